@@ -1,0 +1,168 @@
+// Package contract is the JSON that passes between the states of the machine,
+// and the names of the errors that it acts upon. It needs the standard library
+// only, so that whoever reads an execution's output can import its shape.
+//
+// Everything in it is visible in the execution history: no type here may hold
+// a readable secret.
+package contract
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Request is the execution input once it is checked and completed: every field
+// that the input left out holds its default.
+type Request struct {
+	// ClusterName is the EKS cluster's name, 1 to 100 characters.
+	ClusterName string `json:"clusterName"`
+	// Region is the AWS Region of the cluster; by default the functions' own.
+	Region string `json:"region"`
+	// RoleARN is an IAM role to assume before EKS and the cluster are called,
+	// for a cluster of another account; empty for the functions' own roles.
+	RoleARN string `json:"roleArn"`
+	// Namespaces to list, each once, at most MaxNamespaces; by default "default".
+	Namespaces []string `json:"namespaces"`
+	// LabelSelector and FieldSelector are Kubernetes selectors; empty selects all.
+	LabelSelector string `json:"labelSelector"`
+	FieldSelector string `json:"fieldSelector"`
+}
+
+// MaxNamespaces bounds the namespaces of one request: with names of 63
+// characters, the request, the access reviews and the totals of that many stay
+// well within the 256 KiB that Step Functions lets pass between states.
+const MaxNamespaces = 200
+
+// Cluster is what is needed to reach a cluster, as EKS describes it.
+type Cluster struct {
+	Name    string `json:"name"`
+	ARN     string `json:"arn"`
+	Region  string `json:"region"`
+	Version string `json:"version"`
+	// Status is ACTIVE or UPDATING: a cluster in any other is an error.
+	Status string `json:"status"`
+	// Endpoint is the URL of the Kubernetes API.
+	Endpoint string `json:"endpoint"`
+	// CertificateAuthority is padded standard base64 of one PEM block or, while
+	// the authority is being rotated, of two.
+	CertificateAuthority string `json:"certificateAuthority"`
+	// AuthenticationMode says what maps IAM to Kubernetes: API,
+	// API_AND_CONFIG_MAP or CONFIG_MAP.
+	AuthenticationMode string `json:"authenticationMode"`
+}
+
+// DescribeCluster is the payload of describe-cluster.
+type DescribeCluster struct {
+	// Input is the execution input as it was given, unchecked.
+	Input json.RawMessage `json:"input"`
+	// Afresh passes by the cache: the cached data was found wrong.
+	Afresh bool `json:"afresh"`
+}
+
+// DescribedCluster is the result of describe-cluster.
+type DescribedCluster struct {
+	Request Request `json:"request"`
+	Cluster Cluster `json:"cluster"`
+}
+
+// MintToken is the payload of mint-token.
+type MintToken struct {
+	// Execution is the execution's ARN; the token opens in no other.
+	Execution string  `json:"execution"`
+	Cluster   Cluster `json:"cluster"`
+	RoleARN   string  `json:"roleArn"`
+}
+
+// Token is the result of mint-token: a bearer token, sealed.
+type Token struct {
+	Sealed string `json:"sealed"`
+	// ExpiresAt is when the cluster stops taking it, less a margin.
+	ExpiresAt time.Time `json:"expiresAt"`
+	// Principal is the ARN of the IAM role whose identity the token carries.
+	Principal string `json:"principal"`
+}
+
+// VerifyRBAC is the payload of verify-rbac.
+type VerifyRBAC struct {
+	Execution  string   `json:"execution"`
+	Cluster    Cluster  `json:"cluster"`
+	Token      Token    `json:"token"`
+	Namespaces []string `json:"namespaces"`
+}
+
+// Access is the result of verify-rbac.
+type Access struct {
+	// Allowed is true where every namespace asked for may be listed.
+	Allowed    bool              `json:"allowed"`
+	Namespaces []NamespaceAccess `json:"namespaces"`
+}
+
+// NamespaceAccess is the answer of one SelfSubjectAccessReview.
+type NamespaceAccess struct {
+	Namespace string `json:"namespace"`
+	Allowed   bool   `json:"allowed"`
+	// Reason is the authorizer's own, at most 256 bytes of it.
+	Reason string `json:"reason"`
+}
+
+// ListPods is the payload of list-pods.
+type ListPods struct {
+	Execution     string   `json:"execution"`
+	Cluster       Cluster  `json:"cluster"`
+	Token         Token    `json:"token"`
+	Namespaces    []string `json:"namespaces"`
+	LabelSelector string   `json:"labelSelector"`
+	FieldSelector string   `json:"fieldSelector"`
+	// Pods is what earlier rounds found; zero in the first.
+	Pods Pods `json:"pods"`
+}
+
+// Pods is the result of list-pods: totals of all pods, and some of the pods.
+type Pods struct {
+	Total       int            `json:"total"`
+	ByNamespace map[string]int `json:"byNamespace"`
+	ByStatus    map[string]int `json:"byStatus"`
+	Items       []Pod          `json:"items"`
+	// Truncated is true where Items does not hold every pod.
+	Truncated bool `json:"truncated"`
+	// Cursor is where the next round goes on; nil once all is listed.
+	Cursor *Cursor `json:"cursor,omitempty"`
+}
+
+// Cursor is a place in the list of pods.
+type Cursor struct {
+	// Namespace is the one that was being listed.
+	Namespace string `json:"namespace"`
+	// Continue is the API server's continue token within it; empty at its start.
+	Continue string `json:"continue"`
+}
+
+// Pod is a row of `kubectl get pods -o wide`, as the API server prints it.
+type Pod struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Ready     string `json:"ready"`
+	Status    string `json:"status"`
+	Restarts  int    `json:"restarts"`
+	// Age is how old the pod was when it was listed, as kubectl writes it ("5d2h").
+	Age string `json:"age"`
+	// IP and Node are empty until the pod has them.
+	IP   string `json:"ip"`
+	Node string `json:"node"`
+}
+
+// Output is the output of an execution that succeeded.
+type Output struct {
+	Cluster ClusterSummary `json:"cluster"`
+	Access  Access         `json:"access"`
+	Pods    Pods           `json:"pods"`
+}
+
+// ClusterSummary is what the output says of the cluster: nothing of how to reach it.
+type ClusterSummary struct {
+	Name    string `json:"name"`
+	ARN     string `json:"arn"`
+	Region  string `json:"region"`
+	Version string `json:"version"`
+	Status  string `json:"status"`
+}

@@ -1,0 +1,63 @@
+package contract
+
+import "fmt"
+
+// ErrorName is the name by which the machine knows an error. Each is a
+// condition, chosen by what the machine does next.
+type ErrorName string
+
+const (
+	// InvalidInput: the execution input is wrong. The machine stops.
+	InvalidInput ErrorName = "InvalidInput"
+	// ClusterNotFound: EKS knows no such cluster in that Region and account. The machine stops.
+	ClusterNotFound ErrorName = "ClusterNotFound"
+	// ClusterNotActive: the cluster is being created or deleted, or has failed. The machine stops.
+	ClusterNotActive ErrorName = "ClusterNotActive"
+	// AccessDenied: IAM refused a call to AWS. The machine stops.
+	AccessDenied ErrorName = "AccessDenied"
+	// TokenTooLarge: the bearer token is larger than the cluster takes. The machine stops.
+	TokenTooLarge ErrorName = "TokenTooLarge"
+	// Forbidden: the cluster knows the identity, and RBAC denies it. The machine stops.
+	Forbidden ErrorName = "Forbidden"
+	// Unauthorized: the cluster does not take the token, or the sealed token no
+	// longer opens. The machine mints again, a bounded number of times.
+	Unauthorized ErrorName = "Unauthorized"
+	// CertificateNotTrusted: the endpoint's certificate is not signed by the
+	// cluster's authority or not for that host. The machine describes the cluster afresh, once.
+	CertificateNotTrusted ErrorName = "CertificateNotTrusted"
+	// ClusterUnreachable: no answer could be had, or only one that says nothing
+	// about the question. The machine retries, then describes the cluster afresh, once.
+	ClusterUnreachable ErrorName = "ClusterUnreachable"
+	// Throttled: AWS or the API server asked to come back later. The machine retries.
+	Throttled ErrorName = "Throttled"
+	// Unexpected: an error that has no name of its own; a fault of kubestep's. The machine stops.
+	Unexpected ErrorName = "Unexpected"
+)
+
+// ErrorNames are all the names there are.
+func ErrorNames() []ErrorName {
+	return []ErrorName{
+		InvalidInput, ClusterNotFound, ClusterNotActive, AccessDenied, TokenTooLarge, Forbidden,
+		Unauthorized, CertificateNotTrusted, ClusterUnreachable, Throttled, Unexpected,
+	}
+}
+
+// Error is an error that the machine knows by name.
+type Error struct {
+	Name ErrorName
+	// Message is for a person: who was refused, what, where, and what mends it.
+	// It is logged and stands in the execution history.
+	Message string
+	// Err is what it came from; it may be nil.
+	Err error
+}
+
+// Errorf makes an Error of that name; %w keeps what it came from.
+func Errorf(name ErrorName, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Name: name, Message: err.Error(), Err: err}
+}
+
+func (e *Error) Error() string { return e.Message }
+
+func (e *Error) Unwrap() error { return e.Err }
