@@ -126,7 +126,7 @@ type Pods struct {
 	// Truncated is true where Items does not hold every pod.
 	Truncated bool `json:"truncated"`
 	// Cursor is where the next round goes on; nil once all is listed.
-	Cursor *Cursor `json:"cursor,omitempty"`
+	Cursor *Cursor `json:"cursor"`
 }
 
 // Cursor is a place in the list of pods.
