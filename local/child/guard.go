@@ -1,0 +1,54 @@
+package child
+
+import (
+	"fmt"
+	"io"
+	"os/exec"
+	"sync"
+	"syscall"
+)
+
+// guardScript reads which process groups there are until its input ends, which it does when the process that writes it is gone,
+// however it went. Then it kills those that are left.
+const guardScript = `
+groups=
+while read -r change group; do
+  case $change in
+    watch) groups="$groups $group" ;;
+    forget)
+      left=
+      for g in $groups; do [ "$g" = "$group" ] || left="$left $g"; done
+      groups=$left ;;
+  esac
+done
+for g in $groups; do kill -s KILL -- "-$g"; done
+`
+
+// guard kills process groups when this process ends.
+type guard struct {
+	mu    sync.Mutex
+	input io.WriteCloser
+}
+
+func startGuard() (*guard, error) {
+	cmd := exec.Command("/bin/sh", "-c", guardScript)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { _ = cmd.Wait() }()
+	return &guard{input: input}, nil
+}
+
+func (g *guard) watch(group int)  { g.write("watch", group) }
+func (g *guard) forget(group int) { g.write("forget", group) }
+
+func (g *guard) write(change string, group int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	fmt.Fprintln(g.input, change, group)
+}
