@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/follow/terminal"
+)
+
+// writeTable writes the pods as `kubectl get pods -A -o wide` does, and what
+// they add up to.
+func writeTable(w io.Writer, output contract.Output, elapsed time.Duration) error {
+	var b bytes.Buffer
+	pods := output.Pods
+	if len(pods.Items) > 0 {
+		// kubectl's own widths, so that the columns stand where one expects them:
+		// https://github.com/kubernetes/cli-runtime, pkg/printers/tabwriter.go
+		table := tabwriter.NewWriter(&b, 6, 4, 3, ' ', 0)
+		fmt.Fprintln(table, "NAMESPACE\tNAME\tREADY\tSTATUS\tRESTARTS\tAGE\tIP\tNODE")
+		for _, pod := range pods.Items {
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n",
+				cell(pod.Namespace), cell(pod.Name), cell(pod.Ready), cell(pod.Status), pod.Restarts, cell(pod.Age), cell(pod.IP), cell(pod.Node))
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+		if more := pods.Total - len(pods.Items); more > 0 {
+			fmt.Fprintf(&b, "… and %d more\n", more)
+		}
+		b.WriteByte('\n')
+	}
+
+	cluster := output.Cluster
+	fmt.Fprintf(&b, "%s in cluster %s (Kubernetes %s, %s), in %.1f s\n", count(pods.Total),
+		terminal.Line(cluster.Name), terminal.Line(cluster.Version), terminal.Line(cluster.Region), elapsed.Seconds())
+	if len(pods.ByStatus) > 0 {
+		fmt.Fprintf(&b, "by status:    %s\n", totals(pods.ByStatus))
+	}
+	if len(pods.ByNamespace) > 0 {
+		fmt.Fprintf(&b, "by namespace: %s\n", totals(pods.ByNamespace))
+	}
+	for _, access := range output.Access.Namespaces {
+		if access.Allowed {
+			continue
+		}
+		fmt.Fprintf(&b, "not allowed:  %s", terminal.Line(access.Namespace))
+		if access.Reason != "" {
+			fmt.Fprintf(&b, " (%s)", terminal.Line(access.Reason))
+		}
+		b.WriteByte('\n')
+	}
+	_, err := b.WriteTo(w)
+	return err
+}
+
+// cell is a value as kubectl shows it: an empty one is seen to be empty.
+func cell(value string) string {
+	if value == "" {
+		return "<none>"
+	}
+	return terminal.Line(value)
+}
+
+func count(pods int) string {
+	if pods == 1 {
+		return "1 pod"
+	}
+	return fmt.Sprintf("%d pods", pods)
+}
+
+// totals are the counts, the largest first.
+func totals(counts map[string]int) string {
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	parts := make([]string, len(names))
+	for i, name := range names {
+		parts[i] = fmt.Sprintf("%s %d", terminal.Line(name), counts[name])
+	}
+	return strings.Join(parts, ", ")
+}

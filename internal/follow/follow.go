@@ -1,0 +1,246 @@
+// Package follow starts an execution of a Step Functions state machine, or
+// takes up one that runs already, and shows its states as they happen. It
+// knows the Step Functions API and nothing of what stands behind it, so it
+// serves on AWS as it does on one's own computer.
+package follow
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/kubestep/kubestep/internal/follow/terminal"
+)
+
+// Client is what is needed of the Step Functions API; *sfn.Client has it.
+type Client interface {
+	StartExecution(context.Context, *sfn.StartExecutionInput, ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error)
+	DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error)
+	GetExecutionHistory(context.Context, *sfn.GetExecutionHistoryInput, ...func(*sfn.Options)) (*sfn.GetExecutionHistoryOutput, error)
+}
+
+// Clock is what is needed of the time; WallClock is the real one.
+type Clock interface {
+	Now() time.Time
+	After(time.Duration) <-chan time.Time
+}
+
+// WallClock is the computer's clock.
+type WallClock struct{}
+
+// Now is time.Now.
+func (WallClock) Now() time.Time { return time.Now() }
+
+// After is time.After.
+func (WallClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
+
+// Follower follows executions. It holds nothing of an execution itself, so one
+// may follow many at once (with a writer that allows for it).
+type Follower struct {
+	Client Client
+	Clock  Clock
+	// Interval is the time between two looks at the history. On AWS a fifth of
+	// a second is well within the account's quota of GetExecutionHistory, which
+	// refills with 20 calls a second in the larger Regions and 15 in the others:
+	// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+	Interval time.Duration
+	// Out is where the states are shown.
+	Out io.Writer
+	// Live redraws the running state in place; for a terminal only.
+	Live bool
+}
+
+// Start is an execution to be started.
+type Start struct {
+	StateMachineARN string
+	// Input is a JSON document.
+	Input string
+	// Name is the execution's; where it is empty, a fresh one.
+	Name string
+}
+
+// Execution is what became of an execution.
+type Execution struct {
+	ARN    string
+	Name   string
+	Status types.ExecutionStatus
+	// Output is a JSON document where the execution succeeded.
+	Output string
+	// Error and Cause say why it did not, where Step Functions knows.
+	Error, Cause string
+	// Started and Stopped are Step Functions' own times.
+	Started, Stopped time.Time
+	// Path is the states that were entered, in their order, each as often as it was.
+	Path []string
+	// Steps is what was shown of them.
+	Steps []Step
+}
+
+// Attempts counts how often a task state ran: when it was entered, and again
+// on each retry of its own.
+func (e Execution) Attempts(state string) int {
+	n := 0
+	for _, s := range e.Steps {
+		if s.State == state && s.Kind != Retried {
+			n++
+		}
+	}
+	return n
+}
+
+// Entered counts how often a state was entered.
+func (e Execution) Entered(state string) int {
+	n := 0
+	for _, entered := range e.Path {
+		if entered == state {
+			n++
+		}
+	}
+	return n
+}
+
+// interruption is the end of a context, said in the words of an execution: to
+// whoever interrupted it, "context canceled" says nothing.
+type interruption struct {
+	message string
+	err     error
+}
+
+func (i *interruption) Error() string { return i.message }
+func (i *interruption) Unwrap() error { return i.err }
+
+// Start starts an execution and follows it to its end. That the execution
+// failed is no error: see its Status. Where the context ends first, the
+// execution runs on, and the error says so with its ARN.
+func (f *Follower) Start(ctx context.Context, start Start) (Execution, error) {
+	name := start.Name
+	if name == "" {
+		// A name makes the start idempotent: when an answer is lost and the SDK
+		// sends the request again, the same execution answers and no second one starts.
+		name = rand.Text()
+	}
+	started, err := f.Client.StartExecution(ctx, &sfn.StartExecutionInput{
+		StateMachineArn: aws.String(start.StateMachineARN),
+		Name:            aws.String(name),
+		Input:           aws.String(start.Input),
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return Execution{Name: name}, &interruption{"interrupted; an execution named " + name + " may run all the same", ctx.Err()}
+		}
+		return Execution{Name: name}, fmt.Errorf("start an execution: %w", err)
+	}
+	return f.follow(ctx, Execution{
+		ARN:     aws.ToString(started.ExecutionArn),
+		Name:    name,
+		Status:  types.ExecutionStatusRunning,
+		Started: aws.ToTime(started.StartDate),
+	})
+}
+
+// Follow follows an execution that was started already, from its first state
+// to its end.
+func (f *Follower) Follow(ctx context.Context, arn string) (Execution, error) {
+	execution, err := f.describe(ctx, Execution{ARN: arn})
+	if err != nil {
+		return execution, err
+	}
+	return f.follow(ctx, execution)
+}
+
+func (f *Follower) follow(ctx context.Context, execution Execution) (Execution, error) {
+	show := &progress{out: f.Out, live: f.Live, now: f.Clock.Now}
+	show.line("Execution %s", terminal.Line(execution.ARN))
+	execution, err := f.watch(ctx, execution, show)
+	show.finish(execution)
+	if err != nil && ctx.Err() != nil {
+		return execution, &interruption{"interrupted; the execution runs on: " + execution.ARN, ctx.Err()}
+	}
+	return execution, err
+}
+
+func (f *Follower) watch(ctx context.Context, execution Execution, show *progress) (Execution, error) {
+	past := newHistory()
+	begun := f.Clock.Now()
+	var page *string
+	for {
+		var err error
+		page, err = f.read(ctx, execution.ARN, page, func(event types.HistoryEvent) {
+			if step, ok := past.add(event); ok {
+				show.step(step)
+			}
+		})
+		execution.Path, execution.Steps = past.path, past.steps
+		if err != nil && !(notThereYet(err) && f.Clock.Now().Sub(begun) < settling) {
+			return execution, err
+		}
+		if past.ended {
+			if execution, err = f.describe(ctx, execution); err != nil {
+				return execution, err
+			}
+			// DescribeExecution may lag behind the history: both are eventually consistent.
+			if execution.Status != types.ExecutionStatusRunning {
+				return execution, nil
+			}
+		}
+		show.running(past.running())
+		select {
+		case <-ctx.Done():
+			return execution, ctx.Err()
+		case <-f.Clock.After(f.Interval):
+		}
+	}
+}
+
+// settling is how long an execution that was just started may be unknown to
+// GetExecutionHistory, which is eventually consistent.
+const settling = 5 * time.Second
+
+func notThereYet(err error) bool {
+	var unknown *types.ExecutionDoesNotExist
+	return errors.As(err, &unknown)
+}
+
+// read hands on what stands in the history from a page on, and returns the
+// page to go on with. The last page may grow, so it is read again each time;
+// history.add knows the events that it has seen.
+func (f *Follower) read(ctx context.Context, arn string, page *string, event func(types.HistoryEvent)) (*string, error) {
+	for {
+		answer, err := f.Client.GetExecutionHistory(ctx, &sfn.GetExecutionHistoryInput{
+			ExecutionArn: aws.String(arn),
+			// Events carry whole documents, and the last page is read many times.
+			MaxResults: 100,
+			NextToken:  page,
+		})
+		if err != nil {
+			return page, fmt.Errorf("read the history of %s: %w", arn, err)
+		}
+		for _, e := range answer.Events {
+			event(e)
+		}
+		if aws.ToString(answer.NextToken) == "" {
+			return page, nil
+		}
+		page = answer.NextToken
+	}
+}
+
+func (f *Follower) describe(ctx context.Context, execution Execution) (Execution, error) {
+	d, err := f.Client.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(execution.ARN)})
+	if err != nil {
+		return execution, fmt.Errorf("describe %s: %w", execution.ARN, err)
+	}
+	execution.Name = aws.ToString(d.Name)
+	execution.Status = d.Status
+	execution.Output = aws.ToString(d.Output)
+	execution.Error, execution.Cause = aws.ToString(d.Error), aws.ToString(d.Cause)
+	execution.Started, execution.Stopped = aws.ToTime(d.StartDate), aws.ToTime(d.StopDate)
+	return execution, nil
+}

@@ -1,0 +1,136 @@
+package follow
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/kubestep/kubestep/internal/follow/terminal"
+)
+
+// progress writes what happens, a line each, and where it is live the state
+// that runs on a line below, drawn anew each time.
+type progress struct {
+	out  io.Writer
+	live bool
+	now  func() time.Time
+
+	// doing is what runs, since when by this computer's clock: the clock of the
+	// history is another.
+	doing string
+	since time.Time
+	frame int
+}
+
+func (p *progress) step(s Step) {
+	state := terminal.Line(s.State)
+	switch s.Kind {
+	case Succeeded:
+		p.line("✓ %-21s %8s%s", state, duration(s.Duration), attempt(s.Attempt))
+	case Failed:
+		text := s.Error
+		if why := firstSentence(message(s.Cause)); why != "" {
+			text += ": " + why
+		}
+		p.line("✗ %-21s %8s  %s", state, duration(s.Duration), terminal.Line(text))
+	case Retried:
+		p.line("↻ %-21s again after %s, attempt %d", state, duration(s.Duration), s.Attempt)
+	}
+}
+
+func attempt(n int) string {
+	if n < 2 {
+		return ""
+	}
+	return fmt.Sprintf("  on attempt %d", n)
+}
+
+// line writes a line that stays.
+func (p *progress) line(format string, args ...any) {
+	p.clear()
+	fmt.Fprintf(p.out, format+"\n", args...)
+}
+
+// running shows what runs, on the line that is drawn anew.
+func (p *progress) running(what string) {
+	if !p.live {
+		return
+	}
+	if what != p.doing {
+		p.doing, p.since = what, p.now()
+	}
+	p.clear()
+	if what == "" {
+		return
+	}
+	spinner := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+	p.frame = (p.frame + 1) % len(spinner)
+	fmt.Fprintf(p.out, "%s%c %-21s %8s%s", terminal.NoWrap, spinner[p.frame], terminal.Line(what), duration(p.now().Sub(p.since)), terminal.Wrap)
+}
+
+func (p *progress) clear() {
+	if p.live {
+		fmt.Fprint(p.out, terminal.ClearLine)
+	}
+}
+
+// finish says how it ended, where it did not end well: the error and the whole
+// cause, as it is, so that a command in it can be copied.
+func (p *progress) finish(e Execution) {
+	p.clear()
+	switch e.Status {
+	case types.ExecutionStatusRunning, types.ExecutionStatusSucceeded:
+		return
+	}
+	text := fmt.Sprintf("%s after %s", e.Status, duration(e.Stopped.Sub(e.Started)))
+	if e.Error != "" {
+		text += ": " + terminal.Line(e.Error)
+	}
+	fmt.Fprintf(p.out, "\n%s\n", text)
+	if cause := message(e.Cause); cause != "" {
+		fmt.Fprintf(p.out, "\n%s\n", terminal.Text(strings.TrimRight(cause, "\n")))
+	}
+}
+
+// message is what a cause says to a person. Lambda hands on a function's error
+// as a JSON document, and the machine may or may not have taken it apart:
+// https://docs.aws.amazon.com/lambda/latest/dg/golang-exceptions.html
+func message(cause string) string {
+	var document struct {
+		Message string `json:"errorMessage"`
+	}
+	if json.Unmarshal([]byte(cause), &document) == nil && document.Message != "" {
+		return document.Message
+	}
+	return cause
+}
+
+// firstSentence is the beginning of a message that fits a line.
+func firstSentence(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	if sentence, _, more := strings.Cut(s, ". "); more {
+		s = sentence + "."
+	}
+	const most = 160
+	if r := []rune(s); len(r) > most {
+		s = string(r[:most]) + "…"
+	}
+	return s
+}
+
+// duration writes a duration as short as it can be read: 41 ms, 2.4 s, 1 min 12 s.
+func duration(d time.Duration) string {
+	switch d = max(d, 0); {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	default:
+		d = d.Round(time.Second)
+		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+	}
+}

@@ -1,0 +1,77 @@
+// Package terminal knows what may be written to a terminal. The names and
+// messages that kubestep shows come from clusters and machines that others
+// write to, and a terminal obeys what it is sent: so nothing that is not a
+// visible character reaches it as it is.
+package terminal
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Control sequences of ECMA-48 and DEC that a live line needs; every terminal
+// that calls itself more than dumb has them.
+const (
+	// ClearLine takes the cursor to the line's start and empties the line.
+	ClearLine = "\r\x1b[K"
+	// NoWrap and Wrap stand around a line that may be longer than the terminal
+	// is wide: it is cut at the margin, so that ClearLine clears all of it.
+	NoWrap = "\x1b[?7l"
+	Wrap   = "\x1b[?7h"
+)
+
+// Is tells whether w is a terminal that can redraw a line.
+func Is(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	// A character device that is no terminal, such as the null device, takes
+	// control sequences without harm.
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// Line makes s a single line of visible characters: everything else, a line
+// break and a tab too, is written as its Go escape.
+func Line(s string) string { return escape(s, "", goEscape) }
+
+// Text is Line for a text of several lines: line breaks stay.
+func Text(s string) string { return escape(s, "\n", goEscape) }
+
+// JSON is Text for a JSON document: the escapes are JSON's, so it means the
+// same as before.
+func JSON(document string) string { return escape(document, "\n", jsonEscape) }
+
+func escape(s, keep string, as func(r rune, bytes string) string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		broken := r == utf8.RuneError && size == 1
+		if !broken && (unicode.IsPrint(r) || strings.ContainsRune(keep, r)) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(as(r, s[i:i+size]))
+		}
+		i += size
+	}
+	return b.String()
+}
+
+func goEscape(_ rune, bytes string) string {
+	quoted := strconv.Quote(bytes)
+	return quoted[1 : len(quoted)-1]
+}
+
+func jsonEscape(r rune, _ string) string {
+	if high, low := utf16.EncodeRune(r); high != unicode.ReplacementChar {
+		return fmt.Sprintf(`\u%04x\u%04x`, high, low)
+	}
+	return fmt.Sprintf(`\u%04x`, r)
+}

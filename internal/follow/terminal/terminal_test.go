@@ -1,0 +1,58 @@
+package terminal_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/follow/terminal"
+)
+
+func TestLine(t *testing.T) {
+	for name, test := range map[string]struct{ in, want string }{
+		"visible text stays as it is":                 {"web-7d4 läuft … ✓", "web-7d4 läuft … ✓"},
+		"an escape sequence is spelt out":             {"\x1b[2Jgone", `\x1b[2Jgone`},
+		"the eight-bit control introducer is as well": {"\u009b2J", `\u009b2J`},
+		"a line break, a tab and a return are":        {"a\nb\tc\rd", `a\nb\tc\rd`},
+		"a change of writing direction is":            {"pod\u202egnp", `pod\u202egnp`},
+		"an invisible tag character is":               {"a\U000e0041", `a\U000e0041`},
+		"bytes that are no UTF-8 are":                 {"a\xffb", `a\xffb`},
+		"the replacement character itself stays":      {"a\ufffdb", "a\ufffdb"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, test.want, terminal.Line(test.in))
+		})
+	}
+}
+
+func TestTextKeepsLineBreaksAndNothingElse(t *testing.T) {
+	assert.Equal(t, "a\nb\\t\\r\n", terminal.Text("a\nb\t\r\n"))
+}
+
+func TestJSONMeansTheSameAsBefore(t *testing.T) {
+	document := "{\n  \"name\": \"a\u007f\u009b2J\U000e0041é\"\n}"
+	shown := terminal.JSON(document)
+	assert.Equal(t, "{\n  \"name\": \"a\\u007f\\u009b2J\\udb40\\udc41é\"\n}", shown)
+	assert.JSONEq(t, document, shown)
+}
+
+func TestIs(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	assert.False(t, terminal.Is(&bytes.Buffer{}), "a buffer is no terminal")
+
+	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	require.NoError(t, err)
+	defer f.Close()
+	assert.False(t, terminal.Is(f), "a file is no terminal")
+
+	device, err := os.Open(os.DevNull)
+	require.NoError(t, err)
+	defer device.Close()
+	assert.True(t, terminal.Is(device), "a character device is taken for one")
+	t.Setenv("TERM", "dumb")
+	assert.False(t, terminal.Is(device), "a dumb one cannot redraw")
+}
