@@ -58,6 +58,12 @@ func Errorf(name ErrorName, format string, args ...any) *Error {
 	return &Error{Name: name, Message: err.Error(), Err: err}
 }
 
+// From keeps what the error came from where the message has said it already.
+func (e *Error) From(err error) *Error {
+	e.Err = err
+	return e
+}
+
 func (e *Error) Error() string { return e.Message }
 
 func (e *Error) Unwrap() error { return e.Err }

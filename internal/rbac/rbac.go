@@ -1,0 +1,149 @@
+// Package rbac asks the cluster whether the identity may do what comes next, by
+// a SelfSubjectAccessReview for each namespace.
+//
+// A SelfSubjectRulesReview would take one question instead of many, but it is
+// incomplete where a webhook authorizes too, as on EKS.
+package rbac
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+
+	"github.com/kubestep/kubestep/internal/bearer"
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/kube"
+	"github.com/kubestep/kubestep/internal/token"
+)
+
+const (
+	// atOnce bounds the reviews under way.
+	atOnce = 8
+	// maxReason bounds, in bytes, what passes on of an authorizer's reason.
+	maxReason = 256
+)
+
+// Opener opens a sealed token.
+type Opener interface {
+	Open(sealed string, binding token.Binding) (bearer.Token, error)
+}
+
+// Verifier verifies access.
+type Verifier struct {
+	Opener Opener
+}
+
+// Verify reviews whether pods may be listed in each namespace.
+//
+// Errors: Forbidden where one of them says no, Unauthorized, Throttled,
+// CertificateNotTrusted, ClusterUnreachable where the question could not be
+// asked or the authorizer could not answer it.
+func (v Verifier) Verify(ctx context.Context, in contract.VerifyRBAC) (contract.Access, error) {
+	opened, err := v.Opener.Open(in.Token.Sealed, token.Binding{Execution: in.Execution, Endpoint: in.Cluster.Endpoint, CertificateAuthority: in.Cluster.CertificateAuthority})
+	if err != nil {
+		return contract.Access{}, err
+	}
+	client, err := kube.NewClient(in.Cluster, opened, authorizationv1.AddToScheme, authenticationv1.AddToScheme)
+	if err != nil {
+		return contract.Access{}, err
+	}
+	defer client.Close()
+	r := reviewer{client, kube.Caller{Cluster: in.Cluster, Principal: in.Token.Principal}}
+
+	access := contract.Access{Allowed: true, Namespaces: make([]contract.NamespaceAccess, len(in.Namespaces))}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for i, namespace := range in.Namespaces {
+		group.Go(func() error {
+			reviewed, err := r.review(groupCtx, namespace)
+			access.Namespaces[i] = reviewed
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return contract.Access{}, err
+	}
+	var denied []contract.NamespaceAccess
+	for _, n := range access.Namespaces {
+		if !n.Allowed {
+			denied = append(denied, n)
+		}
+	}
+	if len(denied) > 0 {
+		return contract.Access{}, r.forbidden(ctx, denied)
+	}
+	return access, nil
+}
+
+type reviewer struct {
+	client *kube.Client
+	caller kube.Caller
+}
+
+func (r reviewer) review(ctx context.Context, namespace string) (contract.NamespaceAccess, error) {
+	question := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "list", Version: "v1", Resource: "pods"},
+	}}
+	answer := &authorizationv1.SelfSubjectAccessReview{}
+	doing := "review the access to pods in namespace " + namespace
+	if err := r.client.Post().AbsPath("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews").MaxRetries(0).Body(question).Do(ctx).Into(answer); err != nil {
+		return contract.NamespaceAccess{}, r.caller.Explain(err, doing)
+	}
+	s := answer.Status
+	// An authorizer that failed has not denied: RBAC's own doubts, such as a binding
+	// to a role that is not there, come as a reason instead.
+	// https://github.com/kubernetes/kubernetes/blob/v1.37.2/plugin/pkg/auth/authorizer/rbac/rbac.go
+	if !s.Allowed && !s.Denied && s.EvaluationError != "" {
+		return contract.NamespaceAccess{}, contract.Errorf(contract.ClusterUnreachable,
+			"Cluster %s could not evaluate whether %s may list pods in namespace %s: %s", r.caller.Cluster.Name, r.caller.Principal, namespace, s.EvaluationError)
+	}
+	return contract.NamespaceAccess{Namespace: namespace, Allowed: s.Allowed, Reason: clip(s.Reason)}, nil
+}
+
+// forbidden says who was denied what, as the cluster itself names them.
+func (r reviewer) forbidden(ctx context.Context, denied []contract.NamespaceAccess) error {
+	user, groups := r.whoami(ctx)
+	names, reasons := make([]string, 0, len(denied)), ""
+	for _, n := range denied {
+		names = append(names, n.Namespace)
+		if reasons == "" && n.Reason != "" {
+			reasons = fmt.Sprintf(" (%s)", n.Reason)
+		}
+	}
+	manifests := make([]string, 0, len(names))
+	for _, name := range names {
+		manifests = append(manifests, "kubectl apply -k rbac/namespace -n "+name)
+	}
+	cluster := r.caller.Cluster
+	return contract.Errorf(contract.Forbidden,
+		"Cluster %s in %s does not let Kubernetes user %q of groups %s (IAM principal %s) list pods in %s%s. Bind the group kubestep-pod-readers there: %s. If that group is not among the user's groups, the role's access entry or aws-auth mapping must name it",
+		cluster.Name, cluster.Region, user, groups, r.caller.Principal, count(names), reasons, strings.Join(manifests, " && "))
+}
+
+func count(names []string) string {
+	if len(names) == 1 {
+		return "namespace " + names[0]
+	}
+	return fmt.Sprintf("%d namespaces (%s)", len(names), strings.Join(names, ", "))
+}
+
+// whoami asks the cluster whom it takes the caller for. It is only told to a
+// person, so a failure to ask is told instead.
+func (r reviewer) whoami(ctx context.Context) (user, groups string) {
+	answer := &authenticationv1.SelfSubjectReview{}
+	if err := r.client.Post().AbsPath("/apis/authentication.k8s.io/v1/selfsubjectreviews").MaxRetries(0).Body(&authenticationv1.SelfSubjectReview{}).Do(ctx).Into(answer); err != nil {
+		return "unknown", fmt.Sprintf("unknown (%v)", err)
+	}
+	return answer.Status.UserInfo.Username, "[" + strings.Join(answer.Status.UserInfo.Groups, " ") + "]"
+}
+
+func clip(reason string) string {
+	if len(reason) <= maxReason {
+		return reason
+	}
+	return strings.ToValidUTF8(reason[:maxReason], "") + "…"
+}

@@ -1,0 +1,88 @@
+// Package task is the Lambda adapter: it hands an invocation to a handler with a
+// deadline, logs how it went, and gives an error the name that the machine knows.
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambda/messages"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+const (
+	// margin is left of the function's time for the answer: a handler that is
+	// stopped by its deadline still says what it was waiting for, where one that
+	// Lambda stops says nothing.
+	margin = 500 * time.Millisecond
+	// maxMessage bounds an error's message, in bytes: Step Functions cuts a
+	// cause at 32,768 characters, and a cut one is no JSON any more.
+	maxMessage = 8 << 10
+)
+
+// Handler is a state's work.
+type Handler[In, Out any] func(context.Context, In) (Out, error)
+
+// Start serves invocations until Lambda ends the environment. state is the name
+// of the state that the function stands for.
+func Start[In, Out any](state string, handle Handler[In, Out]) {
+	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("state", state)
+	lambda.Start(Adapt(log, handle))
+}
+
+// Must returns the value, or ends the start of the function with the error: a
+// function that is set up wrongly must not be invoked at all.
+func Must[T any](value T, err error) T {
+	if err != nil {
+		slog.New(slog.NewJSONHandler(os.Stdout, nil)).Error("the function is set up wrongly", "error", err.Error())
+		os.Exit(1)
+	}
+	return value
+}
+
+// Adapt makes of a handler what aws-lambda-go invokes.
+func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, Out] {
+	return func(ctx context.Context, in In) (Out, error) {
+		if deadline, bounded := ctx.Deadline(); bounded {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
+			defer cancel()
+		}
+		log := log
+		if invocation, ok := lambdacontext.FromContext(ctx); ok {
+			log = log.With("requestId", invocation.AwsRequestID)
+		}
+		started := time.Now()
+		out, err := handle(ctx, in)
+		took := slog.Float64("durationMs", float64(time.Since(started).Microseconds())/1000)
+		if err != nil {
+			named := Name(err)
+			log.Error(named.Message, took, "error", named.Type)
+			var none Out
+			return none, named
+		}
+		log.Info("done", took)
+		return out, nil
+	}
+}
+
+// Name gives an error the name that the machine knows it by. aws-lambda-go hands
+// on the type only of this struct by value; of any other error it tells the
+// name of its Go type.
+func Name(err error) messages.InvokeResponse_Error {
+	name, message := contract.Unexpected, fmt.Sprintf("kubestep did not expect this, and it may be a fault of its own: %v", err)
+	if known := (*contract.Error)(nil); errors.As(err, &known) {
+		name, message = known.Name, known.Message
+	}
+	if len(message) > maxMessage {
+		message = message[:maxMessage] + "…"
+	}
+	return messages.InvokeResponse_Error{Type: string(name), Message: message}
+}
