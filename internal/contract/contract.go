@@ -113,11 +113,18 @@ type ListPods struct {
 	Namespaces    []string `json:"namespaces"`
 	LabelSelector string   `json:"labelSelector"`
 	FieldSelector string   `json:"fieldSelector"`
-	// Pods is what earlier rounds found; zero in the first.
-	Pods Pods `json:"pods"`
+	// Pods is what earlier rounds found; empty in the first.
+	Pods Listing `json:"pods"`
 }
 
-// Pods is the result of list-pods: totals of all pods, and some of the pods.
+// Listing is the result of list-pods.
+type Listing struct {
+	Pods
+	// Cursor is where the next round goes on; null once all is listed.
+	Cursor *Cursor `json:"cursor"`
+}
+
+// Pods is what the output says of the pods: totals of all, and some of them.
 type Pods struct {
 	Total       int            `json:"total"`
 	ByNamespace map[string]int `json:"byNamespace"`
@@ -125,8 +132,6 @@ type Pods struct {
 	Items       []Pod          `json:"items"`
 	// Truncated is true where Items does not hold every pod.
 	Truncated bool `json:"truncated"`
-	// Cursor is where the next round goes on; nil once all is listed.
-	Cursor *Cursor `json:"cursor"`
 }
 
 // Cursor is a place in the list of pods.

@@ -47,19 +47,19 @@ type Lister struct {
 //
 // Errors: Unauthorized, Forbidden, InvalidInput for a selector that the cluster
 // does not know, Throttled, CertificateNotTrusted, ClusterUnreachable.
-func (l Lister) List(ctx context.Context, in contract.ListPods) (contract.Pods, error) {
+func (l Lister) List(ctx context.Context, in contract.ListPods) (contract.Listing, error) {
 	opened, err := l.Opener.Open(in.Token.Sealed, token.Binding{Execution: in.Execution, Endpoint: in.Cluster.Endpoint, CertificateAuthority: in.Cluster.CertificateAuthority})
 	if err != nil {
-		return contract.Pods{}, err
+		return contract.Listing{}, err
 	}
 	client, err := kube.NewClient(in.Cluster, opened)
 	if err != nil {
-		return contract.Pods{}, err
+		return contract.Listing{}, err
 	}
 	defer client.Close()
 	caller := kube.Caller{Cluster: in.Cluster, Principal: in.Token.Principal}
 
-	found := newTally(in.Pods, l.MaxItems)
+	found := newTally(in.Pods.Pods, l.MaxItems)
 	at := contract.Cursor{Namespace: in.Namespaces[0]}
 	if in.Pods.Cursor != nil {
 		at = *in.Pods.Cursor
@@ -69,11 +69,11 @@ func (l Lister) List(ctx context.Context, in contract.ListPods) (contract.Pods, 
 		started := l.Now()
 		// Three times the slowest page so far: pages of one size differ that much.
 		if deadline, bounded := ctx.Deadline(); !first && bounded && deadline.Sub(started) < 3*slowest+reserve {
-			return found.pods(&at), nil
+			return found.listing(&at), nil
 		}
 		next, err := page(ctx, client, in, at, found)
 		if err != nil {
-			return contract.Pods{}, caller.Explain(err, "list pods in namespace "+at.Namespace)
+			return contract.Listing{}, caller.Explain(err, "list pods in namespace "+at.Namespace)
 		}
 		slowest = max(slowest, l.Now().Sub(started))
 		if at.Continue = next; next != "" {
@@ -81,7 +81,7 @@ func (l Lister) List(ctx context.Context, in contract.ListPods) (contract.Pods, 
 		}
 		namespace, more := after(in.Namespaces, at.Namespace)
 		if !more {
-			return found.pods(nil), nil
+			return found.listing(nil), nil
 		}
 		at.Namespace = namespace
 	}

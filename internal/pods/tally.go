@@ -72,8 +72,8 @@ func healthy(pod contract.Pod) bool {
 	return pod.Status == "Running" && ready == all
 }
 
-// pods is the result so far; a nil cursor says that it is all.
-func (t *tally) pods(cursor *contract.Cursor) contract.Pods {
+// listing is the result so far; a nil cursor says that it is all.
+func (t *tally) listing(cursor *contract.Cursor) contract.Listing {
 	items := make([]contract.Pod, 0, min(t.maxItems, len(t.unhealthy)+len(t.healthy)))
 	size := 0
 	for _, list := range [][]contract.Pod{t.unhealthy, t.healthy} {
@@ -85,8 +85,11 @@ func (t *tally) pods(cursor *contract.Cursor) contract.Pods {
 			items = append(items, pod)
 		}
 	}
-	return contract.Pods{
-		Total: t.total, ByNamespace: t.byNamespace, ByStatus: t.byStatus,
-		Items: items, Truncated: len(items) < t.total, Cursor: cursor,
+	return contract.Listing{
+		Pods: contract.Pods{
+			Total: t.total, ByNamespace: t.byNamespace, ByStatus: t.byStatus,
+			Items: items, Truncated: len(items) < t.total,
+		},
+		Cursor: cursor,
 	}
 }

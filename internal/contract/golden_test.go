@@ -1,0 +1,69 @@
+package contract_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// The golden files are what passes between the states: a change to one of them
+// is a change of the contract.
+func TestEveryMessageIsItsGoldenFileAndNothingElse(t *testing.T) {
+	golden := map[string]any{
+		"describe-cluster.payload": new(contract.DescribeCluster),
+		"describe-cluster.result":  new(contract.DescribedCluster),
+		"mint-token.payload":       new(contract.MintToken),
+		"mint-token.result":        new(contract.Token),
+		"verify-rbac.payload":      new(contract.VerifyRBAC),
+		"verify-rbac.result":       new(contract.Access),
+		"list-pods.payload":        new(contract.ListPods),
+		"list-pods.result":         new(contract.Listing),
+		"output":                   new(contract.Output),
+	}
+	for name, message := range golden {
+		t.Run(name, func(t *testing.T) {
+			want, err := os.ReadFile(filepath.Join("testdata", name+".json"))
+			require.NoError(t, err)
+			d := json.NewDecoder(bytes.NewReader(want))
+			d.DisallowUnknownFields()
+			require.NoError(t, d.Decode(message), "the golden file holds no field that Go does not know")
+
+			got, err := json.MarshalIndent(message, "", "  ")
+			require.NoError(t, err)
+			assert.JSONEq(t, string(want), string(got), "and Go no field that the golden file does not hold")
+		})
+	}
+	files, err := filepath.Glob("testdata/*.json")
+	require.NoError(t, err)
+	assert.Len(t, files, len(golden), "every golden file is read")
+}
+
+func TestErrorNamesHoldsEveryNameThatIsDeclared(t *testing.T) {
+	source, err := os.ReadFile("errors.go")
+	require.NoError(t, err)
+	declared := strings.Count(string(source), " ErrorName = \"")
+	assert.Len(t, contract.ErrorNames(), declared)
+}
+
+func TestAnErrorKeepsWhatItCameFrom(t *testing.T) {
+	cause := errors.New("connection refused")
+	for how, err := range map[string]error{
+		"said in the message": contract.Errorf(contract.ClusterUnreachable, "no way: %w", cause),
+		"kept beside it":      contract.Errorf(contract.ClusterUnreachable, "no way").From(cause),
+	} {
+		assert.ErrorIs(t, err, cause, how)
+		var named *contract.Error
+		require.ErrorAs(t, err, &named, how)
+		assert.Equal(t, contract.ClusterUnreachable, named.Name, how)
+		assert.True(t, strings.HasPrefix(err.Error(), "no way"), how)
+	}
+}
