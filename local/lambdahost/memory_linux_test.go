@@ -1,0 +1,36 @@
+package lambdahost
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestAFunctionThatTakesTooMuchMemoryIsKilled(t *testing.T) {
+	for name, r := range map[string]request{
+		"while it runs":                          {Do: "grow", MB: 300, MS: 60_000},
+		"even when it ends before that is noted": {Do: "grow", MB: 300},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.put(func(f *Function) { f.MemoryMB = 256 })
+
+			result := w.invoke(r)
+
+			assert.Equal(t, `{"errorType":"Runtime.ExitError","errorMessage":"RequestId: `+result.RequestID+` Error: Runtime exited with error: signal: killed"}`,
+				string(result.Payload))
+			assert.Greater(t, result.MaxMemoryMB, 256)
+			assert.True(t, w.invoke(request{}).ColdStart)
+		})
+	}
+}
+
+func TestPeakMemoryIsThatOfTheProcess(t *testing.T) {
+	mb, ok := peakMemoryMB(os.Getpid())
+	assert.True(t, ok)
+	assert.Positive(t, mb)
+
+	_, ok = peakMemoryMB(-1)
+	assert.False(t, ok)
+}

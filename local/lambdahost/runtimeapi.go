@@ -1,0 +1,211 @@
+package lambdahost
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// maxResponse is the largest response, in the words of Lambda's own message about it. It is 100 bytes more than 6 MiB.
+const maxResponse = 6291556
+
+// runtimeAPI is what a function's process talks to: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+type runtimeAPI struct {
+	address     string
+	functionARN string
+	server      *http.Server
+
+	polled     chan struct{} // holds one when the runtime asks for an event
+	events     chan event    // holds one until the runtime has fetched it
+	initFailed chan struct{} // holds one when the runtime could not initialise
+
+	mu            sync.Mutex
+	current       string // id of the event that is not done with
+	fetched       bool   // whether the runtime has it
+	answer        *answer
+	initErrorName string
+}
+
+// event is what a function is invoked with.
+type event struct {
+	id       string
+	payload  []byte
+	deadline time.Time
+}
+
+// answer is what a function answers.
+type answer struct {
+	payload       []byte
+	functionError string
+}
+
+func listen(functionARN string) (*runtimeAPI, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	a := &runtimeAPI{
+		address:     listener.Addr().String(),
+		functionARN: functionARN,
+		polled:      make(chan struct{}, 1),
+		events:      make(chan event, 1),
+		initFailed:  make(chan struct{}, 1),
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", a.next)
+	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", a.response)
+	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/error", a.failure)
+	mux.HandleFunc("POST /2018-06-01/runtime/init/error", a.initError)
+	a.server = &http.Server{Handler: mux}
+	go func() { _ = a.server.Serve(listener) }()
+	return a, nil
+}
+
+func (a *runtimeAPI) close() { _ = a.server.Close() }
+
+// hand gives the runtime its next event.
+func (a *runtimeAPI) hand(e event) {
+	a.mu.Lock()
+	a.current, a.fetched, a.answer = e.id, false, nil
+	a.mu.Unlock()
+	a.events <- e
+}
+
+// busy tells whether the runtime has yet to answer.
+func (a *runtimeAPI) busy() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.current != "" && a.answer == nil
+}
+
+// answered takes the answer to the current event, or to none when initialisation failed; nil when there was none.
+func (a *runtimeAPI) answered() *answer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	taken := a.answer
+	a.current, a.answer = "", nil
+	return taken
+}
+
+func (a *runtimeAPI) initErrorType() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.initErrorName
+}
+
+func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	owes := a.fetched && a.current != "" && a.answer == nil
+	a.mu.Unlock()
+	if owes {
+		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the current invocation has no answer yet")
+		return
+	}
+	select {
+	case a.polled <- struct{}{}:
+	default:
+	}
+	select {
+	case <-r.Context().Done():
+	case e := <-a.events:
+		a.mu.Lock()
+		a.fetched = true
+		a.mu.Unlock()
+		header := w.Header()
+		header.Set("Content-Type", "application/json")
+		header.Set("Lambda-Runtime-Aws-Request-Id", e.id)
+		header.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(e.deadline.UnixMilli(), 10))
+		header.Set("Lambda-Runtime-Invoked-Function-Arn", a.functionARN)
+		header.Set("Lambda-Runtime-Trace-Id", traceID(time.Now()))
+		_, _ = w.Write(e.payload)
+	}
+}
+
+func (a *runtimeAPI) response(w http.ResponseWriter, r *http.Request) {
+	payload, err := io.ReadAll(io.LimitReader(r.Body, maxResponse+1))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "InvalidRequest", err.Error())
+		return
+	}
+	if len(payload) <= maxResponse {
+		a.take(w, r.PathValue("id"), answer{payload: payload})
+		return
+	}
+	tooLarge := failure{
+		errorType: "Function.ResponseSizeTooLarge",
+		message:   fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", maxResponse),
+	}
+	if a.settle(r.PathValue("id"), tooLarge.answer("")) {
+		refuse(w, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", tooLarge.message)
+	} else {
+		refuse(w, http.StatusBadRequest, "InvalidRequestID", "this is not the current invocation")
+	}
+}
+
+func (a *runtimeAPI) failure(w http.ResponseWriter, r *http.Request) {
+	payload, err := io.ReadAll(io.LimitReader(r.Body, maxResponse))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "InvalidRequest", err.Error())
+		return
+	}
+	a.take(w, r.PathValue("id"), answer{payload: payload, functionError: unhandled})
+}
+
+// take accepts an answer to the invocation of that id, once.
+func (a *runtimeAPI) take(w http.ResponseWriter, id string, given answer) {
+	if !a.settle(id, given) {
+		refuse(w, http.StatusBadRequest, "InvalidRequestID", "this is not the current invocation")
+		return
+	}
+	accept(w)
+}
+
+func (a *runtimeAPI) settle(id string, given answer) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if id != a.current || a.answer != nil {
+		return false
+	}
+	a.answer = &given
+	return true
+}
+
+func (a *runtimeAPI) initError(w http.ResponseWriter, r *http.Request) {
+	payload, err := io.ReadAll(io.LimitReader(r.Body, maxResponse))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "InvalidRequest", err.Error())
+		return
+	}
+	var named struct {
+		ErrorType string `json:"errorType"`
+	}
+	_ = json.Unmarshal(payload, &named) // what has no name is "Runtime.Unknown"
+	if named.ErrorType == "" {
+		named.ErrorType = "Runtime.Unknown"
+	}
+	a.mu.Lock()
+	a.answer, a.initErrorName = &answer{payload: payload, functionError: unhandled}, named.ErrorType
+	a.mu.Unlock()
+	accept(w)
+	select {
+	case a.initFailed <- struct{}{}:
+	default:
+	}
+}
+
+func accept(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusAccepted)
+	_, _ = io.WriteString(w, `{"status":"OK"}`+"\n")
+}
+
+func refuse(w http.ResponseWriter, status int, errorType, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"errorType": errorType, "errorMessage": message})
+}
