@@ -1,0 +1,92 @@
+// Package apiserver runs the real kube-apiserver inside the process.
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/spf13/pflag"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	_ "k8s.io/component-base/metrics/prometheus/clientgo" // counts the requests of client-go
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
+)
+
+// Config is what the API server needs; all files must be there before it is made.
+type Config struct {
+	// Listener is where it serves.
+	Listener net.Listener
+	// Etcd is the endpoint of its store.
+	Etcd string
+	// CertFile and KeyFile are its own certificate, ClientCAFile vouches for those of its clients.
+	CertFile, KeyFile, ClientCAFile string
+	// ServiceAccountKeyFile signs the tokens of service accounts.
+	ServiceAccountKeyFile string
+	// WebhookFile is the kubeconfig by which it asks about bearer tokens.
+	WebhookFile string
+	// LogFile takes its log.
+	LogFile string
+}
+
+// Run serves until the context ends, and then stops in good order.
+func Run(ctx context.Context, config Config) error {
+	log, err := os.OpenFile(config.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the API server's log: %w", err)
+	}
+	klog.SetLogger(textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(log))))
+
+	opts := options.NewServerRunOptions()
+	flags := pflag.NewFlagSet("kube-apiserver", pflag.ContinueOnError)
+	for _, set := range opts.Flags().FlagSets {
+		flags.AddFlagSet(set)
+	}
+	if err := flags.Parse(arguments(config)); err != nil {
+		return fmt.Errorf("set up the API server: %w", err)
+	}
+	// Handing it a listener leaves no moment in which another process could take its port.
+	opts.SecureServing.Listener = config.Listener
+	if err := opts.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
+		return fmt.Errorf("set up the API server's features: %w", err)
+	}
+	completed, err := opts.Complete(ctx)
+	if err != nil {
+		return fmt.Errorf("set up the API server: %w", err)
+	}
+	if errs := completed.Validate(); len(errs) > 0 {
+		return fmt.Errorf("set up the API server: %w", utilerrors.NewAggregate(errs))
+	}
+	if err := app.Run(ctx, completed); err != nil {
+		return fmt.Errorf("run the API server: %w", err)
+	}
+	return nil
+}
+
+func arguments(config Config) []string {
+	return []string{
+		"--etcd-servers=" + config.Etcd,
+		"--bind-address=127.0.0.1",
+		"--advertise-address=127.0.0.1",
+		// No Endpoints for the service `kubernetes`: nothing in the cluster looks for it.
+		"--endpoint-reconciler-type=none",
+		"--service-cluster-ip-range=10.100.0.0/16",
+		"--tls-cert-file=" + config.CertFile,
+		"--tls-private-key-file=" + config.KeyFile,
+		"--client-ca-file=" + config.ClientCAFile,
+		"--authorization-mode=RBAC",
+		"--authentication-token-webhook-config-file=" + config.WebhookFile,
+		// EKS caches the webhook's answers, the yes and the no; here a change of mapping shows at once.
+		"--authentication-token-webhook-cache-ttl=0s",
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file=" + config.ServiceAccountKeyFile,
+		"--service-account-signing-key-file=" + config.ServiceAccountKeyFile,
+		// No controller makes the service account that this plug-in would look for in every pod's namespace.
+		"--disable-admission-plugins=ServiceAccount",
+		// Stops without waiting a minute for the watches of clients to end by themselves.
+		"--shutdown-send-retry-after=true",
+	}
+}

@@ -1,0 +1,78 @@
+// Package etcd runs the cluster's store inside the process.
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+)
+
+const (
+	// Endpoint is where the API server finds the store: a socket in the working directory, since the path of a Unix socket
+	// holds about 100 bytes, and a directory may well have a longer one. Who may enter the directory may use it.
+	Endpoint = "unix://" + clientSocket
+
+	clientSocket = "etcd.sock"
+	peerSocket   = "etcd-peer.sock"
+	dataDir      = "etcd"
+
+	startTimeout = 30 * time.Second
+)
+
+// Store is a running etcd.
+type Store struct {
+	etcd *embed.Etcd
+}
+
+// Start runs etcd on the data in the working directory, and returns when it is ready.
+func Start(ctx context.Context, logFile string) (*Store, error) {
+	// A second etcd would take the first one's socket away before it sees that the data is in use.
+	if conn, err := net.Dial("unix", clientSocket); err == nil {
+		conn.Close()
+		dir, _ := os.Getwd()
+		return nil, fmt.Errorf("a control plane runs on the data in %s already", dir)
+	}
+
+	config := embed.NewConfig()
+	config.Dir = dataDir
+	config.LogLevel = "warn"
+	config.LogOutputs = []string{logFile}
+	config.EnableGRPCGateway = false
+	// The data is worth a process's life, not a power cut's.
+	config.UnsafeNoFsync = true
+	// The only member has nobody to advertise itself to, but must say something.
+	nowhere := []url.URL{{Scheme: "http", Host: "127.0.0.1:1"}}
+	config.ListenClientUrls = []url.URL{{Scheme: "unix", Host: clientSocket}}
+	config.ListenPeerUrls = []url.URL{{Scheme: "unix", Host: peerSocket}}
+	config.AdvertiseClientUrls = nowhere
+	config.AdvertisePeerUrls = nowhere
+	config.InitialCluster = config.InitialClusterFromName(config.Name)
+
+	etcd, err := embed.StartEtcd(config)
+	if err != nil {
+		return nil, fmt.Errorf("start etcd: %w", err)
+	}
+	store := &Store{etcd: etcd}
+	select {
+	case <-etcd.Server.ReadyNotify():
+		return store, nil
+	case err = <-etcd.Err():
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-time.After(startTimeout):
+		err = fmt.Errorf("not ready after %s, see %s", startTimeout, filepath.Base(logFile))
+	}
+	store.Close()
+	return nil, fmt.Errorf("start etcd: %w", err)
+}
+
+// Close stops etcd.
+func (s *Store) Close() {
+	s.etcd.Close()
+}

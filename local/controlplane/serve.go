@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kubestep/kubestep/local/controlplane/apiserver"
+	"github.com/kubestep/kubestep/local/controlplane/authenticator"
+	"github.com/kubestep/kubestep/local/controlplane/etcd"
+	"github.com/kubestep/kubestep/local/controlplane/kubeconfig"
+	"github.com/kubestep/kubestep/local/controlplane/pki"
+	"github.com/kubestep/kubestep/local/controlplane/sts"
+	"github.com/kubestep/kubestep/local/credentials"
+)
+
+const (
+	loopback = "127.0.0.1"
+	// The API server is 127.0.0.1 to everybody but the authenticator, which calls it localhost and so can be told apart.
+	loopbackName = "localhost"
+
+	readyTimeout = time.Minute
+	pollInterval = 20 * time.Millisecond
+)
+
+// settings say which control plane to serve.
+type settings struct {
+	dir, cluster, region string
+	credentialsKeyFile   string
+	port                 int
+	newCA                bool
+}
+
+// ready is the line that tells whoever started the control plane where it is.
+type ready struct {
+	Cluster              string `json:"cluster"`
+	Endpoint             string `json:"endpoint"`
+	CertificateAuthority string `json:"certificateAuthority"`
+	Kubeconfig           string `json:"kubeconfig"`
+}
+
+// serve runs a control plane until the context ends, and writes one line when it is ready.
+func serve(ctx context.Context, s settings, out io.Writer) error {
+	dir, err := filepath.Abs(s.dir)
+	if err != nil {
+		return fmt.Errorf("find the directory: %w", err)
+	}
+	authority, err := credentials.FromFile(s.credentialsKeyFile)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the directory: %w", err)
+	}
+	// Package etcd says why.
+	if err := os.Chdir(dir); err != nil {
+		return fmt.Errorf("enter the directory: %w", err)
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(s.port)))
+	if err != nil {
+		return fmt.Errorf("listen for the API server: %w", err)
+	}
+	defer listener.Close()
+	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+	endpoint := "https://" + net.JoinHostPort(loopback, port)
+
+	store, err := etcd.Start(ctx, filepath.Join(dir, "etcd.log"))
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+
+	ca, err := certificates(dir, s.cluster, endpoint, port, s.newCA)
+	if err != nil {
+		return err
+	}
+	stand, err := standInForSTS(dir, ca, authority)
+	if err != nil {
+		return err
+	}
+	defer stand.Close()
+	webhook, err := authenticator.Prepare(authenticator.Config{
+		Cluster:    s.cluster,
+		Region:     s.region,
+		Dir:        filepath.Join(dir, "authenticator"),
+		Kubeconfig: filepath.Join(dir, "authenticator.kubeconfig"),
+		APIServer:  net.JoinHostPort(loopbackName, port),
+		LogFile:    filepath.Join(dir, "authenticator.log"),
+		Fatal: func() {
+			fmt.Fprintf(os.Stderr, "controlplane: the authenticator has given up; the last lines of %s say why\n", filepath.Join(dir, "authenticator.log"))
+		},
+	})
+	if err != nil {
+		return err
+	}
+
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	stopped := make(chan error, 1)
+	go func() {
+		stopped <- apiserver.Run(serving, apiserver.Config{
+			Listener:              listener,
+			Etcd:                  etcd.Endpoint,
+			CertFile:              filepath.Join(dir, "apiserver.crt"),
+			KeyFile:               filepath.Join(dir, "apiserver.key"),
+			ClientCAFile:          filepath.Join(dir, "ca.crt"),
+			ServiceAccountKeyFile: filepath.Join(dir, "service-account.key"),
+			WebhookFile:           webhook.WebhookFile(),
+			LogFile:               filepath.Join(dir, "apiserver.log"),
+		})
+		stop()
+	}()
+	kubeconfigFile := filepath.Join(dir, "kubeconfig")
+	err = awaitReady(serving, kubeconfigFile)
+	if err == nil {
+		err = webhook.Start(serving)
+	}
+	if err == nil {
+		err = json.NewEncoder(out).Encode(ready{
+			Cluster:              s.cluster,
+			Endpoint:             endpoint,
+			CertificateAuthority: base64.StdEncoding.EncodeToString(ca.PEM),
+			Kubeconfig:           kubeconfigFile,
+		})
+	}
+	if err != nil && serving.Err() == nil {
+		stop()
+		<-stopped
+		return err
+	}
+	return <-stopped
+}
+
+// certificates makes all that the cluster needs; only the CA, and the key of the service accounts, outlive it.
+func certificates(dir, cluster, endpoint, port string, newCA bool) (*pki.CA, error) {
+	now := time.Now()
+	certFile, keyFile := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key")
+	if newCA {
+		if err := errors.Join(removed(certFile), removed(keyFile)); err != nil {
+			return nil, fmt.Errorf("remove the CA: %w", err)
+		}
+	}
+	ca, err := pki.LoadOrNewCA(certFile, keyFile, now)
+	if err != nil {
+		return nil, err
+	}
+	server, err := ca.Server(now, loopback, loopbackName)
+	if err != nil {
+		return nil, err
+	}
+	if err := server.Save(filepath.Join(dir, "apiserver.crt"), filepath.Join(dir, "apiserver.key")); err != nil {
+		return nil, err
+	}
+	for _, client := range []struct{ user, file, server string }{
+		{"kubestep-admin", "kubeconfig", endpoint},
+		{"aws-iam-authenticator", "authenticator.kubeconfig", "https://" + net.JoinHostPort(loopbackName, port)},
+	} {
+		pair, err := ca.Client(now, client.user, "system:masters")
+		if err != nil {
+			return nil, err
+		}
+		if err := kubeconfig.Write(filepath.Join(dir, client.file), cluster, client.server, ca.PEM, client.user, pair); err != nil {
+			return nil, err
+		}
+	}
+	return ca, pki.EnsureKey(filepath.Join(dir, "service-account.key"))
+}
+
+// removed removes a file that may not be there.
+func removed(file string) error {
+	if err := os.Remove(file); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// standInForSTS starts the STS stand-in, and puts it in the way of the authenticator, whose verifier calls STS through
+// http.DefaultTransport and offers no other way to send it elsewhere.
+func standInForSTS(dir string, ca *pki.CA, authority credentials.Authority) (*sts.Server, error) {
+	logFile, err := os.OpenFile(filepath.Join(dir, "sts.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the log of the STS stand-in: %w", err)
+	}
+	log := slog.New(slog.NewTextHandler(logFile, nil))
+	server, err := sts.Listen(sts.Handler{Authority: authority, Now: time.Now, Log: log}, log,
+		func(host string) (*tls.Certificate, error) {
+			pair, err := ca.Server(time.Now(), host)
+			if err != nil {
+				return nil, err
+			}
+			return pair.TLS()
+		})
+	if err != nil {
+		return nil, err
+	}
+	server.Redirect(http.DefaultTransport.(*http.Transport), ca.Pool())
+	return server, nil
+}
+
+// awaitReady waits until the API server says that it is ready and has made the namespaces that everybody counts on,
+// which it does shortly after.
+func awaitReady(ctx context.Context, kubeconfigFile string) error {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfigFile)
+	if err != nil {
+		return fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	for {
+		_, err := client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+		for _, namespace := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem} {
+			if err == nil {
+				_, err = client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+			}
+		}
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the API server to be ready: %w", err)
+		case <-time.After(pollInterval):
+		}
+	}
+}
