@@ -56,6 +56,8 @@ func (p Problem) Error() string { return p.Field + ": " + p.Text }
 // Problem to errors.As.
 func Parse(raw json.RawMessage, defaults contract.Request) (contract.Request, error) {
 	request := defaults
+	// Decoding writes into the array that is there, which is not this request's.
+	request.Namespaces = slices.Clone(defaults.Namespaces)
 	var p problems
 
 	keys := map[string]json.RawMessage{}
@@ -83,10 +85,6 @@ func Parse(raw json.RawMessage, defaults contract.Request) (contract.Request, er
 		value, given := keys[k.key]
 		if !given || string(value) == "null" {
 			continue
-		}
-		// A slice is decoded into afresh: the default's array is not this input's to write to.
-		if k.key == "namespaces" {
-			request.Namespaces = nil
 		}
 		if err := json.Unmarshal(value, k.into); err != nil {
 			p.add(k.key, "expected %s, not %s", k.want, kind(value))
@@ -137,6 +135,8 @@ func (p *problems) checkNamespaces(namespaces []string) {
 		p.add("namespaces", "empty: expected at least one namespace")
 	case n > contract.MaxNamespaces:
 		p.add("namespaces", "%d of them: expected at most %d", n, contract.MaxNamespaces)
+	}
+	if slices.ContainsFunc(*p, func(q Problem) bool { return q.Field == "namespaces" }) {
 		return
 	}
 	first := map[string]int{}

@@ -1,0 +1,250 @@
+package cluster_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/eks/types"
+	smithy "github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/cluster"
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/input"
+)
+
+const pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+// fakeEKS answers with what answer says, and counts.
+type fakeEKS struct {
+	calls  atomic.Int32
+	answer func(name string) (*types.Cluster, error)
+}
+
+func (f *fakeEKS) DescribeCluster(_ context.Context, in *eks.DescribeClusterInput, _ ...func(*eks.Options)) (*eks.DescribeClusterOutput, error) {
+	f.calls.Add(1)
+	c, err := f.answer(aws.ToString(in.Name))
+	if err != nil {
+		return nil, err
+	}
+	return &eks.DescribeClusterOutput{Cluster: c}, nil
+}
+
+func active(name string) *types.Cluster {
+	return &types.Cluster{
+		Name: aws.String(name), Arn: aws.String("arn:aws:eks:eu-west-1:111122223333:cluster/" + name), Version: aws.String("1.37"), Status: types.ClusterStatusActive,
+		Endpoint:             aws.String("https://127.0.0.1:6443"),
+		CertificateAuthority: &types.Certificate{Data: aws.String(base64.StdEncoding.EncodeToString([]byte(pem)))},
+		AccessConfig:         &types.AccessConfigResponse{AuthenticationMode: types.AuthenticationModeApi},
+	}
+}
+
+// world is a Describer over one fakeEKS, with a clock that is set by hand.
+type world struct {
+	eks   fakeEKS
+	asked []string
+	now   time.Time
+	cluster.Describer
+}
+
+func newWorld(answer func(string) (*types.Cluster, error)) *world {
+	w := &world{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+	w.eks.answer = answer
+	w.Describer = cluster.Describer{
+		EKS:      func(region, roleARN string) cluster.EKS { w.asked = append(w.asked, region+" "+roleARN); return &w.eks },
+		Defaults: input.Defaults("eu-west-1", ""),
+		Cache:    cluster.NewCache(5*time.Minute, 2, func() time.Time { return w.now }),
+	}
+	return w
+}
+
+func ask(in string) contract.DescribeCluster {
+	return contract.DescribeCluster{Input: json.RawMessage(in)}
+}
+
+func TestAClusterIsDescribedAsEKSDoes(t *testing.T) {
+	w := newWorld(func(name string) (*types.Cluster, error) { return active(name), nil })
+
+	got, err := w.Describe(t.Context(), ask(`{"clusterName":"demo","namespaces":["shop"]}`))
+
+	require.NoError(t, err)
+	assert.Equal(t, contract.DescribedCluster{
+		Request: contract.Request{ClusterName: "demo", Region: "eu-west-1", Namespaces: []string{"shop"}},
+		Cluster: contract.Cluster{
+			Name: "demo", ARN: "arn:aws:eks:eu-west-1:111122223333:cluster/demo", Region: "eu-west-1", Version: "1.37", Status: "ACTIVE",
+			Endpoint: "https://127.0.0.1:6443", CertificateAuthority: base64.StdEncoding.EncodeToString([]byte(pem)), AuthenticationMode: "API",
+		},
+	}, got)
+}
+
+func TestADescriptionIsCached(t *testing.T) {
+	describe := func(t *testing.T, w *world, in contract.DescribeCluster) {
+		t.Helper()
+		_, err := w.Describe(t.Context(), in)
+		require.NoError(t, err)
+	}
+	demo := ask(`{"clusterName":"demo"}`)
+	afresh := contract.DescribeCluster{Input: demo.Input, Afresh: true}
+	for sentence, c := range map[string]struct {
+		do    func(*testing.T, *world)
+		calls int32
+	}{
+		"within its time to live": {func(t *testing.T, w *world) {
+			describe(t, w, demo)
+			w.now = w.now.Add(5*time.Minute - time.Second)
+			describe(t, w, demo)
+		}, 1},
+		"but not beyond it": {func(t *testing.T, w *world) {
+			describe(t, w, demo)
+			w.now = w.now.Add(5 * time.Minute)
+			describe(t, w, demo)
+		}, 2},
+		"but not where it is asked for afresh, which is cached again": {func(t *testing.T, w *world) {
+			describe(t, w, demo)
+			describe(t, w, afresh)
+			describe(t, w, demo)
+		}, 2},
+		"apart by Region": {func(t *testing.T, w *world) {
+			describe(t, w, demo)
+			describe(t, w, ask(`{"clusterName":"demo","region":"us-east-1"}`))
+		}, 2},
+		"apart by role": {func(t *testing.T, w *world) {
+			describe(t, w, demo)
+			describe(t, w, ask(`{"clusterName":"demo","roleArn":"arn:aws:iam::444455556666:role/x"}`))
+		}, 2},
+		"whatever else the input says": {func(t *testing.T, w *world) {
+			describe(t, w, demo)
+			describe(t, w, ask(`{"clusterName":"demo","namespaces":["shop"]}`))
+		}, 1},
+		"of no more clusters than fit, the oldest going first": {func(t *testing.T, w *world) {
+			for _, name := range []string{"a", "b", "c", "c", "b"} {
+				describe(t, w, ask(fmt.Sprintf(`{"clusterName":%q}`, name)))
+				w.now = w.now.Add(time.Second)
+			}
+			describe(t, w, ask(`{"clusterName":"a"}`))
+		}, 4},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			w := newWorld(func(name string) (*types.Cluster, error) { return active(name), nil })
+			c.do(t, w)
+			assert.Equal(t, c.calls, w.eks.calls.Load())
+		})
+	}
+}
+
+func TestOneCallIsInFlightForEachCluster(t *testing.T) {
+	answer := make(chan struct{})
+	w := newWorld(func(name string) (*types.Cluster, error) { <-answer; return active(name), nil })
+	cache, asked := w.Cache, atomic.Int32{}
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			got, err := cache.Get(context.Background(), cluster.Key{Name: "demo"}, func(context.Context) (contract.Cluster, error) {
+				asked.Add(1)
+				<-answer
+				return contract.Cluster{Name: "demo"}, nil
+			})
+			assert.NoError(t, err)
+			assert.Equal(t, "demo", got.Name)
+		})
+	}
+	close(answer)
+	all.Wait()
+	assert.EqualValues(t, 1, asked.Load())
+}
+
+func TestAnErrorIsNotCached(t *testing.T) {
+	failing := true
+	w := newWorld(func(name string) (*types.Cluster, error) {
+		if failing {
+			return nil, errors.New("no route to host")
+		}
+		return active(name), nil
+	})
+	_, err := w.Describe(t.Context(), ask(`{"clusterName":"demo"}`))
+	require.Error(t, err)
+	failing = false
+	_, err = w.Describe(t.Context(), ask(`{"clusterName":"demo"}`))
+	assert.NoError(t, err)
+}
+
+func status(code int, err error) error {
+	return &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: code}}, Err: err}
+}
+
+func TestWhatEKSAnswersHasAName(t *testing.T) {
+	with := func(change func(*types.Cluster)) func(string) (*types.Cluster, error) {
+		return func(name string) (*types.Cluster, error) { c := active(name); change(c); return c, nil }
+	}
+	failing := func(err error) func(string) (*types.Cluster, error) {
+		return func(string) (*types.Cluster, error) { return nil, err }
+	}
+	coded := func(code string) error { return &smithy.GenericAPIError{Code: code, Message: "said AWS."} }
+	for sentence, c := range map[string]struct {
+		answer func(string) (*types.Cluster, error)
+		name   contract.ErrorName
+		text   string
+	}{
+		"no such cluster":             {failing(&types.ResourceNotFoundException{Message: aws.String("No cluster found")}), contract.ClusterNotFound, "aws eks list-clusters --region eu-west-1"},
+		"refused by IAM":              {failing(coded("AccessDeniedException")), contract.AccessDenied, "IAM refused eks:DescribeCluster of cluster demo in eu-west-1: said AWS. "},
+		"credentials not taken":       {failing(coded("UnrecognizedClientException")), contract.AccessDenied, "said AWS"},
+		"throttled":                   {failing(coded("ThrottlingException")), contract.Throttled, "throttled"},
+		"a fault of AWS":              {failing(status(503, coded("ServiceUnavailableException"))), contract.Throttled, "could not serve"},
+		"no answer":                   {failing(errors.New("no such host")), contract.ClusterUnreachable, "no such host"},
+		"an answer that is not known": {failing(status(418, coded("Teapot"))), contract.Unexpected, "Teapot"},
+		"an answer without a cluster": {func(string) (*types.Cluster, error) { return nil, nil }, contract.Unexpected, "without a cluster"},
+		"being created":               {with(func(c *types.Cluster) { c.Status = types.ClusterStatusCreating }), contract.ClusterNotActive, "is CREATING"},
+		"being deleted":               {with(func(c *types.Cluster) { c.Status = types.ClusterStatusDeleting }), contract.ClusterNotActive, "is DELETING"},
+		"failed":                      {with(func(c *types.Cluster) { c.Status = types.ClusterStatusFailed }), contract.ClusterNotActive, "is FAILED"},
+		"being updated is fine":       {with(func(c *types.Cluster) { c.Status = types.ClusterStatusUpdating }), "", ""},
+		"two authorities are fine": {with(func(c *types.Cluster) {
+			c.CertificateAuthority.Data = aws.String(base64.StdEncoding.EncodeToString([]byte(pem + pem)))
+		}), "", ""},
+		"no endpoint":                  {with(func(c *types.Cluster) { c.Endpoint = nil }), contract.Unexpected, "no https URL"},
+		"an endpoint in the clear":     {with(func(c *types.Cluster) { c.Endpoint = aws.String("http://x") }), contract.Unexpected, "no https URL"},
+		"an authority without padding": {with(func(c *types.Cluster) { c.CertificateAuthority.Data = aws.String("LS0tLS1CRUdJTg") }), contract.Unexpected, "not base64"},
+		"an authority that is no PEM":  {with(func(c *types.Cluster) { c.CertificateAuthority.Data = aws.String("AAAA") }), contract.Unexpected, "not PEM"},
+		"no authority":                 {with(func(c *types.Cluster) { c.CertificateAuthority = nil }), contract.Unexpected, "not PEM"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			w := newWorld(c.answer)
+			_, err := w.Describe(t.Context(), ask(`{"clusterName":"demo"}`))
+			if c.name == "" {
+				require.NoError(t, err)
+				return
+			}
+			var named *contract.Error
+			require.ErrorAs(t, err, &named)
+			assert.Equal(t, c.name, named.Name)
+			assert.Contains(t, named.Message, c.text)
+		})
+	}
+}
+
+func TestAWrongInputIsRefusedBeforeEKSIsCalled(t *testing.T) {
+	w := newWorld(func(name string) (*types.Cluster, error) { return active(name), nil })
+	_, err := w.Describe(t.Context(), ask(`{"clusterName":"demo","namespace":"x"}`))
+	var named *contract.Error
+	require.ErrorAs(t, err, &named)
+	assert.Equal(t, contract.InvalidInput, named.Name)
+	assert.Empty(t, w.asked)
+}
+
+func TestAClusterThatKnowsNoModeIsMappedByAwsAuth(t *testing.T) {
+	w := newWorld(func(name string) (*types.Cluster, error) { c := active(name); c.AccessConfig = nil; return c, nil })
+	got, err := w.Describe(t.Context(), ask(`{"clusterName":"demo"}`))
+	require.NoError(t, err)
+	assert.Equal(t, "CONFIG_MAP", got.Cluster.AuthenticationMode)
+}

@@ -1,0 +1,138 @@
+package kube_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/bearer"
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/kube"
+	"github.com/kubestep/kubestep/internal/kube/kubetest"
+)
+
+// get asks the cluster for something as a Caller would.
+func get(ctx context.Context, cluster contract.Cluster) error {
+	client, err := kube.NewClient(cluster, bearer.New(kubetest.Token))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.Get().AbsPath("/api").MaxRetries(0).Do(ctx).Error(); err != nil {
+		return kube.Caller{Cluster: cluster, Principal: "arn:aws:iam::111122223333:role/path/reader"}.Explain(err, "look")
+	}
+	return nil
+}
+
+func TestEveryAnswerOfAClusterHasAName(t *testing.T) {
+	refuse := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { kubetest.Refuse(w, code, "", "said the server") }
+	}
+	for sentence, c := range map[string]struct {
+		answer http.HandlerFunc
+		name   contract.ErrorName
+		text   string
+	}{
+		"200":                        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) }, "", ""},
+		"400":                        {refuse(400), contract.InvalidInput, "said the server"},
+		"401":                        {refuse(401), contract.Unauthorized, "aws eks create-access-entry --region eu-west-1 --cluster-name demo --principal-arn arn:aws:iam::111122223333:role/path/reader --kubernetes-groups kubestep-pod-readers"},
+		"403":                        {refuse(403), contract.Forbidden, "said the server"},
+		"404":                        {refuse(404), contract.Unexpected, "knows no way to look"},
+		"429":                        {refuse(429), contract.Throttled, "come back later"},
+		"500":                        {refuse(500), contract.ClusterUnreachable, "could not look (500)"},
+		"503":                        {refuse(503), contract.ClusterUnreachable, "could not look (503)"},
+		"504":                        {refuse(504), contract.ClusterUnreachable, "could not look (504)"},
+		"a 502 of something between": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, contract.ClusterUnreachable, "could not look (502)"},
+		"a connection that is cut":   {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, contract.ClusterUnreachable, "could not be reached"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			err := get(t.Context(), kubetest.Serve(t, c.answer))
+			if c.name == "" {
+				require.NoError(t, err)
+				return
+			}
+			var named *contract.Error
+			require.ErrorAs(t, err, &named)
+			assert.Equal(t, c.name, named.Name)
+			assert.Contains(t, named.Message, c.text)
+			assert.NotContains(t, named.Message, kubetest.Token)
+			assert.NotNil(t, errors.Unwrap(named), "what it came from is kept")
+		})
+	}
+}
+
+func TestAClusterThatDoesNotAnswerIsUnreachable(t *testing.T) {
+	t.Run("a hang ends with the deadline", func(t *testing.T) {
+		hang := make(chan struct{})
+		cluster := kubetest.Serve(t, func(http.ResponseWriter, *http.Request) { <-hang })
+		defer close(hang)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		assertNamed(t, contract.ClusterUnreachable, get(ctx, cluster))
+	})
+	t.Run("nothing listens", func(t *testing.T) {
+		cluster := kubetest.Serve(t, nil)
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		require.NoError(t, listener.Close())
+		cluster.Endpoint = "https://" + listener.Addr().String()
+		assertNamed(t, contract.ClusterUnreachable, get(t.Context(), cluster))
+	})
+	t.Run("the name is unknown", func(t *testing.T) {
+		cluster := kubetest.Serve(t, nil)
+		cluster.Endpoint = "https://cluster.invalid"
+		assertNamed(t, contract.ClusterUnreachable, get(t.Context(), cluster))
+	})
+}
+
+func TestACertificateThatDoesNotFitIsNotTrustedAndNothingIsSent(t *testing.T) {
+	var asked bool
+	real := kubetest.Serve(t, func(http.ResponseWriter, *http.Request) { asked = true })
+
+	t.Run("of another authority", func(t *testing.T) {
+		stale := real
+		stale.CertificateAuthority = otherAuthority
+		assertNamed(t, contract.CertificateNotTrusted, get(t.Context(), stale))
+	})
+	t.Run("for another host", func(t *testing.T) {
+		moved := real
+		moved.Endpoint = strings.Replace(real.Endpoint, "127.0.0.1", "127.0.0.2", 1)
+		if err := get(t.Context(), moved); assert.Error(t, err) {
+			// Where only 127.0.0.1 is up (macOS), nothing listens there.
+			var named *contract.Error
+			require.ErrorAs(t, err, &named)
+			assert.Contains(t, []contract.ErrorName{contract.CertificateNotTrusted, contract.ClusterUnreachable}, named.Name)
+		}
+	})
+	t.Run("an authority that is no certificate", func(t *testing.T) {
+		broken := real
+		broken.CertificateAuthority = "AAAA"
+		assertNamed(t, contract.CertificateNotTrusted, get(t.Context(), broken))
+	})
+	assert.False(t, asked)
+}
+
+func TestTheMendFitsTheAuthenticationMode(t *testing.T) {
+	cluster := kubetest.Serve(t, func(w http.ResponseWriter, _ *http.Request) { kubetest.Refuse(w, 401, "Unauthorized", "Unauthorized") })
+	cluster.AuthenticationMode = "CONFIG_MAP"
+	err := get(t.Context(), cluster)
+	require.Error(t, err)
+	assert.Contains(t, err.Error(), "eksctl create iamidentitymapping --region eu-west-1 --cluster demo --arn arn:aws:iam::111122223333:role/reader ", "without the role's path, which aws-auth does not know")
+}
+
+func assertNamed(t *testing.T, want contract.ErrorName, err error) {
+	t.Helper()
+	var named *contract.Error
+	require.ErrorAs(t, err, &named)
+	assert.Equal(t, want, named.Name, named.Message)
+}
+
+// otherAuthority is a certificate that signed nothing here.
+const otherAuthority = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJkekNDQVIyZ0F3SUJBZ0lVWnZFTjFFZXd5SnlHMnIrWVNEOElyZW5FUzd3d0NnWUlLb1pJemowRUF3SXcKRURFT01Bd0dBMVVFQXd3RmIzUm9aWEl3SUJjTk1qWXhNVEl6TVRVME5UTTFXaGdQTWpFeU5qRXdNekF4TlRRMQpNelZhTUJBeERqQU1CZ05WQkFNTUJXOTBhR1Z5TUZrd0V3WUhLb1pJemowQ0FRWUlLb1pJemowREFRY0RRZ0FFCjFBMW10dElMK2pMdEJqNllXdVJydWk2bVJoSGFDMVR0dktFdGh3b0wwcE1pUUhocG4vQmgvN0tBUngrMmNmUlIKeFpvMUZHcUNCSW5aSmpGa3UwZnZUNk5UTUZFd0hRWURWUjBPQkJZRUZISXVjNkxnUGxHUmxkUmxBSXhSdWVJLwp5Tmk0TUI4R0ExVWRJd1FZTUJhQUZISXVjNkxnUGxHUmxkUmxBSXhSdWVJL3lOaTRNQThHQTFVZEV3RUIvd1FGCk1BTUJBZjh3Q2dZSUtvWkl6ajBFQXdJRFNBQXdSUUloQUxFUG5KWEFUdVplZ0R3Nk0vWWNjZGd1WHpKOVBUem4KdS94U3V6RVQzNCt0QWlBRGM1anpyd05GQUl4c1pGQ2VNRDhoWnp3UHZxRE1zTTVuVVl5cDBpZXBHdz09Ci0tLS0tRU5EIENFUlRJRklDQVRFLS0tLS0K"

@@ -1,0 +1,53 @@
+// Package kubetest serves a cluster's API to a unit test: a TLS server on
+// loopback whose answers the test writes by hand.
+package kubetest
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubestep/kubestep/internal/bearer"
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/token"
+)
+
+// Token is what Opener opens every seal to.
+const Token = "k8s-aws-v1.unit-test"
+
+// Opener opens every seal.
+type Opener struct{}
+
+// Open returns Token.
+func (Opener) Open(string, token.Binding) (bearer.Token, error) { return bearer.New(Token), nil }
+
+// Serve answers as a cluster until the test ends.
+func Serve(t *testing.T, answer http.HandlerFunc) contract.Cluster {
+	t.Helper()
+	server := httptest.NewUnstartedServer(answer)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that a test makes fail
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	return contract.Cluster{
+		Name: "demo", Region: "eu-west-1", AuthenticationMode: "API", Endpoint: server.URL,
+		CertificateAuthority: base64.StdEncoding.EncodeToString(authority),
+	}
+}
+
+// Refuse answers with a Status, as the API server writes one.
+func Refuse(w http.ResponseWriter, code int, reason metav1.StatusReason, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(metav1.Status{
+		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
+		Status:   metav1.StatusFailure, Code: int32(code), Reason: reason, Message: message,
+	})
+}

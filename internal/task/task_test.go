@@ -1,0 +1,62 @@
+package task_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda/messages"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/task"
+)
+
+func TestAnErrorIsHandedOverByItsName(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		err  error
+		want messages.InvokeResponse_Error
+	}{
+		"its own":                    {contract.Errorf(contract.Forbidden, "no"), messages.InvokeResponse_Error{Type: "Forbidden", Message: "no"}},
+		"its own, however wrapped":   {fmt.Errorf("while listing: %w", contract.Errorf(contract.Throttled, "later")), messages.InvokeResponse_Error{Type: "Throttled", Message: "later"}},
+		"Unexpected, having none":    {errors.New("boom"), messages.InvokeResponse_Error{Type: "Unexpected", Message: "kubestep did not expect this, and it may be a fault of its own: boom"}},
+		"with a message that is cut": {contract.Errorf(contract.Forbidden, "%s", strings.Repeat("x", 9000)), messages.InvokeResponse_Error{Type: "Forbidden", Message: strings.Repeat("x", 8192) + "…"}},
+	} {
+		t.Run(sentence, func(t *testing.T) { assert.Equal(t, c.want, task.Name(c.err)) })
+	}
+}
+
+func TestAnErrorIsLoggedOnceWithItsName(t *testing.T) {
+	var logged bytes.Buffer
+	handle := task.Adapt(slog.New(slog.NewJSONHandler(&logged, nil)), func(context.Context, int) (int, error) {
+		return 7, contract.Errorf(contract.Forbidden, "no")
+	})
+	out, err := handle(t.Context(), 1)
+	assert.Zero(t, out)
+	assert.IsType(t, messages.InvokeResponse_Error{}, err, "by value: of a pointer, Lambda would tell the Go type")
+
+	var line map[string]any
+	require.NoError(t, json.Unmarshal(logged.Bytes(), &line), "one line, of JSON")
+	assert.Equal(t, "Forbidden", line["error"])
+	assert.Equal(t, "no", line["msg"])
+}
+
+func TestAHandlerEndsBeforeTheFunctionDoes(t *testing.T) {
+	end := time.Now().Add(10 * time.Second)
+	ctx, cancel := context.WithDeadline(t.Context(), end)
+	defer cancel()
+	_, err := task.Adapt(slog.New(slog.DiscardHandler), func(ctx context.Context, _ int) (int, error) {
+		deadline, bounded := ctx.Deadline()
+		assert.True(t, bounded)
+		assert.Equal(t, 500*time.Millisecond, end.Sub(deadline))
+		return 0, nil
+	})(ctx, 1)
+	assert.NoError(t, err)
+}
