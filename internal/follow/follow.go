@@ -166,11 +166,14 @@ func (f *Follower) follow(ctx context.Context, execution Execution) (Execution, 
 	return execution, err
 }
 
+// watch looks at the history until the execution has ended, and all of its
+// history is seen.
 func (f *Follower) watch(ctx context.Context, execution Execution, show *progress) (Execution, error) {
 	past := newHistory()
 	begun := f.Clock.Now()
 	var page *string
-	for {
+	for look := 1; ; look++ {
+		over := execution.Status != types.ExecutionStatusRunning
 		var err error
 		page, err = f.read(ctx, execution.ARN, page, func(event types.HistoryEvent) {
 			if step, ok := past.add(event); ok {
@@ -181,13 +184,23 @@ func (f *Follower) watch(ctx context.Context, execution Execution, show *progres
 		if err != nil && !(notThereYet(err) && f.Clock.Now().Sub(begun) < settling) {
 			return execution, err
 		}
-		if past.ended {
+		if over {
+			return execution, nil
+		}
+		// The history's last event says that it is over, and the description how it
+		// came out. An execution that runs out of time may be over without an event
+		// (in moto, until its running task ends), so the description is asked now and then too.
+		if past.ended || look%looksPerDescription == 0 {
 			if execution, err = f.describe(ctx, execution); err != nil {
 				return execution, err
 			}
-			// DescribeExecution may lag behind the history: both are eventually consistent.
-			if execution.Status != types.ExecutionStatusRunning {
+			switch {
+			// Either may lag behind the other: both are eventually consistent.
+			case execution.Status == types.ExecutionStatusRunning:
+			case past.ended:
 				return execution, nil
+			default:
+				continue
 			}
 		}
 		show.running(past.running())
@@ -198,6 +211,10 @@ func (f *Follower) watch(ctx context.Context, execution Execution, show *progres
 		}
 	}
 }
+
+// looksPerDescription is how many looks at the history there are for one at the
+// description, while the execution runs.
+const looksPerDescription = 10
 
 // settling is how long an execution that was just started may be unknown to
 // GetExecutionHistory, which is eventually consistent.

@@ -118,6 +118,7 @@ func (h *history) step(e types.HistoryEvent) (Step, bool) {
 		// A retry starts the branches anew, and follows from the event inside
 		// of them that failed.
 		now.visit, now.opens = before.visit.around(), true
+		h.latest = now.visit
 		return now.visit.attempt(at, before.at)
 
 	case kind == "MapIterationStarted":

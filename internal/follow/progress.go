@@ -86,7 +86,10 @@ func (p *progress) finish(e Execution) {
 	case types.ExecutionStatusRunning, types.ExecutionStatusSucceeded:
 		return
 	}
-	text := fmt.Sprintf("%s after %s", e.Status, duration(e.Stopped.Sub(e.Started)))
+	text := string(e.Status)
+	if !e.Stopped.IsZero() {
+		text += " after " + duration(e.Stopped.Sub(e.Started))
+	}
 	if e.Error != "" {
 		text += ": " + terminal.Line(e.Error)
 	}

@@ -1,0 +1,228 @@
+package follow_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/follow"
+)
+
+func follower(client follow.Client, out io.Writer) *follow.Follower {
+	return &follow.Follower{Client: client, Clock: &fakeClock{now: began}, Interval: 200 * time.Millisecond, Out: out}
+}
+
+var start = follow.Start{StateMachineARN: machine, Input: `{"clusterName":"demo"}`, Name: "one"}
+
+func TestStart(t *testing.T) {
+	fake := &fakeStepFunctions{events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", "")}
+	var out bytes.Buffer
+	got, err := follower(fake, &out).Start(t.Context(), start)
+	require.NoError(t, err)
+
+	assert.Equal(t, execution, got.ARN)
+	assert.Equal(t, "one", got.Name)
+	assert.Equal(t, types.ExecutionStatusSucceeded, got.Status)
+	assert.Equal(t, `{"pods":{}}`, got.Output)
+	assert.Equal(t, 2400*time.Millisecond, got.Stopped.Sub(got.Started))
+	assert.Equal(t, []string{
+		"DescribeCluster",
+		"WithFreshToken", "MintToken", "VerifyRBAC",
+		"MintToken", "VerifyRBAC", "ListPods",
+		"MorePages",
+		"WithFreshToken", "MintToken", "VerifyRBAC", "ListPods",
+		"MorePages", "Output",
+	}, got.Path)
+	assert.Equal(t, 3, got.Entered("MintToken"))
+	assert.Equal(t, 3, got.Attempts("MintToken"))
+	assert.Equal(t, 2, got.Entered("ListPods"))
+	assert.Equal(t, 3, got.Attempts("ListPods"), "a retry of a task is an attempt, though its state is not entered again")
+	golden(t, "retried", out.String())
+
+	require.Len(t, fake.started, 1)
+	assert.Equal(t, machine, aws.ToString(fake.started[0].StateMachineArn))
+	assert.Equal(t, `{"clusterName":"demo"}`, aws.ToString(fake.started[0].Input))
+	assert.Equal(t, "one", aws.ToString(fake.started[0].Name))
+}
+
+func TestStartGivesEachExecutionAFreshName(t *testing.T) {
+	names := map[string]bool{}
+	for range 3 {
+		fake := &fakeStepFunctions{startError: errors.New("no")}
+		_, err := follower(fake, io.Discard).Start(t.Context(), follow.Start{StateMachineARN: machine, Input: "{}"})
+		require.Error(t, err)
+		name := aws.ToString(fake.started[0].Name)
+		assert.Regexp(t, regexp.MustCompile(`^[0-9A-Za-z_-]{20,80}$`), name)
+		names[name] = true
+	}
+	assert.Len(t, names, 3)
+}
+
+func TestStartThatIsRefusedIsAnError(t *testing.T) {
+	refusal := &types.StateMachineDoesNotExist{Message: aws.String("State Machine Does Not Exist")}
+	_, err := follower(&fakeStepFunctions{startError: refusal}, io.Discard).Start(t.Context(), start)
+	assert.ErrorIs(t, err, refusal)
+}
+
+func TestAFailedExecutionIsShownWithItsWholeCause(t *testing.T) {
+	cause := `{"errorType":"Forbidden","errorMessage":"kubestep may not list pods in shop. Apply this:\n\n  kubectl apply -k rbac/namespace -n shop\n"}`
+	fake := &fakeStepFunctions{events: recorded(t, "afresh.json"), end: ends(types.ExecutionStatusFailed, "Forbidden", cause)}
+	var out bytes.Buffer
+	got, err := follower(fake, &out).Start(t.Context(), start)
+	require.NoError(t, err)
+
+	assert.Equal(t, types.ExecutionStatusFailed, got.Status)
+	assert.Equal(t, "Forbidden", got.Error)
+	assert.Equal(t, cause, got.Cause)
+	assert.Equal(t, []string{
+		"DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC",
+		"DescribeClusterAfresh", "WithFreshToken", "MintToken", "VerifyRBAC",
+		"StoppedForbidden",
+	}, got.Path)
+	assert.Zero(t, got.Attempts("ListPods"))
+	golden(t, "afresh", out.String())
+}
+
+func TestFollow(t *testing.T) {
+	fake := &fakeStepFunctions{events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", "")}
+	got, err := follower(fake, io.Discard).Follow(t.Context(), execution)
+	require.NoError(t, err)
+	assert.Equal(t, "one", got.Name)
+	assert.Len(t, got.Path, 14)
+	assert.Empty(t, fake.started, "it starts nothing")
+
+	_, err = follower(fake, io.Discard).Follow(t.Context(), "arn:aws:states:eu-west-1:123456789012:execution:pod-inventory:other")
+	var unknown *types.ExecutionDoesNotExist
+	assert.ErrorAs(t, err, &unknown)
+}
+
+func TestFollowOfAnExecutionThatIsOverLooksOnce(t *testing.T) {
+	fake := &fakeStepFunctions{events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", "")}
+	fake.shown = len(fake.events)
+	got, err := follower(fake, io.Discard).Follow(t.Context(), execution)
+	require.NoError(t, err)
+	assert.Len(t, got.Path, 14)
+	assert.Equal(t, 1, fake.looks)
+}
+
+func TestHoweverTheHistoryArrivesTheSameIsShown(t *testing.T) {
+	want, err := follower(&fakeStepFunctions{
+		events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", ""),
+	}, io.Discard).Start(t.Context(), start)
+	require.NoError(t, err)
+
+	for name, fake := range map[string]*fakeStepFunctions{
+		"an event at a time":                              {perLook: 1},
+		"a few events at a time":                          {perLook: 7},
+		"in pages":                                        {pageSize: 10},
+		"in pages that fill slowly":                       {pageSize: 10, perLook: 3},
+		"in pages that are full exactly":                  {pageSize: 8, perLook: 8},
+		"not at first":                                    {unknownFor: 3},
+		"before the description says that it is over":     {descriptionLag: 3},
+		"in pages, not at first, and with a slow outcome": {pageSize: 5, perLook: 2, unknownFor: 2, descriptionLag: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake.events, fake.end = recorded(t, "retried.json"), ends(types.ExecutionStatusSucceeded, "", "")
+			var out bytes.Buffer
+			got, err := follower(fake, &out).Start(t.Context(), start)
+			require.NoError(t, err)
+			assert.Equal(t, want, got)
+			golden(t, "retried", out.String())
+		})
+	}
+}
+
+func TestPagesThatAreFullAreNotReadAgain(t *testing.T) {
+	fake := &fakeStepFunctions{
+		events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", ""),
+		pageSize: 10, perLook: 4,
+	}
+	_, err := follower(fake, io.Discard).Start(t.Context(), start)
+	require.NoError(t, err)
+	seen := ""
+	for _, token := range fake.tokens {
+		assert.False(t, len(token) < len(seen), "went back from page %q to %q", seen, token)
+		seen = token
+	}
+	assert.NotEmpty(t, seen)
+}
+
+func TestAnExecutionThatStaysUnknownIsAnError(t *testing.T) {
+	fake := &fakeStepFunctions{events: recorded(t, "retried.json"), unknownFor: 1000}
+	_, err := follower(fake, io.Discard).Start(t.Context(), start)
+	var unknown *types.ExecutionDoesNotExist
+	require.ErrorAs(t, err, &unknown)
+	assert.Less(t, fake.looks, 30)
+}
+
+func TestAnEndWithoutAnEventIsSeen(t *testing.T) {
+	s := newScript()
+	s.enter(types.HistoryEventTypeTaskStateEntered, "ListPods")
+	s.event(types.HistoryEventTypeLambdaFunctionScheduled)
+	end := ends(types.ExecutionStatusTimedOut, "", "")
+	end.StopDate = nil
+	var out bytes.Buffer
+	got, err := follower(&fakeStepFunctions{events: s.events, end: end}, &out).Start(t.Context(), start)
+	require.NoError(t, err)
+	assert.Equal(t, types.ExecutionStatusTimedOut, got.Status)
+	assert.Equal(t, "Execution "+execution+"\n\nTIMED_OUT\n", out.String())
+}
+
+func TestAnExecutionThatIsInterruptedRunsOn(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	fake := &fakeStepFunctions{events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", ""), perLook: 1}
+	var out bytes.Buffer
+	f := follower(fake, &out)
+	f.Clock = &fakeClock{now: began, waited: func(total time.Duration) {
+		if total >= 2*time.Second {
+			interrupt()
+		}
+	}}
+	got, err := f.Start(ctx, start)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, "interrupted; the execution runs on: "+execution, err.Error())
+	assert.Equal(t, types.ExecutionStatusRunning, got.Status)
+	assert.Equal(t, []string{"DescribeCluster", "WithFreshToken", "MintToken"}, got.Path)
+	assert.NotContains(t, out.String(), "RUNNING")
+}
+
+func TestAStartThatIsInterruptedSaysThatItMayRun(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	_, err := follower(&fakeStepFunctions{}, io.Discard).Start(ctx, start)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, "interrupted; an execution named one may run all the same", err.Error())
+}
+
+func TestTheRunningStateIsDrawnAnewOnATerminal(t *testing.T) {
+	fake := &fakeStepFunctions{events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", ""), perLook: 2}
+	var out bytes.Buffer
+	f := follower(fake, &out)
+	f.Live = true
+	_, err := f.Start(t.Context(), start)
+	require.NoError(t, err)
+	golden(t, "live", strings.NewReplacer("\r\x1b[K", "\n<clear>", "\x1b[?7l", "<nowrap>", "\x1b[?7h", "<wrap>").Replace(out.String()))
+}
+
+func TestNoControlCharacterReachesTheOutput(t *testing.T) {
+	s := newScript()
+	s.enter(types.HistoryEventTypeTaskStateEntered, "List\x1b[2JPods")
+	s.lambdaFails("Bad\x1b]0;title\x07", "\x1b[31mred\u009b2J\r. More")
+	s.add(types.HistoryEvent{Type: types.HistoryEventTypeExecutionFailed})
+	fake := &fakeStepFunctions{events: s.events, end: ends(types.ExecutionStatusFailed, "Bad\x1b]0;title\x07", "first\n\x1b[31msecond\u202e")}
+	var out bytes.Buffer
+	_, err := follower(fake, &out).Start(t.Context(), start)
+	require.NoError(t, err)
+	golden(t, "hostile", out.String())
+	assert.NotRegexp(t, regexp.MustCompile("[\x00-\x09\x0b-\x1f\x7f\u0080-\u009f\u202e]"), out.String())
+}
