@@ -8,6 +8,8 @@ import (
 	"math"
 	"os"
 	"time"
+
+	smithyrand "github.com/aws/smithy-go/rand"
 )
 
 const (
@@ -143,11 +145,8 @@ func appendFile(name string, block []byte) error {
 
 // requestID is a random UUID, as Lambda names invocations.
 func requestID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	id, _ := smithyrand.NewUUID(rand.Reader).GetUUID() // crypto/rand never fails
+	return id
 }
 
 // traceID names a trace that is not sampled: https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader

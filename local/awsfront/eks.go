@@ -1,0 +1,168 @@
+package awsfront
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+)
+
+// Cluster is an EKS cluster. Its name, region and account are those of its ARN.
+type Cluster struct {
+	ARN                  string
+	Status               string // ACTIVE when empty
+	Version              string
+	PlatformVersion      string
+	Endpoint             string
+	CertificateAuthority []byte // PEM
+	RoleARN              string
+	AuthenticationMode   string // CONFIG_MAP when empty
+	CreatedAt            time.Time
+	Tags                 map[string]string
+}
+
+// Clusters are the clusters that there are. The zero value has none.
+type Clusters struct {
+	mu       sync.Mutex
+	clusters map[string]Cluster // by ARN
+}
+
+// Put creates or changes a cluster.
+func (c *Clusters) Put(cluster Cluster) error {
+	parsed, err := arn.Parse(cluster.ARN)
+	if err != nil || parsed.Service != "eks" || parsed.Region == "" || parsed.AccountID == "" || clusterName(cluster.ARN) == "" {
+		return fmt.Errorf("%q is no ARN of a cluster (arn:PARTITION:eks:REGION:ACCOUNT:cluster/NAME)", cluster.ARN)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.clusters == nil {
+		c.clusters = map[string]Cluster{}
+	}
+	c.clusters[cluster.ARN] = cluster
+	return nil
+}
+
+// Delete deletes a cluster, if it is there.
+func (c *Clusters) Delete(clusterARN string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.clusters, clusterARN)
+}
+
+// of lists the clusters of an account in a region, by name.
+func (c *Clusters) of(account, region string) []Cluster {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var clusters []Cluster
+	for _, cluster := range c.clusters {
+		if parsed, err := arn.Parse(cluster.ARN); err == nil && parsed.AccountID == account && parsed.Region == region {
+			clusters = append(clusters, cluster)
+		}
+	}
+	slices.SortFunc(clusters, func(a, b Cluster) int { return strings.Compare(a.ARN, b.ARN) })
+	return clusters
+}
+
+func clusterName(clusterARN string) string {
+	_, name, _ := strings.Cut(clusterARN, ":cluster/")
+	return name
+}
+
+// eksOperation reads METHOD /clusters/NAME.
+func eksOperation(method string, path []string) (operation, cluster string) {
+	if len(path) == 0 || path[0] != "clusters" {
+		return "", ""
+	}
+	if len(path) > 1 {
+		cluster = path[1]
+	}
+	switch {
+	case method == http.MethodGet && len(path) == 1:
+		return "ListClusters", ""
+	case method == http.MethodGet && len(path) == 2:
+		return "DescribeCluster", cluster
+	}
+	return "", cluster
+}
+
+func (f *Front) listClusters(w http.ResponseWriter, _ *http.Request, c call) *apiError {
+	caller, err := f.caller(c)
+	if err != nil {
+		return unrecognised(err, "ExpiredTokenException", "UnrecognizedClientException")
+	}
+	names := []string{}
+	for _, cluster := range f.Clusters.of(caller.Account, c.region) {
+		names = append(names, clusterName(cluster.ARN))
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"clusters": names})
+	return nil
+}
+
+func (f *Front) describeCluster(w http.ResponseWriter, _ *http.Request, c call) *apiError {
+	caller, err := f.caller(c)
+	if err != nil {
+		return unrecognised(err, "ExpiredTokenException", "UnrecognizedClientException")
+	}
+	for _, cluster := range f.Clusters.of(caller.Account, c.region) {
+		if clusterName(cluster.ARN) == c.resource {
+			writeJSON(w, http.StatusOK, map[string]any{"cluster": describe(cluster)})
+			return nil
+		}
+	}
+	return &apiError{http.StatusNotFound, "ResourceNotFoundException", fmt.Sprintf("No cluster found for name: %s.", c.resource)}
+}
+
+// describe is https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html. What a cluster here has no notion of, such as its network,
+// is as EKS makes it.
+func describe(c Cluster) map[string]any {
+	status, mode, tags := c.Status, c.AuthenticationMode, c.Tags
+	if status == "" {
+		status = "ACTIVE"
+	}
+	if mode == "" {
+		mode = "CONFIG_MAP"
+	}
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	description := map[string]any{
+		"name":                 clusterName(c.ARN),
+		"arn":                  c.ARN,
+		"createdAt":            float64(c.CreatedAt.UnixMilli()) / 1000,
+		"version":              c.Version,
+		"roleArn":              c.RoleARN,
+		"status":               status,
+		"certificateAuthority": map[string]string{},
+		"platformVersion":      c.PlatformVersion,
+		"tags":                 tags,
+		"accessConfig":         map[string]any{"authenticationMode": mode},
+		"resourcesVpcConfig": map[string]any{
+			"subnetIds":              []string{"subnet-0a1b2c3d4e5f60718", "subnet-0b1c2d3e4f5061728"},
+			"securityGroupIds":       []string{},
+			"clusterSecurityGroupId": "sg-0a1b2c3d4e5f60718",
+			"vpcId":                  "vpc-0a1b2c3d4e5f60718",
+			"endpointPublicAccess":   true,
+			"endpointPrivateAccess":  true,
+			"publicAccessCidrs":      []string{"0.0.0.0/0"},
+		},
+		"kubernetesNetworkConfig": map[string]any{"serviceIpv4Cidr": "10.100.0.0/16", "ipFamily": "ipv4"},
+		"logging": map[string]any{"clusterLogging": []any{map[string]any{
+			"types": []string{"api", "audit", "authenticator", "controllerManager", "scheduler"}, "enabled": false,
+		}}},
+		"health":        map[string]any{"issues": []any{}},
+		"upgradePolicy": map[string]string{"supportType": "EXTENDED"},
+	}
+	// A cluster that is being created has neither yet.
+	if c.Endpoint != "" {
+		description["endpoint"] = c.Endpoint
+	}
+	if len(c.CertificateAuthority) > 0 {
+		description["certificateAuthority"] = map[string]string{"data": base64.StdEncoding.EncodeToString(c.CertificateAuthority)}
+	}
+	return description
+}

@@ -1,0 +1,67 @@
+package awsfront
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// Fault is a way for requests to go wrong. Fields that are empty match every request.
+type Fault struct {
+	Service   string // as it is signed for: lambda, eks, sts, states
+	Operation string // as the API names it
+	Resource  string // name of the function or cluster, ARN of the role or state machine
+
+	Delay   time.Duration // before the answer
+	Status  int           // of the answer; 0 answers as ever, after Delay
+	Code    string
+	Message string
+	Times   int // how many requests it meets; 0 is all until it is removed
+}
+
+// Faults are the faults that are switched on. The zero value has none.
+type Faults struct {
+	mu sync.Mutex
+	on []*Fault
+}
+
+// Add switches a fault on. Where several match, the one that was added first is met first.
+func (f *Faults) Add(fault Fault) (remove func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	added := &fault
+	f.on = append(f.on, added)
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.on = slices.DeleteFunc(f.on, func(one *Fault) bool { return one == added })
+	}
+}
+
+// Clear switches all faults off.
+func (f *Faults) Clear() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.on = nil
+}
+
+// take finds the fault that a call meets, and counts it.
+func (f *Faults) take(c call) (Fault, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, fault := range f.on {
+		if !matches(fault.Service, c.service) || !matches(fault.Operation, c.operation) || !matches(fault.Resource, c.resource) {
+			continue
+		}
+		met := *fault
+		if fault.Times > 0 {
+			if fault.Times--; fault.Times == 0 {
+				f.on = slices.Delete(f.on, i, i+1)
+			}
+		}
+		return met, true
+	}
+	return Fault{}, false
+}
+
+func matches(wanted, got string) bool { return wanted == "" || wanted == got }

@@ -1,0 +1,145 @@
+package awsfront
+
+import (
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/kubestep/kubestep/local/credentials"
+)
+
+// Role is a role that can be assumed.
+type Role struct {
+	ARN string
+	// Trusts are the ARNs of the roles that may assume it; "*" is anybody.
+	Trusts []string
+	// ExternalID must be given by who assumes it, unless it is empty.
+	ExternalID string
+}
+
+// Roles are the roles that there are to assume. The zero value has none.
+type Roles struct {
+	mu    sync.Mutex
+	roles map[string]Role // by ARN
+}
+
+// Put creates or changes a role.
+func (r *Roles) Put(role Role) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.roles == nil {
+		r.roles = map[string]Role{}
+	}
+	r.roles[role.ARN] = role
+}
+
+// Delete deletes a role, if it is there.
+func (r *Roles) Delete(roleARN string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.roles, roleARN)
+}
+
+// allow tells whether a caller may assume a role. AWS does not say which part of a refusal it was either.
+func (r *Roles) allow(roleARN string, caller credentials.Identity, externalID string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	role, ok := r.roles[roleARN]
+	return ok &&
+		(slices.Contains(role.Trusts, "*") || slices.Contains(role.Trusts, caller.RoleARN)) &&
+		(role.ExternalID == "" || role.ExternalID == externalID)
+}
+
+// Sessions of a role that another role assumed last an hour at most, and every caller here is a role:
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+const (
+	minSession = 15 * time.Minute
+	maxSession = time.Hour
+)
+
+type responseMetadata struct {
+	RequestID string `xml:"RequestId"`
+}
+
+func (f *Front) assumeRole(w http.ResponseWriter, _ *http.Request, c call) *apiError {
+	caller, err := f.caller(c)
+	if err != nil {
+		return unrecognised(err, "ExpiredToken", "InvalidClientTokenId")
+	}
+	length := maxSession
+	if given := c.form.Get("DurationSeconds"); given != "" {
+		seconds, err := strconv.Atoi(given)
+		length = time.Duration(seconds) * time.Second
+		if err != nil || length < minSession || length > maxSession {
+			return &apiError{http.StatusBadRequest, "ValidationError", fmt.Sprintf("DurationSeconds is %s, and must be from %.0f to %.0f", given, minSession.Seconds(), maxSession.Seconds())}
+		}
+	}
+	roleARN, session := c.form.Get("RoleArn"), c.form.Get("RoleSessionName")
+	if !f.Roles.allow(roleARN, caller, c.form.Get("ExternalId")) {
+		return &apiError{
+			http.StatusForbidden, "AccessDenied",
+			fmt.Sprintf("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", caller.ARN, roleARN),
+		}
+	}
+	issued, err := f.Authority.Issue(roleARN, session, f.Now().Add(length))
+	if err != nil {
+		return &apiError{http.StatusBadRequest, "ValidationError", err.Error()}
+	}
+	assumed, _, err := f.Authority.Recognise(issued.AccessKeyID, issued.SessionToken, f.Now())
+	if err != nil {
+		return &apiError{http.StatusInternalServerError, "InternalFailure", err.Error()}
+	}
+	type assumedRoleUser struct {
+		ARN string `xml:"Arn"`
+		ID  string `xml:"AssumedRoleId"`
+	}
+	type temporaryCredentials struct {
+		AccessKeyID     string `xml:"AccessKeyId"`
+		SecretAccessKey string
+		SessionToken    string
+		Expiration      string
+	}
+	type result struct {
+		AssumedRoleUser assumedRoleUser
+		Credentials     temporaryCredentials
+	}
+	writeXML(w, http.StatusOK, struct {
+		XMLName          xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ AssumeRoleResponse"`
+		AssumeRoleResult result
+		ResponseMetadata responseMetadata
+	}{
+		AssumeRoleResult: result{
+			AssumedRoleUser: assumedRoleUser{assumed.ARN, assumed.UserID},
+			Credentials: temporaryCredentials{
+				issued.AccessKeyID, issued.SecretAccessKey, issued.SessionToken, issued.Expires.UTC().Format(time.RFC3339),
+			},
+		},
+		ResponseMetadata: responseMetadata{uuid()},
+	})
+	return nil
+}
+
+func (f *Front) getCallerIdentity(w http.ResponseWriter, _ *http.Request, c call) *apiError {
+	caller, err := f.caller(c)
+	if err != nil {
+		return unrecognised(err, "ExpiredToken", "InvalidClientTokenId")
+	}
+	type result struct {
+		ARN     string `xml:"Arn"`
+		UserID  string `xml:"UserId"`
+		Account string
+	}
+	writeXML(w, http.StatusOK, struct {
+		XMLName                 xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ GetCallerIdentityResponse"`
+		GetCallerIdentityResult result
+		ResponseMetadata        responseMetadata
+	}{
+		GetCallerIdentityResult: result{caller.ARN, caller.UserID, caller.Account},
+		ResponseMetadata:        responseMetadata{uuid()},
+	})
+	return nil
+}
