@@ -76,14 +76,18 @@ func count(pods int) string {
 	return fmt.Sprintf("%d pods", pods)
 }
 
-// totals are the counts, the largest first.
+// totals are the largest of the counts, the largest first.
 func totals(counts map[string]int) string {
 	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
 	})
-	parts := make([]string, len(names))
-	for i, name := range names {
-		parts[i] = fmt.Sprintf("%s %d", terminal.Line(name), counts[name])
+	const most = 10
+	var parts []string
+	for _, name := range names[:min(most, len(names))] {
+		parts = append(parts, fmt.Sprintf("%s %d", terminal.Line(name), counts[name]))
+	}
+	if more := len(names) - most; more > 0 {
+		parts = append(parts, fmt.Sprintf("… and %d more", more))
 	}
 	return strings.Join(parts, ", ")
 }
