@@ -51,7 +51,8 @@ func write(ctx context.Context, admin *rest.Config, pods iter.Seq[*corev1.Pod]) 
 	for pod := range pods {
 		if !there[pod.Namespace] {
 			if err := c.namespace(ctx, pod.Namespace); err != nil {
-				return err
+				group.Go(func() error { return err })
+				break
 			}
 			there[pod.Namespace] = true
 		}
