@@ -175,7 +175,7 @@ func TestAnEndWithoutAnEventIsSeen(t *testing.T) {
 	got, err := follower(&fakeStepFunctions{events: s.events, end: end}, &out).Start(t.Context(), start)
 	require.NoError(t, err)
 	assert.Equal(t, types.ExecutionStatusTimedOut, got.Status)
-	assert.Equal(t, "Execution "+execution+"\n\nTIMED_OUT\n", out.String())
+	assert.Equal(t, "Execution "+execution+"\n\nTIMED_OUT, in ListPods\n", out.String())
 }
 
 func TestAnExecutionThatIsInterruptedRunsOn(t *testing.T) {

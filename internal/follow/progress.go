@@ -90,6 +90,10 @@ func (p *progress) finish(e Execution) {
 	if !e.Stopped.IsZero() {
 		text += " after " + duration(e.Stopped.Sub(e.Started))
 	}
+	if n := len(e.Path); n > 0 && e.Status != types.ExecutionStatusFailed {
+		// No event says where an execution was that ran out of time or was stopped.
+		text += ", in " + terminal.Line(e.Path[n-1])
+	}
 	if e.Error != "" {
 		text += ": " + terminal.Line(e.Error)
 	}
