@@ -1,0 +1,153 @@
+// Package moto runs moto (https://docs.getmoto.org), which executes state machines on this computer. It is a Python program: this
+// package finds Python and moto, installs moto into a folder of the project where there is none, and keeps the server for as long as it is needed.
+//
+// Other code needs no more of it than the address of an endpoint, so that another emulator can take its place.
+package moto
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kubestep/kubestep/local/child"
+)
+
+const (
+	// startTimeout is generous: a first start compiles moto's Python.
+	startTimeout = 2 * time.Minute
+	pollInterval = 20 * time.Millisecond
+	stopGrace    = time.Second
+
+	// configuration makes moto execute state machines; it only records them otherwise:
+	// https://docs.getmoto.org/en/latest/docs/services/stepfunctions.html
+	configuration = `{"stepfunctions":{"execute_state_machine":true}}`
+)
+
+// Options are what moto needs to run.
+type Options struct {
+	// Dir is the folder that moto is installed into, as venv, where there is none.
+	Dir string
+	// Logs is the folder of moto.log and of pip.log.
+	Logs string
+	// Account is the AWS account that moto takes itself to be.
+	Account string
+	// FrontPort is the port on localhost that moto calls Lambda and other services at.
+	FrontPort int
+	// Say is told what takes long.
+	Say func(format string, args ...any)
+}
+
+// Engine is a Step Functions endpoint.
+type Engine struct {
+	URL     *url.URL
+	process *child.Process
+}
+
+// Start starts moto and returns when it executes state machines.
+func Start(ctx context.Context, options Options) (*Engine, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout+installTimeout)
+	defer cancel()
+	python, err := findPython(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	logName := filepath.Join(options.Logs, "moto.log")
+	if err := os.MkdirAll(filepath.Dir(logName), 0o700); err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(logName, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }() // the child has its own
+	cmd := exec.Command(python, "-m", "moto.server", "-H", "127.0.0.1", "-p", strconv.Itoa(port))
+	cmd.Env = environment(os.Environ(), options)
+	cmd.Stdout, cmd.Stderr = log, log
+	process, err := child.Start(cmd)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{URL: &url.URL{Scheme: "http", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}, process: process}
+	if err := e.ready(ctx); err != nil {
+		e.Stop()
+		return nil, fmt.Errorf("moto does not start: %w; see %s", err, logName)
+	}
+	return e, nil
+}
+
+// Stop ends moto, and with it all executions.
+func (e *Engine) Stop() { e.process.Stop(stopGrace) }
+
+// ready waits until moto has taken its configuration.
+func (e *Engine) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		err := e.configure(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-e.process.Exited():
+			return fmt.Errorf("it exited: %v", e.process.Err())
+		case <-ctx.Done():
+			return err
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+func (e *Engine) configure(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL.JoinPath("moto-api", "config").String(), strings.NewReader(configuration))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusCreated {
+		return fmt.Errorf("its configuration answers %s", response.Status)
+	}
+	return nil
+}
+
+// environment is this process's own without what would lead moto's calls astray: AWS configuration (profiles, endpoints, credentials) and
+// proxies.
+func environment(own []string, options Options) []string {
+	kept := slices.DeleteFunc(slices.Clone(own), func(variable string) bool {
+		name, _, _ := strings.Cut(strings.ToUpper(variable), "=")
+		return strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "MOTO_") || strings.HasSuffix(name, "_PROXY")
+	})
+	return append(kept,
+		"MOTO_PORT="+strconv.Itoa(options.FrontPort),
+		"MOTO_ACCOUNT_ID="+options.Account,
+		"AWS_CONFIG_FILE="+os.DevNull,
+		"AWS_SHARED_CREDENTIALS_FILE="+os.DevNull,
+		"AWS_EC2_METADATA_DISABLED=true",
+	)
+}
+
+func freePort(ctx context.Context) (int, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().(*net.TCPAddr).Port, nil
+}
