@@ -44,7 +44,6 @@ func main() {
 	err := run(ctx, os.Args[1:])
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
-	case ctx.Err() != nil && errors.Is(err, context.Canceled): // asked to stop before it was ready
 	case errors.Is(err, errUsage):
 		fmt.Fprintln(os.Stderr, "controlplane:", err)
 		os.Exit(2)
@@ -101,21 +100,34 @@ func serveCommand(ctx context.Context, args []string) error {
 	return serve(ctx, s, os.Stdout)
 }
 
+// source is a flag that names objects, and what reads them.
+type source struct {
+	path string
+	read func(string) ([]*unstructured.Unstructured, error)
+}
+
 func objectsCommand(name string, args []string, do func(*manifest.Client, []*unstructured.Unstructured) error) error {
-	var objects []*unstructured.Unstructured
-	from := func(read func(string) ([]*unstructured.Unstructured, error)) func(string) error {
-		return func(path string) error {
-			more, err := read(path)
-			objects = append(objects, more...)
-			return err
-		}
-	}
+	var sources []source
 	flags := newFlags(name)
 	kubeconfigFile := flags.String("kubeconfig", "", "")
-	flags.Func("k", "", from(manifest.FromKustomization))
-	flags.Func("f", "", from(manifest.FromFile))
+	flags.Func("k", "", func(dir string) error {
+		sources = append(sources, source{dir, manifest.FromKustomization})
+		return nil
+	})
+	flags.Func("f", "", func(file string) error {
+		sources = append(sources, source{file, manifest.FromFile})
+		return nil
+	})
 	if err := parse(flags, args, "kubeconfig"); err != nil {
 		return err
+	}
+	var objects []*unstructured.Unstructured
+	for _, source := range sources {
+		more, err := source.read(source.path)
+		if err != nil {
+			return err
+		}
+		objects = append(objects, more...)
 	}
 	client, err := manifest.NewClient(*kubeconfigFile, os.Stdout)
 	if err != nil {

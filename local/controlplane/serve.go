@@ -16,14 +16,17 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubestep/kubestep/local/controlplane/apiserver"
 	"github.com/kubestep/kubestep/local/controlplane/authenticator"
 	"github.com/kubestep/kubestep/local/controlplane/etcd"
 	"github.com/kubestep/kubestep/local/controlplane/kubeconfig"
+	"github.com/kubestep/kubestep/local/controlplane/namespaces"
 	"github.com/kubestep/kubestep/local/controlplane/pki"
 	"github.com/kubestep/kubestep/local/controlplane/sts"
 	"github.com/kubestep/kubestep/local/credentials"
@@ -71,6 +74,9 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 	if err := os.Chdir(dir); err != nil {
 		return fmt.Errorf("enter the directory: %w", err)
 	}
+	if err := divertStderr("stderr.log"); err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(s.port)))
 	if err != nil {
 		return fmt.Errorf("listen for the API server: %w", err)
@@ -109,11 +115,10 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 		return err
 	}
 
-	serving, stop := context.WithCancel(ctx)
-	defer stop()
-	stopped := make(chan error, 1)
-	go func() {
-		stopped <- apiserver.Run(serving, apiserver.Config{
+	// The first of the two that fails ends the other one too.
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return apiserver.Run(running, apiserver.Config{
 			Listener:              listener,
 			Etcd:                  etcd.Endpoint,
 			CertFile:              filepath.Join(dir, "apiserver.crt"),
@@ -123,27 +128,39 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 			WebhookFile:           webhook.WebhookFile(),
 			LogFile:               filepath.Join(dir, "apiserver.log"),
 		})
-		stop()
-	}()
-	kubeconfigFile := filepath.Join(dir, "kubeconfig")
-	err = awaitReady(serving, kubeconfigFile)
-	if err == nil {
-		err = webhook.Start(serving)
-	}
-	if err == nil {
-		err = json.NewEncoder(out).Encode(ready{
+	})
+	group.Go(func() error {
+		kubeconfigFile := filepath.Join(dir, "kubeconfig")
+		if err := finish(running, kubeconfigFile, webhook); err != nil {
+			return err
+		}
+		return json.NewEncoder(out).Encode(ready{
 			Cluster:              s.cluster,
 			Endpoint:             endpoint,
 			CertificateAuthority: base64.StdEncoding.EncodeToString(ca.PEM),
 			Kubeconfig:           kubeconfigFile,
 		})
-	}
-	if err != nil && serving.Err() == nil {
-		stop()
-		<-stopped
+	})
+	if err := group.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 		return err
 	}
-	return <-stopped
+	return nil // asked to stop before it was ready
+}
+
+// finish starts what needs a running API server.
+func finish(ctx context.Context, kubeconfigFile string, webhook *authenticator.Authenticator) error {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfigFile)
+	if err != nil {
+		return fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	config.QPS = -1 // the default of five requests a second would hold up the start
+	if err := awaitReady(ctx, config); err != nil {
+		return err
+	}
+	if err := namespaces.Start(ctx, config); err != nil {
+		return err
+	}
+	return webhook.Start(ctx)
 }
 
 // certificates makes all that the cluster needs; only the CA, and the key of the service accounts, outlive it.
@@ -214,11 +231,7 @@ func standInForSTS(dir string, ca *pki.CA, authority credentials.Authority) (*st
 
 // awaitReady waits until the API server says that it is ready and has made the namespaces that everybody counts on,
 // which it does shortly after.
-func awaitReady(ctx context.Context, kubeconfigFile string) error {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfigFile)
-	if err != nil {
-		return fmt.Errorf("read the kubeconfig: %w", err)
-	}
+func awaitReady(ctx context.Context, config *rest.Config) error {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
@@ -237,7 +250,7 @@ func awaitReady(ctx context.Context, kubeconfigFile string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the API server to be ready: %w", err)
+			return fmt.Errorf("wait for the API server to be ready: %w: %w", ctx.Err(), err)
 		case <-time.After(pollInterval):
 		}
 	}

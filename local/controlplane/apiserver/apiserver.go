@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 
 	"github.com/spf13/pflag"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
@@ -71,6 +72,7 @@ func arguments(config Config) []string {
 		"--etcd-servers=" + config.Etcd,
 		"--bind-address=127.0.0.1",
 		"--advertise-address=127.0.0.1",
+		"--secure-port=" + strconv.Itoa(config.Listener.Addr().(*net.TCPAddr).Port),
 		// No Endpoints for the service `kubernetes`: nothing in the cluster looks for it.
 		"--endpoint-reconciler-type=none",
 		"--service-cluster-ip-range=10.100.0.0/16",

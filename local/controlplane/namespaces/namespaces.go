@@ -1,0 +1,36 @@
+// Package namespaces empties and removes namespaces that clients delete. It is the one controller of kube-controller-manager that the
+// local cluster runs: without it a deleted namespace would stay, Terminating, and take no new objects for ever.
+package namespaces
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/kubernetes/pkg/controller/namespace"
+)
+
+// workers is how many namespaces are emptied at once.
+const workers = 2
+
+// Start starts the controller, which runs until the context ends.
+func Start(ctx context.Context, config *rest.Config) error {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make the namespace controller's client: %w", err)
+	}
+	objects, err := metadata.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make the namespace controller's client: %w", err)
+	}
+	informer := informers.NewSharedInformerFactory(client, 0)
+	controller := namespace.NewNamespaceController(ctx, client, objects, client.Discovery().ServerPreferredNamespacedResources,
+		informer.Core().V1().Namespaces(), 0, corev1.FinalizerKubernetes)
+	informer.Start(ctx.Done())
+	go controller.Run(ctx, workers)
+	return nil
+}
