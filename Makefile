@@ -1,0 +1,73 @@
+# kubestep. Plain `make` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+
+FUNCTIONS := describe-cluster mint-token verify-rbac list-pods
+# make run: the execution's input, and how its output is shown (table or json).
+INPUT ?= {"clusterName":"demo"}
+OUTPUT ?= table
+
+# The same flags always: other ones would build all of Kubernetes again.
+GO := CGO_ENABLED=0 go
+STRIP := -s -w
+KUBERNETES := v1.37.2
+VERSION_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
+	-X k8s.io/component-base/version.gitMajor=$(word 2,$(subst ., ,$(subst v,.,$(KUBERNETES)))) \
+	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES)))
+GOLANGCI_LINT := v2.15.0
+
+.PHONY: help run test up down build lint local unit scenarios need-go
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: local ## try it: start a cluster on this computer, run the machine, show the pods (INPUT='{…}' OUTPUT=json)
+	@build/local/local run --input '$(subst ','\'',$(INPUT))' --output '$(OUTPUT)'
+
+up: local ## start the same local world and leave it running, for aws and kubectl
+	@build/local/local up
+
+down: need-go ## end what make up started
+	@if [ -x build/local/local ]; then build/local/local down; else echo "· no local world runs" >&2; fi
+
+test: unit scenarios ## unit tests, then the scenarios on the whole machine
+
+unit: need-go
+	go test ./...
+
+scenarios: local
+	cd local/controlplane && go test ./...
+	cd test && go test -count=1 -timeout 15m ./...
+
+build: need-go ## the functions as they are deployed: build/NAME/bootstrap for provided.al2023 on arm64
+	@for f in $(FUNCTIONS); do \
+		GOOS=linux GOARCH=arm64 $(GO) build -trimpath -tags lambda.norpc -ldflags '$(STRIP)' -o build/$$f/bootstrap ./functions/$$f; \
+	done
+	@echo "built build/{describe-cluster,mint-token,verify-rbac,list-pods}/bootstrap"
+
+# The same programs for this computer, and what stands in for AWS and EKS.
+local: need-go
+	@for f in $(FUNCTIONS); do \
+		$(GO) build -trimpath -tags lambda.norpc -ldflags '$(STRIP)' -o build/local/$$f/bootstrap ./functions/$$f; \
+	done
+	@$(GO) build -trimpath -ldflags '$(STRIP)' -o build/local/kubestep ./cmd/kubestep
+	@$(GO) build -trimpath -ldflags '$(STRIP)' -o build/local/local ./local
+	@if [ ! -x build/local/controlplane ]; then \
+		echo "· building the control plane: etcd, kube-apiserver $(KUBERNETES) and aws-iam-authenticator. The first time this takes some minutes, and then never again" >&2; \
+	fi
+	@cd local/controlplane && $(GO) build -trimpath -ldflags '$(STRIP) $(VERSION_FLAGS)' -o ../../build/local/controlplane .
+
+lint: need-go .bin/golangci-lint-$(GOLANGCI_LINT) ## the linters
+	.bin/golangci-lint-$(GOLANGCI_LINT) run ./...
+	cd local/controlplane && ../../.bin/golangci-lint-$(GOLANGCI_LINT) run ./...
+	cd test && ../.bin/golangci-lint-$(GOLANGCI_LINT) run ./...
+
+.bin/golangci-lint-$(GOLANGCI_LINT):
+	@echo "· building golangci-lint $(GOLANGCI_LINT), once" >&2
+	@GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	@mv .bin/golangci-lint $@
+
+need-go:
+	@command -v go >/dev/null || { echo "Go is missing: https://go.dev/doc/install says how to install it" >&2; exit 1; }

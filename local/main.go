@@ -1,0 +1,190 @@
+// Command local is the local world of kubestep on the command line: what make
+// run, make up and make down call.
+//
+//	local run [--input JSON] [--output table|json]
+//	local up
+//	local down
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/kubestep/kubestep/local/session"
+	"github.com/kubestep/kubestep/local/world"
+)
+
+// stateFolder holds all that the local world writes, below the repository.
+const stateFolder = ".local"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	status, err := command(ctx, os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "local:", err)
+	}
+	os.Exit(status)
+}
+
+// command runs a verb and says with which status to exit.
+func command(ctx context.Context, args []string) (int, error) {
+	root, err := repository()
+	if err != nil {
+		return 1, err
+	}
+	l := local{root: root, folder: session.Folder(filepath.Join(root, stateFolder))}
+	if len(args) == 0 {
+		args = []string{""}
+	}
+	flags := flag.NewFlagSet("local "+args[0], flag.ContinueOnError)
+	input := flags.String("input", `{"clusterName":"`+world.ClusterName+`"}`, "the execution `input`")
+	output := flags.String("output", "table", "how to show the result: table or json")
+	if err := flags.Parse(args[1:]); err != nil {
+		return 2, nil
+	}
+	switch args[0] {
+	case "run":
+		return l.run(ctx, *input, *output)
+	case "up":
+		return failure(l.up())
+	case "down":
+		return failure(l.down())
+	case "serve": // what up starts
+		return failure(l.serve(ctx))
+	default:
+		return 2, fmt.Errorf("%q is none of run, up, down", args[0])
+	}
+}
+
+func failure(err error) (int, error) {
+	if err != nil {
+		return 1, err
+	}
+	return 0, nil
+}
+
+// repository is the folder above this one that holds go.mod.
+func repository() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("find the repository: %w", err)
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Stat(filepath.Join(at, "statemachine", "pod-inventory.asl.json")); err == nil {
+			return at, nil
+		}
+		if at == filepath.Dir(at) {
+			return "", fmt.Errorf("%s is not in the repository of kubestep", dir)
+		}
+	}
+}
+
+type local struct {
+	root   string
+	folder session.Folder
+}
+
+// say tells on the standard error what is being done: the standard output is for
+// the execution.
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "· "+format+"\n", args...) }
+
+// start starts and furnishes a world and writes how to reach it.
+func (l local) start(ctx context.Context, say func(string, ...any)) (*world.World, error) {
+	began := time.Now()
+	say("starting the local world: a control plane (etcd, kube-apiserver, aws-iam-authenticator), the Step Functions engine, Lambda")
+	w, err := world.Start(ctx, world.Options{Root: l.root, Dir: string(l.folder), Tools: string(l.folder), Say: say})
+	if err != nil {
+		return nil, err
+	}
+	say("deploying the functions and the state machine, applying rbac/, putting pods into the namespaces default and shop")
+	if err := w.Furnish(ctx); err != nil {
+		w.Stop()
+		return nil, err
+	}
+	if err := l.writeEnv(ctx, w); err != nil {
+		w.Stop()
+		return nil, err
+	}
+	say("the local world is ready after %.1f s", time.Since(began).Seconds())
+	return w, nil
+}
+
+func (l local) writeEnv(ctx context.Context, w *world.World) error {
+	developer, err := w.Developer()
+	if err != nil {
+		return err
+	}
+	credentials, err := developer.Credentials.Retrieve(ctx)
+	if err != nil {
+		return fmt.Errorf("issue credentials: %w", err)
+	}
+	return l.folder.WriteEnv([]session.Variable{
+		{Name: "AWS_ENDPOINT_URL", Value: w.Endpoint},
+		{Name: "AWS_ACCESS_KEY_ID", Value: credentials.AccessKeyID},
+		{Name: "AWS_SECRET_ACCESS_KEY", Value: credentials.SecretAccessKey},
+		{Name: "AWS_SESSION_TOKEN", Value: credentials.SessionToken},
+		{Name: "AWS_REGION", Value: world.Region},
+		{Name: "AWS_DEFAULT_REGION", Value: world.Region},
+		{Name: "STATE_MACHINE_ARN", Value: w.Stack(world.StackName).StateMachineARN()},
+		{Name: "KUBECONFIG", Value: w.ControlPlane.Kubeconfig},
+	})
+}
+
+// run starts one execution, in the world that runs or in one of its own.
+func (l local) run(ctx context.Context, input, output string) (int, error) {
+	lock, err := l.folder.Lock()
+	switch {
+	case errors.Is(err, session.ErrRuns):
+		say("the local world runs already (make up): using it")
+	case err != nil:
+		return 1, err
+	default:
+		defer lock.Release()
+		w, err := l.start(ctx, say)
+		if err != nil {
+			return 1, err
+		}
+		defer w.Stop()
+	}
+	variables, err := l.folder.ReadEnv()
+	if err != nil {
+		return 1, err
+	}
+	kubestep := exec.CommandContext(ctx, filepath.Join(l.root, "build", "local", "kubestep"), "start", "--input", input, "--output", output)
+	kubestep.Stdin, kubestep.Stdout, kubestep.Stderr = os.Stdin, os.Stdout, os.Stderr
+	kubestep.Env = os.Environ()
+	for _, v := range variables {
+		kubestep.Env = append(kubestep.Env, v.Name+"="+v.Value)
+	}
+	// A Ctrl-C reaches it from the terminal; here it is only waited for.
+	kubestep.Cancel = func() error { return kubestep.Process.Signal(os.Interrupt) }
+	kubestep.WaitDelay = 5 * time.Second
+	err = kubestep.Run()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return max(exit.ExitCode(), 1), nil
+	}
+	return failure(err)
+}
+
+func (l local) down() error {
+	began := time.Now()
+	ran, err := l.folder.End(20 * time.Second)
+	if err != nil {
+		return err
+	}
+	if !ran {
+		say("no local world runs")
+		return nil
+	}
+	say("the local world has ended, after %.1f s", time.Since(began).Seconds())
+	return nil
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/kubestep/kubestep/local/session"
+)
+
+const (
+	// reportFD is where the process behind up reports how its start goes.
+	reportFD = 3
+	// isReady is the last line of that report.
+	isReady = "ready"
+)
+
+// up starts a world in a process of its own, which stays, and returns once that
+// is ready.
+func (l local) up() error {
+	if pid, runs, err := l.folder.Runs(); err != nil {
+		return err
+	} else if runs {
+		say("the local world runs already, as process %d", pid)
+		l.hint()
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Join(string(l.folder), "logs"), 0o700); err != nil {
+		return fmt.Errorf("make the folder of logs: %w", err)
+	}
+	log, err := os.OpenFile(filepath.Join(string(l.folder), "logs", "world.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the world's log: %w", err)
+	}
+	defer func() { _ = log.Close() }()
+	report, reporter, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("make a pipe to the world: %w", err)
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	serve := exec.Command(program, "serve")
+	serve.Dir, serve.Stdout, serve.Stderr, serve.ExtraFiles = l.root, log, log, []*os.File{reporter}
+	serve.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the terminal's end is not its end
+	err = serve.Start()
+	_ = reporter.Close()
+	if err != nil {
+		return fmt.Errorf("start the local world: %w", err)
+	}
+	last := ""
+	for lines := bufio.NewScanner(report); lines.Scan(); last = lines.Text() {
+		if last != "" {
+			say("%s", last)
+		}
+	}
+	if last != isReady {
+		_ = serve.Wait()
+		return fmt.Errorf("the local world did not start: %s", strings.TrimPrefix(last, "error: "))
+	}
+	l.hint()
+	return nil
+}
+
+// hint says what a running world is good for.
+func (l local) hint() {
+	fmt.Fprintf(os.Stderr, `
+  source .local/env
+  aws stepfunctions start-execution --state-machine-arn "$STATE_MACHINE_ARN" --input '{"clusterName":"demo"}'
+  kubectl get pods -A
+
+make run starts an execution and shows its states; make down ends the local world.
+`)
+}
+
+// serve is the process behind up: a world until it is told to end.
+func (l local) serve(ctx context.Context) error {
+	var report io.WriteCloser = os.NewFile(reportFD, "report")
+	tell := func(format string, args ...any) { fmt.Fprintf(report, format+"\n", args...) }
+	lock, err := l.folder.Lock()
+	if errors.Is(err, session.ErrRuns) {
+		tell("error: another one started at the same time")
+		return err
+	}
+	if err != nil {
+		tell("error: %v", err)
+		return err
+	}
+	defer lock.Release()
+	w, err := l.start(ctx, tell)
+	if err != nil {
+		tell("error: %s", strings.ReplaceAll(err.Error(), "\n", " "))
+		return err
+	}
+	defer w.Stop()
+	tell(isReady)
+	_ = report.Close()
+	<-ctx.Done()
+	return nil
+}

@@ -1,0 +1,142 @@
+package world
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kubestep/kubestep/local/child"
+)
+
+// controlPlaneStart bounds the start of a control plane, which takes 3 seconds
+// on two cores that have nothing else to do.
+const controlPlaneStart = 90 * time.Second
+
+// ControlPlane is a cluster's control plane, in a process of its own.
+type ControlPlane struct {
+	Name string
+	// Endpoint is the URL of the Kubernetes API.
+	Endpoint string
+	// CertificateAuthority is in PEM.
+	CertificateAuthority []byte
+	// Kubeconfig is the file of the cluster's administrator.
+	Kubeconfig string
+
+	binary  string
+	process *child.Process
+}
+
+// ready is the line that the process writes once it is.
+type ready struct {
+	Endpoint             string
+	CertificateAuthority []byte // base64 in JSON
+	Kubeconfig           string
+}
+
+// startControlPlane starts the process in dir, with more flags if there are any.
+func startControlPlane(ctx context.Context, binary, dir, logs, name, region, keyFile string, flags ...string) (*ControlPlane, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the control plane's folder: %w", err)
+	}
+	log, err := os.OpenFile(filepath.Join(logs, "controlplane-"+name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the control plane's log: %w", err)
+	}
+	defer func() { _ = log.Close() }()
+	stdout, stdoutWriter, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make a pipe to the control plane: %w", err)
+	}
+	defer func() { _ = stdout.Close() }()
+
+	cmd := exec.Command(binary, append([]string{"serve", "--dir", dir, "--cluster", name, "--region", region, "--credentials-key-file", keyFile}, flags...)...)
+	cmd.Stdout, cmd.Stderr = stdoutWriter, log
+	process, err := child.Start(cmd)
+	_ = stdoutWriter.Close()
+	if err != nil {
+		return nil, fmt.Errorf("start the control plane: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, controlPlaneStart)
+	defer cancel()
+	line := make(chan []byte, 1)
+	go func() {
+		text, _ := bufio.NewReader(stdout).ReadBytes('\n')
+		line <- text
+	}()
+	select {
+	case text := <-line:
+		var r ready
+		if err := json.Unmarshal(text, &r); err != nil {
+			process.Stop(time.Second)
+			return nil, fmt.Errorf("the control plane did not start: %s", lastLine(log.Name()))
+		}
+		return &ControlPlane{Name: name, Endpoint: r.Endpoint, CertificateAuthority: r.CertificateAuthority, Kubeconfig: r.Kubeconfig, binary: binary, process: process}, nil
+	case <-ctx.Done():
+		process.Stop(time.Second)
+		return nil, fmt.Errorf("the control plane was not ready in time; its log is %s: %w", log.Name(), ctx.Err())
+	}
+}
+
+// Admin is the cluster's administrator.
+func (c *ControlPlane) Admin() (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("read the administrator's kubeconfig: %w", err)
+	}
+	config.QPS = -1
+	return config, nil
+}
+
+// Apply applies kustomizations, as kubectl apply -k does.
+func (c *ControlPlane) Apply(ctx context.Context, folders ...string) error {
+	return c.objects(ctx, "apply", folders)
+}
+
+// Delete deletes what kustomizations hold, as kubectl delete -k does.
+func (c *ControlPlane) Delete(ctx context.Context, folders ...string) error {
+	return c.objects(ctx, "delete", folders)
+}
+
+func (c *ControlPlane) objects(ctx context.Context, verb string, folders []string) error {
+	args := []string{verb, "--kubeconfig", c.Kubeconfig}
+	for _, folder := range folders {
+		args = append(args, "-k", folder)
+	}
+	if out, err := exec.CommandContext(ctx, c.binary, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", verb, strings.Join(folders, ", "), err, out)
+	}
+	return nil
+}
+
+// Stop ends the process.
+func (c *ControlPlane) Stop() { c.process.Stop(10 * time.Second) }
+
+// lastLine is where a program says why it ended.
+func lastLine(file string) string {
+	f, err := os.Open(file)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = f.Close() }()
+	if info, err := f.Stat(); err == nil && info.Size() > 4096 {
+		_, _ = f.Seek(-4096, io.SeekEnd)
+	}
+	last := errors.New("it said nothing").Error()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if text := strings.TrimSpace(lines.Text()); text != "" {
+			last = text
+		}
+	}
+	return last
+}

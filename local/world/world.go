@@ -1,0 +1,211 @@
+// Package world is the local world: what stands in for AWS and EKS on this
+// computer, started and ended as one. Everything listens on loopback, on free
+// ports, and ends with the process that started it.
+package world
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubestep/kubestep/local/awsfront"
+	"github.com/kubestep/kubestep/local/credentials"
+	"github.com/kubestep/kubestep/local/lambdahost"
+	"github.com/kubestep/kubestep/local/moto"
+	"github.com/kubestep/kubestep/local/stack"
+)
+
+const (
+	// Account and Region are where the local world is.
+	Account = "111122223333"
+	Region  = "eu-west-1"
+	// ClusterName is the cluster that it has from the start.
+	ClusterName = "demo"
+	// sessionLength is that of a function's credentials, as Lambda's are.
+	sessionLength = 6 * time.Hour
+	// developer is the role of who works with the local world from a shell.
+	developer = "arn:aws:iam::" + Account + ":role/developer"
+	// kubernetesVersion is what the control plane is; see local/controlplane/go.mod.
+	kubernetesVersion = "1.37"
+)
+
+// Options say where things are.
+type Options struct {
+	// Root is the folder of the repository.
+	Root string
+	// Dir is the folder of the state: credentials, logs, the cluster's data. Tools is
+	// that of what is installed once, moto's Python environment.
+	Dir, Tools string
+	// Say is told what is being done, a sentence at a time.
+	Say func(format string, args ...any)
+}
+
+// World is a running local world.
+type World struct {
+	// Endpoint is the URL of the AWS endpoint.
+	Endpoint string
+	// ControlPlane is that of the cluster ClusterName.
+	ControlPlane *ControlPlane
+	// Lambda, Clusters, Roles and Faults are what the endpoint answers from.
+	Lambda   *lambdahost.Host
+	Clusters *awsfront.Clusters
+	Roles    *awsfront.Roles
+	Faults   *awsfront.Faults
+
+	options   Options
+	authority credentials.Authority
+	sealKey   string
+	stop      []func()
+}
+
+// Start starts the control plane, the Step Functions engine, the Lambda host and
+// the AWS endpoint in front of them. The cluster has no pods, bindings or mappings.
+func Start(ctx context.Context, options Options) (w *World, err error) {
+	w = &World{options: options, Clusters: &awsfront.Clusters{}, Roles: &awsfront.Roles{}, Faults: &awsfront.Faults{}, sealKey: rand.Text() + rand.Text()}
+	defer func() {
+		if err != nil {
+			w.Stop()
+			w = nil
+		}
+	}()
+	if err := os.RemoveAll(w.clusterDir(ClusterName)); err != nil {
+		return w, fmt.Errorf("clear the cluster's data: %w", err)
+	}
+	if err := os.MkdirAll(w.logs(), 0o700); err != nil {
+		return w, fmt.Errorf("make the folder of logs: %w", err)
+	}
+	// The key lets the control plane recognise the credentials that are issued here.
+	key := []byte(rand.Text() + rand.Text())
+	if err := os.WriteFile(w.keyFile(), key, 0o600); err != nil {
+		return w, fmt.Errorf("write the key of the credentials: %w", err)
+	}
+	w.authority = credentials.New(key)
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return w, fmt.Errorf("listen for AWS: %w", err)
+	}
+	w.stop = append(w.stop, func() { _ = listener.Close() })
+	w.Endpoint = "http://" + listener.Addr().String()
+
+	var engine *moto.Engine
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		w.ControlPlane, err = w.StartControlPlane(groupCtx, ClusterName)
+		return err
+	})
+	group.Go(func() (err error) {
+		engine, err = moto.Start(groupCtx, moto.Options{Dir: options.Tools, Logs: w.logs(), FrontPort: listener.Addr().(*net.TCPAddr).Port, Account: Account, Say: options.Say})
+		return err
+	})
+	err = group.Wait()
+	if w.ControlPlane != nil {
+		w.stop = append(w.stop, w.ControlPlane.Stop)
+	}
+	if engine != nil {
+		w.stop = append(w.stop, engine.Stop)
+	}
+	if err != nil {
+		return w, err
+	}
+	if err := w.Describe(w.ControlPlane, nil); err != nil {
+		return w, err
+	}
+	w.serve(listener, engine.URL)
+	return w, nil
+}
+
+func (w *World) serve(listener net.Listener, engine *url.URL) {
+	w.Lambda = lambdahost.New(lambdahost.Options{Logs: w.logs(), Region: Region, Credentials: func(roleARN, session string) (aws.Credentials, error) {
+		return w.authority.Issue(roleARN, session, time.Now().Add(sessionLength))
+	}})
+	front := &http.Server{
+		Handler: awsfront.New(awsfront.Options{
+			Functions: w.Lambda, Clusters: w.Clusters, Roles: w.Roles, Authority: w.authority, Faults: w.Faults, Engine: engine,
+		}),
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	go func() { _ = front.Serve(listener) }()
+	w.stop = append(w.stop, func() { _ = w.Lambda.Close() }, func() { _ = front.Close() })
+}
+
+// StartControlPlane starts the control plane of a cluster, whose data stays when
+// it is stopped. EKS does not know the cluster before Describe.
+func (w *World) StartControlPlane(ctx context.Context, name string, flags ...string) (*ControlPlane, error) {
+	return startControlPlane(ctx, filepath.Join(w.binaries(), "controlplane"), w.clusterDir(name), w.logs(), name, Region, w.keyFile(), flags...)
+}
+
+// Describe makes EKS describe the cluster as its control plane is, but for what
+// change changes.
+func (w *World) Describe(c *ControlPlane, change func(*awsfront.Cluster)) error {
+	cluster := awsfront.Cluster{
+		ARN:    fmt.Sprintf("arn:aws:eks:%s:%s:cluster/%s", Region, Account, c.Name),
+		Status: "ACTIVE", Version: kubernetesVersion,
+		Endpoint: c.Endpoint, CertificateAuthority: c.CertificateAuthority,
+		RoleARN: fmt.Sprintf("arn:aws:iam::%s:role/%s-cluster", Account, c.Name),
+		// The authenticator runs on its ConfigMap alone; see local/controlplane.
+		AuthenticationMode: "CONFIG_MAP",
+		CreatedAt:          time.Now(),
+	}
+	if change != nil {
+		change(&cluster)
+	}
+	if err := w.Clusters.Put(cluster); err != nil {
+		return fmt.Errorf("let EKS describe cluster %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// Stack is a deployment of that name, with the binaries and the definition that
+// stand in the repository.
+func (w *World) Stack(name string) stack.Stack {
+	return stack.Stack{
+		Name: name, Account: Account, Region: Region, SealKey: w.sealKey,
+		Binaries:    w.binaries(),
+		Definition:  filepath.Join(w.options.Root, "statemachine", "pod-inventory.asl.json"),
+		Environment: map[string]string{"AWS_ENDPOINT_URL": w.Endpoint},
+	}
+}
+
+// Deploy creates a stack, or updates it.
+func (w *World) Deploy(ctx context.Context, s stack.Stack) error {
+	developer, err := w.Developer()
+	if err != nil {
+		return err
+	}
+	return s.Deploy(ctx, w.Lambda, sfn.NewFromConfig(developer))
+}
+
+// Developer is an AWS configuration for who works with the local world.
+func (w *World) Developer() (aws.Config, error) {
+	issued, err := w.authority.Issue(developer, "shell", time.Now().AddDate(1, 0, 0))
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("issue credentials: %w", err)
+	}
+	return aws.Config{Region: Region, BaseEndpoint: &w.Endpoint, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return issued, nil })}, nil
+}
+
+// Stop ends all that Start started, in the opposite order.
+func (w *World) Stop() {
+	for i := len(w.stop) - 1; i >= 0; i-- {
+		w.stop[i]()
+	}
+	w.stop = nil
+}
+
+func (w *World) binaries() string { return filepath.Join(w.options.Root, "build", "local") }
+func (w *World) logs() string     { return filepath.Join(w.options.Dir, "logs") }
+func (w *World) keyFile() string  { return filepath.Join(w.options.Dir, "credentials.key") }
+func (w *World) clusterDir(name string) string {
+	return filepath.Join(w.options.Dir, "clusters", name)
+}

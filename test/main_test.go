@@ -1,0 +1,75 @@
+// Package test runs the whole machine: the real definition and the real function
+// binaries, against a real kube-apiserver with real RBAC and the real
+// aws-iam-authenticator, by a Step Functions engine that is not ours. Each
+// scenario asserts the path of states as well as the output.
+package test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/kubestep/kubestep/local/world"
+)
+
+// repository is this module's parent.
+const repository = ".."
+
+// local is the world that all scenarios share. Each has a stack of its own in
+// it, and so roles and execution environments of its own.
+var local *world.World
+
+// logs is the folder of all logs of that world.
+var logs string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	root, err := filepath.Abs(repository)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "kubestep-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	logs = filepath.Join(dir, "logs")
+	say := func(format string, args ...any) { fmt.Fprintf(os.Stderr, "· "+format+"\n", args...) }
+	local, err = world.Start(context.Background(), world.Options{Root: root, Dir: dir, Tools: filepath.Join(root, ".local"), Say: say})
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "the local world does not start (make test builds what it needs): %v\nIts logs are in %s\n", err, logs)
+		return 1
+	}
+	defer local.Stop()
+	if err := local.Furnish(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	status := m.Run()
+	if status == 0 {
+		status = checkForTokens()
+	}
+	if status == 0 {
+		_ = os.RemoveAll(dir)
+	} else {
+		fmt.Fprintf(os.Stderr, "The logs are in %s\n", logs)
+	}
+	return status
+}
+
+func checkForTokens() int {
+	found, err := tokens(context.Background(), logs)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "FAIL: the check for tokens could not read everything: %v\n", err)
+		return 1
+	}
+	for _, where := range found.places {
+		fmt.Fprintf(os.Stderr, "FAIL: %s holds a bearer token in the clear\n", where)
+	}
+	fmt.Fprintf(os.Stderr, "no bearer token in the clear in %d executions and %d logs\n", found.executions, found.logs)
+	return min(len(found.places), 1)
+}
