@@ -127,7 +127,7 @@ func (w *world) send(method, path, body string, header ...string) (*http.Respons
 	}
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(w.t, err)
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	content, err := io.ReadAll(response.Body)
 	require.NoError(w.t, err)
 	return response, string(content)

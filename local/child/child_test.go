@@ -2,6 +2,7 @@ package child
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			panic(err)
 		}
-		os.Stdout.WriteString(strconv.Itoa(p.PID()) + "\n")
+		fmt.Println(p.PID())
 		time.Sleep(time.Hour)
 	}
 	os.Exit(m.Run())
@@ -70,7 +71,7 @@ func TestStop(t *testing.T) {
 func TestKillReachesWhatTheChildStarted(t *testing.T) {
 	read, write, err := os.Pipe()
 	require.NoError(t, err)
-	defer read.Close()
+	defer func() { _ = read.Close() }()
 	cmd := exec.Command("/bin/sh", "-c", "sleep 1000 & echo $!; wait")
 	cmd.Stdout = write
 	p, err := Start(cmd)
@@ -116,7 +117,7 @@ func startScript(t *testing.T, script string) *Process {
 	t.Helper()
 	read, write, err := os.Pipe()
 	require.NoError(t, err)
-	defer read.Close()
+	defer func() { _ = read.Close() }()
 	cmd := exec.Command("/bin/sh", "-c", script)
 	cmd.Stdout = write
 	p, err := Start(cmd)

@@ -31,14 +31,14 @@ type guard struct {
 }
 
 func startGuard() (*guard, error) {
-	cmd := exec.Command("/bin/sh", "-c", guardScript)
+	cmd := exec.Command("/bin/sh", "-c", guardScript) //nolint:noctx // it outlives this process on purpose
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	input, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("guard child processes: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("guard child processes: %w", err)
 	}
 	go func() { _ = cmd.Wait() }()
 	return &guard{input: input}, nil
@@ -50,5 +50,5 @@ func (g *guard) forget(group int) { g.write("forget", group) }
 func (g *guard) write(change string, group int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	fmt.Fprintln(g.input, change, group)
+	_, _ = fmt.Fprintln(g.input, change, group) // without its guard a child still runs
 }

@@ -40,7 +40,7 @@ func startEnvironment(f Function, region string, credentials aws.Credentials, no
 		api.close()
 		return nil, err
 	}
-	cmd := exec.Command(f.Bootstrap)
+	cmd := exec.Command(f.Bootstrap) //nolint:gosec,noctx // running functions is what this is for; an environment outlives its first invocation
 	cmd.Dir = filepath.Dir(f.Bootstrap)
 	cmd.Env = variables(f, region, api.address, logStream(now), credentials)
 	cmd.Stdout, cmd.Stderr = out.file, out.file
@@ -205,9 +205,10 @@ type output struct {
 func newOutput() (*output, error) {
 	file, err := os.CreateTemp("", "kubestep-output-")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make a file for its output: %w", err)
 	}
-	return &output{file: file}, os.Remove(file.Name())
+	_ = os.Remove(file.Name()) // what cannot be removed is still a temporary file
+	return &output{file: file}, nil
 }
 
 // rest is what was written since it was asked for the last time.

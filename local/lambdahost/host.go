@@ -141,10 +141,10 @@ func complete(f *Function) error {
 	}
 	path, err := filepath.Abs(f.Bootstrap)
 	if err != nil {
-		return err
+		return fmt.Errorf("find its bootstrap: %w", err)
 	}
 	if info, err := os.Stat(path); err != nil {
-		return err
+		return fmt.Errorf("find its bootstrap: %w", err)
 	} else if info.IsDir() || info.Mode()&0o111 == 0 {
 		return fmt.Errorf("%s is not executable", path)
 	}
@@ -196,7 +196,7 @@ func (h *Host) Invoke(ctx context.Context, name string, payload []byte) (Result,
 	case o := <-done:
 		return o.result, o.err
 	case <-ctx.Done():
-		return Result{}, ctx.Err()
+		return Result{}, fmt.Errorf("wait for function %q: %w", name, ctx.Err())
 	}
 }
 

@@ -377,7 +377,9 @@ func TestAFunctionThatDiesWhileIdleIsStartedAgain(t *testing.T) {
 	w.put(nil)
 	pid := w.pid(request{})
 	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
-	require.Eventually(t, func() bool { return !alive(pid) }, 5*time.Second, time.Millisecond)
+	for e := range w.environments {
+		<-e.process.Exited()
+	}
 
 	result := w.invoke(request{})
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -132,15 +133,12 @@ func writeLines(b *bytes.Buffer, lines []byte) {
 
 // appendFile writes the block as a whole, so that invocations that run at the same time stay apart.
 func appendFile(name string, block []byte) error {
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600) //nolint:gosec // the name is the function's
 	if err != nil {
-		return err
+		return fmt.Errorf("open: %w", err)
 	}
 	_, err = file.Write(block)
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
-	}
-	return err
+	return errors.Join(err, file.Close())
 }
 
 // requestID is a random UUID, as Lambda names invocations.

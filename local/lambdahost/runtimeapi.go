@@ -45,9 +45,9 @@ type answer struct {
 }
 
 func listen(functionARN string) (*runtimeAPI, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // nothing to wait for on loopback
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listen for its runtime: %w", err)
 	}
 	a := &runtimeAPI{
 		address:     listener.Addr().String(),
@@ -61,7 +61,7 @@ func listen(functionARN string) (*runtimeAPI, error) {
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", a.response)
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/error", a.failure)
 	mux.HandleFunc("POST /2018-06-01/runtime/init/error", a.initError)
-	a.server = &http.Server{Handler: mux}
+	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go func() { _ = a.server.Serve(listener) }()
 	return a, nil
 }

@@ -57,7 +57,7 @@ func (a *runtimeAPI) call(t *testing.T, method, path, body string) (int, string,
 	require.NoError(t, err)
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	content, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	return response.StatusCode, string(content), response.Header

@@ -5,7 +5,9 @@
 package moto
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -65,14 +67,12 @@ func Start(ctx context.Context, options Options) (*Engine, error) {
 		return nil, err
 	}
 	logName := filepath.Join(options.Logs, "moto.log")
-	if err := os.MkdirAll(filepath.Dir(logName), 0o700); err != nil {
-		return nil, err
-	}
-	log, err := os.OpenFile(logName, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	log, err := openLog(logName, os.O_APPEND)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }() // the child has its own
+	//nolint:gosec,noctx // the Python that was found; it runs until Stop
 	cmd := exec.Command(python, "-m", "moto.server", "-H", "127.0.0.1", "-p", strconv.Itoa(port))
 	cmd.Env = environment(os.Environ(), options)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -102,7 +102,7 @@ func (e *Engine) ready(ctx context.Context) error {
 		}
 		select {
 		case <-e.process.Exited():
-			return fmt.Errorf("it exited: %v", e.process.Err())
+			return fmt.Errorf("it exited: %w", cmp.Or(e.process.Err(), errors.New("exit status 0")))
 		case <-ctx.Done():
 			return err
 		case <-time.After(pollInterval):
@@ -113,16 +113,16 @@ func (e *Engine) ready(ctx context.Context) error {
 func (e *Engine) configure(ctx context.Context) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL.JoinPath("moto-api", "config").String(), strings.NewReader(configuration))
 	if err != nil {
-		return err
+		return fmt.Errorf("configure it: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return err
+		return fmt.Errorf("configure it: %w", err)
 	}
 	_ = response.Body.Close()
 	if response.StatusCode != http.StatusCreated {
-		return fmt.Errorf("its configuration answers %s", response.Status)
+		return fmt.Errorf("configure it: it answers %s", response.Status)
 	}
 	return nil
 }
@@ -146,8 +146,20 @@ func environment(own []string, options Options) []string {
 func freePort(ctx context.Context) (int, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("find a free port: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
 	return listener.Addr().(*net.TCPAddr).Port, nil
+}
+
+// openLog opens a log file for writing, and makes its folder.
+func openLog(name string, flag int) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder of logs: %w", err)
+	}
+	log, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|flag, 0o600) //nolint:gosec // the caller names it
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	return log, nil
 }

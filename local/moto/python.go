@@ -82,10 +82,13 @@ print(json.dumps({"Python": platform.python_version(), "Moto": moto}))
 func probe(ctx context.Context, path string) (versions, error) {
 	output, err := exec.CommandContext(ctx, path, "-c", probeScript).Output()
 	if err != nil {
-		return versions{}, err
+		return versions{}, fmt.Errorf("run %s: %w", path, err)
 	}
 	var v versions
-	return v, json.Unmarshal(output, &v)
+	if err := json.Unmarshal(output, &v); err != nil {
+		return versions{}, fmt.Errorf("read what %s tells: %w", path, err)
+	}
+	return v, nil
 }
 
 // complete tells whether moto has all that its Step Functions server imports: its packages are optional.
@@ -133,24 +136,22 @@ func install(ctx context.Context, base, venv, logName string) error {
 	ctx, cancel := context.WithTimeout(ctx, installTimeout)
 	defer cancel()
 	if err := os.RemoveAll(venv); err != nil {
-		return err
+		return fmt.Errorf("clear %s: %w", venv, err)
 	}
-	for _, folder := range []string{venv, filepath.Dir(logName)} {
-		if err := os.MkdirAll(folder, 0o700); err != nil {
-			return err
-		}
+	if err := os.MkdirAll(venv, 0o700); err != nil {
+		return fmt.Errorf("make %s: %w", venv, err)
 	}
-	log, err := os.OpenFile(logName, os.O_RDWR|os.O_TRUNC|os.O_CREATE, 0o600)
+	log, err := openLog(logName, os.O_TRUNC)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }()
 	wanted := filepath.Join(venv, "wanted.txt")
 	if err := os.WriteFile(wanted, requirements, 0o600); err != nil {
-		return err
+		return fmt.Errorf("write what is wanted: %w", err)
 	}
 	run := func(name string, arguments ...string) error {
-		cmd := exec.CommandContext(ctx, name, arguments...)
+		cmd := exec.CommandContext(ctx, name, arguments...) //nolint:gosec // Python, as it was found
 		cmd.Stdout, cmd.Stderr = log, log
 		return cmd.Run()
 	}
@@ -160,12 +161,15 @@ func install(ctx context.Context, base, venv, logName string) error {
 	if err := run(python(venv), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-r", wanted); err != nil {
 		return fmt.Errorf("pip cannot install moto (%w): %s; see %s", err, lastLine(logName), logName)
 	}
-	return os.Rename(wanted, marker(venv))
+	if err := os.Rename(wanted, marker(venv)); err != nil {
+		return fmt.Errorf("mark the installation as complete: %w", err)
+	}
+	return nil
 }
 
 // lastLine is where pip says what it could not do.
 func lastLine(name string) string {
-	content, _ := os.ReadFile(name)
+	content, _ := os.ReadFile(name) //nolint:gosec // it was written here
 	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
 	return lines[len(lines)-1]
 }
