@@ -62,7 +62,7 @@ func run(m *testing.M) int {
 }
 
 func checkForTokens() int {
-	found, err := tokens(context.Background(), logs)
+	found, err := find(context.Background(), inTheClear, logs)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "FAIL: the check for tokens could not read everything: %v\n", err)
 		return 1
@@ -70,6 +70,9 @@ func checkForTokens() int {
 	for _, where := range found.places {
 		fmt.Fprintf(os.Stderr, "FAIL: %s holds a bearer token in the clear\n", where)
 	}
+	if len(found.places) > 0 {
+		return 1
+	}
 	fmt.Fprintf(os.Stderr, "no bearer token in the clear in %d executions and %d logs\n", found.executions, found.logs)
-	return min(len(found.places), 1)
+	return 0
 }
