@@ -55,7 +55,7 @@ func (c *command) parse(args []string) (status int, done bool) {
 	err := c.flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(c.stdout, usage)
+		say(c.stdout, "%s", usage)
 		return succeeded, true
 	case err != nil:
 		c.problem("%v", err)
@@ -90,9 +90,9 @@ func (c *command) arn(what, value, resource string) {
 
 func (c *command) complain() int {
 	for _, problem := range c.problems {
-		fmt.Fprintf(c.stderr, "kubestep %s: %s.\n", c.flags.Name(), terminal.Line(problem))
+		say(c.stderr, "kubestep %s: %s.\n", c.flags.Name(), terminal.Line(problem))
 	}
-	fmt.Fprintln(c.stderr, "Nothing was done. See kubestep help.")
+	say(c.stderr, "Nothing was done. See kubestep help.\n")
 	return misused
 }
 
@@ -135,32 +135,37 @@ func (c *command) follow(ctx context.Context, run func(*follow.Follower) (follow
 		Live:     terminal.Is(progress),
 	})
 	if err != nil {
-		fmt.Fprintf(c.stderr, "kubestep %s: %s\n", c.flags.Name(), terminal.Text(err.Error()))
+		say(c.stderr, "kubestep %s: %s\n", c.flags.Name(), terminal.Text(err.Error()))
 		return failed
 	}
 	if execution.Status != types.ExecutionStatusSucceeded {
 		return failed
 	}
 	if err := c.print(execution); err != nil {
-		fmt.Fprintf(c.stderr, "kubestep %s: %s\n", c.flags.Name(), terminal.Text(err.Error()))
+		say(c.stderr, "kubestep %s: %s\n", c.flags.Name(), terminal.Text(err.Error()))
 		return failed
 	}
 	return succeeded
 }
 
+// print writes the output of an execution in the form that was asked for.
 func (c *command) print(execution follow.Execution) error {
+	text := ""
 	if *c.output == "json" {
 		var indented bytes.Buffer
 		if err := json.Indent(&indented, []byte(execution.Output), "", "  "); err != nil {
 			return fmt.Errorf("the output is not valid JSON: %w", err)
 		}
-		_, err := fmt.Fprintln(c.stdout, terminal.JSON(indented.String()))
-		return err
+		text = terminal.JSON(indented.String()) + "\n"
+	} else {
+		var output contract.Output
+		if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
+			return fmt.Errorf("the output is not that of kubestep's state machine: %w", err)
+		}
+		text = "\n" + table(output, execution.Stopped.Sub(execution.Started))
 	}
-	var output contract.Output
-	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
-		return fmt.Errorf("the output is not that of kubestep's state machine: %w", err)
+	if _, err := io.WriteString(c.stdout, text); err != nil {
+		return fmt.Errorf("print the output: %w", err)
 	}
-	fmt.Fprintln(c.stdout)
-	return writeTable(c.stdout, output, execution.Stopped.Sub(execution.Started))
+	return nil
 }

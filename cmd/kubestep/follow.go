@@ -15,10 +15,9 @@ func followOn(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	}
 
 	execution := c.flags.Arg(0)
-	switch {
-	case execution == "":
+	if execution == "" {
 		c.problem("there is no execution: give its ARN")
-	default:
+	} else {
 		c.arn("EXECUTION_ARN", execution, "execution")
 		c.noMore(c.flags.Args()[1:])
 	}

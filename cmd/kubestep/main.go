@@ -53,12 +53,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case "follow":
 		return followOn(ctx, args[1:], stdout, stderr)
 	case "help", "-h", "-help", "--help":
-		fmt.Fprint(stdout, usage)
+		say(stdout, "%s", usage)
 		return succeeded
 	case "":
-		fmt.Fprint(stderr, usage)
+		say(stderr, "%s", usage)
 	default:
-		fmt.Fprintf(stderr, "kubestep: there is no command %q; there are start and follow.\n\n%s", verb, usage)
+		say(stderr, "kubestep: there is no command %q; there are start and follow.\n\n%s", verb, usage)
 	}
 	return misused
+}
+
+// say writes what cannot be told to anybody if it cannot be written.
+func say(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, format, args...)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -15,23 +14,13 @@ import (
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
 
-// writeTable writes the pods as `kubectl get pods -A -o wide` does, and what
-// they add up to.
-func writeTable(w io.Writer, output contract.Output, elapsed time.Duration) error {
+// table is the pods as `kubectl get pods -A -o wide` shows them, and what they
+// add up to.
+func table(output contract.Output, elapsed time.Duration) string {
 	var b bytes.Buffer
 	pods := output.Pods
 	if len(pods.Items) > 0 {
-		// kubectl's own widths, so that the columns stand where one expects them:
-		// https://github.com/kubernetes/cli-runtime, pkg/printers/tabwriter.go
-		table := tabwriter.NewWriter(&b, 6, 4, 3, ' ', 0)
-		fmt.Fprintln(table, "NAMESPACE\tNAME\tREADY\tSTATUS\tRESTARTS\tAGE\tIP\tNODE")
-		for _, pod := range pods.Items {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n",
-				cell(pod.Namespace), cell(pod.Name), cell(pod.Ready), cell(pod.Status), pod.Restarts, cell(pod.Age), cell(pod.IP), cell(pod.Node))
-		}
-		if err := table.Flush(); err != nil {
-			return err
-		}
+		writeRows(&b, pods.Items)
 		if more := pods.Total - len(pods.Items); more > 0 {
 			fmt.Fprintf(&b, "… and %d more\n", more)
 		}
@@ -57,8 +46,22 @@ func writeTable(w io.Writer, output contract.Output, elapsed time.Duration) erro
 		}
 		b.WriteByte('\n')
 	}
-	_, err := b.WriteTo(w)
-	return err
+	return b.String()
+}
+
+func writeRows(b *bytes.Buffer, pods []contract.Pod) {
+	var rows bytes.Buffer
+	rows.WriteString("NAMESPACE\tNAME\tREADY\tSTATUS\tRESTARTS\tAGE\tIP\tNODE\n")
+	for _, pod := range pods {
+		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n",
+			cell(pod.Namespace), cell(pod.Name), cell(pod.Ready), cell(pod.Status), pod.Restarts, cell(pod.Age), cell(pod.IP), cell(pod.Node))
+	}
+	// kubectl's own widths, so that the columns stand where one expects them:
+	// https://github.com/kubernetes/cli-runtime, pkg/printers/tabwriter.go
+	aligned := tabwriter.NewWriter(b, 6, 4, 3, ' ', 0)
+	// What is written to memory does not fail.
+	_, _ = rows.WriteTo(aligned)
+	_ = aligned.Flush()
 }
 
 // cell is a value as kubectl shows it: an empty one is seen to be empty.

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
 )
@@ -47,10 +45,9 @@ func TestTable(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var out bytes.Buffer
-			require.NoError(t, writeTable(&out, output, 2400*time.Millisecond))
-			golden(t, "table-"+name, out.String())
-			assert.NotRegexp(t, "[\x00-\x09\x0b-\x1f\x7f\u0080-\u009f\u202e]", out.String())
+			got := table(output, 2400*time.Millisecond)
+			golden(t, "table-"+name, got)
+			assert.NotRegexp(t, "[\x00-\x09\x0b-\x1f\x7f\u0080-\u009f\u202e]", got)
 		})
 	}
 }

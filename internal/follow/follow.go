@@ -181,7 +181,8 @@ func (f *Follower) watch(ctx context.Context, execution Execution, show *progres
 			}
 		})
 		execution.Path, execution.Steps = past.path, past.steps
-		if err != nil && !(notThereYet(err) && f.Clock.Now().Sub(begun) < settling) {
+		settled := f.Clock.Now().Sub(begun) >= settling
+		if err != nil && (settled || !notThereYet(err)) {
 			return execution, err
 		}
 		if over {
@@ -206,7 +207,7 @@ func (f *Follower) watch(ctx context.Context, execution Execution, show *progres
 		show.running(past.running())
 		select {
 		case <-ctx.Done():
-			return execution, ctx.Err()
+			return execution, context.Cause(ctx)
 		case <-f.Clock.After(f.Interval):
 		}
 	}

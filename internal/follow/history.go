@@ -24,12 +24,12 @@ type Step struct {
 type Kind int
 
 const (
-	// Succeeded: a task ended well.
+	// Succeeded means that a task ended well.
 	Succeeded Kind = iota + 1
-	// Failed: an attempt of a task, or a state's own evaluation, ended in an
+	// Failed means that an attempt of a task, or a state's own evaluation, ended in an
 	// error; what the machine does about it shows in the steps that follow.
 	Failed
-	// Retried: a task, or the branches of a Parallel or Map, begins again.
+	// Retried means that a task, or the branches of a Parallel or Map, begins again.
 	Retried
 )
 

@@ -52,7 +52,13 @@ func attempt(n int) string {
 // line writes a line that stays.
 func (p *progress) line(format string, args ...any) {
 	p.clear()
-	fmt.Fprintf(p.out, format+"\n", args...)
+	p.write(format+"\n", args...)
+}
+
+// write writes without regard to errors: an execution goes on, and is followed
+// to its end, whether or not there is somebody who can read of it.
+func (p *progress) write(format string, args ...any) {
+	_, _ = fmt.Fprintf(p.out, format, args...)
 }
 
 // running shows what runs, on the line that is drawn anew.
@@ -69,12 +75,12 @@ func (p *progress) running(what string) {
 	}
 	spinner := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 	p.frame = (p.frame + 1) % len(spinner)
-	fmt.Fprintf(p.out, "%s%c %-21s %8s%s", terminal.NoWrap, spinner[p.frame], terminal.Line(what), duration(p.now().Sub(p.since)), terminal.Wrap)
+	p.write("%s%c %-21s %8s%s", terminal.NoWrap, spinner[p.frame], terminal.Line(what), duration(p.now().Sub(p.since)), terminal.Wrap)
 }
 
 func (p *progress) clear() {
 	if p.live {
-		fmt.Fprint(p.out, terminal.ClearLine)
+		p.write(terminal.ClearLine)
 	}
 }
 
@@ -82,8 +88,7 @@ func (p *progress) clear() {
 // cause, as it is, so that a command in it can be copied.
 func (p *progress) finish(e Execution) {
 	p.clear()
-	switch e.Status {
-	case types.ExecutionStatusRunning, types.ExecutionStatusSucceeded:
+	if e.Status == types.ExecutionStatusRunning || e.Status == types.ExecutionStatusSucceeded {
 		return
 	}
 	text := string(e.Status)
@@ -97,9 +102,9 @@ func (p *progress) finish(e Execution) {
 	if e.Error != "" {
 		text += ": " + terminal.Line(e.Error)
 	}
-	fmt.Fprintf(p.out, "\n%s\n", text)
+	p.write("\n%s\n", text)
 	if cause := message(e.Cause); cause != "" {
-		fmt.Fprintf(p.out, "\n%s\n", terminal.Text(strings.TrimRight(cause, "\n")))
+		p.write("\n%s\n", terminal.Text(strings.TrimRight(cause, "\n")))
 	}
 }
 

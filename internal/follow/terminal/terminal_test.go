@@ -46,12 +46,12 @@ func TestIs(t *testing.T) {
 
 	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	require.NoError(t, err)
-	defer f.Close()
+	t.Cleanup(func() { assert.NoError(t, f.Close()) })
 	assert.False(t, terminal.Is(f), "a file is no terminal")
 
 	device, err := os.Open(os.DevNull)
 	require.NoError(t, err)
-	defer device.Close()
+	t.Cleanup(func() { assert.NoError(t, device.Close()) })
 	assert.True(t, terminal.Is(device), "a character device is taken for one")
 	t.Setenv("TERM", "dumb")
 	assert.False(t, terminal.Is(device), "a dumb one cannot redraw")
