@@ -61,7 +61,10 @@ func write(ctx context.Context, admin *rest.Config, pods iter.Seq[*corev1.Pod]) 
 		}
 		group.Go(func() error { return c.pod(ctx, pod) })
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("fill the cluster: %w", err)
+	}
+	return nil
 }
 
 // client writes to core/v1.
@@ -72,7 +75,7 @@ type client struct{ rest.Interface }
 func connect(admin *rest.Config) (client, error) {
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {
-		return client{}, err
+		return client{}, fmt.Errorf("register core/v1: %w", err)
 	}
 	config := rest.CopyConfig(admin)
 	config.APIPath = "/api"
@@ -83,7 +86,10 @@ func connect(admin *rest.Config) (client, error) {
 	// The default is five requests a second; what bounds them here is parallel.
 	config.QPS = -1
 	c, err := rest.RESTClientFor(config)
-	return client{c}, err
+	if err != nil {
+		return client{}, fmt.Errorf("make a client of the API server: %w", err)
+	}
+	return client{c}, nil
 }
 
 func (c client) namespace(ctx context.Context, name string) error {
@@ -104,12 +110,13 @@ func (c client) pod(ctx context.Context, pod *corev1.Pod) error {
 	made, err := c.create(ctx, pod)
 	if apierrors.IsAlreadyExists(err) {
 		// Most of a pod cannot be changed, and a deletion not be taken back.
-		if err = c.delete(ctx, pod, 0); err == nil || apierrors.IsNotFound(err) {
-			made, err = c.create(ctx, pod)
+		if err := c.delete(ctx, pod, 0); err != nil && !apierrors.IsNotFound(err) {
+			return err
 		}
+		made, err = c.create(ctx, pod)
 	}
 	if err != nil {
-		return fmt.Errorf("create the pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		return err
 	}
 
 	made.Status = pod.Status
@@ -122,19 +129,21 @@ func (c client) pod(ctx context.Context, pod *corev1.Pod) error {
 	}
 	// A pod that is on a node is gone once the kubelet says that its containers
 	// have stopped. There is none, so it stays.
-	if err := c.delete(ctx, pod, 30); err != nil {
-		return fmt.Errorf("delete the pod %s/%s: %w", pod.Namespace, pod.Name, err)
-	}
-	return nil
+	return c.delete(ctx, pod, 30)
 }
 
 func (c client) create(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error) {
 	made := &corev1.Pod{}
-	err := c.Post().Resource("pods").Namespace(pod.Namespace).Body(pod).Do(ctx).Into(made)
-	return made, err
+	if err := c.Post().Resource("pods").Namespace(pod.Namespace).Body(pod).Do(ctx).Into(made); err != nil {
+		return nil, fmt.Errorf("create the pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	return made, nil
 }
 
 func (c client) delete(ctx context.Context, pod *corev1.Pod, graceSeconds int64) error {
 	options := &metav1.DeleteOptions{GracePeriodSeconds: &graceSeconds}
-	return c.Delete().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).Body(options).Do(ctx).Error()
+	if err := c.Delete().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).Body(options).Do(ctx).Error(); err != nil {
+		return fmt.Errorf("delete the pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	return nil
 }
