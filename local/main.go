@@ -27,8 +27,8 @@ const stateFolder = ".local"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	status, err := command(ctx, os.Args[1:])
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "local:", err)
 	}
@@ -45,12 +45,10 @@ func command(ctx context.Context, args []string) (int, error) {
 	if len(args) == 0 {
 		args = []string{""}
 	}
-	flags := flag.NewFlagSet("local "+args[0], flag.ContinueOnError)
+	flags := flag.NewFlagSet("local "+args[0], flag.ExitOnError)
 	input := flags.String("input", `{"clusterName":"`+world.ClusterName+`"}`, "the execution `input`")
 	output := flags.String("output", "table", "how to show the result: table or json")
-	if err := flags.Parse(args[1:]); err != nil {
-		return 2, nil
-	}
+	_ = flags.Parse(args[1:]) // ends the program with the status for a wrong command line
 	switch args[0] {
 	case "run":
 		return l.run(ctx, *input, *output)

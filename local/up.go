@@ -48,7 +48,7 @@ func (l local) up() error {
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	serve := exec.Command(program, "serve")
+	serve := exec.Command(program, "serve") //nolint:noctx // it outlives this process
 	serve.Dir, serve.Stdout, serve.Stderr, serve.ExtraFiles = l.root, log, log, []*os.File{reporter}
 	serve.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the terminal's end is not its end
 	err = serve.Start()

@@ -7,30 +7,30 @@ import "fmt"
 type ErrorName string
 
 const (
-	// InvalidInput: the execution input is wrong. The machine stops.
+	// InvalidInput means that the execution input is wrong. The machine stops.
 	InvalidInput ErrorName = "InvalidInput"
-	// ClusterNotFound: EKS knows no such cluster in that Region and account. The machine stops.
+	// ClusterNotFound means that EKS knows no such cluster in that Region and account. The machine stops.
 	ClusterNotFound ErrorName = "ClusterNotFound"
-	// ClusterNotActive: the cluster is being created or deleted, or has failed. The machine stops.
+	// ClusterNotActive means that the cluster is being created or deleted, or has failed. The machine stops.
 	ClusterNotActive ErrorName = "ClusterNotActive"
-	// AccessDenied: IAM refused a call to AWS. The machine stops.
+	// AccessDenied means that IAM refused a call to AWS. The machine stops.
 	AccessDenied ErrorName = "AccessDenied"
-	// TokenTooLarge: the bearer token is larger than the cluster takes. The machine stops.
+	// TokenTooLarge means that the bearer token is larger than the cluster takes. The machine stops.
 	TokenTooLarge ErrorName = "TokenTooLarge"
-	// Forbidden: the cluster knows the identity, and RBAC denies it. The machine stops.
+	// Forbidden means that the cluster knows the identity, and RBAC denies it. The machine stops.
 	Forbidden ErrorName = "Forbidden"
-	// Unauthorized: the cluster does not take the token, or the sealed token no
+	// Unauthorized means that the cluster does not take the token, or the sealed token no
 	// longer opens. The machine mints again, a bounded number of times.
 	Unauthorized ErrorName = "Unauthorized"
-	// CertificateNotTrusted: the endpoint's certificate is not signed by the
+	// CertificateNotTrusted means that the endpoint's certificate is not signed by the
 	// cluster's authority or not for that host. The machine describes the cluster afresh, once.
 	CertificateNotTrusted ErrorName = "CertificateNotTrusted"
-	// ClusterUnreachable: no answer could be had, or only one that says nothing
+	// ClusterUnreachable means that no answer could be had, or only one that says nothing
 	// about the question. The machine retries, then describes the cluster afresh, once.
 	ClusterUnreachable ErrorName = "ClusterUnreachable"
-	// Throttled: AWS or the API server asked to come back later. The machine retries.
+	// Throttled means that AWS or the API server asked to come back later. The machine retries.
 	Throttled ErrorName = "Throttled"
-	// Unexpected: an error that has no name of its own; a fault of kubestep's. The machine stops.
+	// Unexpected means that the error has no name of its own: a fault of kubestep's. The machine stops.
 	Unexpected ErrorName = "Unexpected"
 )
 

@@ -32,7 +32,7 @@ func get(ctx context.Context, cluster contract.Cluster) error {
 }
 
 func TestEveryAnswerOfAClusterHasAName(t *testing.T) {
-	refuse := func(code int) http.HandlerFunc {
+	refuse := func(code int32) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { kubetest.Refuse(w, code, "", "said the server") }
 	}
 	for sentence, c := range map[string]struct {

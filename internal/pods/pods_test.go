@@ -204,7 +204,7 @@ func TestAnAnswerThatIsNoTableIsAnError(t *testing.T) {
 }
 
 func TestARefusalHasAName(t *testing.T) {
-	for code, name := range map[int]contract.ErrorName{400: contract.InvalidInput, 401: contract.Unauthorized, 403: contract.Forbidden, 429: contract.Throttled, 503: contract.ClusterUnreachable} {
+	for code, name := range map[int32]contract.ErrorName{400: contract.InvalidInput, 401: contract.Unauthorized, 403: contract.Forbidden, 429: contract.Throttled, 503: contract.ClusterUnreachable} {
 		_, err := list(t.Context(), t, pods.Lister{}, func(w http.ResponseWriter, _ *http.Request) {
 			kubetest.Refuse(w, code, "", "field label not supported")
 		}, nil)

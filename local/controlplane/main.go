@@ -97,7 +97,10 @@ func serveCommand(ctx context.Context, args []string) error {
 			cancel()
 		}()
 	}
-	return serve(ctx, s, os.Stdout)
+	if err := serve(ctx, s, os.Stdout); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil // it was asked to stop before it was ready
 }
 
 // source is a flag that names objects, and what reads them.

@@ -39,6 +39,10 @@ const (
 
 	readyTimeout = time.Minute
 	pollInterval = 20 * time.Millisecond
+
+	// stopTimeout is how long a stop may take. It takes two seconds, but half a minute when it falls into certain moments
+	// of the API server's start.
+	stopTimeout = 4 * time.Second
 )
 
 // settings say which control plane to serve.
@@ -107,14 +111,16 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 		Kubeconfig: filepath.Join(dir, "authenticator.kubeconfig"),
 		APIServer:  net.JoinHostPort(loopbackName, port),
 		LogFile:    filepath.Join(dir, "authenticator.log"),
-		Fatal: func() {
-			fmt.Fprintf(os.Stderr, "controlplane: the authenticator has given up; the last lines of %s say why\n", filepath.Join(dir, "authenticator.log"))
-		},
+		Fatal:      gaveUp(ctx, "the authenticator", filepath.Join(dir, "authenticator.log")),
 	})
 	if err != nil {
 		return err
 	}
 
+	context.AfterFunc(ctx, func() {
+		time.Sleep(stopTimeout)
+		os.Exit(0) // the store loses nothing by this
+	})
 	// The first of the two that fails ends the other one too.
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -127,6 +133,7 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 			ServiceAccountKeyFile: filepath.Join(dir, "service-account.key"),
 			WebhookFile:           webhook.WebhookFile(),
 			LogFile:               filepath.Join(dir, "apiserver.log"),
+			Fatal:                 gaveUp(ctx, "the API server", filepath.Join(dir, "apiserver.log")),
 		})
 	})
 	group.Go(func() error {
@@ -141,10 +148,19 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 			Kubeconfig:           kubeconfigFile,
 		})
 	})
-	if err := group.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
-		return err
+	return group.Wait()
+}
+
+// gaveUp is for parts that end the process when they cannot go on. That is no failure if they were asked to stop, as the API
+// server is before all of it has started.
+func gaveUp(ctx context.Context, what, logFile string) func() {
+	return func() {
+		if ctx.Err() != nil {
+			os.Exit(0)
+		}
+		fmt.Fprintf(os.Stderr, "controlplane: %s has given up; the last lines of %s say why\n", what, logFile)
+		os.Exit(1)
 	}
-	return nil // asked to stop before it was ready
 }
 
 // finish starts what needs a running API server.

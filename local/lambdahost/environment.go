@@ -40,7 +40,7 @@ func startEnvironment(f Function, region string, credentials aws.Credentials, no
 		api.close()
 		return nil, err
 	}
-	cmd := exec.Command(f.Bootstrap) //nolint:gosec,noctx // running functions is what this is for; an environment outlives its first invocation
+	cmd := exec.Command(f.Bootstrap) //nolint:noctx // an environment outlives its first invocation
 	cmd.Dir = filepath.Dir(f.Bootstrap)
 	cmd.Env = variables(f, region, api.address, logStream(now), credentials)
 	cmd.Stdout, cmd.Stderr = out.file, out.file

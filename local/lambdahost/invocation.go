@@ -133,7 +133,7 @@ func writeLines(b *bytes.Buffer, lines []byte) {
 
 // appendFile writes the block as a whole, so that invocations that run at the same time stay apart.
 func appendFile(name string, block []byte) error {
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600) //nolint:gosec // the name is the function's
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}

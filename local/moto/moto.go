@@ -72,7 +72,7 @@ func Start(ctx context.Context, options Options) (*Engine, error) {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }() // the child has its own
-	//nolint:gosec,noctx // the Python that was found; it runs until Stop
+	//nolint:noctx // it runs until Stop
 	cmd := exec.Command(python, "-m", "moto.server", "-H", "127.0.0.1", "-p", strconv.Itoa(port))
 	cmd.Env = environment(os.Environ(), options)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -157,7 +157,7 @@ func openLog(name string, flag int) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of logs: %w", err)
 	}
-	log, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|flag, 0o600) //nolint:gosec // the caller names it
+	log, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|flag, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}

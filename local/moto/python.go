@@ -151,7 +151,7 @@ func install(ctx context.Context, base, venv, logName string) error {
 		return fmt.Errorf("write what is wanted: %w", err)
 	}
 	run := func(name string, arguments ...string) error {
-		cmd := exec.CommandContext(ctx, name, arguments...) //nolint:gosec // Python, as it was found
+		cmd := exec.CommandContext(ctx, name, arguments...)
 		cmd.Stdout, cmd.Stderr = log, log
 		return cmd.Run()
 	}
@@ -169,7 +169,7 @@ func install(ctx context.Context, base, venv, logName string) error {
 
 // lastLine is where pip says what it could not do.
 func lastLine(name string) string {
-	content, _ := os.ReadFile(name) //nolint:gosec // it was written here
+	content, _ := os.ReadFile(name)
 	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
 	return lines[len(lines)-1]
 }

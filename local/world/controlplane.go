@@ -60,7 +60,7 @@ func startControlPlane(ctx context.Context, binary, dir, logs, name, region, key
 	}
 	defer func() { _ = stdout.Close() }()
 
-	cmd := exec.Command(binary, append([]string{"serve", "--dir", dir, "--cluster", name, "--region", region, "--credentials-key-file", keyFile}, flags...)...)
+	cmd := exec.Command(binary, append([]string{"serve", "--dir", dir, "--cluster", name, "--region", region, "--credentials-key-file", keyFile}, flags...)...) //nolint:noctx // it runs until Stop
 	cmd.Stdout, cmd.Stderr = stdoutWriter, log
 	process, err := child.Start(cmd)
 	_ = stdoutWriter.Close()

@@ -26,9 +26,10 @@ import (
 )
 
 const (
-	// Account and Region are where the local world is.
+	// Account is that of all there is.
 	Account = "111122223333"
-	Region  = "eu-west-1"
+	// Region is that of all there is.
+	Region = "eu-west-1"
 	// ClusterName is the cluster that it has from the start.
 	ClusterName = "demo"
 	// sessionLength is that of a function's credentials, as Lambda's are.
@@ -91,7 +92,7 @@ func Start(ctx context.Context, options Options) (w *World, err error) {
 	}
 	w.authority = credentials.New(key)
 
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return w, fmt.Errorf("listen for AWS: %w", err)
 	}

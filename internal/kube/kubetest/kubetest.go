@@ -20,7 +20,7 @@ import (
 )
 
 // Token is what Opener opens every seal to.
-const Token = "k8s-aws-v1.unit-test"
+const Token = "k8s-aws-v1.unit-test" //nolint:gosec // it opens nothing
 
 // Opener opens every seal.
 type Opener struct{}
@@ -43,11 +43,11 @@ func Serve(t *testing.T, answer http.HandlerFunc) contract.Cluster {
 }
 
 // Refuse answers with a Status, as the API server writes one.
-func Refuse(w http.ResponseWriter, code int, reason metav1.StatusReason, message string) {
+func Refuse(w http.ResponseWriter, code int32, reason metav1.StatusReason, message string) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
+	w.WriteHeader(int(code))
 	_ = json.NewEncoder(w).Encode(metav1.Status{
 		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
-		Status:   metav1.StatusFailure, Code: int32(code), Reason: reason, Message: message,
+		Status:   metav1.StatusFailure, Code: code, Reason: reason, Message: message,
 	})
 }

@@ -31,6 +31,8 @@ type Config struct {
 	WebhookFile string
 	// LogFile takes its log.
 	LogFile string
+	// Fatal is called when the API server gives up, and must end the process.
+	Fatal func()
 }
 
 // Run serves until the context ends, and then stops in good order.
@@ -40,6 +42,7 @@ func Run(ctx context.Context, config Config) error {
 		return fmt.Errorf("open the API server's log: %w", err)
 	}
 	klog.SetLogger(textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(log))))
+	klog.OsExit = func(int) { config.Fatal() }
 
 	opts := options.NewServerRunOptions()
 	flags := pflag.NewFlagSet("kube-apiserver", pflag.ContinueOnError)

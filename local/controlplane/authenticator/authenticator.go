@@ -46,7 +46,7 @@ type Config struct {
 	Kubeconfig, APIServer string
 	// LogFile takes its log.
 	LogFile string
-	// Fatal is called when the authenticator gives up, which it does by ending the process.
+	// Fatal is called when the authenticator gives up, and must end the process.
 	Fatal func()
 }
 

@@ -324,6 +324,20 @@ func TestARestartKeepsObjectsAndTheCAAndRotatesItWhenAsked(t *testing.T) {
 	rotated.stop(t, os.Interrupt)
 }
 
+func TestAStopWhileItStartsIsNoFailure(t *testing.T) {
+	keyFile, _ := newKey(t)
+	for _, after := range []time.Duration{500 * time.Millisecond, time.Second, 1500 * time.Millisecond} {
+		t.Run("after "+after.String(), func(t *testing.T) {
+			c := &controlPlane{command: serveCommand(t, t.TempDir(), keyFile), stderr: &bytes.Buffer{}}
+			c.command.Stderr = c.stderr
+			require.NoError(t, c.command.Start())
+			time.Sleep(after)
+
+			c.stop(t, os.Interrupt)
+		})
+	}
+}
+
 func TestWhatClientsUsuallyDoWorks(t *testing.T) {
 	keyFile, _ := newKey(t)
 	c := start(t, t.TempDir(), keyFile)
