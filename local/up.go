@@ -83,6 +83,8 @@ make run starts an execution and shows its states; make down ends the local worl
 
 // serve is the process behind up: a world until it is told to end.
 func (l local) serve(ctx context.Context) error {
+	// What this process starts must not hold the report open: up reads it to its end.
+	syscall.CloseOnExec(reportFD)
 	var report io.WriteCloser = os.NewFile(reportFD, "report")
 	tell := func(format string, args ...any) { fmt.Fprintf(report, format+"\n", args...) }
 	lock, err := l.folder.Lock()
