@@ -1,5 +1,5 @@
 // Package moto runs moto (https://docs.getmoto.org), which executes state machines on this computer. It is a Python program: this
-// package finds Python and moto, installs moto into a folder of the project where there is none, and keeps the server for as long as it is needed.
+// package keeps the server for as long as it is needed, and local/python installs it.
 //
 // Other code needs no more of it than the address of an endpoint, so that another emulator can take its place.
 package moto
@@ -36,16 +36,14 @@ const (
 
 // Options are what moto needs to run.
 type Options struct {
-	// Dir is the folder that moto is installed into, as venv, where there is none.
-	Dir string
-	// Logs is the folder of moto.log and of pip.log.
+	// Python is the interpreter that has moto.
+	Python string
+	// Logs is the folder of moto.log.
 	Logs string
 	// Account is the AWS account that moto takes itself to be.
 	Account string
 	// FrontPort is the port on localhost that moto calls Lambda and other services at.
 	FrontPort int
-	// Say is told what takes long.
-	Say func(format string, args ...any)
 }
 
 // Engine is a Step Functions endpoint.
@@ -56,12 +54,6 @@ type Engine struct {
 
 // Start starts moto and returns when it executes state machines.
 func Start(ctx context.Context, options Options) (*Engine, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout+installTimeout)
-	defer cancel()
-	python, err := findPython(ctx, options)
-	if err != nil {
-		return nil, err
-	}
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
@@ -73,7 +65,7 @@ func Start(ctx context.Context, options Options) (*Engine, error) {
 	}
 	defer func() { _ = log.Close() }() // the child has its own
 	//nolint:noctx // it runs until Stop
-	cmd := exec.Command(python, "-m", "moto.server", "-H", "127.0.0.1", "-p", strconv.Itoa(port))
+	cmd := exec.Command(options.Python, "-m", "moto.server", "-H", "127.0.0.1", "-p", strconv.Itoa(port))
 	cmd.Env = environment(os.Environ(), options)
 	cmd.Stdout, cmd.Stderr = log, log
 	process, err := child.Start(cmd)

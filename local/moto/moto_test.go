@@ -1,114 +1,14 @@
 package moto
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
-
-func options(t *testing.T) Options {
-	t.Helper()
-	return Options{Dir: t.TempDir(), Logs: t.TempDir(), Say: t.Logf}
-}
-
-func TestSupported(t *testing.T) {
-	for version, want := range map[string]bool{
-		"":            false,
-		"5.2.1":       false,
-		"5.2":         false,
-		"4.9.9":       false,
-		"5.2.3":       true,
-		"5.2.10":      true,
-		"5.3.0":       true,
-		"5.2.4.dev1":  true,
-		"5.2.3rc1":    false,
-		"6.0.0":       false,
-		"10.0.0":      false,
-		"not.a.thing": false,
-	} {
-		assert.Equal(t, want, supported(version), version)
-	}
-}
 
 func TestTheEnvironmentLeadsMotoNowhereElse(t *testing.T) {
 	own := []string{"PATH=/bin", "AWS_PROFILE=work", "AWS_ENDPOINT_URL=http://x", "MOTO_PORT=1", "https_proxy=p", "HTTP_PROXY=p", "NO_PROXY=n", "HOME=/h"}
 	assert.Equal(t, []string{
 		"PATH=/bin", "HOME=/h", "MOTO_PORT=4566", "MOTO_ACCOUNT_ID=111122223333", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true",
 	}, environment(own, Options{FrontPort: 4566, Account: "111122223333"}))
-}
-
-func TestAnEnvironmentServesAsLongAsItWasMadeOfTheseRequirements(t *testing.T) {
-	venv := t.TempDir()
-	assert.False(t, installed(venv), "nothing, or an installation that was broken off")
-	require.NoError(t, os.WriteFile(marker(venv), []byte("moto==5.2.4\n"), 0o600))
-	assert.False(t, installed(venv), "another one")
-	require.NoError(t, os.WriteFile(marker(venv), requirements, 0o600))
-	assert.False(t, installed(venv), "one whose Python is gone")
-	require.NoError(t, os.Mkdir(filepath.Join(venv, "bin"), 0o700))
-	require.NoError(t, os.WriteFile(python(venv), nil, 0o600))
-	assert.True(t, installed(venv))
-}
-
-func TestAMachineWithoutPythonGetsOneClearSentence(t *testing.T) {
-	for name, scripts := range map[string]map[string]string{
-		"none":                {},
-		"one that is too old": {"python3": `echo '{"Python":"3.9.2","Moto":""}'`},
-		"one that is broken":  {"python3": "exit 127", "python": "exit 1"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bin := t.TempDir()
-			for name, script := range scripts {
-				require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700))
-			}
-			t.Setenv("PATH", bin)
-
-			_, err := Start(t.Context(), options(t))
-
-			require.EqualError(t, err, "there is no Python 3.10 or newer here, which moto, the local Step Functions, runs on: "+
-				"install Python 3 (with its venv module) and try again")
-		})
-	}
-}
-
-func TestAPythonWithMotoServesAsItIs(t *testing.T) {
-	bin := t.TempDir()
-	program := filepath.Join(bin, "python3")
-	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\necho '{\"Python\":\"3.12.1\",\"Moto\":\"5.2.4\"}'\n"), 0o700))
-	t.Setenv("PATH", bin)
-
-	found, err := findPython(t.Context(), options(t))
-
-	require.NoError(t, err)
-	assert.Equal(t, program, found)
-}
-
-func TestAnInstallationThatFailsSaysWhatIsMissing(t *testing.T) {
-	for name, test := range map[string]struct{ script, want string }{
-		"no venv": {
-			`case "$1" in -c) echo '{"Python":"3.12.1","Moto":"5.2.1"}';; *) echo no ensurepip; exit 1;; esac`,
-			"install Python's venv module, python3-venv on Debian and Ubuntu",
-		},
-		"no network": {
-			`case "$2" in
-			   venv) mkdir -p "$3/bin"; cp "$0" "$3/bin/python";;
-			   pip) echo ERROR: no network; exit 1;;
-			   *) echo '{"Python":"3.12.1","Moto":""}';;
-			 esac`,
-			"pip cannot install moto (exit status 1): ERROR: no network; see ",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bin, o := t.TempDir(), options(t)
-			require.NoError(t, os.WriteFile(filepath.Join(bin, "python3"), []byte("#!/bin/sh\n"+test.script+"\n"), 0o700))
-			t.Setenv("PATH", bin+":/bin:/usr/bin")
-
-			_, err := Start(t.Context(), o)
-
-			require.ErrorContains(t, err, test.want)
-			assert.False(t, installed(filepath.Join(o.Dir, "venv")))
-		})
-	}
 }

@@ -1,21 +1,27 @@
-// Package stack deploys kubestep to the local world: the four functions and the
-// state machine that names them.
+// Package stack deploys kubestep to the local world: of template.yml the functions, their roles and the state machine,
+// as they are with a stack's name and parameters. LeftOut says what of the template has no counterpart here.
 package stack
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"github.com/kubestep/kubestep/local/cloudformation"
 	"github.com/kubestep/kubestep/local/lambdahost"
 )
 
@@ -24,86 +30,180 @@ type Stack struct {
 	// Name begins the names of all that is deployed.
 	Name            string
 	Account, Region string
-	// Binaries is the folder that holds NAME/bootstrap for each function.
+	// Template is template.yml, transformed.
+	Template *cloudformation.Template
+	// Parameters override the template's defaults.
+	Parameters map[string]string
+	// Root is the folder that the template's paths begin in.
+	Root string
+	// Binaries is the folder that holds NAME/bootstrap for each function, for this computer.
 	Binaries string
-	// Definition is the file of the state machine.
-	Definition string
-	// SealKey is the secret that the functions share.
+	// SealKey is the value of the secret that CloudFormation generates.
 	SealKey string
-	// Environment overrides variables of all functions, such as KUBESTEP_CACHE_TTL.
+	// Environment is added to the variables of all functions, such as AWS_ENDPOINT_URL; it overrides theirs.
 	Environment map[string]string
 }
 
-// function is a function as the template describes it.
-type function struct {
-	name, state string
-	timeout     time.Duration
-	memoryMB    int
-	environment func(Stack) map[string]string
+// Evaluate is the template with the stack's name and parameters.
+func (s Stack) Evaluate() (*cloudformation.Evaluated, error) {
+	evaluated, err := s.Template.Evaluate(cloudformation.Stack{
+		Name: s.Name, Partition: "aws", Region: s.Region, Account: s.Account, Parameters: s.Parameters,
+		Secret: func(string) (string, error) { return s.SealKey, nil },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("stack %s: %w", s.Name, err)
+	}
+	return evaluated, nil
 }
 
-// A state's TimeoutSeconds in the definition is 5 seconds longer than its
-// function's, so that Lambda's own error is the one that is seen.
-var functions = []function{
-	{"describe-cluster", "DescribeCluster", 15 * time.Second, 128, func(Stack) map[string]string {
-		return map[string]string{"KUBESTEP_CACHE_TTL": "5m"}
-	}},
-	{"mint-token", "MintToken", 15 * time.Second, 128, func(s Stack) map[string]string {
-		return map[string]string{"KUBESTEP_SEAL_KEY": s.SealKey, "KUBESTEP_ROLE_ARN": s.Role("mint-token")}
-	}},
-	{"verify-rbac", "VerifyRBAC", 30 * time.Second, 128, func(s Stack) map[string]string {
-		return map[string]string{"KUBESTEP_SEAL_KEY": s.SealKey}
-	}},
-	{"list-pods", "ListPods", 60 * time.Second, 256, func(s Stack) map[string]string {
-		return map[string]string{"KUBESTEP_SEAL_KEY": s.SealKey}
-	}},
-}
-
-// Role is the ARN of a function's role. That of mint-token is whom the cluster knows.
+// Role is the ARN of a function's role; that of mint-token is whom the cluster knows. It is empty where the stack is
+// wrong, which Deploy says.
 func (s Stack) Role(function string) string {
-	return fmt.Sprintf("arn:aws:iam::%s:role/%s-%s", s.Account, s.Name, function)
+	functions, _ := s.Functions()
+	for _, f := range functions {
+		if codeName(f.Bootstrap) == function {
+			return f.Role
+		}
+	}
+	return ""
 }
 
-// StateMachineARN is the ARN of the state machine.
+// StateMachineARN is the ARN of the state machine, or empty where the stack is wrong, which Deploy says.
 func (s Stack) StateMachineARN() string {
-	return fmt.Sprintf("arn:aws:states:%s:%s:stateMachine:%s-pod-inventory", s.Region, s.Account, s.Name)
+	evaluated, err := s.Evaluate()
+	if err != nil {
+		return ""
+	}
+	id, _, err := only(evaluated, "AWS::StepFunctions::StateMachine")
+	if err != nil {
+		return ""
+	}
+	return evaluated.PhysicalIDs[id]
 }
 
 // Functions are the functions as the Lambda host takes them.
-func (s Stack) Functions() []lambdahost.Function {
-	all := make([]lambdahost.Function, 0, len(functions))
-	for _, f := range functions {
-		environment := f.environment(s)
-		for key, value := range s.Environment {
-			environment[key] = value
-		}
-		all = append(all, lambdahost.Function{
-			Name: s.Name + "-" + f.name, ARN: s.functionARN(f.name), Bootstrap: filepath.Join(s.Binaries, f.name, "bootstrap"),
-			Role: s.Role(f.name), Timeout: f.timeout, MemoryMB: f.memoryMB, Environment: environment,
-		})
-	}
-	return all
-}
-
-func (s Stack) functionARN(name string) string {
-	return fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s-%s", s.Region, s.Account, s.Name, name)
-}
-
-// definition is the file with what the template substitutes.
-func (s Stack) definition() (string, error) {
-	text, err := os.ReadFile(s.Definition)
+func (s Stack) Functions() ([]lambdahost.Function, error) {
+	evaluated, err := s.Evaluate()
 	if err != nil {
-		return "", fmt.Errorf("read the definition: %w", err)
+		return nil, err
 	}
-	substitutions := []string{"${AWSPartition}", "aws"}
-	for _, f := range functions {
-		substitutions = append(substitutions, "${"+f.state+"FunctionArn}", s.functionARN(f.name))
+	var all []lambdahost.Function
+	for _, id := range slices.Sorted(maps.Keys(evaluated.Resources)) {
+		if evaluated.Resources[id].Type != "AWS::Lambda::Function" {
+			continue
+		}
+		f, err := s.function(evaluated.Resources[id].Properties)
+		if err != nil {
+			return nil, fmt.Errorf("stack %s: function %s: %w", s.Name, id, err)
+		}
+		all = append(all, f)
 	}
-	definition := strings.NewReplacer(substitutions...).Replace(string(text))
+	return all, nil
+}
+
+func (s Stack) function(properties map[string]any) (lambdahost.Function, error) {
+	runs := fmt.Sprint(properties["Runtime"], " ", properties["Handler"], " ", properties["PackageType"])
+	if runs != "provided.al2023 bootstrap <nil>" {
+		return lambdahost.Function{}, fmt.Errorf("the local Lambda runs a bootstrap on provided.al2023, not %s", runs)
+	}
+	code, err := key(properties["Code"], "S3Key")
+	if err != nil {
+		return lambdahost.Function{}, err
+	}
+	numbers := map[string]int{}
+	for _, name := range []string{"Timeout", "MemorySize", "ReservedConcurrentExecutions"} {
+		value, given := properties[name]
+		if !given {
+			continue
+		}
+		// A parameter's number is text.
+		if numbers[name], err = strconv.Atoi(fmt.Sprint(value)); err != nil {
+			return lambdahost.Function{}, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	environment := map[string]string{}
+	if given, ok := properties["Environment"].(map[string]any); ok {
+		variables, _ := given["Variables"].(map[string]any)
+		for name, value := range variables {
+			environment[name] = fmt.Sprint(value)
+		}
+	}
+	maps.Copy(environment, s.Environment)
+	name := fmt.Sprint(properties["FunctionName"])
+	return lambdahost.Function{
+		Name:        name,
+		ARN:         arn.ARN{Partition: "aws", Service: "lambda", Region: s.Region, AccountID: s.Account, Resource: "function:" + name}.String(),
+		Bootstrap:   filepath.Join(s.Binaries, path.Base(code), "bootstrap"),
+		Role:        fmt.Sprint(properties["Role"]),
+		Timeout:     time.Duration(numbers["Timeout"]) * time.Second,
+		MemoryMB:    numbers["MemorySize"],
+		Concurrency: numbers["ReservedConcurrentExecutions"],
+		Environment: environment,
+	}, nil
+}
+
+// codeName is the name of the folder in functions/ that a bootstrap was built from.
+func codeName(bootstrap string) string { return filepath.Base(filepath.Dir(bootstrap)) }
+
+// key is where the transform says that code or a definition is: see local/sam.
+func key(location any, property string) (string, error) {
+	properties, _ := location.(map[string]any)
+	key, ok := properties[property].(string)
+	if !ok {
+		return "", fmt.Errorf("%v names no file of the repository", location)
+	}
+	return key, nil
+}
+
+// only is the one resource of a type.
+func only(evaluated *cloudformation.Evaluated, kind string) (string, cloudformation.Resource, error) {
+	var found []string
+	for id, r := range evaluated.Resources {
+		if r.Type == kind {
+			found = append(found, id)
+		}
+	}
+	if len(found) != 1 {
+		return "", cloudformation.Resource{}, fmt.Errorf("the template has %d resources of type %s, and not one", len(found), kind)
+	}
+	return found[0], evaluated.Resources[found[0]], nil
+}
+
+// machine is the state machine as Step Functions takes it.
+func (s Stack) machine() (*sfn.CreateStateMachineInput, error) {
+	evaluated, err := s.Evaluate()
+	if err != nil {
+		return nil, err
+	}
+	_, r, err := only(evaluated, "AWS::StepFunctions::StateMachine")
+	if err != nil {
+		return nil, err
+	}
+	file, err := key(r.Properties["DefinitionS3Location"], "Key")
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(filepath.Join(s.Root, filepath.FromSlash(file)))
+	if err != nil {
+		return nil, fmt.Errorf("read the definition: %w", err)
+	}
+	substitutions, _ := r.Properties["DefinitionSubstitutions"].(map[string]any)
+	var pairs []string
+	for name, value := range substitutions {
+		if !strings.Contains(string(text), "${"+name+"}") {
+			return nil, fmt.Errorf("the definition has no ${%s}, which the template substitutes", name)
+		}
+		pairs = append(pairs, "${"+name+"}", fmt.Sprint(value))
+	}
+	definition := strings.NewReplacer(pairs...).Replace(string(text))
 	if at := strings.Index(definition, "${"); at >= 0 {
-		return "", fmt.Errorf("the definition has a substitution that the stack does not know, at %.40q", definition[at:])
+		return nil, fmt.Errorf("the template does not substitute what the definition has at %.40q", definition[at:])
 	}
-	return definition, nil
+	return &sfn.CreateStateMachineInput{
+		Name: aws.String(fmt.Sprint(r.Properties["StateMachineName"])), RoleArn: aws.String(fmt.Sprint(r.Properties["RoleArn"])),
+		Type:       types.StateMachineType(fmt.Sprint(r.Properties["StateMachineType"])),
+		Definition: &definition,
+	}, nil
 }
 
 // StateMachines is what is called of the Step Functions API.
@@ -119,11 +219,15 @@ type Lambda interface {
 
 // Deploy creates the stack, or updates it.
 func (s Stack) Deploy(ctx context.Context, lambda Lambda, machines StateMachines) error {
-	definition, err := s.definition()
+	functions, err := s.Functions()
 	if err != nil {
 		return err
 	}
-	for _, f := range s.Functions() {
+	machine, err := s.machine()
+	if err != nil {
+		return fmt.Errorf("stack %s: %w", s.Name, err)
+	}
+	for _, f := range functions {
 		if _, err := os.Stat(f.Bootstrap); err != nil {
 			return fmt.Errorf("function %s is not built for %s/%s: %w", f.Name, runtime.GOOS, runtime.GOARCH, err)
 		}
@@ -131,12 +235,11 @@ func (s Stack) Deploy(ctx context.Context, lambda Lambda, machines StateMachines
 			return fmt.Errorf("create function %s: %w", f.Name, err)
 		}
 	}
-	_, err = machines.CreateStateMachine(ctx, &sfn.CreateStateMachineInput{
-		Name: aws.String(s.Name + "-pod-inventory"), Definition: &definition, RoleArn: aws.String(s.Role("state-machine")),
-	})
-	var exists *types.StateMachineAlreadyExists
-	if errors.As(err, &exists) {
-		_, err = machines.UpdateStateMachine(ctx, &sfn.UpdateStateMachineInput{StateMachineArn: aws.String(s.StateMachineARN()), Definition: &definition})
+	_, err = machines.CreateStateMachine(ctx, machine)
+	if _, exists := errors.AsType[*types.StateMachineAlreadyExists](err); exists {
+		_, err = machines.UpdateStateMachine(ctx, &sfn.UpdateStateMachineInput{
+			StateMachineArn: aws.String(s.StateMachineARN()), Definition: machine.Definition, RoleArn: machine.RoleArn,
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("create the state machine of stack %s: %w", s.Name, err)

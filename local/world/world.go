@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,9 +20,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kubestep/kubestep/local/awsfront"
+	"github.com/kubestep/kubestep/local/cloudformation"
 	"github.com/kubestep/kubestep/local/credentials"
 	"github.com/kubestep/kubestep/local/lambdahost"
 	"github.com/kubestep/kubestep/local/moto"
+	"github.com/kubestep/kubestep/local/python"
+	"github.com/kubestep/kubestep/local/sam"
 	"github.com/kubestep/kubestep/local/stack"
 )
 
@@ -45,7 +49,7 @@ type Options struct {
 	// Root is the folder of the repository.
 	Root string
 	// Dir is the folder of the state: credentials, logs, the cluster's data. Tools is
-	// that of what is installed once, moto's Python environment.
+	// that of what is made once: the Python environment, and the transformed template.
 	Dir, Tools string
 	// Say is told what is being done, a sentence at a time.
 	Say func(format string, args ...any)
@@ -64,6 +68,7 @@ type World struct {
 	Faults   *awsfront.Faults
 
 	options   Options
+	template  *cloudformation.Template
 	authority credentials.Authority
 	sealKey   string
 	stop      []func()
@@ -100,15 +105,20 @@ func Start(ctx context.Context, options Options) (w *World, err error) {
 	w.Endpoint = "http://" + listener.Addr().String()
 
 	var engine *moto.Engine
+	interpreter, err := python.Find(ctx, python.Options{Dir: options.Tools, Logs: w.logs(), Say: options.Say})
+	if err != nil {
+		return w, err
+	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		w.ControlPlane, err = w.StartControlPlane(groupCtx, ClusterName)
 		return err
 	})
 	group.Go(func() (err error) {
-		engine, err = moto.Start(groupCtx, moto.Options{Dir: options.Tools, Logs: w.logs(), FrontPort: listener.Addr().(*net.TCPAddr).Port, Account: Account, Say: options.Say})
+		engine, err = moto.Start(groupCtx, moto.Options{Python: interpreter, Logs: w.logs(), FrontPort: listener.Addr().(*net.TCPAddr).Port, Account: Account})
 		return err
 	})
+	group.Go(func() error { return w.readTemplate(groupCtx, interpreter) })
 	err = group.Wait()
 	if w.ControlPlane != nil {
 		w.stop = append(w.stop, w.ControlPlane.Stop)
@@ -167,13 +177,31 @@ func (w *World) Describe(c *ControlPlane, change func(*awsfront.Cluster)) error 
 	return nil
 }
 
-// Stack is a deployment of that name, with the binaries and the definition that
-// stand in the repository.
+// readTemplate transforms template.yml and says once what of it is left out here.
+func (w *World) readTemplate(ctx context.Context, interpreter string) error {
+	text, err := sam.Transform(ctx, interpreter, filepath.Join(w.options.Root, "template.yml"), filepath.Join(w.options.Tools, "transformed"))
+	if err != nil {
+		return err
+	}
+	if w.template, err = cloudformation.Parse(text); err != nil {
+		return err
+	}
+	missing, err := stack.LeftOut(w.template)
+	if err != nil {
+		return err
+	}
+	w.options.Say("of template.yml the local world leaves out %s; local/stack/leftout.go says why", strings.Join(missing, ", "))
+	return nil
+}
+
+// Stack is a deployment of template.yml by that name, with the binaries and the
+// definition that stand in the repository.
 func (w *World) Stack(name string) stack.Stack {
 	return stack.Stack{
 		Name: name, Account: Account, Region: Region, SealKey: w.sealKey,
+		Template:    w.template,
+		Root:        w.options.Root,
 		Binaries:    w.binaries(),
-		Definition:  filepath.Join(w.options.Root, "statemachine", "pod-inventory.asl.json"),
 		Environment: map[string]string{"AWS_ENDPOINT_URL": w.Endpoint},
 	}
 }

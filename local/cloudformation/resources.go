@@ -1,0 +1,118 @@
+package cloudformation
+
+import (
+	"fmt"
+	"strings"
+)
+
+// kind is what CloudFormation tells of resources of a type.
+type kind struct {
+	// name is the property that names a resource. Without it CloudFormation makes up a name of the stack's, the logical
+	// id and random letters; here it is without the letters, so that it is the same at every look.
+	name string
+	// arn is the resource's ARN after the partition, of {region}, {account} and {name}.
+	arn string
+	// refIsARN tells that Ref gives the ARN, and not the name.
+	refIsARN bool
+	// more are further attributes: what they are of the name.
+	more map[string]string
+}
+
+// kinds are the types that are known: the return values of each are in
+// https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-template-resource-type-ref.html
+var kinds = map[string]kind{
+	"AWS::Lambda::Function":                   {name: "FunctionName", arn: "lambda:{region}:{account}:function:{name}"},
+	"AWS::Lambda::Alias":                      {},
+	"AWS::IAM::Role":                          {name: "RoleName", arn: "iam::{account}:role/{name}"},
+	"AWS::Logs::LogGroup":                     {name: "LogGroupName", arn: "logs:{region}:{account}:log-group:{name}:*"},
+	"AWS::Logs::QueryDefinition":              {},
+	"AWS::SecretsManager::Secret":             {name: "Name", arn: "secretsmanager:{region}:{account}:secret:{name}", refIsARN: true},
+	"AWS::StepFunctions::StateMachine":        {name: "StateMachineName", arn: "states:{region}:{account}:stateMachine:{name}", refIsARN: true, more: map[string]string{"Name": "{name}", "StateMachineRevisionId": "INITIAL"}},
+	"AWS::EKS::AccessEntry":                   {},
+	"AWS::Scheduler::Schedule":                {name: "Name", arn: "scheduler:{region}:{account}:schedule/default/{name}"},
+	"AWS::SQS::Queue":                         {name: "QueueName", arn: "sqs:{region}:{account}:{name}", more: map[string]string{"QueueName": "{name}"}},
+	"AWS::CloudWatch::Alarm":                  {name: "AlarmName", arn: "cloudwatch:{region}:{account}:alarm:{name}"},
+	"AWS::CloudWatch::Dashboard":              {name: "DashboardName"},
+	"AWS::Lambda::Version":                    {more: map[string]string{"Version": "$LATEST"}},
+	"AWS::StepFunctions::StateMachineVersion": {},
+	"AWS::StepFunctions::StateMachineAlias":   {},
+}
+
+// physicalID is what Ref gives of a resource.
+func (e *evaluation) physicalID(id string) (string, error) {
+	r, err := e.resource(id)
+	if err != nil {
+		return "", err
+	}
+	switch r.Type {
+	// A version and an alias are told by the ARN of what they are of. Of functions there is only the latest here.
+	case "AWS::Lambda::Version":
+		return e.arnOf("AWS::Lambda::Function", scalar(r.Properties["FunctionName"]))
+	case "AWS::StepFunctions::StateMachineVersion":
+		return scalar(r.Properties["StateMachineArn"]) + ":1", nil
+	case "AWS::StepFunctions::StateMachineAlias":
+		machine, err := aliased(r)
+		return machine + ":" + scalar(r.Properties["Name"]), err
+	}
+	name, known, err := e.name(id)
+	if err != nil {
+		return "", err
+	}
+	if known.refIsARN {
+		return e.arnOf(r.Type, name)
+	}
+	return name, nil
+}
+
+// aliased is the ARN of the state machine that an alias is of.
+func aliased(r Resource) (string, error) {
+	preference, _ := r.Properties["DeploymentPreference"].(map[string]any)
+	version, ok := preference["StateMachineVersionArn"].(string)
+	if !ok {
+		return "", fmt.Errorf("the alias %v has no version", r.Properties["Name"])
+	}
+	return version[:strings.LastIndex(version, ":")], nil
+}
+
+func (e *evaluation) name(id string) (string, kind, error) {
+	r, err := e.resource(id)
+	if err != nil {
+		return "", kind{}, err
+	}
+	known, ok := kinds[r.Type]
+	if !ok {
+		return "", kind{}, fmt.Errorf("the type %s is not known here", r.Type)
+	}
+	if name, ok := r.Properties[known.name]; ok {
+		return scalar(name), known, nil
+	}
+	return e.stack.Name + "-" + id, known, nil
+}
+
+func (e *evaluation) attribute(id, attribute string) (string, error) {
+	name, known, err := e.name(id)
+	if err != nil {
+		return "", err
+	}
+	kind := e.resources[id].Type
+	if attribute == "Arn" {
+		return e.arnOf(kind, name)
+	}
+	form, ok := known.more[attribute]
+	if !ok {
+		return "", fmt.Errorf("the attribute %s of %s is not known here", attribute, kind)
+	}
+	return e.format(form, name), nil
+}
+
+func (e *evaluation) arnOf(kind, name string) (string, error) {
+	form := kinds[kind].arn
+	if form == "" {
+		return "", fmt.Errorf("the ARN of %s is not known here", kind)
+	}
+	return "arn:" + e.stack.Partition + ":" + e.format(form, name), nil
+}
+
+func (e *evaluation) format(form, name string) string {
+	return strings.NewReplacer("{region}", e.stack.Region, "{account}", e.stack.Account, "{name}", name).Replace(form)
+}

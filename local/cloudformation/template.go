@@ -1,0 +1,186 @@
+// Package cloudformation works out what a stack is made of: it reads a template without transforms, checks parameters,
+// and evaluates conditions, intrinsic functions and dynamic references, as CloudFormation does before it creates
+// anything. It creates nothing itself.
+package cloudformation
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Template is a template in JSON.
+type Template struct {
+	Parameters map[string]Parameter
+	Conditions map[string]any
+	Resources  map[string]Resource
+	Outputs    map[string]Output
+}
+
+// Parameter is what a template asks for.
+type Parameter struct {
+	Type           string
+	Default        any
+	AllowedValues  []any
+	AllowedPattern string
+	MaxLength      int
+}
+
+// Resource is a resource of a template or, evaluated, of a stack.
+type Resource struct {
+	Type       string
+	Condition  string
+	Properties map[string]any
+}
+
+// Output is what a template tells of its stack.
+type Output struct {
+	Condition   string
+	Description string
+	Value       any
+}
+
+// Parse reads a template.
+func Parse(text []byte) (*Template, error) {
+	var t Template
+	if err := json.Unmarshal(text, &t); err != nil {
+		return nil, fmt.Errorf("read the template: %w", err)
+	}
+	return &t, nil
+}
+
+// Stack is what a template is evaluated for.
+type Stack struct {
+	Name, Partition, Region, Account string
+	// Parameters override the template's defaults.
+	Parameters map[string]string
+	// Secret is the value of the secret of that ARN.
+	Secret func(arn string) (string, error)
+}
+
+// Evaluated is a stack as it would be created.
+type Evaluated struct {
+	// Resources are those whose condition holds, by logical id, with properties without intrinsic functions.
+	Resources map[string]Resource
+	Outputs   map[string]string
+	// PhysicalIDs are what Ref gives of each resource.
+	PhysicalIDs map[string]string
+}
+
+// Evaluate works out the stack, all of it: what is wrong anywhere is an error.
+func (t *Template) Evaluate(stack Stack) (*Evaluated, error) {
+	e := &evaluation{template: t, stack: stack, resources: map[string]Resource{}, under: map[string]bool{}}
+	if err := e.checkParameters(); err != nil {
+		return nil, err
+	}
+	result := &Evaluated{Resources: map[string]Resource{}, Outputs: map[string]string{}, PhysicalIDs: map[string]string{}}
+	for _, id := range slices.Sorted(maps.Keys(t.Resources)) {
+		holds, err := e.holds(t.Resources[id].Condition)
+		if err != nil {
+			return nil, err
+		}
+		if !holds {
+			continue
+		}
+		if result.Resources[id], err = e.resource(id); err != nil {
+			return nil, err
+		}
+		if result.PhysicalIDs[id], err = e.physicalID(id); err != nil {
+			return nil, err
+		}
+	}
+	for name, output := range t.Outputs {
+		holds, err := e.holds(output.Condition)
+		if err != nil {
+			return nil, err
+		}
+		if !holds {
+			continue
+		}
+		value, err := e.text(output.Value)
+		if err != nil {
+			return nil, fmt.Errorf("output %s: %w", name, err)
+		}
+		result.Outputs[name] = value
+	}
+	return result, nil
+}
+
+func (e *evaluation) checkParameters() error {
+	for name := range e.stack.Parameters {
+		if _, ok := e.template.Parameters[name]; !ok {
+			return fmt.Errorf("the template has no parameter %s", name)
+		}
+	}
+	for name, parameter := range e.template.Parameters {
+		value, given := e.parameter(name)
+		if !given {
+			return fmt.Errorf("parameter %s has no value", name)
+		}
+		if err := parameter.check(value); err != nil {
+			return fmt.Errorf("parameter %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (p Parameter) check(value string) error {
+	if len(p.AllowedValues) > 0 && !slices.ContainsFunc(p.AllowedValues, func(allowed any) bool { return scalar(allowed) == value }) {
+		return fmt.Errorf("%q is none of %v", value, p.AllowedValues)
+	}
+	if p.AllowedPattern != "" {
+		pattern, err := regexp.Compile(`^(?:` + p.AllowedPattern + `)$`)
+		if err != nil {
+			return fmt.Errorf("its pattern: %w", err)
+		}
+		if !pattern.MatchString(value) {
+			return fmt.Errorf("%q does not match %s", value, p.AllowedPattern)
+		}
+	}
+	if p.MaxLength > 0 && len(value) > p.MaxLength {
+		return fmt.Errorf("%d characters: at most %d", len(value), p.MaxLength)
+	}
+	if p.Type == "Number" {
+		if _, err := strconv.ParseFloat(value, 64); err != nil {
+			return fmt.Errorf("%q is no number", value)
+		}
+	}
+	return nil
+}
+
+// parameter is a parameter's value, as text.
+func (e *evaluation) parameter(name string) (value string, given bool) {
+	if value, given = e.stack.Parameters[name]; given {
+		return value, true
+	}
+	parameter, ok := e.template.Parameters[name]
+	if !ok || parameter.Default == nil {
+		return "", false
+	}
+	return scalar(parameter.Default), true
+}
+
+// scalar is a string, a number or a boolean as CloudFormation writes it into text.
+func scalar(value any) string {
+	switch value := value.(type) {
+	case string:
+		return value
+	case float64:
+		return strconv.FormatFloat(value, 'f', -1, 64)
+	default:
+		return fmt.Sprint(value)
+	}
+}
+
+// list is the value of a parameter that holds a list.
+func list(value string) []any {
+	var all []any
+	for part := range strings.SplitSeq(value, ",") {
+		all = append(all, strings.TrimSpace(part))
+	}
+	return all
+}

@@ -1,0 +1,121 @@
+package stack_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/local/cloudformation"
+	"github.com/kubestep/kubestep/local/lambdahost"
+	"github.com/kubestep/kubestep/local/stack"
+)
+
+const template = `{
+	"Parameters": {"Limit": {"Type": "Number", "Default": 9}},
+	"Resources": {
+		"Role": {"Type": "AWS::IAM::Role", "Properties": {"RoleName": {"Fn::Sub": "${AWS::StackName}-work"}}},
+		"Key": {"Type": "AWS::SecretsManager::Secret", "Properties": {"GenerateSecretString": {}}},
+		"WorkFunction": {"Type": "AWS::Lambda::Function", "Properties": {
+			"FunctionName": {"Fn::Sub": "${AWS::StackName}-work"}, "Runtime": "provided.al2023", "Handler": "bootstrap", "Code": {"S3Bucket": "local", "S3Key": "build/work"},
+			"Role": {"Fn::GetAtt": ["Role", "Arn"]}, "Timeout": 7, "MemorySize": 200, "ReservedConcurrentExecutions": {"Ref": "Limit"},
+			"Environment": {"Variables": {"KEY": {"Fn::Sub": "{{resolve:secretsmanager:${Key}}}"}, "TTL": "5m"}}}},
+		"Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {
+			"StateMachineName": {"Fn::Sub": "${AWS::StackName}-machine"}, "StateMachineType": "STANDARD", "RoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
+			"DefinitionS3Location": {"Bucket": "local", "Key": "machine.json"},
+			"DefinitionSubstitutions": {"WorkFunctionArn": {"Fn::GetAtt": ["WorkFunction", "Arn"]}}}}
+	}
+}`
+
+func newStack(t *testing.T, template, definition string) stack.Stack {
+	t.Helper()
+	parsed, err := cloudformation.Parse([]byte(template))
+	require.NoError(t, err)
+	root := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "bin", "work"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "bin", "work", "bootstrap"), nil, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "machine.json"), []byte(definition), 0o600))
+	return stack.Stack{
+		Name: "one", Account: "111122223333", Region: "eu-west-1", Template: parsed, Root: root, Binaries: filepath.Join(root, "bin"), SealKey: "sealed",
+		Environment: map[string]string{"TTL": "1s"},
+	}
+}
+
+// cloud takes what is deployed.
+type cloud struct {
+	functions []lambdahost.Function
+	machines  []*sfn.CreateStateMachineInput
+}
+
+func (c *cloud) Put(f lambdahost.Function) error {
+	c.functions = append(c.functions, f)
+	return nil
+}
+
+func (c *cloud) CreateStateMachine(_ context.Context, in *sfn.CreateStateMachineInput, _ ...func(*sfn.Options)) (*sfn.CreateStateMachineOutput, error) {
+	c.machines = append(c.machines, in)
+	return &sfn.CreateStateMachineOutput{}, nil
+}
+
+func (c *cloud) UpdateStateMachine(context.Context, *sfn.UpdateStateMachineInput, ...func(*sfn.Options)) (*sfn.UpdateStateMachineOutput, error) {
+	return nil, errors.New("it is new")
+}
+
+func TestWhatIsDeployedIsWhatTheTemplateSays(t *testing.T) {
+	s, c := newStack(t, template, `{"at": "${WorkFunctionArn}"}`), &cloud{}
+	require.NoError(t, s.Deploy(t.Context(), c, c))
+	assert.Equal(t, []lambdahost.Function{{
+		Name: "one-work", ARN: "arn:aws:lambda:eu-west-1:111122223333:function:one-work", Role: "arn:aws:iam::111122223333:role/one-work",
+		Bootstrap: filepath.Join(s.Binaries, "work", "bootstrap"), Timeout: 7 * time.Second, MemoryMB: 200, Concurrency: 9,
+		Environment: map[string]string{"KEY": "sealed", "TTL": "1s"},
+	}}, c.functions)
+	require.Len(t, c.machines, 1)
+	assert.Equal(t, "one-machine", *c.machines[0].Name)
+	assert.JSONEq(t, `{"at": "arn:aws:lambda:eu-west-1:111122223333:function:one-work"}`, *c.machines[0].Definition)
+	assert.Equal(t, "arn:aws:iam::111122223333:role/one-work", s.Role("work"))
+	assert.Equal(t, "arn:aws:states:eu-west-1:111122223333:stateMachine:one-machine", s.StateMachineARN())
+}
+
+func TestADefinitionAndItsSubstitutionsGoTogether(t *testing.T) {
+	for sentence, c := range map[string]struct{ definition, want string }{
+		"one that is not substituted": {`{"at": "${WorkFunctionArn}", "in": "${AWSPartition}"}`, "does not substitute what the definition has at \"${AWSPartition}"},
+		"one that is not there":       {`{}`, "the definition has no ${WorkFunctionArn}"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			cloud := &cloud{}
+			require.ErrorContains(t, newStack(t, template, c.definition).Deploy(t.Context(), cloud, cloud), c.want)
+			assert.Empty(t, cloud.functions, "nothing is deployed")
+		})
+	}
+}
+
+func TestNothingIsLeftOutUnsaid(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		resources string
+		said      []string
+		wrong     string
+	}{
+		"what is deployed":          {`{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":"x"}}}`, nil, ""},
+		"what is known to be not":   {`{"R":{"Type":"AWS::IAM::Role","Properties":{"Policies":[]}},"A":{"Type":"AWS::CloudWatch::Alarm"}}`, []string{"IAM policies", "alarms"}, ""},
+		"a type that nobody knows":  {`{"R":{"Type":"AWS::New::Thing"}}`, nil, "R of the template: local/stack neither deploys the type AWS::New::Thing"},
+		"a property that is unsaid": {`{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":"/x/"}}}`, nil, "neither goes by Path of AWS::IAM::Role"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			parsed, err := cloudformation.Parse([]byte(`{"Resources":` + c.resources + `}`))
+			require.NoError(t, err)
+			said, err := stack.LeftOut(parsed)
+			if c.wrong != "" {
+				require.ErrorContains(t, err, c.wrong)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, c.said, said)
+		})
+	}
+}

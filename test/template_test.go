@@ -1,0 +1,111 @@
+package test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/local/cloudformation"
+	"github.com/kubestep/kubestep/local/lambdahost"
+	"github.com/kubestep/kubestep/local/python"
+	"github.com/kubestep/kubestep/local/sam"
+	"github.com/kubestep/kubestep/local/stack"
+)
+
+// running are the functions of a stack as the local Lambda has them, by the rest of their names.
+func running(s stack.Stack) map[string]lambdahost.Function {
+	found := map[string]lambdahost.Function{}
+	for _, f := range local.Lambda.Functions() {
+		if name, ok := strings.CutPrefix(f.Name, s.Name+"-"); ok {
+			found[name] = f
+		}
+	}
+	return found
+}
+
+func TestWhatRunsIsWhatTheTransformedTemplateSays(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	functions := running(s.stack)
+	definition, err := os.ReadFile(filepath.Join(repository, "statemachine", "pod-inventory.asl.json"))
+	require.NoError(t, err)
+	want := strings.ReplaceAll(string(definition), "${AWSPartition}", "aws")
+
+	said := 0
+	for id, r := range s.stack.Template.Resources {
+		if r.Type != "AWS::Lambda::Function" {
+			continue
+		}
+		said++
+		name := strings.TrimPrefix(r.Properties["FunctionName"].(map[string]any)["Fn::Sub"].(string), "${AWS::StackName}-")
+		require.Contains(t, functions, name)
+		f := functions[name]
+		assert.InDelta(t, r.Properties["Timeout"], f.Timeout.Seconds(), 0, name)
+		assert.InDelta(t, r.Properties["MemorySize"], f.MemoryMB, 0, name)
+		assert.Zero(t, f.Concurrency, name)
+		assert.Equal(t, "build/"+name, r.Properties["Code"].(map[string]any)["S3Key"])
+		assert.Equal(t, filepath.Join("build", "local", name, "bootstrap"), f.Bootstrap[len(f.Bootstrap)-len(filepath.Join("build", "local", name, "bootstrap")):])
+		variables := slices.Collect(maps.Keys(r.Properties["Environment"].(map[string]any)["Variables"].(map[string]any)))
+		assert.ElementsMatch(t, append(variables, "AWS_ENDPOINT_URL"), slices.Collect(maps.Keys(f.Environment)), "%s: what is only here is the endpoint", name)
+		want = strings.ReplaceAll(want, "${"+id+"Arn}", f.ARN)
+	}
+	assert.Len(t, functions, said, "and nothing else runs")
+	text, err := os.ReadFile(filepath.Join(repository, "template.yml"))
+	require.NoError(t, err)
+	assert.Len(t, regexp.MustCompile(`AWS::Serverless::Function\b`).FindAllString(string(text), -1), said, "and all that the template has")
+
+	described, err := s.client.DescribeStateMachine(t.Context(), &sfn.DescribeStateMachineInput{StateMachineArn: &s.machine})
+	require.NoError(t, err)
+	assert.Equal(t, want, *described.Definition)
+	assert.Contains(t, *described.RoleArn, "StateMachineRole")
+}
+
+func TestParametersOfTheStackReachTheFunctions(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	s.stack.Parameters = map[string]string{"ClusterName": "demo", "CacheTtl": "7s", "ReservedConcurrency": "3"}
+	s.deploy(t)
+	s.mapRole(t)
+
+	f := running(s.stack)["describe-cluster"]
+	assert.Equal(t, "7s", f.Environment["KUBESTEP_CACHE_TTL"])
+	assert.Equal(t, 3, f.Concurrency)
+	assert.Equal(t, "demo", succeeded(t, s.run(t, `{}`)).Cluster.Name, "the stack sets a default")
+}
+
+func TestAChangeOfTheTemplateShowsInTheNextDeployment(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	root, err := filepath.Abs(repository)
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join(root, "template.yml"))
+	require.NoError(t, err)
+	changed := filepath.Join(t.TempDir(), "template.yml")
+	require.NoError(t, os.WriteFile(changed, []byte(strings.Replace(string(text), "Timeout: 30", "Timeout: 29", 1)), 0o600))
+	interpreter, err := python.Find(t.Context(), python.Options{Dir: filepath.Join(root, ".local"), Logs: logs, Say: t.Logf})
+	require.NoError(t, err)
+	transformed, err := sam.Transform(t.Context(), interpreter, changed, t.TempDir())
+	require.NoError(t, err)
+	s.stack.Template, err = cloudformation.Parse(transformed)
+	require.NoError(t, err)
+
+	before := running(s.stack)["verify-rbac"].Timeout
+	s.deploy(t)
+	assert.Equal(t, []time.Duration{30 * time.Second, 29 * time.Second}, []time.Duration{before, running(s.stack)["verify-rbac"].Timeout})
+}
+
+func TestTheStackKubestepHasTheRoleThatAwsAuthMaps(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(repository, "rbac", "aws-auth", "configmap.yaml"))
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "- rolearn: "+local.Stack("kubestep").Role("mint-token")+"\n")
+}
