@@ -9,8 +9,10 @@ FUNCTIONS := describe-cluster mint-token verify-rbac list-pods
 INPUT ?= {"clusterName":"demo"}
 OUTPUT ?= table
 
-# The same flags always: other ones would build all of Kubernetes again.
-GO := CGO_ENABLED=0 go
+# The same flags for all that Go builds here: other ones would build all of
+# Kubernetes again, and a stamp of the commit would link it again at each commit.
+export CGO_ENABLED := 0
+export GOFLAGS := $(GOFLAGS) -trimpath -buildvcs=false
 STRIP := -s -w
 KUBERNETES := v1.37.2
 VERSION_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
@@ -23,41 +25,51 @@ GOLANGCI_LINT := v2.15.0
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# STATE is the folder of the local world's state: each folder can have a world.
+STATE ?= .local
+
 run: local ## try it: start a cluster on this computer, run the machine, show the pods (INPUT='{…}' OUTPUT=json)
-	@build/local/local run --input '$(subst ','\'',$(INPUT))' --output '$(OUTPUT)'
+	@build/local/local run --state '$(STATE)' --input '$(subst ','\'',$(INPUT))' --output '$(OUTPUT)'
 
 up: local ## start the same local world and leave it running, for aws and kubectl
-	@build/local/local up
+	@build/local/local up --state '$(STATE)'
 
 down: need-go ## end what make up started
-	@if [ -x build/local/local ]; then build/local/local down; else echo "· no local world runs" >&2; fi
+	@if [ -x build/local/local ]; then build/local/local down --state '$(STATE)'; else echo "· no local world runs" >&2; fi
 
 test: unit scenarios ## unit tests, then the scenarios on the whole machine
 
 unit: need-go
 	go test ./...
 
-scenarios: local
-	cd local/controlplane && go test ./...
-	cd test && go test -count=1 -timeout 15m ./...
+scenarios: local build/local/kubectl .local/aws/done
+	cd local/controlplane && CONTROLPLANE_BINARY=$(CURDIR)/build/local/controlplane go test ./...
+	cd test && PATH="$(CURDIR)/build/local:$(CURDIR)/.local/aws/bin:$$PATH" go test -count=1 -timeout 15m ./...
+
+# The commands that README names, as the scenarios run them.
+build/local/kubectl: local/controlplane/go.mod | need-go
+	@cd local/controlplane && go build -ldflags '$(STRIP) $(VERSION_FLAGS)' -o ../../$@ k8s.io/kubernetes/cmd/kubectl
+
+.local/aws/done: test/requirements.txt
+	@python3 -m venv .local/aws && .local/aws/bin/pip install --quiet --disable-pip-version-check -r test/requirements.txt && touch $@
 
 build: need-go ## the functions as they are deployed: build/NAME/bootstrap for provided.al2023 on arm64
 	@for f in $(FUNCTIONS); do \
-		GOOS=linux GOARCH=arm64 $(GO) build -trimpath -tags lambda.norpc -ldflags '$(STRIP)' -o build/$$f/bootstrap ./functions/$$f; \
+		GOOS=linux GOARCH=arm64 go build -tags lambda.norpc -ldflags '$(STRIP)' -o build/$$f/bootstrap ./functions/$$f; \
 	done
 	@echo "built build/{describe-cluster,mint-token,verify-rbac,list-pods}/bootstrap"
 
 # The same programs for this computer, and what stands in for AWS and EKS.
 local: need-go
 	@for f in $(FUNCTIONS); do \
-		$(GO) build -trimpath -tags lambda.norpc -ldflags '$(STRIP)' -o build/local/$$f/bootstrap ./functions/$$f; \
+		go build -tags lambda.norpc -ldflags '$(STRIP)' -o build/local/$$f/bootstrap ./functions/$$f; \
 	done
-	@$(GO) build -trimpath -ldflags '$(STRIP)' -o build/local/kubestep ./cmd/kubestep
-	@$(GO) build -trimpath -ldflags '$(STRIP)' -o build/local/local ./local
+	@go build -ldflags '$(STRIP)' -o build/local/kubestep ./cmd/kubestep
+	@go build -ldflags '$(STRIP)' -o build/local/local ./local
 	@if [ ! -x build/local/controlplane ]; then \
 		echo "· building the control plane: etcd, kube-apiserver $(KUBERNETES) and aws-iam-authenticator. The first time this takes some minutes, and then never again" >&2; \
 	fi
-	@cd local/controlplane && $(GO) build -trimpath -ldflags '$(STRIP) $(VERSION_FLAGS)' -o ../../build/local/controlplane .
+	@cd local/controlplane && go build -ldflags '$(STRIP) $(VERSION_FLAGS)' -o ../../build/local/controlplane .
 
 lint: need-go .bin/golangci-lint-$(GOLANGCI_LINT) ## the linters
 	.bin/golangci-lint-$(GOLANGCI_LINT) run ./...

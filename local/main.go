@@ -1,9 +1,9 @@
 // Command local is the local world of kubestep on the command line: what make
 // run, make up and make down call.
 //
-//	local run [--input JSON] [--output table|json]
-//	local up
-//	local down
+//	local run [--state DIR] [--input JSON] [--output table|json]
+//	local up [--state DIR]
+//	local down [--state DIR]
 package main
 
 import (
@@ -22,7 +22,8 @@ import (
 	"github.com/kubestep/kubestep/local/world"
 )
 
-// stateFolder holds all that the local world writes, below the repository.
+// stateFolder holds, below the repository, what the local world writes and what
+// is installed for it.
 const stateFolder = ".local"
 
 func main() {
@@ -41,14 +42,19 @@ func command(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	l := local{root: root, folder: session.Folder(filepath.Join(root, stateFolder))}
 	if len(args) == 0 {
 		args = []string{""}
 	}
 	flags := flag.NewFlagSet("local "+args[0], flag.ExitOnError)
 	input := flags.String("input", `{"clusterName":"`+world.ClusterName+`"}`, "the execution `input`")
 	output := flags.String("output", "table", "how to show the result: table or json")
+	state := flags.String("state", filepath.Join(root, stateFolder), "the `folder` of the world's state: each folder can have a world")
 	_ = flags.Parse(args[1:]) // ends the program with the status for a wrong command line
+	folder, err := filepath.Abs(*state)
+	if err != nil {
+		return 2, fmt.Errorf("find the folder of the state: %w", err)
+	}
+	l := local{root: root, folder: session.Folder(folder)}
 	switch args[0] {
 	case "run":
 		return l.run(ctx, *input, *output)
@@ -91,6 +97,9 @@ type local struct {
 	folder session.Folder
 }
 
+// tools is where what is installed once is shared by all worlds.
+func (l local) tools() string { return filepath.Join(l.root, stateFolder) }
+
 // say tells on the standard error what is being done: the standard output is for
 // the execution.
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "· "+format+"\n", args...) }
@@ -99,7 +108,7 @@ func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "· "+format+"\n",
 func (l local) start(ctx context.Context, say func(string, ...any)) (*world.World, error) {
 	began := time.Now()
 	say("starting the local world: a control plane (etcd, kube-apiserver, aws-iam-authenticator), the Step Functions engine, Lambda")
-	w, err := world.Start(ctx, world.Options{Root: l.root, Dir: string(l.folder), Tools: string(l.folder), Say: say})
+	w, err := world.Start(ctx, world.Options{Root: l.root, Dir: string(l.folder), Tools: l.tools(), Say: say})
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func (l local) up() error {
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	serve := exec.Command(program, "serve") //nolint:noctx // it outlives this process
+	serve := exec.Command(program, "serve", "--state", string(l.folder)) //nolint:noctx // it outlives this process
 	serve.Dir, serve.Stdout, serve.Stderr, serve.ExtraFiles = l.root, log, log, []*os.File{reporter}
 	serve.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the terminal's end is not its end
 	err = serve.Start()
@@ -72,13 +72,17 @@ func (l local) up() error {
 
 // hint says what a running world is good for.
 func (l local) hint() {
+	env := l.folder.EnvFile()
+	if here, err := filepath.Rel(l.root, env); err == nil && filepath.IsLocal(here) {
+		env = here
+	}
 	fmt.Fprintf(os.Stderr, `
-  source .local/env
+  source %s
   aws stepfunctions start-execution --state-machine-arn "$STATE_MACHINE_ARN" --input '{"clusterName":"demo"}'
   kubectl get pods -A
 
 make run starts an execution and shows its states; make down ends the local world.
-`)
+`, env)
 }
 
 // serve is the process behind up: a world until it is told to end.

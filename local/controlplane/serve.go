@@ -81,11 +81,12 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 	if err := divertStderr("stderr.log"); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(s.port)))
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(loopback, strconv.Itoa(s.port)))
 	if err != nil {
 		return fmt.Errorf("listen for the API server: %w", err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 	endpoint := "https://" + net.JoinHostPort(loopback, port)
 
@@ -99,12 +100,12 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	stand, err := standInForSTS(dir, ca, authority)
+	stand, err := standInForSTS(ctx, dir, ca, authority)
 	if err != nil {
 		return err
 	}
-	defer stand.Close()
-	webhook, err := authenticator.Prepare(authenticator.Config{
+	defer func() { _ = stand.Close() }()
+	webhook, err := authenticator.Prepare(ctx, authenticator.Config{
 		Cluster:    s.cluster,
 		Region:     s.region,
 		Dir:        filepath.Join(dir, "authenticator"),
@@ -224,13 +225,13 @@ func removed(file string) error {
 
 // standInForSTS starts the STS stand-in, and puts it in the way of the authenticator, whose verifier calls STS through
 // http.DefaultTransport and offers no other way to send it elsewhere.
-func standInForSTS(dir string, ca *pki.CA, authority credentials.Authority) (*sts.Server, error) {
+func standInForSTS(ctx context.Context, dir string, ca *pki.CA, authority credentials.Authority) (*sts.Server, error) {
 	logFile, err := os.OpenFile(filepath.Join(dir, "sts.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the log of the STS stand-in: %w", err)
 	}
 	log := slog.New(slog.NewTextHandler(logFile, nil))
-	server, err := sts.Listen(sts.Handler{Authority: authority, Now: time.Now, Log: log}, log,
+	server, err := sts.Listen(ctx, sts.Handler{Authority: authority, Now: time.Now, Log: log}, log,
 		func(host string) (*tls.Certificate, error) {
 			pair, err := ca.Server(time.Now(), host)
 			if err != nil {

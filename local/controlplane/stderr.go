@@ -16,7 +16,7 @@ func divertStderr(file string) error {
 	if err != nil {
 		return fmt.Errorf("open a log: %w", err)
 	}
-	defer diverted.Close()
+	defer func() { _ = diverted.Close() }()
 	own, err := unix.Dup(unix.Stderr)
 	if err != nil {
 		return fmt.Errorf("keep standard error: %w", err)

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -27,7 +28,10 @@ func (f Folder) EnvFile() string { return filepath.Join(string(f), "env") }
 
 // Lock is held for as long as a world runs. The system lets go of it when the
 // process ends, however it does, so that a crash leaves nothing that is believed.
-type Lock struct{ file *os.File }
+type Lock struct {
+	file   *os.File
+	folder Folder
+}
 
 // Lock takes the lock for this process, or fails with ErrRuns. Sessions left by a
 // crash are cleared.
@@ -53,23 +57,29 @@ func (f Folder) Lock() (*Lock, error) {
 	if _, err := fmt.Fprintln(file, os.Getpid()); err != nil {
 		return nil, fmt.Errorf("write the lock: %w", err)
 	}
-	return &Lock{file}, nil
+	return &Lock{file, f}, nil
 }
 
-// Release lets go of the lock.
-func (l *Lock) Release() { _ = l.file.Close() }
+// Release lets go of the lock, and removes what led to the world.
+func (l *Lock) Release() {
+	_ = os.Remove(l.folder.EnvFile())
+	_ = l.file.Close()
+}
 
 // Runs tells whether a world runs, and in which process.
 func (f Folder) Runs() (pid int, runs bool, err error) {
-	lock, err := f.peek()
-	if err != nil || lock == nil {
-		return 0, false, err
-	}
-	defer lock.Release()
-	if err := syscall.Flock(int(lock.file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err == nil {
+	file, err := os.Open(f.lockFile())
+	if errors.Is(err, os.ErrNotExist) {
 		return 0, false, nil
 	}
-	text, err := os.ReadFile(f.lockFile())
+	if err != nil {
+		return 0, false, fmt.Errorf("open the lock: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err == nil {
+		return 0, false, nil
+	}
+	text, err := io.ReadAll(file)
 	if err != nil {
 		return 0, false, fmt.Errorf("read the lock: %w", err)
 	}
@@ -78,17 +88,6 @@ func (f Folder) Runs() (pid int, runs bool, err error) {
 		return 0, false, fmt.Errorf("the lock %s holds no process id: %w", f.lockFile(), err)
 	}
 	return pid, true, nil
-}
-
-func (f Folder) peek() (*Lock, error) {
-	file, err := os.Open(f.lockFile())
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open the lock: %w", err)
-	}
-	return &Lock{file}, nil
 }
 
 // End ends the world that runs, by its process id, and waits until it is gone. It

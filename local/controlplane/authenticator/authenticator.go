@@ -51,7 +51,7 @@ type Config struct {
 }
 
 // Prepare writes the files that the API server needs to call the webhook, which is not running yet.
-func Prepare(c Config) (*Authenticator, error) {
+func Prepare(ctx context.Context, c Config) (*Authenticator, error) {
 	log, err := os.OpenFile(c.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the authenticator's log: %w", err)
@@ -64,7 +64,7 @@ func Prepare(c Config) (*Authenticator, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the authenticator's directory: %w", err)
 	}
-	port, err := freePort()
+	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (a *Authenticator) answers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("its health check answers %s", response.Status)
 	}
@@ -221,11 +221,12 @@ func partition(region string) string {
 
 // freePort finds a port that is free now. The authenticator opens it only later, and ends the process if somebody else
 // has taken it by then.
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	return listener.Addr().(*net.TCPAddr).Port, nil
 }

@@ -33,8 +33,9 @@ type Store struct {
 // Start runs etcd on the data in the working directory, and returns when it is ready.
 func Start(ctx context.Context, logFile string) (*Store, error) {
 	// A second etcd would take the first one's socket away before it sees that the data is in use.
-	if conn, err := net.Dial("unix", clientSocket); err == nil {
-		conn.Close()
+	var dialer net.Dialer
+	if conn, err := dialer.DialContext(ctx, "unix", clientSocket); err == nil {
+		_ = conn.Close()
 		dir, _ := os.Getwd()
 		return nil, fmt.Errorf("a control plane runs on the data in %s already", dir)
 	}

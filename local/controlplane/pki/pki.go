@@ -162,9 +162,9 @@ func (p Pair) TLS() (*tls.Certificate, error) {
 	return &cert, err
 }
 
-// Save writes the pair to two files, the key for its owner only.
+// Save writes the pair to two files, for their owner only.
 func (p Pair) Save(certFile, keyFile string) error {
-	if err := os.WriteFile(certFile, p.Cert, 0o644); err != nil {
+	if err := os.WriteFile(certFile, p.Cert, 0o600); err != nil {
 		return fmt.Errorf("save a certificate: %w", err)
 	}
 	if err := os.WriteFile(keyFile, p.Key, 0o600); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -19,8 +20,9 @@ type Server struct {
 }
 
 // Listen starts serving. Certify issues the certificate for the host that a client names.
-func Listen(handler http.Handler, log *slog.Logger, certify func(host string) (*tls.Certificate, error)) (*Server, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func Listen(ctx context.Context, handler http.Handler, log *slog.Logger, certify func(host string) (*tls.Certificate, error)) (*Server, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen for the STS stand-in: %w", err)
 	}
@@ -36,7 +38,7 @@ func Listen(handler http.Handler, log *slog.Logger, certify func(host string) (*
 		},
 	}}
 	go func() {
-		if err := s.http.ServeTLS(listener, "", ""); err != http.ErrServerClosed {
+		if err := s.http.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("the STS stand-in has stopped", "error", err)
 		}
 	}()

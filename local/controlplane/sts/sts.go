@@ -175,9 +175,10 @@ func readSignature(host string, query url.Values, now time.Time) (signature, err
 // writes all that is signed anew; so whatever the sender had added or left out shows as another signature.
 func sign(r *http.Request, query url.Values, claimed signature, secret string) (string, error) {
 	query.Del("X-Amz-Signature")
-	unsigned, err := http.NewRequestWithContext(r.Context(), http.MethodGet, "https://"+r.Host+"/?"+query.Encode(), nil)
-	if err != nil {
-		return "", fmt.Errorf("rebuild the request: %w", err)
+	unsigned := &http.Request{
+		Method: http.MethodGet,
+		URL:    &url.URL{Scheme: "https", Host: r.Host, Path: "/", RawQuery: query.Encode()},
+		Header: http.Header{},
 	}
 	for _, name := range claimed.headers {
 		if values := r.Header.Values(name); len(values) > 0 {

@@ -73,7 +73,10 @@ func issue(t *testing.T, expires time.Time) aws.Credentials {
 // answer is either of the two shapes of an answer.
 type answer struct {
 	GetCallerIdentityResponse struct {
-		GetCallerIdentityResult struct{ Account, Arn, UserId string }
+		GetCallerIdentityResult struct {
+			Account, Arn string
+			UserID       string `json:"UserId"`
+		}
 	}
 	Error struct{ Type, Code, Message string }
 }
@@ -95,7 +98,7 @@ func TestARequestThatIsSignedWellTellsItsCaller(t *testing.T) {
 	result := answer.GetCallerIdentityResponse.GetCallerIdentityResult
 	assert.Equal(t, "111122223333", result.Account)
 	assert.Equal(t, "arn:aws:sts::111122223333:assumed-role/mint-token/function", result.Arn)
-	assert.Regexp(t, "^AROA[A-Z2-7]{17}:function$", result.UserId)
+	assert.Regexp(t, "^AROA[A-Z2-7]{17}:function$", result.UserID)
 }
 
 func TestEveryHostOfSTSIsOne(t *testing.T) {
@@ -255,7 +258,7 @@ func TestTheServerIsEveryHostOfSTSToARedirectedTransport(t *testing.T) {
 	require.NoError(t, err)
 	var seen []string
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = append(seen, r.Host) })
-	server, err := sts.Listen(handler, discard, func(host string) (*tls.Certificate, error) {
+	server, err := sts.Listen(t.Context(), handler, discard, func(host string) (*tls.Certificate, error) {
 		pair, err := ca.Server(time.Now(), host)
 		require.NoError(t, err)
 		return pair.TLS()
