@@ -1,6 +1,6 @@
-// Package python makes and finds the Python that runs what the local world has in that language: moto, and the
-// transform of template.yml. It is a virtual environment in a folder of the project, of pinned requirements, so that
-// what another project has installed neither helps nor harms.
+// Package python finds the Python that runs what the local world has in that language: moto, and the transform of
+// template.yml. Where the one that is installed has both, it serves. Otherwise a virtual environment of pinned
+// requirements is made in a folder of the project.
 package python
 
 import (
@@ -21,6 +21,9 @@ import (
 //
 //go:embed requirements.txt
 var Requirements []byte
+
+//go:embed probe.py
+var probe string
 
 const (
 	// installTimeout is generous: pip loads 50 MB.
@@ -47,9 +50,9 @@ func Find(ctx context.Context, options Options) (string, error) {
 	if installed(venv) {
 		return interpreter(venv), nil
 	}
-	base, err := base(ctx)
-	if err != nil {
-		return "", err
+	base, serves, err := base(ctx)
+	if err != nil || serves {
+		return base, err
 	}
 	options.Say("installing moto, the local Step Functions, and the transform of template.yml into %s, once", venv)
 	if err := install(ctx, base, venv, filepath.Join(options.Logs, "pip.log")); err != nil {
@@ -58,23 +61,26 @@ func Find(ctx context.Context, options Options) (string, error) {
 	return interpreter(venv), nil
 }
 
-// base is a Python to make the environment by.
-func base(ctx context.Context) (string, error) {
+// base is a Python to make the environment by, and whether it serves as it is.
+func base(ctx context.Context) (path string, serves bool, err error) {
 	for _, name := range []string{"python3", "python"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			continue
 		}
-		output, err := exec.CommandContext(ctx, path, "-c", "import json, sys; print(json.dumps(sys.version_info[:2]))").Output()
-		var version [2]int
-		if err != nil || json.Unmarshal(output, &version) != nil {
+		output, err := exec.CommandContext(ctx, path, "-c", probe).Output()
+		var found struct {
+			Version [2]int
+			Serves  bool
+		}
+		if err != nil || json.Unmarshal(output, &found) != nil {
 			continue
 		}
-		if version[0] > leastMajor || version[0] == leastMajor && version[1] >= leastMinor {
-			return path, nil
+		if v := found.Version; v[0] > leastMajor || v[0] == leastMajor && v[1] >= leastMinor {
+			return path, found.Serves, nil
 		}
 	}
-	return "", errNone
+	return "", false, errNone
 }
 
 // marker is the copy of the requirements in the folder that they were installed into. It is written last.

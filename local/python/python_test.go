@@ -29,7 +29,7 @@ func TestAnEnvironmentServesAsLongAsItWasMadeOfTheseRequirements(t *testing.T) {
 func TestAMachineWithoutPythonGetsOneClearSentence(t *testing.T) {
 	for name, scripts := range map[string]map[string]string{
 		"none":                {},
-		"one that is too old": {"python3": `echo "[3, 9]"`},
+		"one that is too old": {"python3": `echo '{"version":[3,9],"serves":true}'`},
 		"one that is broken":  {"python3": "exit 127", "python": "exit 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -47,17 +47,29 @@ func TestAMachineWithoutPythonGetsOneClearSentence(t *testing.T) {
 	}
 }
 
+func TestAPythonThatHasWhatIsNeededServesAsItIs(t *testing.T) {
+	bin := t.TempDir()
+	program := filepath.Join(bin, "python3")
+	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\necho '{\"version\":[3,12],\"serves\":true}'\n"), 0o700))
+	t.Setenv("PATH", bin)
+
+	found, err := Find(t.Context(), options(t))
+
+	require.NoError(t, err)
+	assert.Equal(t, program, found)
+}
+
 func TestAnInstallationThatFailsSaysWhatIsMissing(t *testing.T) {
 	for name, test := range map[string]struct{ script, want string }{
 		"no venv": {
-			`case "$1" in -c) echo "[3, 12]";; *) echo no ensurepip; exit 1;; esac`,
+			`case "$1" in -c) echo '{"version":[3,12],"serves":false}';; *) echo no ensurepip; exit 1;; esac`,
 			"install Python's venv module, python3-venv on Debian and Ubuntu",
 		},
 		"no network": {
 			`case "$2" in
 			   venv) mkdir -p "$3/bin"; cp "$0" "$3/bin/python";;
 			   pip) echo ERROR: no network; exit 1;;
-			   *) echo "[3, 12]";;
+			   *) echo '{"version":[3,12],"serves":false}';;
 			 esac`,
 			"pip cannot install moto (exit status 1): ERROR: no network; see ",
 		},
