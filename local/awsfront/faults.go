@@ -10,6 +10,7 @@ import (
 type Fault struct {
 	Service   string // as it is signed for: lambda, eks, sts, states
 	Operation string // as the API names it
+	Region    string // that it is signed for
 	Resource  string // name of the function or cluster, ARN of the role or state machine
 
 	Delay   time.Duration // before the answer
@@ -50,7 +51,7 @@ func (f *Faults) take(c call) (Fault, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, fault := range f.on {
-		if !matches(fault.Service, c.service) || !matches(fault.Operation, c.operation) || !matches(fault.Resource, c.resource) {
+		if !matches(fault.Service, c.service) || !matches(fault.Operation, c.operation) || !matches(fault.Region, c.region) || !matches(fault.Resource, c.resource) {
 			continue
 		}
 		met := *fault

@@ -33,7 +33,7 @@ type Functions interface {
 
 // Authority issues credentials and recognises its own.
 type Authority interface {
-	Issue(roleARN, session string, expires time.Time) (aws.Credentials, error)
+	Issue(roleARN, session string, expires time.Time, tags ...string) (aws.Credentials, error)
 	Recognise(accessKeyID, sessionToken string, now time.Time) (credentials.Identity, string, error)
 }
 

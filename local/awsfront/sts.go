@@ -19,6 +19,8 @@ type Role struct {
 	Trusts []string
 	// ExternalID must be given by who assumes it, unless it is empty.
 	ExternalID string
+	// Tags are session tags, which a session of it carries.
+	Tags []string
 }
 
 // Roles are the roles that there are to assume. The zero value has none.
@@ -44,12 +46,12 @@ func (r *Roles) Delete(roleARN string) {
 	delete(r.roles, roleARN)
 }
 
-// allow tells whether a caller may assume a role. AWS does not say which part of a refusal it was either.
-func (r *Roles) allow(roleARN string, caller credentials.Identity, externalID string) bool {
+// allow finds a role, and tells whether a caller may assume it. AWS does not say which part of a refusal it was either.
+func (r *Roles) allow(roleARN string, caller credentials.Identity, externalID string) (Role, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	role, ok := r.roles[roleARN]
-	return ok &&
+	return role, ok &&
 		(slices.Contains(role.Trusts, "*") || slices.Contains(role.Trusts, caller.RoleARN)) &&
 		(role.ExternalID == "" || role.ExternalID == externalID)
 }
@@ -79,13 +81,14 @@ func (f *Front) assumeRole(w http.ResponseWriter, _ *http.Request, c call) *apiE
 		}
 	}
 	roleARN, session := c.form.Get("RoleArn"), c.form.Get("RoleSessionName")
-	if !f.Roles.allow(roleARN, caller, c.form.Get("ExternalId")) {
+	role, allowed := f.Roles.allow(roleARN, caller, c.form.Get("ExternalId"))
+	if !allowed {
 		return &apiError{
 			http.StatusForbidden, "AccessDenied",
 			fmt.Sprintf("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", caller.ARN, roleARN),
 		}
 	}
-	issued, err := f.Authority.Issue(roleARN, session, f.Now().Add(length))
+	issued, err := f.Authority.Issue(roleARN, session, f.Now().Add(length), role.Tags...)
 	if err != nil {
 		return &apiError{http.StatusBadRequest, "ValidationError", err.Error()}
 	}

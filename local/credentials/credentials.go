@@ -72,10 +72,11 @@ type Identity struct {
 
 // claims is what a session token says. Names are short because what is left of its size is random.
 type claims struct {
-	AccessKeyID string `json:"key"`
-	RoleARN     string `json:"role"`
-	Session     string `json:"session"`
-	Expires     int64  `json:"expires"`
+	AccessKeyID string   `json:"key"`
+	RoleARN     string   `json:"role"`
+	Session     string   `json:"session"`
+	Expires     int64    `json:"expires"`
+	Tags        []string `json:"tags,omitempty"`
 }
 
 // New makes an Authority of a key, which should be at least 32 random bytes.
@@ -95,8 +96,9 @@ func FromFile(name string) (Authority, error) {
 	return New(key), nil
 }
 
-// Issue makes credentials for a session of the role that end at expires, to the second.
-func (a Authority) Issue(roleARN, session string, expires time.Time) (aws.Credentials, error) {
+// Issue makes credentials for a session of the role that end at expires, to the second. Session tags make the session token larger, as
+// they do those of AWS.
+func (a Authority) Issue(roleARN, session string, expires time.Time, tags ...string) (aws.Credentials, error) {
 	role, err := parseRole(roleARN)
 	if err != nil {
 		return aws.Credentials{}, err
@@ -106,7 +108,7 @@ func (a Authority) Issue(roleARN, session string, expires time.Time) (aws.Creden
 	}
 	expires = expires.Truncate(time.Second).UTC()
 	accessKeyID := keyPrefix + base32.StdEncoding.EncodeToString(random(10))
-	token, err := a.seal(claims{AccessKeyID: accessKeyID, RoleARN: roleARN, Session: session, Expires: expires.Unix()})
+	token, err := a.seal(claims{AccessKeyID: accessKeyID, RoleARN: roleARN, Session: session, Expires: expires.Unix(), Tags: tags})
 	if err != nil {
 		return aws.Credentials{}, err
 	}
