@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -60,10 +61,14 @@ func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, O
 			log = log.With("requestId", invocation.AwsRequestID)
 		}
 		started := time.Now()
-		out, err := handle(ctx, in)
+		out, err := survive(ctx, in, handle)
 		took := slog.Float64("durationMs", float64(time.Since(started).Microseconds())/1000)
 		if err != nil {
 			named := Name(err)
+			if fault := (*panicked)(nil); errors.As(err, &fault) {
+				log = log.With("stack", string(fault.stack))
+				named.ShouldExit = true // what it left behind is not to be trusted
+			}
 			log.Error(named.Message, took, "error", named.Type)
 			var none Out
 			return none, named
@@ -71,6 +76,24 @@ func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, O
 		log.Info("done", took)
 		return out, nil
 	}
+}
+
+// panicked is a fault of kubestep's that ended a handler.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// survive makes an error of a panic. aws-lambda-go does so too, but names it by the Go type of what was panicked with.
+func survive[In, Out any](ctx context.Context, in In, handle Handler[In, Out]) (out Out, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = &panicked{value, debug.Stack()}
+		}
+	}()
+	return handle(ctx, in)
 }
 
 // Name gives an error the name that the machine knows it by. aws-lambda-go hands

@@ -60,3 +60,13 @@ func TestAHandlerEndsBeforeTheFunctionDoes(t *testing.T) {
 	})(ctx, 1)
 	assert.NoError(t, err)
 }
+
+func TestAPanicIsUnexpectedAndEndsTheFunction(t *testing.T) {
+	var logged bytes.Buffer
+	handle := task.Adapt(slog.New(slog.NewJSONHandler(&logged, nil)), func(context.Context, int) (int, error) {
+		panic("boom")
+	})
+	_, err := handle(t.Context(), 1)
+	assert.Equal(t, messages.InvokeResponse_Error{Type: "Unexpected", Message: "kubestep did not expect this, and it may be a fault of its own: panic: boom", ShouldExit: true}, err)
+	assert.Contains(t, logged.String(), "task_test.go", "the log says where")
+}
