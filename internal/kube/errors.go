@@ -45,8 +45,8 @@ func (c Caller) Explain(err error, doing string) *contract.Error {
 		return contract.Errorf(contract.Unauthorized, "Cluster %s in %s does not know %s (401 Unauthorized, %s). %s",
 			cluster.Name, cluster.Region, c.Principal, doing, c.mapping()).From(err)
 	case code == http.StatusForbidden:
-		return contract.Errorf(contract.Forbidden, "Cluster %s in %s denies %s to %s: %s. %s",
-			cluster.Name, cluster.Region, doing, c.Principal, status.Status().Message, Binding).From(err)
+		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s %s: %s. Every authenticated user may do so by the ClusterRoleBinding system:basic-user: see that it is there",
+			cluster.Name, cluster.Region, c.Principal, doing, status.Status().Message).From(err)
 	case code == http.StatusTooManyRequests:
 		return contract.Errorf(contract.Throttled, "The API server of cluster %s asked to come back later (429 to %s). It is under load; try later", cluster.Name, doing).From(err)
 	case code == http.StatusBadRequest:
@@ -57,9 +57,6 @@ func (c Caller) Explain(err error, doing string) *contract.Error {
 		return contract.Errorf(contract.ClusterUnreachable, "The API server of cluster %s could not %s (%d): %s", cluster.Name, doing, code, status.Status().Message).From(err)
 	}
 }
-
-// Binding says how the rights of kubestep are given.
-const Binding = "To allow it, bind the group kubestep-pod-readers there: kubectl apply -k rbac/namespace -n NAMESPACE, or for all namespaces kubectl apply -k rbac/cluster; and see that the role is mapped to that group"
 
 // mapping is the command that makes the cluster know the principal.
 func (c Caller) mapping() string {

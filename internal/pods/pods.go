@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
@@ -72,6 +74,9 @@ func (l Lister) List(ctx context.Context, in contract.ListPods) (contract.Listin
 			return found.listing(&at), nil
 		}
 		next, err := page(ctx, client, in, at, found)
+		if apierrors.IsForbidden(err) {
+			return contract.Listing{}, caller.Forbidden(ctx, client, []string{at.Namespace}, err.Error()).From(err)
+		}
 		if err != nil {
 			return contract.Listing{}, caller.Explain(err, "list pods in namespace "+at.Namespace)
 		}

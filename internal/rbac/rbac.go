@@ -7,11 +7,9 @@ package rbac
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 
 	"github.com/kubestep/kubestep/internal/bearer"
@@ -47,7 +45,7 @@ func (v Verifier) Verify(ctx context.Context, in contract.VerifyRBAC) (contract.
 	if err != nil {
 		return contract.Access{}, err
 	}
-	client, err := kube.NewClient(in.Cluster, opened, authorizationv1.AddToScheme, authenticationv1.AddToScheme)
+	client, err := kube.NewClient(in.Cluster, opened, authorizationv1.AddToScheme)
 	if err != nil {
 		return contract.Access{}, err
 	}
@@ -104,41 +102,16 @@ func (r reviewer) review(ctx context.Context, namespace string) (contract.Namesp
 	return contract.NamespaceAccess{Namespace: namespace, Allowed: s.Allowed, Reason: clip(s.Reason)}, nil
 }
 
-// forbidden says who was denied what, as the cluster itself names them.
+// forbidden says who was denied where.
 func (r reviewer) forbidden(ctx context.Context, denied []contract.NamespaceAccess) error {
-	user, groups := r.whoami(ctx)
-	names, reasons := make([]string, 0, len(denied)), ""
+	names, reason := make([]string, 0, len(denied)), ""
 	for _, n := range denied {
 		names = append(names, n.Namespace)
-		if reasons == "" && n.Reason != "" {
-			reasons = fmt.Sprintf(" (%s)", n.Reason)
+		if reason == "" {
+			reason = n.Reason
 		}
 	}
-	manifests := make([]string, 0, len(names))
-	for _, name := range names {
-		manifests = append(manifests, "kubectl apply -k rbac/namespace -n "+name)
-	}
-	cluster := r.caller.Cluster
-	return contract.Errorf(contract.Forbidden,
-		"Cluster %s in %s does not let Kubernetes user %q of groups %s (IAM principal %s) list pods in %s%s. Bind the group kubestep-pod-readers there: %s. If that group is not among the user's groups, the role's access entry or aws-auth mapping must name it",
-		cluster.Name, cluster.Region, user, groups, r.caller.Principal, count(names), reasons, strings.Join(manifests, " && "))
-}
-
-func count(names []string) string {
-	if len(names) == 1 {
-		return "namespace " + names[0]
-	}
-	return fmt.Sprintf("%d namespaces (%s)", len(names), strings.Join(names, ", "))
-}
-
-// whoami asks the cluster whom it takes the caller for. It is only told to a
-// person, so a failure to ask is told instead.
-func (r reviewer) whoami(ctx context.Context) (user, groups string) {
-	answer := &authenticationv1.SelfSubjectReview{}
-	if err := r.client.Post().AbsPath("/apis/authentication.k8s.io/v1/selfsubjectreviews").MaxRetries(0).Body(&authenticationv1.SelfSubjectReview{}).Do(ctx).Into(answer); err != nil {
-		return "unknown", fmt.Sprintf("unknown (%v)", err)
-	}
-	return answer.Status.UserInfo.Username, "[" + strings.Join(answer.Status.UserInfo.Groups, " ") + "]"
+	return r.caller.Forbidden(ctx, r.client, names, reason)
 }
 
 func clip(reason string) string {

@@ -85,7 +85,7 @@ func (s Sealer) Open(sealed string, binding Binding) (bearer.Token, error) {
 
 func unopened(err error) error {
 	return contract.Errorf(contract.Unauthorized,
-		"The sealed token does not open here (%w). It opens only in the execution that minted it, for the endpoint it was minted for, and with the key it was sealed with. A key that was just changed by a deployment heals by minting again", err)
+		"The sealed token does not open here (%w). It opens only in the execution that minted it, for the endpoint it was minted for, and with the key it was sealed with. A key that was just changed by a deployment heals by minting again; where it stays so, deploy the whole stack, so that all its functions have one KUBESTEP_SEAL_KEY", err)
 }
 
 // data is the binding as the seal's associated data. JSON keeps the fields apart.

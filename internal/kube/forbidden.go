@@ -1,0 +1,60 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// Forbidden says who was denied to list pods in the namespaces, as the cluster
+// itself names them, and what mends it. reason is the authorizer's; it may be empty.
+func (c Caller) Forbidden(ctx context.Context, client *Client, namespaces []string, reason string) *contract.Error {
+	user, groups := client.whoami(ctx)
+	manifests := make([]string, 0, len(namespaces))
+	for _, namespace := range namespaces {
+		manifests = append(manifests, "kubectl apply -k rbac/namespace -n "+namespace)
+	}
+	if reason != "" {
+		reason = fmt.Sprintf(" (%s)", reason)
+	}
+	return contract.Errorf(contract.Forbidden,
+		"Cluster %s in %s does not let Kubernetes user %q of groups %s (IAM principal %s) list pods in %s%s. Bind the group kubestep-pod-readers there: %s. If that group is not among the user's groups, the role's access entry or aws-auth mapping must name it",
+		c.Cluster.Name, c.Cluster.Region, user, groups, c.Principal, count(namespaces), reason, strings.Join(manifests, " && "))
+}
+
+func count(namespaces []string) string {
+	if len(namespaces) == 1 {
+		return "namespace " + namespaces[0]
+	}
+	return fmt.Sprintf("%d namespaces (%s)", len(namespaces), strings.Join(namespaces, ", "))
+}
+
+// whoami asks the cluster whom it takes the caller for. It is only told to a
+// person, so a failure to ask is told instead.
+func (c *Client) whoami(ctx context.Context) (user, groups string) {
+	// Written and read by hand: its kind would bring a package of its own into
+	// the function that lists.
+	// https://kubernetes.io/docs/reference/access-authn-authz/authentication/#self-subject-review
+	answer, err := c.Post().AbsPath("/apis/authentication.k8s.io/v1/selfsubjectreviews").MaxRetries(0).
+		SetHeader("Content-Type", "application/json").
+		Body([]byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`)).
+		Do(ctx).Raw()
+	var review struct {
+		Status struct {
+			UserInfo struct {
+				Username string
+				Groups   []string
+			}
+		}
+	}
+	if err == nil {
+		err = json.Unmarshal(answer, &review)
+	}
+	if err != nil {
+		return "unknown", fmt.Sprintf("unknown (%v)", err)
+	}
+	return review.Status.UserInfo.Username, "[" + strings.Join(review.Status.UserInfo.Groups, " ") + "]"
+}
