@@ -24,7 +24,12 @@ var local *world.World
 // logs is the folder of all logs of that world.
 var logs string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if how := os.Getenv(broken); how != "" {
+		os.Exit(breakDown(how))
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	root, err := filepath.Abs(repository)

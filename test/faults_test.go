@@ -1,0 +1,99 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/local/apiproxy"
+	"github.com/kubestep/kubestep/local/awsfront"
+	"github.com/kubestep/kubestep/local/lambdahost"
+	"github.com/kubestep/kubestep/local/world"
+)
+
+var regions struct {
+	sync.Mutex
+	next int
+}
+
+// region is an AWS Region of the scenario's own, in which EKS may describe a
+// cluster as the scenario wants it. The cluster's name is the same everywhere:
+// the authenticator takes no token for another one, but takes those of any Region.
+func region() string {
+	regions.Lock()
+	defer regions.Unlock()
+	regions.next++
+	return fmt.Sprintf("eu-west-%d", 10+regions.next)
+}
+
+// describe makes EKS describe the cluster demo in that Region, as its control
+// plane is but for what change changes.
+func describe(t *testing.T, region string, change func(*awsfront.Cluster)) {
+	t.Helper()
+	require.NoError(t, local.Describe(local.ControlPlane, func(c *awsfront.Cluster) {
+		c.ARN = clusterARN(region, world.Account)
+		if change != nil {
+			change(c)
+		}
+	}))
+}
+
+func clusterARN(region, account string) string {
+	return fmt.Sprintf("arn:aws:eks:%s:%s:cluster/%s", region, account, world.ClusterName)
+}
+
+// in is the input for the cluster demo in that Region, with more if there is any.
+func in(t *testing.T, region string, more map[string]any) string {
+	t.Helper()
+	input := map[string]any{"clusterName": world.ClusterName, "region": region}
+	for key, value := range more {
+		input[key] = value
+	}
+	text, err := json.Marshal(input)
+	require.NoError(t, err)
+	return string(text)
+}
+
+// proxied puts a proxy before the cluster's API server, which EKS describes as
+// the cluster's endpoint in a Region of its own.
+func proxied(t *testing.T, faults ...apiproxy.Fault) (proxy *apiproxy.Proxy, where string) {
+	t.Helper()
+	proxy, err := apiproxy.Start(local.ControlPlane.Endpoint, local.ControlPlane.CertificateAuthority)
+	require.NoError(t, err)
+	t.Cleanup(proxy.Close)
+	for _, fault := range faults {
+		proxy.Add(fault)
+	}
+	where = region()
+	describe(t, where, func(c *awsfront.Cluster) {
+		c.Endpoint, c.CertificateAuthority = proxy.Endpoint, proxy.CertificateAuthority
+	})
+	return proxy, where
+}
+
+// redeploy deploys one function of the stack anew, with a change.
+func (s *scenario) redeploy(t *testing.T, function string, change func(*lambdahost.Function)) {
+	t.Helper()
+	all := local.Lambda.Functions()
+	at := slices.IndexFunc(all, func(f lambdahost.Function) bool { return f.Name == s.stack.Name+"-"+function })
+	require.GreaterOrEqual(t, at, 0, function)
+	changed := all[at]
+	change(&changed)
+	require.NoError(t, local.Lambda.Put(changed))
+}
+
+// failures are the attempts that failed, with the names of their errors.
+func failures(e follow.Execution) []string {
+	var all []string
+	for _, step := range e.Steps {
+		if step.Kind == follow.Failed {
+			all = append(all, step.State+": "+step.Error)
+		}
+	}
+	return all
+}

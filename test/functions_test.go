@@ -1,0 +1,132 @@
+package test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/task"
+	"github.com/kubestep/kubestep/local/lambdahost"
+)
+
+// A function that goes wrong is this test program, put in the place of a
+// bootstrap. BROKEN says how it goes wrong; the first execution environment, which
+// makes the file MARK, does so, and each further one is the program at BOOTSTRAP.
+// Without a MARK each goes wrong.
+const (
+	broken    = "BROKEN"
+	mark      = "MARK"
+	bootstrap = "BOOTSTRAP"
+)
+
+var breakages = map[string]func(){
+	"exits":  func() { os.Exit(1) },
+	"panics": func() { panic("by a test") },
+	"eats": func() {
+		for eaten := [][]byte{}; ; eaten = append(eaten, make([]byte, 16<<20)) {
+			for i := range eaten {
+				for at := 0; at < len(eaten[i]); at += 4096 {
+					eaten[i][at] = 1 // only what is written to is resident
+				}
+			}
+		}
+	},
+	"sleeps": func() { time.Sleep(time.Hour) },
+}
+
+// breakDown is what this program does where it is a bootstrap.
+func breakDown(how string) int {
+	if file := os.Getenv(mark); file != "" {
+		if f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err == nil {
+			_ = f.Close()
+		} else {
+			real := os.Getenv(bootstrap)
+			fmt.Fprintln(os.Stderr, syscall.Exec(real, []string{real}, os.Environ()))
+			return 1
+		}
+	}
+	task.Start("Broken", func(context.Context, json.RawMessage) (struct{}, error) {
+		breakages[how]()
+		return struct{}{}, nil
+	})
+	return 0
+}
+
+// breaks puts a function that goes wrong in the place of one of the stack.
+func (s *scenario) breaks(t *testing.T, function, how string, once bool) {
+	t.Helper()
+	program, err := os.Executable()
+	require.NoError(t, err)
+	s.redeploy(t, function, func(f *lambdahost.Function) {
+		environment := map[string]string{broken: how, bootstrap: f.Bootstrap}
+		if once {
+			environment[mark] = filepath.Join(t.TempDir(), "mark")
+		}
+		for key, value := range f.Environment {
+			environment[key] = value
+		}
+		f.Bootstrap, f.Environment, f.Timeout = program, environment, 3*time.Second
+	})
+}
+
+func TestAFunctionThatEndsWithoutAnAnswerIsInvokedAgain(t *testing.T) {
+	t.Parallel()
+	for sentence, c := range map[string]struct{ function, how, failed string }{
+		"having exited":         {"list-pods", "exits", "ListPods: Runtime.ExitError"},
+		"having had no memory":  {"verify-rbac", "eats", "VerifyRBAC: Runtime.ExitError"},
+		"having had no time":    {"mint-token", "sleeps", "MintToken: Sandbox.Timedout"},
+		"before there was more": {"describe-cluster", "exits", "DescribeCluster: Runtime.ExitError"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			s := newScenario(t)
+			s.mapRole(t)
+			s.breaks(t, c.function, c.how, true)
+
+			e := s.run(t, `{"clusterName":"demo"}`)
+
+			succeeded(t, e)
+			assert.Equal(t, well, e.Path)
+			assert.Equal(t, []string{c.failed}, failures(e))
+		})
+	}
+}
+
+func TestAFunctionThatAlwaysEndsStopsTheMachineWithLambdasOwnWords(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	s.breaks(t, "verify-rbac", "exits", false)
+
+	e := s.run(t, `{"clusterName":"demo"}`)
+
+	assert.Equal(t, "Runtime.ExitError", e.Error)
+	assert.Contains(t, e.Cause, "exit status 1")
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "Unexpected"), e.Path)
+	assert.Equal(t, 3, e.Attempts("VerifyRBAC"))
+}
+
+func TestAFunctionThatPanicsStopsTheMachineByNameAndIsNotInvokedAgain(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	s.mapRole(t)
+	s.breaks(t, "list-pods", "panics", true)
+
+	e := s.run(t, `{"clusterName":"demo"}`)
+
+	assert.Equal(t, string(contract.Unexpected), e.Error)
+	assert.Contains(t, e.Cause, "it may be a fault of its own: panic: by a test")
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ListPods", "Unexpected"), e.Path)
+	assert.Equal(t, 1, e.Attempts("ListPods"))
+
+	// The environment that panicked is not used again.
+	succeeded(t, s.run(t, `{"clusterName":"demo"}`))
+}
