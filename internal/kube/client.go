@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubestep/kubestep/internal/bearer"
@@ -43,6 +44,10 @@ func NewClient(cluster contract.Cluster, token bearer.Token, kinds ...func(*runt
 			return nil, fmt.Errorf("register kinds: %w", err)
 		}
 	}
+	most := int64(maxPage)
+	if len(kinds) > 0 {
+		most = maxObject
+	}
 	config := &rest.Config{
 		Host:        cluster.Endpoint,
 		BearerToken: token.Reveal(),
@@ -52,7 +57,10 @@ func NewClient(cluster contract.Cluster, token bearer.Token, kinds ...func(*runt
 		UserAgent: userAgent,
 		// The default, 5 a second, would make a page of pods wait for the one before; what
 		// runs at once is bounded by the callers.
-		QPS: -1,
+		QPS:           -1,
+		WrapTransport: func(next http.RoundTripper) http.RoundTripper { return bounded{next, most} },
+		// A server's warnings are nothing that a function's log is for.
+		WarningHandler: rest.NoWarnings{},
 		// A Proxy keeps client-go from its cache of transports, which holds connections for good.
 		Proxy: http.ProxyFromEnvironment,
 		ContentConfig: rest.ContentConfig{
@@ -63,6 +71,9 @@ func NewClient(cluster contract.Cluster, token bearer.Token, kinds ...func(*runt
 	if err != nil {
 		return nil, contract.Errorf(contract.CertificateNotTrusted, "The certificate authority of cluster %s cannot be used: %w", cluster.Name, err)
 	}
+	// client-go adds the token to each request, a redirected one too, and the API
+	// server redirects nothing that is asked of it here.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	restClient, err := rest.UnversionedRESTClientForConfigAndClient(config, client)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of cluster %s: %w", cluster.Name, err)
@@ -70,5 +81,6 @@ func NewClient(cluster contract.Cluster, token bearer.Token, kinds ...func(*runt
 	return &Client{restClient, client}, nil
 }
 
-// Close ends the client's connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+// Close ends the client's connections. http.Client's own CloseIdleConnections
+// does not find them behind client-go's wrappers.
+func (c *Client) Close() { utilnet.CloseIdleConnectionsFor(c.http.Transport) }

@@ -29,9 +29,14 @@ type Opener struct{}
 func (Opener) Open(string, token.Binding) (bearer.Token, error) { return bearer.New(Token), nil }
 
 // Serve answers as a cluster until the test ends.
-func Serve(t *testing.T, answer http.HandlerFunc) contract.Cluster {
+func Serve(t testing.TB, answer http.HandlerFunc) contract.Cluster {
 	t.Helper()
-	server := httptest.NewUnstartedServer(answer)
+	return ServeOn(t, httptest.NewUnstartedServer(answer))
+}
+
+// ServeOn is Serve, on a server that the test has made.
+func ServeOn(t testing.TB, server *httptest.Server) contract.Cluster {
+	t.Helper()
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that a test makes fail
 	server.StartTLS()
 	t.Cleanup(server.Close)
