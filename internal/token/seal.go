@@ -7,7 +7,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
@@ -71,7 +73,11 @@ func (s Sealer) Open(sealed string, binding Binding) (bearer.Token, error) {
 	if len(sealed) > maxSealed {
 		return bearer.Token{}, unopened(fmt.Errorf("%d bytes, and no sealed token has more than %d", len(sealed), maxSealed))
 	}
-	// Strict: bits that the last character does not need must be zero too.
+	// Strict: bits that the last character does not need must be zero too. Line
+	// breaks it would still pass over.
+	if strings.ContainsAny(sealed, "\r\n") {
+		return bearer.Token{}, unopened(errors.New("it holds a line break"))
+	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
 	if err != nil {
 		return bearer.Token{}, unopened(err)
