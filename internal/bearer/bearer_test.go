@@ -41,3 +41,9 @@ func TestATokenIsReadableOnlyByReveal(t *testing.T) {
 	assert.Equal(t, secret, token.Reveal())
 	assert.Empty(t, bearer.Token{}.Reveal(), "the zero token is empty")
 }
+
+func TestATokenIsRedactedInWhatSomebodyElseWrote(t *testing.T) {
+	const refusal = "403: Authorization: Bearer k8s-aws-v1.aHR0cHM6Ly9zdHM_-x\r\nand again k8s-aws-v1."
+	assert.Equal(t, "403: Authorization: Bearer [REDACTED]\r\nand again [REDACTED]", bearer.Redact(refusal))
+	assert.Equal(t, "no token", bearer.Redact("no token"))
+}

@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
+	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
@@ -104,8 +106,10 @@ func Name(err error) messages.InvokeResponse_Error {
 	if known := (*contract.Error)(nil); errors.As(err, &known) {
 		name, message = known.Name, known.Message
 	}
+	// What a server answered stands in some messages, and a server may quote what it was asked.
+	message = bearer.Redact(message)
 	if len(message) > maxMessage {
-		message = message[:maxMessage] + "…"
+		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
 	}
 	return messages.InvokeResponse_Error{Type: string(name), Message: message}
 }

@@ -27,6 +27,7 @@ func TestAnErrorIsHandedOverByItsName(t *testing.T) {
 		"its own":                    {contract.Errorf(contract.Forbidden, "no"), messages.InvokeResponse_Error{Type: "Forbidden", Message: "no"}},
 		"its own, however wrapped":   {fmt.Errorf("while listing: %w", contract.Errorf(contract.Throttled, "later")), messages.InvokeResponse_Error{Type: "Throttled", Message: "later"}},
 		"Unexpected, having none":    {errors.New("boom"), messages.InvokeResponse_Error{Type: "Unexpected", Message: "kubestep did not expect this, and it may be a fault of its own: boom"}},
+		"with no token in it":        {contract.Errorf(contract.Forbidden, "no: Bearer k8s-aws-v1.aHR0cHM"), messages.InvokeResponse_Error{Type: "Forbidden", Message: "no: Bearer [REDACTED]"}},
 		"with a message that is cut": {contract.Errorf(contract.Forbidden, "%s", strings.Repeat("x", 9000)), messages.InvokeResponse_Error{Type: "Forbidden", Message: strings.Repeat("x", 8192) + "…"}},
 	} {
 		t.Run(sentence, func(t *testing.T) { assert.Equal(t, c.want, task.Name(c.err)) })
