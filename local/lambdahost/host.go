@@ -175,6 +175,23 @@ func (h *Host) Functions() []Function {
 	return functions
 }
 
+// ResidentKB lists the memory, in KiB, that each execution environment of a function has resident now. It is empty where
+// that is not known: anywhere but on Linux.
+func (h *Host) ResidentKB(name string) []int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []int
+	for e := range h.environments {
+		if e.function.Name != name {
+			continue
+		}
+		if kb, ok := residentKB(e.process.PID()); ok {
+			all = append(all, kb)
+		}
+	}
+	return all
+}
+
 // Invoke runs a function and returns what it answered. An error of the function is a Result with FunctionError; the errors here are
 // those of Lambda: ErrNotFound, ErrTooManyRequests. When ctx ends Invoke returns, and the function runs on, as on Lambda.
 func (h *Host) Invoke(ctx context.Context, name string, payload []byte) (Result, error) {

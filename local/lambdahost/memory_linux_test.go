@@ -34,3 +34,17 @@ func TestPeakMemoryIsThatOfTheProcess(t *testing.T) {
 	_, ok = peakMemoryMB(-1)
 	assert.False(t, ok)
 }
+
+func TestTheResidentMemoryIsThatOfEachEnvironmentThatRuns(t *testing.T) {
+	w := newWorld(t)
+	w.put(nil)
+	assert.Empty(t, w.ResidentKB("f"))
+
+	w.invoke(request{})
+	before := w.ResidentKB("f")
+	assert.Len(t, before, 1)
+	w.invoke(request{Do: "grow", MB: 64})
+	after := w.ResidentKB("f")
+	assert.Len(t, after, 1)
+	assert.Greater(t, after[0], before[0]+16<<10)
+}
