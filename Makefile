@@ -8,6 +8,11 @@ FUNCTIONS := describe-cluster mint-token verify-rbac list-pods
 # make run: the execution's input, and how its output is shown (table or json).
 INPUT ?= {"clusterName":"demo"}
 OUTPUT ?= table
+# make soak: how many executions, and how many of them at once.
+N ?= 1000
+CONCURRENCY ?= 20
+# make fuzz: how long each target is fuzzed.
+FUZZTIME ?= 1m
 
 # The same flags for all that Go builds here: other ones would build all of
 # Kubernetes again, and a stamp of the commit would link it again at each commit.
@@ -20,7 +25,7 @@ VERSION_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
 	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES)))
 GOLANGCI_LINT := v2.15.0
 
-.PHONY: help run test up down build lint local unit scenarios need-go
+.PHONY: help run test up down soak fuzz build lint local unit scenarios need-go
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,7 +49,7 @@ unit: need-go
 
 scenarios: local build/local/kubectl .local/aws/done
 	cd local/controlplane && CONTROLPLANE_BINARY=$(CURDIR)/build/local/controlplane go test ./...
-	cd test && PATH="$(CURDIR)/build/local:$(CURDIR)/.local/aws/bin:$$PATH" go test -count=1 -parallel 8 -timeout 15m ./...
+	cd test && PATH="$(CURDIR)/build/local:$(CURDIR)/.local/aws/bin:$$PATH" go test -count=1 -parallel 8 -p 1 -timeout 15m ./...
 
 # The commands that README names, as the scenarios run them.
 build/local/kubectl: local/controlplane/go.mod | need-go
@@ -52,6 +57,14 @@ build/local/kubectl: local/controlplane/go.mod | need-go
 
 .local/aws/done: test/requirements.txt
 	@python3 -m venv .local/aws && .local/aws/bin/pip install --quiet --disable-pip-version-check -r test/requirements.txt && touch $@
+
+soak: local ## many executions while mappings, bindings and the API server come and go (N=1000 CONCURRENCY=20)
+	cd test && go test -v -count=1 -timeout 1h -run EveryExecution ./soak -executions $(N) -at-once $(CONCURRENCY)
+
+fuzz: need-go ## look for what breaks a function: inputs, sealed tokens, answers of an API server (FUZZTIME=1m each)
+	@grep -roE '^func Fuzz[A-Za-z]+' --include='*_test.go' internal | while IFS=: read -r file target; do \
+		go test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
+	done
 
 build: need-go ## the functions as they are deployed: build/NAME/bootstrap for provided.al2023 on arm64
 	@for f in $(FUNCTIONS); do \

@@ -1,0 +1,261 @@
+// Package soak runs many executions at once on the local world, while the role's
+// mapping, its bindings and the API server come and go, and holds each to its
+// right answer: the right totals, or an error that what was under way justifies.
+//
+//	go test -v -count=1 -timeout 1h ./soak -executions 1000 -at-once 20
+package soak
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubestep/kubestep/local/world"
+)
+
+var (
+	executions = flag.Int("executions", 100, "how many executions to start")
+	atOnce     = flag.Int("at-once", 20, "how many of them at once")
+)
+
+const (
+	// settled is after how many executions the functions' memory is looked at first.
+	settled = 100
+	// growth is how much more of it there may be at the end, in percent.
+	growth = 10
+	// inTheClear is how every bearer token of EKS begins.
+	inTheClear = "k8s-aws-v1."
+)
+
+func TestEveryExecutionEndsWithItsRightAnswer(t *testing.T) {
+	w, logs := start(t)
+	requests := mix(t, w)
+	machine := w.Stack(world.StackName).StateMachineARN()
+	developer, err := w.Developer()
+	require.NoError(t, err)
+	client := sfn.NewFromConfig(developer)
+
+	began := time.Now()
+	over, end := context.WithCancel(t.Context())
+	var progress progress
+	// So few in a short run that it meets each disturbance too.
+	quiet := max(10, *executions/50)
+	disturber := &disturber{world: w, root: root(t), undisturbed: func() <-chan struct{} { return progress.after(quiet) }}
+	var disturbed errgroup.Group
+	disturbed.Go(func() error { return disturber.run(t.Context(), over) })
+
+	var before memory
+	group, ctx := errgroup.WithContext(t.Context())
+	group.SetLimit(*atOnce)
+	for i := range *executions {
+		group.Go(func() error {
+			o, err := execute(ctx, client, machine, fmt.Sprintf("soak-%05d", i+1), requests[i%len(requests)])
+			if err != nil {
+				return err
+			}
+			if progress.add(o) == settled {
+				before = measure(w)
+			}
+			return nil
+		})
+	}
+	err = group.Wait()
+	took := time.Since(began)
+	end()
+	require.NoError(t, disturbed.Wait())
+	require.NoError(t, err)
+	after, outcomes := measure(w), progress.outcomes
+
+	t.Logf("\n%s", summary(outcomes, disturber.windows, before, after, took))
+	var good, wrong int
+	for _, o := range outcomes {
+		if err := judge(o, disturber.windows); err != nil {
+			wrong++
+			t.Errorf("execution %s: %v", o.name, err)
+		}
+		if o.status == types.ExecutionStatusSucceeded {
+			good++
+		}
+	}
+	assert.Zero(t, wrong, "wrong answers")
+	assert.Positive(t, good)
+	happened := map[string]bool{}
+	for _, w := range disturber.windows {
+		happened[w.name] = true
+	}
+	assert.Len(t, happened, len(disturber.all()), "each disturbance came at least once: %v", happened)
+
+	t.Run("none is lost or doubled", func(t *testing.T) {
+		assert.ElementsMatch(t, names(outcomes), listed(t, client, machine))
+		assert.Len(t, outcomes, *executions)
+	})
+	t.Run("the functions' memory does not grow", func(t *testing.T) {
+		switch {
+		case runtime.GOOS != "linux":
+			t.Skip("a process's resident memory is known on Linux only")
+		case *executions <= settled:
+			t.Skipf("it is compared with that after the first %d executions, and no more were started", settled)
+		}
+		for _, function := range slices.Sorted(maps.Keys(after)) {
+			assert.LessOrEqual(t, after[function].mean(), before[function].mean()*(100+growth)/100, "KiB for each environment of %s", function)
+		}
+	})
+	t.Run("no log holds a token in the clear", func(t *testing.T) {
+		files, err := filepath.Glob(filepath.Join(logs, "*.log"))
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			assert.NotContains(t, string(text), inTheClear, file)
+		}
+	})
+}
+
+// progress is what has ended so far.
+type progress struct {
+	mu       sync.Mutex
+	outcomes []outcome
+	waiting  map[int]chan struct{}
+}
+
+// add returns how many have ended.
+func (p *progress) add(o outcome) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.outcomes = append(p.outcomes, o)
+	ended := len(p.outcomes)
+	if reached, ok := p.waiting[ended]; ok {
+		close(reached)
+	}
+	return ended
+}
+
+// after is closed once n more have ended. One may wait at a time.
+func (p *progress) after(n int) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	reached := make(chan struct{})
+	p.waiting = map[int]chan struct{}{len(p.outcomes) + n: reached}
+	return reached
+}
+
+func root(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	return path
+}
+
+// start starts a world of its own, furnished with a stack and the sample's pods.
+func start(t *testing.T) (w *world.World, logs string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "kubestep-soak-")
+	require.NoError(t, err)
+	logs = filepath.Join(dir, "logs")
+	w, err = world.Start(t.Context(), world.Options{Root: root(t), Dir: dir, Tools: filepath.Join(root(t), ".local"), Say: t.Logf})
+	require.NoError(t, err, "make local builds what it needs")
+	t.Cleanup(func() {
+		w.Stop()
+		if t.Failed() {
+			t.Logf("The logs are in %s", logs)
+			return
+		}
+		_ = os.RemoveAll(dir)
+	})
+	require.NoError(t, w.Furnish(t.Context()))
+	return w, logs
+}
+
+// memory is that of each function's environments.
+type memory map[string]environments
+
+// environments are the resident KiB of each environment of a function.
+type environments []int
+
+func (e environments) mean() int {
+	sum := 0
+	for _, kb := range e {
+		sum += kb
+	}
+	return sum / max(1, len(e))
+}
+
+func measure(w *world.World) memory {
+	m := memory{}
+	for _, f := range w.Lambda.Functions() {
+		m[strings.TrimPrefix(f.Name, world.StackName+"-")] = w.Lambda.ResidentKB(f.Name)
+	}
+	return m
+}
+
+// execute starts an execution and waits for its end.
+func execute(ctx context.Context, client *sfn.Client, machine, name string, r request) (outcome, error) {
+	const interval = time.Second
+	o := outcome{name: name, request: r, started: time.Now()}
+	begun, err := client.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &machine, Name: &name, Input: &r.input})
+	if err != nil {
+		return outcome{}, fmt.Errorf("start execution %s: %w", name, err)
+	}
+	for {
+		now, err := client.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: begun.ExecutionArn})
+		if err != nil {
+			return outcome{}, fmt.Errorf("describe execution %s: %w", name, err)
+		}
+		if now.Status != types.ExecutionStatusRunning {
+			o.ended, o.status = time.Now(), now.Status
+			o.error, o.cause, o.output = text(now.Error), text(now.Cause), text(now.Output)
+			return o, nil
+		}
+		select {
+		case <-ctx.Done():
+			return outcome{}, errors.Join(fmt.Errorf("execution %s runs still", name), ctx.Err())
+		case <-time.After(interval):
+		}
+	}
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func names(outcomes []outcome) []string {
+	all := make([]string, len(outcomes))
+	for i, o := range outcomes {
+		all[i] = o.name
+	}
+	return all
+}
+
+// listed are the names of all executions that Step Functions knows.
+func listed(t *testing.T, client *sfn.Client, machine string) []string {
+	t.Helper()
+	var all []string
+	for pages := sfn.NewListExecutionsPaginator(client, &sfn.ListExecutionsInput{StateMachineArn: &machine}); pages.HasMorePages(); {
+		page, err := pages.NextPage(t.Context())
+		require.NoError(t, err)
+		for _, e := range page.Executions {
+			all = append(all, *e.Name)
+		}
+	}
+	return all
+}
