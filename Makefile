@@ -25,7 +25,7 @@ VERSION_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
 	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES)))
 GOLANGCI_LINT := v2.15.0
 
-.PHONY: help run test up down soak fuzz build lint local unit scenarios need-go
+.PHONY: help run test up down soak fuzz build lint local unit scenarios need-go deploy start logs destroy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,19 @@ local: need-go
 		echo "· building the control plane: etcd, kube-apiserver $(KUBERNETES) and aws-iam-authenticator. The first time this takes some minutes, and then never again" >&2; \
 	fi
 	@cd local/controlplane && go build -ldflags '$(STRIP) $(VERSION_FLAGS)' -o ../../build/local/controlplane .
+
+# These pass on what is set on the command line: STACK CLUSTER PARAMS BUCKET NAMESPACE INPUT OUTPUT SINCE KEEP_RBAC.
+deploy: ## deploy to AWS: CLUSTER=… [STACK=kubestep] [PARAMS="NAME=VALUE …"] [BUCKET=…] [NAMESPACE=default]
+	@deploy/stack.sh deploy
+
+start: ## start an execution of the deployed stack and show its states ([STACK=…] [INPUT='{…}'] [OUTPUT=json])
+	@deploy/stack.sh start
+
+logs: ## the functions' logs of the deployed stack ([STACK=…] [SINCE=minutes])
+	@deploy/stack.sh logs
+
+destroy: ## remove the stack, its code in the bucket and what rbac/ put into the cluster ([STACK=…] [KEEP_RBAC=1])
+	@deploy/stack.sh destroy
 
 lint: need-go .bin/golangci-lint-$(GOLANGCI_LINT) ## the linters
 	.bin/golangci-lint-$(GOLANGCI_LINT) run ./...

@@ -82,7 +82,7 @@ func identify(r *http.Request) (call, error) {
 			StateMachineARN string `json:"stateMachineArn"`
 		}
 		_ = json.Unmarshal(body, &input) // what is wrong with it the engine says
-		c.resource = input.StateMachineARN
+		c.resource = unqualified(input.StateMachineARN)
 	case c.service == "lambda":
 		c.operation, c.resource = lambdaOperation(r.Method, path)
 	case c.service == "eks":

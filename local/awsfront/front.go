@@ -1,5 +1,5 @@
 // Package awsfront is the one AWS endpoint of the local world: Lambda from a host of functions, EKS from a registry of clusters, STS from an
-// authority for credentials. What is asked of other services goes on to the engine that runs state machines.
+// authority for credentials, CloudFormation from what deploys stacks. What is asked of other services goes on to the engine that runs state machines.
 //
 // Signatures are not verified, only whose credentials they claim to be made with. It listens on loopback, and the control plane, where
 // identity matters, verifies.
@@ -44,6 +44,10 @@ type Options struct {
 	Roles     *Roles
 	Authority Authority
 	Faults    *Faults
+	// Stacks is what CloudFormation deploys.
+	Stacks Stacks
+	// Logs is the folder of the functions' logs.
+	Logs string
 	// Engine is where requests to all other services go.
 	Engine *url.URL
 	// Now tells the time; time.Now when nil.
@@ -53,7 +57,8 @@ type Options struct {
 // Front is the endpoint. Use New.
 type Front struct {
 	Options
-	engine http.Handler
+	engine         http.Handler
+	cloudFormation cloudFormation
 }
 
 // New makes the endpoint.
@@ -61,7 +66,10 @@ func New(options Options) *Front {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	return &Front{Options: options, engine: engine(options.Engine)}
+	return &Front{
+		Options: options, engine: engine(options.Engine),
+		cloudFormation: cloudFormation{stacks: map[string]cloudFormationStack{}, changes: map[string]changeSet{}},
+	}
 }
 
 // engine passes requests on as they are, Host and signature included.
@@ -85,6 +93,9 @@ func engine(address *url.URL) http.Handler {
 type handler func(http.ResponseWriter, *http.Request, call) *apiError
 
 func (f *Front) handler(c call) handler {
+	if c.service == "cloudformation" {
+		return f.cloudFormationHandler(c.operation)
+	}
 	switch c.service + ":" + c.operation {
 	case "lambda:Invoke":
 		return f.invoke
@@ -104,6 +115,8 @@ func (f *Front) handler(c call) handler {
 		return f.getCallerIdentity
 	case "states:StartExecution":
 		return f.startExecution
+	case "logs:FilterLogEvents":
+		return f.filterLogEvents
 	}
 	return func(w http.ResponseWriter, r *http.Request, _ call) *apiError {
 		f.engine.ServeHTTP(w, r)

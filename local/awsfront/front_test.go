@@ -456,7 +456,7 @@ func TestAnExecutionGetsANameWhereItHasNone(t *testing.T) {
 	assert.Equal(t, `{"clusterName": "<demo>"}`, first["input"])
 
 	for _, broken := range []string{"", "{", "null", "[]", `"x"`} {
-		assert.Equal(t, broken, string(named([]byte(broken))), "for the engine to refuse")
+		assert.Equal(t, broken, string(completed([]byte(broken))), "for the engine to refuse")
 	}
 }
 

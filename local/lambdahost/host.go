@@ -134,6 +134,21 @@ func (h *Host) Put(f Function) error {
 	return nil
 }
 
+// Delete deletes a function, if it is there: its idle environments end before Delete returns, the others with the invocation that they are at.
+func (h *Host) Delete(name string) {
+	h.mu.Lock()
+	var idle []*environment
+	if d := h.deployments[name]; d != nil {
+		d.replaced = true
+		idle, d.idle = d.idle, nil
+		delete(h.deployments, name)
+	}
+	h.mu.Unlock()
+	for _, e := range idle {
+		h.end(e)
+	}
+}
+
 // complete sets Lambda's defaults and refuses what Lambda refuses.
 func complete(f *Function) error {
 	if f.Name == "" || f.ARN == "" || f.Role == "" {

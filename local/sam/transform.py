@@ -18,8 +18,9 @@ with open(sys.argv[1], encoding="utf-8") as file:
     template = yaml_parse(file)
 for resource in template["Resources"].values():
     uri = LOCAL.get(resource["Type"])
-    if uri:
-        resource["Properties"][uri] = "s3://local/" + resource["Properties"][uri]
+    at = resource["Properties"].get(uri) if uri else None
+    if isinstance(at, str) and "://" not in at:
+        resource["Properties"][uri] = "s3://local/" + at
 # The Region does not show in the result: it is for what depends on the partition, which is not used here.
 translator = Translator({}, Parser(), boto_session=boto3.session.Session(region_name="eu-west-1"))
 json.dump(translator.translate(template, {}), sys.stdout, indent=1, sort_keys=True)

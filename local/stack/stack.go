@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -34,9 +33,9 @@ type Stack struct {
 	Template *cloudformation.Template
 	// Parameters override the template's defaults.
 	Parameters map[string]string
-	// Root is the folder that the template's paths begin in.
-	Root string
-	// Binaries is the folder that holds NAME/bootstrap for each function, for this computer.
+	// Read reads what the template names in a bucket.
+	Read func(ctx context.Context, bucket, key string) ([]byte, error)
+	// Binaries is the folder that holds NAME/bootstrap for each function STACK-NAME, for this computer.
 	Binaries string
 	// SealKey is the value of the secret that CloudFormation generates.
 	SealKey string
@@ -106,10 +105,7 @@ func (s Stack) function(properties map[string]any) (lambdahost.Function, error) 
 	if runs != "provided.al2023 bootstrap <nil>" {
 		return lambdahost.Function{}, fmt.Errorf("the local Lambda runs a bootstrap on provided.al2023, not %s", runs)
 	}
-	code, err := key(properties["Code"], "S3Key")
-	if err != nil {
-		return lambdahost.Function{}, err
-	}
+	var err error
 	numbers := map[string]int{}
 	for _, name := range []string{"Timeout", "MemorySize", "ReservedConcurrentExecutions"} {
 		value, given := properties[name]
@@ -133,7 +129,7 @@ func (s Stack) function(properties map[string]any) (lambdahost.Function, error) 
 	return lambdahost.Function{
 		Name:        name,
 		ARN:         arn.ARN{Partition: "aws", Service: "lambda", Region: s.Region, AccountID: s.Account, Resource: "function:" + name}.String(),
-		Bootstrap:   filepath.Join(s.Binaries, path.Base(code), "bootstrap"),
+		Bootstrap:   filepath.Join(s.Binaries, strings.TrimPrefix(name, s.Name+"-"), "bootstrap"),
 		Role:        fmt.Sprint(properties["Role"]),
 		Timeout:     time.Duration(numbers["Timeout"]) * time.Second,
 		MemoryMB:    numbers["MemorySize"],
@@ -144,16 +140,6 @@ func (s Stack) function(properties map[string]any) (lambdahost.Function, error) 
 
 // codeName is the name of the folder in functions/ that a bootstrap was built from.
 func codeName(bootstrap string) string { return filepath.Base(filepath.Dir(bootstrap)) }
-
-// key is where the transform says that code or a definition is: see local/sam.
-func key(location any, property string) (string, error) {
-	properties, _ := location.(map[string]any)
-	key, ok := properties[property].(string)
-	if !ok {
-		return "", fmt.Errorf("%v names no file of the repository", location)
-	}
-	return key, nil
-}
 
 // only is the one resource of a type.
 func only(evaluated *cloudformation.Evaluated, kind string) (string, cloudformation.Resource, error) {
@@ -170,7 +156,7 @@ func only(evaluated *cloudformation.Evaluated, kind string) (string, cloudformat
 }
 
 // machine is the state machine as Step Functions takes it.
-func (s Stack) machine() (*sfn.CreateStateMachineInput, error) {
+func (s Stack) machine(ctx context.Context) (*sfn.CreateStateMachineInput, error) {
 	evaluated, err := s.Evaluate()
 	if err != nil {
 		return nil, err
@@ -179,11 +165,8 @@ func (s Stack) machine() (*sfn.CreateStateMachineInput, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := key(r.Properties["DefinitionS3Location"], "Key")
-	if err != nil {
-		return nil, err
-	}
-	text, err := os.ReadFile(filepath.Join(s.Root, filepath.FromSlash(file)))
+	location, _ := r.Properties["DefinitionS3Location"].(map[string]any)
+	text, err := s.Read(ctx, fmt.Sprint(location["Bucket"]), fmt.Sprint(location["Key"]))
 	if err != nil {
 		return nil, fmt.Errorf("read the definition: %w", err)
 	}
@@ -210,11 +193,13 @@ func (s Stack) machine() (*sfn.CreateStateMachineInput, error) {
 type StateMachines interface {
 	CreateStateMachine(context.Context, *sfn.CreateStateMachineInput, ...func(*sfn.Options)) (*sfn.CreateStateMachineOutput, error)
 	UpdateStateMachine(context.Context, *sfn.UpdateStateMachineInput, ...func(*sfn.Options)) (*sfn.UpdateStateMachineOutput, error)
+	DeleteStateMachine(context.Context, *sfn.DeleteStateMachineInput, ...func(*sfn.Options)) (*sfn.DeleteStateMachineOutput, error)
 }
 
 // Lambda is what takes the functions.
 type Lambda interface {
 	Put(lambdahost.Function) error
+	Delete(name string)
 }
 
 // Deploy creates the stack, or updates it.
@@ -223,7 +208,7 @@ func (s Stack) Deploy(ctx context.Context, lambda Lambda, machines StateMachines
 	if err != nil {
 		return err
 	}
-	machine, err := s.machine()
+	machine, err := s.machine(ctx)
 	if err != nil {
 		return fmt.Errorf("stack %s: %w", s.Name, err)
 	}
@@ -243,6 +228,21 @@ func (s Stack) Deploy(ctx context.Context, lambda Lambda, machines StateMachines
 	}
 	if err != nil {
 		return fmt.Errorf("create the state machine of stack %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+// Delete deletes all of the stack.
+func (s Stack) Delete(ctx context.Context, lambda Lambda, machines StateMachines) error {
+	functions, err := s.Functions()
+	if err != nil {
+		return err
+	}
+	if _, err := machines.DeleteStateMachine(ctx, &sfn.DeleteStateMachineInput{StateMachineArn: aws.String(s.StateMachineARN())}); err != nil {
+		return fmt.Errorf("delete the state machine of stack %s: %w", s.Name, err)
+	}
+	for _, f := range functions {
+		lambda.Delete(f.Name)
 	}
 	return nil
 }

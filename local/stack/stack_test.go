@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,8 +44,9 @@ func newStack(t *testing.T, template, definition string) stack.Stack {
 	require.NoError(t, os.WriteFile(filepath.Join(root, "bin", "work", "bootstrap"), nil, 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(root, "machine.json"), []byte(definition), 0o600))
 	return stack.Stack{
-		Name: "one", Account: "111122223333", Region: "eu-west-1", Template: parsed, Root: root, Binaries: filepath.Join(root, "bin"), SealKey: "sealed",
+		Name: "one", Account: "111122223333", Region: "eu-west-1", Template: parsed, Binaries: filepath.Join(root, "bin"), SealKey: "sealed",
 		Environment: map[string]string{"TTL": "1s"},
+		Read:        func(_ context.Context, _, key string) ([]byte, error) { return os.ReadFile(filepath.Join(root, key)) },
 	}
 }
 
@@ -56,6 +59,15 @@ type cloud struct {
 func (c *cloud) Put(f lambdahost.Function) error {
 	c.functions = append(c.functions, f)
 	return nil
+}
+
+func (c *cloud) Delete(name string) {
+	c.functions = slices.DeleteFunc(c.functions, func(f lambdahost.Function) bool { return f.Name == name })
+}
+
+func (c *cloud) DeleteStateMachine(_ context.Context, in *sfn.DeleteStateMachineInput, _ ...func(*sfn.Options)) (*sfn.DeleteStateMachineOutput, error) {
+	c.machines = slices.DeleteFunc(c.machines, func(m *sfn.CreateStateMachineInput) bool { return strings.HasSuffix(*in.StateMachineArn, *m.Name) })
+	return &sfn.DeleteStateMachineOutput{}, nil
 }
 
 func (c *cloud) CreateStateMachine(_ context.Context, in *sfn.CreateStateMachineInput, _ ...func(*sfn.Options)) (*sfn.CreateStateMachineOutput, error) {
@@ -80,6 +92,10 @@ func TestWhatIsDeployedIsWhatTheTemplateSays(t *testing.T) {
 	assert.JSONEq(t, `{"at": "arn:aws:lambda:eu-west-1:111122223333:function:one-work"}`, *c.machines[0].Definition)
 	assert.Equal(t, "arn:aws:iam::111122223333:role/one-work", s.Role("work"))
 	assert.Equal(t, "arn:aws:states:eu-west-1:111122223333:stateMachine:one-machine", s.StateMachineARN())
+
+	require.NoError(t, s.Delete(t.Context(), c, c))
+	assert.Empty(t, c.functions)
+	assert.Empty(t, c.machines)
 }
 
 func TestADefinitionAndItsSubstitutionsGoTogether(t *testing.T) {

@@ -67,11 +67,13 @@ type World struct {
 	Roles    *awsfront.Roles
 	Faults   *awsfront.Faults
 
-	options   Options
-	template  *cloudformation.Template
-	authority credentials.Authority
-	sealKey   string
-	stop      []func()
+	options Options
+	// interpreter is a Python that has moto and the transform.
+	interpreter string
+	template    *cloudformation.Template
+	authority   credentials.Authority
+	sealKey     string
+	stop        []func()
 }
 
 // Start starts the control plane, the Step Functions engine, the Lambda host and
@@ -105,7 +107,7 @@ func Start(ctx context.Context, options Options) (w *World, err error) {
 	w.Endpoint = "http://" + listener.Addr().String()
 
 	var engine *moto.Engine
-	interpreter, err := python.Find(ctx, python.Options{Dir: options.Tools, Logs: w.logs(), Say: options.Say})
+	w.interpreter, err = python.Find(ctx, python.Options{Dir: options.Tools, Logs: w.logs(), Say: options.Say})
 	if err != nil {
 		return w, err
 	}
@@ -115,10 +117,10 @@ func Start(ctx context.Context, options Options) (w *World, err error) {
 		return err
 	})
 	group.Go(func() (err error) {
-		engine, err = moto.Start(groupCtx, moto.Options{Python: interpreter, Logs: w.logs(), FrontPort: listener.Addr().(*net.TCPAddr).Port, Account: Account})
+		engine, err = moto.Start(groupCtx, moto.Options{Python: w.interpreter, Logs: w.logs(), FrontPort: listener.Addr().(*net.TCPAddr).Port, Account: Account})
 		return err
 	})
-	group.Go(func() error { return w.readTemplate(groupCtx, interpreter) })
+	group.Go(func() error { return w.readTemplate(groupCtx) })
 	err = group.Wait()
 	if w.ControlPlane != nil {
 		w.stop = append(w.stop, w.ControlPlane.Stop)
@@ -142,7 +144,7 @@ func (w *World) serve(listener net.Listener, engine *url.URL) {
 	}})
 	front := &http.Server{
 		Handler: awsfront.New(awsfront.Options{
-			Functions: w.Lambda, Clusters: w.Clusters, Roles: w.Roles, Authority: w.authority, Faults: w.Faults, Engine: engine,
+			Functions: w.Lambda, Clusters: w.Clusters, Roles: w.Roles, Authority: w.authority, Faults: w.Faults, Stacks: &stacks{world: w}, Logs: w.logs(), Engine: engine,
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
@@ -178,12 +180,8 @@ func (w *World) Describe(c *ControlPlane, change func(*awsfront.Cluster)) error 
 }
 
 // readTemplate transforms template.yml and says once what of it is left out here.
-func (w *World) readTemplate(ctx context.Context, interpreter string) error {
-	text, err := sam.Transform(ctx, interpreter, filepath.Join(w.options.Root, "template.yml"), filepath.Join(w.options.Tools, "transformed"))
-	if err != nil {
-		return err
-	}
-	if w.template, err = cloudformation.Parse(text); err != nil {
+func (w *World) readTemplate(ctx context.Context) (err error) {
+	if w.template, err = w.transform(ctx, filepath.Join(w.options.Root, "template.yml")); err != nil {
 		return err
 	}
 	missing, err := stack.LeftOut(w.template)
@@ -194,13 +192,33 @@ func (w *World) readTemplate(ctx context.Context, interpreter string) error {
 	return nil
 }
 
+func (w *World) transform(ctx context.Context, file string) (*cloudformation.Template, error) {
+	text, err := sam.Transform(ctx, w.interpreter, file, filepath.Join(w.options.Tools, "transformed"))
+	if err != nil {
+		return nil, err
+	}
+	return cloudformation.Parse(text)
+}
+
+// read reads what a template names in a bucket: local/sam says local for the repository; anything else is in S3.
+func (w *World) read(ctx context.Context, bucket, key string) ([]byte, error) {
+	if bucket == "local" {
+		text, err := os.ReadFile(filepath.Join(w.options.Root, filepath.FromSlash(key)))
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", key, err)
+		}
+		return text, nil
+	}
+	return w.download(ctx, "/"+bucket+"/"+key)
+}
+
 // Stack is a deployment of template.yml by that name, with the binaries and the
 // definition that stand in the repository.
 func (w *World) Stack(name string) stack.Stack {
 	return stack.Stack{
 		Name: name, Account: Account, Region: Region, SealKey: w.sealKey,
 		Template:    w.template,
-		Root:        w.options.Root,
+		Read:        w.read,
 		Binaries:    w.binaries(),
 		Environment: map[string]string{"AWS_ENDPOINT_URL": w.Endpoint},
 	}
