@@ -26,7 +26,20 @@ type Request struct {
 	// LabelSelector and FieldSelector are Kubernetes selectors; empty selects all.
 	LabelSelector string `json:"labelSelector"`
 	FieldSelector string `json:"fieldSelector"`
+	// OnDenied says what becomes of namespaces that RBAC denies: Fail stops the
+	// machine, which is the default, and Skip lists the others.
+	OnDenied OnDenied `json:"onDenied"`
 }
+
+// OnDenied is what is done about namespaces that RBAC denies.
+type OnDenied string
+
+const (
+	// Fail stops with Forbidden.
+	Fail OnDenied = "fail"
+	// Skip reports them in access, and lists the others.
+	Skip OnDenied = "skip"
+)
 
 // MaxNamespaces bounds the namespaces of one request: with names of 63
 // characters, the request, the access reviews and the totals of that many stay
@@ -88,11 +101,20 @@ type VerifyRBAC struct {
 	Cluster    Cluster  `json:"cluster"`
 	Token      Token    `json:"token"`
 	Namespaces []string `json:"namespaces"`
+	OnDenied   OnDenied `json:"onDenied"`
 }
 
-// Access is the result of verify-rbac.
+// VerifiedAccess is the result of verify-rbac.
+type VerifiedAccess struct {
+	Access
+	// Granted are the namespaces that may be listed, in their order; there may be none.
+	Granted []string `json:"granted"`
+}
+
+// Access is what the output says of access.
 type Access struct {
-	// Allowed is true where every namespace asked for may be listed.
+	// Allowed is true where every namespace asked for may be listed. It is false
+	// only where those denied were skipped.
 	Allowed    bool              `json:"allowed"`
 	Namespaces []NamespaceAccess `json:"namespaces"`
 }
@@ -101,7 +123,8 @@ type Access struct {
 type NamespaceAccess struct {
 	Namespace string `json:"namespace"`
 	Allowed   bool   `json:"allowed"`
-	// Reason is the authorizer's own, at most 256 bytes of it.
+	// Reason is the authorizer's own, at most 256 bytes of it. Where it denies
+	// and gives none, it is what would allow it.
 	Reason string `json:"reason"`
 }
 

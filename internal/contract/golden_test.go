@@ -24,7 +24,7 @@ func TestEveryMessageIsItsGoldenFileAndNothingElse(t *testing.T) {
 		"mint-token.payload":       new(contract.MintToken),
 		"mint-token.result":        new(contract.Token),
 		"verify-rbac.payload":      new(contract.VerifyRBAC),
-		"verify-rbac.result":       new(contract.Access),
+		"verify-rbac.result":       new(contract.VerifiedAccess),
 		"list-pods.payload":        new(contract.ListPods),
 		"list-pods.result":         new(contract.Listing),
 		"output":                   new(contract.Output),

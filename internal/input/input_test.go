@@ -17,7 +17,7 @@ import (
 var defaults = input.Defaults("eu-west-1", "")
 
 func TestAnInputIsCompleted(t *testing.T) {
-	complete := contract.Request{ClusterName: "demo", Region: "eu-west-1", Namespaces: []string{"default"}}
+	complete := contract.Request{ClusterName: "demo", Region: "eu-west-1", Namespaces: []string{"default"}, OnDenied: contract.Fail}
 	with := func(change func(*contract.Request)) contract.Request {
 		r := complete
 		change(&r)
@@ -33,9 +33,9 @@ func TestAnInputIsCompleted(t *testing.T) {
 		"so is no input at all":                        {``, input.Defaults("eu-west-1", "demo"), complete},
 		"null is nothing":                              {`{"clusterName":"demo","region":null,"namespaces":null}`, defaults, complete},
 		"every key counts": {
-			`{"clusterName":"demo","region":"us-gov-east-1","roleArn":"arn:aws-us-gov:iam::111122223333:role/a/path/name","namespaces":["shop","default"],"labelSelector":"app in (web, api),!canary","fieldSelector":"status.phase!=Running"}`,
+			`{"clusterName":"demo","region":"us-gov-east-1","roleArn":"arn:aws-us-gov:iam::111122223333:role/a/path/name","namespaces":["shop","default"],"labelSelector":"app in (web, api),!canary","fieldSelector":"status.phase!=Running","onDenied":"skip"}`,
 			defaults,
-			contract.Request{ClusterName: "demo", Region: "us-gov-east-1", RoleARN: "arn:aws-us-gov:iam::111122223333:role/a/path/name", Namespaces: []string{"shop", "default"}, LabelSelector: "app in (web, api),!canary", FieldSelector: "status.phase!=Running"},
+			contract.Request{ClusterName: "demo", Region: "us-gov-east-1", RoleARN: "arn:aws-us-gov:iam::111122223333:role/a/path/name", Namespaces: []string{"shop", "default"}, LabelSelector: "app in (web, api),!canary", FieldSelector: "status.phase!=Running", OnDenied: contract.Skip},
 		},
 		"what Step Functions adds passes":             {`{"clusterName":"demo","AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"arn"}`, defaults, complete},
 		"the input passes over the stack's default":   {`{"clusterName":"demo"}`, input.Defaults("eu-west-1", "other"), complete},
@@ -79,6 +79,7 @@ func TestAWrongInputIsRefusedWithItsFieldAndWhatWasExpected(t *testing.T) {
 		"an empty namespace":                    {`{"clusterName":"demo","namespaces":[""]}`, "namespaces[0]", `"" is no namespace`},
 		"a namespace twice":                     {`{"clusterName":"demo","namespaces":["a","b","a"]}`, "namespaces[2]", "stands at namespaces[0] already"},
 		"a label selector that is none":         {`{"clusterName":"demo","labelSelector":"app in web"}`, "labelSelector", "is no selector"},
+		"no way to take a denial":               {`{"clusterName":"demo","onDenied":"ignore"}`, "onDenied", `"ignore": expected "fail" or "skip"`},
 		"a field selector that is none":         {`{"clusterName":"demo","fieldSelector":"status.phase"}`, "fieldSelector", "is no selector"},
 		"a selector that is too long":           {fmt.Sprintf(`{"clusterName":"demo","labelSelector":%q}`, strings.Repeat("a", 4097)), "labelSelector", "at most 4096"},
 		"a typo":                                {`{"clusterName":"demo","namespace":["shop"]}`, `"namespace"`, `unknown key: expected "namespaces"?`},

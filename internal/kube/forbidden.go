@@ -15,7 +15,7 @@ func (c Caller) Forbidden(ctx context.Context, client *Client, namespaces []stri
 	user, groups := client.whoami(ctx)
 	manifests := make([]string, 0, len(namespaces))
 	for _, namespace := range namespaces {
-		manifests = append(manifests, "kubectl apply -k rbac/namespace -n "+namespace)
+		manifests = append(manifests, Binding(namespace))
 	}
 	if reason != "" {
 		reason = fmt.Sprintf(" (%s)", reason)
@@ -24,6 +24,9 @@ func (c Caller) Forbidden(ctx context.Context, client *Client, namespaces []stri
 		"Cluster %s in %s does not let Kubernetes user %q of groups %s (IAM principal %s) list pods in %s%s. Bind the group kubestep-pod-readers there: %s. If that group is not among the user's groups, the role's access entry or aws-auth mapping must name it",
 		c.Cluster.Name, c.Cluster.Region, user, groups, c.Principal, count(namespaces), reason, strings.Join(manifests, " && "))
 }
+
+// Binding is the command that lets the group list the pods of a namespace.
+func Binding(namespace string) string { return "kubectl apply -k rbac/namespace -n " + namespace }
 
 func count(namespaces []string) string {
 	if len(namespaces) == 1 {

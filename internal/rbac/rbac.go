@@ -37,44 +37,49 @@ type Verifier struct {
 
 // Verify reviews whether pods may be listed in each namespace.
 //
-// Errors: Forbidden where one of them says no, Unauthorized, Throttled,
+// Errors: Forbidden where one of them says no and is not to be skipped, Unauthorized, Throttled,
 // CertificateNotTrusted, ClusterUnreachable where the question could not be
 // asked or the authorizer could not answer it.
-func (v Verifier) Verify(ctx context.Context, in contract.VerifyRBAC) (contract.Access, error) {
+func (v Verifier) Verify(ctx context.Context, in contract.VerifyRBAC) (contract.VerifiedAccess, error) {
 	opened, err := v.Opener.Open(in.Token.Sealed, token.Binding{Execution: in.Execution, Endpoint: in.Cluster.Endpoint, CertificateAuthority: in.Cluster.CertificateAuthority})
 	if err != nil {
-		return contract.Access{}, err
+		return contract.VerifiedAccess{}, err
 	}
 	client, err := kube.NewClient(in.Cluster, opened, authorizationv1.AddToScheme)
 	if err != nil {
-		return contract.Access{}, err
+		return contract.VerifiedAccess{}, err
 	}
 	defer client.Close()
 	r := reviewer{client, kube.Caller{Cluster: in.Cluster, Principal: in.Token.Principal}}
 
-	access := contract.Access{Allowed: true, Namespaces: make([]contract.NamespaceAccess, len(in.Namespaces))}
+	reviewed := make([]contract.NamespaceAccess, len(in.Namespaces))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
 	for i, namespace := range in.Namespaces {
 		group.Go(func() error {
-			reviewed, err := r.review(groupCtx, namespace)
-			access.Namespaces[i] = reviewed
+			var err error
+			reviewed[i], err = r.review(groupCtx, namespace)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return contract.Access{}, err
+		return contract.VerifiedAccess{}, err
 	}
-	var denied []contract.NamespaceAccess
-	for _, n := range access.Namespaces {
-		if !n.Allowed {
-			denied = append(denied, n)
+	granted, denied := []string{}, []contract.NamespaceAccess{}
+	for i, n := range reviewed {
+		if n.Allowed {
+			granted = append(granted, n.Namespace)
+			continue
+		}
+		denied = append(denied, n)
+		if n.Reason == "" {
+			reviewed[i].Reason = "To allow it: " + kube.Binding(n.Namespace)
 		}
 	}
-	if len(denied) > 0 {
-		return contract.Access{}, r.forbidden(ctx, denied)
+	if len(denied) > 0 && in.OnDenied != contract.Skip {
+		return contract.VerifiedAccess{}, r.forbidden(ctx, denied)
 	}
-	return access, nil
+	return contract.VerifiedAccess{Access: contract.Access{Allowed: len(denied) == 0, Namespaces: reviewed}, Granted: granted}, nil
 }
 
 type reviewer struct {

@@ -46,7 +46,7 @@ func (r *reviews) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	_ = json.NewEncoder(w).Encode(review)
 }
 
-func verify(t *testing.T, answer http.HandlerFunc, namespaces ...string) (contract.Access, error) {
+func verify(t *testing.T, answer http.HandlerFunc, namespaces ...string) (contract.VerifiedAccess, error) {
 	t.Helper()
 	return rbac.Verifier{Opener: kubetest.Opener{}}.Verify(t.Context(), contract.VerifyRBAC{
 		Execution: "e", Cluster: kubetest.Serve(t, answer), Token: contract.Token{Sealed: "s", Principal: "arn:aws:iam::111122223333:role/reader"}, Namespaces: namespaces,
@@ -134,4 +134,41 @@ func TestAReasonIsCut(t *testing.T) {
 	access, err := verify(t, server.ServeHTTP, "default")
 	require.NoError(t, err)
 	assert.LessOrEqual(t, len(access.Namespaces[0].Reason), 260)
+}
+
+func TestWhatIsDeniedIsSkippedWhereThatIsAskedFor(t *testing.T) {
+	server := &reviews{answer: func(namespace string) authorizationv1.SubjectAccessReviewStatus {
+		switch namespace {
+		case "shop":
+			return authorizationv1.SubjectAccessReviewStatus{}
+		case "bank":
+			return authorizationv1.SubjectAccessReviewStatus{Denied: true, Reason: "by the webhook"}
+		}
+		return allow("")
+	}}
+	verified, err := rbac.Verifier{Opener: kubetest.Opener{}}.Verify(t.Context(), contract.VerifyRBAC{
+		Cluster: kubetest.Serve(t, server.ServeHTTP), Namespaces: []string{"shop", "default", "bank"}, OnDenied: contract.Skip,
+	})
+
+	require.NoError(t, err)
+	assert.Equal(t, contract.VerifiedAccess{
+		Access: contract.Access{Namespaces: []contract.NamespaceAccess{
+			{Namespace: "shop", Reason: "To allow it: kubectl apply -k rbac/namespace -n shop"},
+			{Namespace: "default", Allowed: true, Reason: "RBAC: allowed"},
+			{Namespace: "bank", Reason: "by the webhook"},
+		}},
+		Granted: []string{"default"},
+	}, verified)
+}
+
+func TestADoubtIsNotSkipped(t *testing.T) {
+	server := &reviews{answer: func(string) authorizationv1.SubjectAccessReviewStatus {
+		return authorizationv1.SubjectAccessReviewStatus{EvaluationError: "webhook timed out"}
+	}}
+	_, err := rbac.Verifier{Opener: kubetest.Opener{}}.Verify(t.Context(), contract.VerifyRBAC{
+		Cluster: kubetest.Serve(t, server.ServeHTTP), Namespaces: []string{"shop"}, OnDenied: contract.Skip,
+	})
+	var named *contract.Error
+	require.ErrorAs(t, err, &named)
+	assert.Equal(t, contract.ClusterUnreachable, named.Name)
 }
