@@ -34,7 +34,7 @@ func Explain(err error, doing string) *contract.Error {
 		return contract.Errorf(contract.ClusterUnreachable, "AWS could not be reached while %s: %w. Check that the Region exists and is enabled, and that the function has a way to AWS's endpoint", doing, err)
 	}
 	if denied[api.ErrorCode()] {
-		return contract.Errorf(contract.AccessDenied, "IAM refused %s: %s. Allow the action in the policy of the role named, and, for a role to be assumed, in that role's trust policy", doing, strings.TrimSuffix(api.ErrorMessage(), ".")).From(err)
+		return contract.Errorf(contract.AccessDenied, "IAM refused %s: %s. Allow the action in the policy of the role named, and, for a role to be assumed, in that role's trust policy, where the external ID that it asks for must be the stack's", doing, strings.TrimSuffix(api.ErrorMessage(), ".")).From(err)
 	}
 	if _, throttled := retry.DefaultThrottleErrorCodes[api.ErrorCode()]; throttled {
 		return contract.Errorf(contract.Throttled, "AWS throttled %s (%s). Try later, or start fewer executions at once", doing, api.ErrorCode()).From(err)
