@@ -9,6 +9,14 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
+// What is told of the cluster's own words, in bytes: without a bound, a user of
+// many groups would push what mends it out of the cause.
+const (
+	maxUser   = 256
+	maxGroups = 1 << 10
+	maxReason = 1 << 10
+)
+
 // Forbidden says who was denied to list pods in the namespaces, as the cluster
 // itself names them, and what mends it. reason is the authorizer's; it may be empty.
 func (c Caller) Forbidden(ctx context.Context, client *Client, namespaces []string, reason string) *contract.Error {
@@ -18,7 +26,7 @@ func (c Caller) Forbidden(ctx context.Context, client *Client, namespaces []stri
 		manifests = append(manifests, Binding(namespace))
 	}
 	if reason != "" {
-		reason = fmt.Sprintf(" (%s)", reason)
+		reason = fmt.Sprintf(" (%s)", clip(reason, maxReason))
 	}
 	return contract.Errorf(contract.Forbidden,
 		"Cluster %s in %s does not let Kubernetes user %q of groups %s (IAM principal %s) list pods in %s%s. Bind the group kubestep-pod-readers there: %s. If that group is not among the user's groups, the role's access entry or aws-auth mapping must name it",
@@ -57,7 +65,14 @@ func (c *Client) whoami(ctx context.Context) (user, groups string) {
 		err = json.Unmarshal(answer, &review)
 	}
 	if err != nil {
-		return "unknown", fmt.Sprintf("unknown (%v)", err)
+		return "unknown", clip(fmt.Sprintf("unknown (%v)", err), maxReason)
 	}
-	return review.Status.UserInfo.Username, "[" + strings.Join(review.Status.UserInfo.Groups, " ") + "]"
+	return clip(review.Status.UserInfo.Username, maxUser), "[" + clip(strings.Join(review.Status.UserInfo.Groups, " "), maxGroups) + "]"
+}
+
+func clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }

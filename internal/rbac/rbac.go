@@ -96,6 +96,12 @@ func (r reviewer) review(ctx context.Context, namespace string) (contract.Namesp
 	if err := r.client.Post().AbsPath("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews").MaxRetries(0).Body(question).Do(ctx).Into(answer); err != nil {
 		return contract.NamespaceAccess{}, r.caller.Explain(err, doing)
 	}
+	// The API server repeats the question. Something else that came with a success,
+	// such as a proxy's page for all, says nothing, and would be read as a no.
+	if asked := answer.Spec.ResourceAttributes; asked == nil || *asked != *question.Spec.ResourceAttributes {
+		return contract.NamespaceAccess{}, contract.Errorf(contract.ClusterUnreachable,
+			"What stands at %s did not answer the question whether %s may list pods in namespace %s of cluster %s: see whether it is the API server", r.caller.Cluster.Endpoint, r.caller.Principal, namespace, r.caller.Cluster.Name)
+	}
 	s := answer.Status
 	// An authorizer that failed has not denied: RBAC's own doubts, such as a binding
 	// to a role that is not there, come as a reason instead.
