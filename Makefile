@@ -27,7 +27,7 @@ VERSION_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
 	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES)))
 GOLANGCI_LINT := v2.15.0
 
-.PHONY: help run test up down soak fuzz build lint local unit scenarios need-go deploy start logs destroy
+.PHONY: help run test up down soak fuzz build lint local unit scenarios need-go deploy start logs destroy lint-go lint-template lint-definition lint-security security
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,10 +99,34 @@ logs: ## the functions' logs of the deployed stack ([STACK=…] [SINCE=minutes])
 destroy: ## remove the stack, its code in the bucket and what rbac/ put into the cluster ([STACK=…] [KEEP_RBAC=1])
 	@deploy/stack.sh destroy
 
-lint: need-go .bin/golangci-lint-$(GOLANGCI_LINT) ## the linters
+lint: lint-go lint-template lint-definition lint-security ## the linters: Go, template.yml, the definition, docs/security.md
+
+lint-go: need-go .bin/golangci-lint-$(GOLANGCI_LINT)
 	.bin/golangci-lint-$(GOLANGCI_LINT) run ./...
 	cd local/controlplane && ../../.bin/golangci-lint-$(GOLANGCI_LINT) run ./...
 	cd test && ../.bin/golangci-lint-$(GOLANGCI_LINT) run ./...
+
+lint-template: .local/lint/done
+	.local/lint/bin/cfn-lint template.yml
+	.local/lint/bin/checkov --file template.yml --config-file lint/checkov.yml
+
+.local/lint/done: lint/requirements.txt
+	@echo "· installing cfn-lint and checkov into .local/lint, once" >&2
+	@rm -rf .local/lint && python3 -m venv .local/lint && .local/lint/bin/pip install --quiet --disable-pip-version-check -r lint/requirements.txt && touch $@
+
+lint-definition: .local/asl/done
+	node .local/asl/asl.js statemachine/pod-inventory.asl.json
+
+.local/asl/done: lint/package.json lint/package-lock.json lint/asl.js lint/.npmrc
+	@command -v npm >/dev/null || { echo "Node.js is missing, which checks the definition: https://nodejs.org says how to install it" >&2; exit 1; }
+	@echo "· installing asl-validator and amazon-states-language-service into .local/asl, once" >&2
+	@rm -rf .local/asl && mkdir -p .local/asl && cp lint/package.json lint/package-lock.json lint/asl.js lint/.npmrc .local/asl/ && cd .local/asl && npm ci --silent --no-audit --no-fund && touch done
+
+lint-security: need-go
+	@go run ./local policies | diff docs/security.md - || { echo "docs/security.md is not what template.yml says: make security" >&2; exit 1; }
+
+security: need-go ## write docs/security.md: what each role of template.yml may do
+	@mkdir -p build && go run ./local policies >build/security.md && mv build/security.md docs/security.md
 
 .bin/golangci-lint-$(GOLANGCI_LINT):
 	@echo "· building golangci-lint $(GOLANGCI_LINT), once" >&2

@@ -18,6 +18,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/kubestep/kubestep/local/cloudformation"
+	"github.com/kubestep/kubestep/local/policies"
+	"github.com/kubestep/kubestep/local/python"
+	"github.com/kubestep/kubestep/local/sam"
 	"github.com/kubestep/kubestep/local/session"
 	"github.com/kubestep/kubestep/local/world"
 )
@@ -64,6 +68,8 @@ func command(ctx context.Context, args []string) (int, error) {
 		return failure(l.down())
 	case "serve": // what up starts
 		return failure(l.serve(ctx))
+	case "policies":
+		return failure(l.policies(ctx))
 	default:
 		return 2, fmt.Errorf("%q is none of run, up, down", args[0])
 	}
@@ -90,6 +96,25 @@ func repository() (string, error) {
 			return "", fmt.Errorf("%s is not in the repository of kubestep", dir)
 		}
 	}
+}
+
+// policies prints what docs/security.md holds.
+func (l local) policies(ctx context.Context) error {
+	interpreter, err := python.Find(ctx, python.Options{Dir: l.tools(), Logs: filepath.Join(l.tools(), "logs"), Say: say})
+	if err != nil {
+		return err
+	}
+	text, err := sam.Transform(ctx, interpreter, filepath.Join(l.root, "template.yml"), filepath.Join(l.tools(), "transformed"))
+	if err != nil {
+		return err
+	}
+	template, err := cloudformation.Parse(text)
+	if err != nil {
+		return err
+	}
+	table, err := policies.Markdown(template)
+	fmt.Print(table)
+	return err
 }
 
 type local struct {

@@ -34,6 +34,16 @@ func rights(t *testing.T, namespace string, groups ...string) []string {
 	return all
 }
 
+func TestTheAPIServerTakesTheFilesOfRBACAsTheyAre(t *testing.T) {
+	t.Parallel()
+	s := newShell(t, local.ControlPlane.Kubeconfig)
+	for _, folder := range []string{"rbac/namespace", "rbac/cluster", "rbac/aws-auth", "local/rbac"} {
+		_, said, err := s.run(t, nil, "kubectl", "apply", "--dry-run=server", "--validate=strict", "-k", folder)
+		require.NoError(t, err, folder)
+		assert.NotContains(t, said, "Warning", folder)
+	}
+}
+
 func TestTheGroupMayListPodsAndNothingElse(t *testing.T) {
 	t.Parallel()
 	more := slices.DeleteFunc(rights(t, "default", "kubestep-pod-readers"), func(right string) bool {

@@ -1,0 +1,41 @@
+package policies_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/local/cloudformation"
+	"github.com/kubestep/kubestep/local/policies"
+)
+
+func TestARowSaysWhoMayDoWhatToWhatAndWhen(t *testing.T) {
+	template, err := cloudformation.Parse([]byte(`{"Resources":{"WorkRole":{"Type":"AWS::IAM::Role","Condition":"HasWork","Properties":{
+		"Description": "What work may do",
+		"AssumeRolePolicyDocument":{"Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]},
+		"Policies":[
+			{"PolicyName":"logs","PolicyDocument":{"Statement":[{"Effect":"Allow","Action":["logs:A","logs:B"],"Resource":{"Fn::GetAtt":["Logs","Arn"]}}]}},
+			{"Fn::If":["HasBucket",{"PolicyName":"output","PolicyDocument":{"Statement":[
+				{"Effect":"Deny","Action":"s3:PutObject","Resource":{"Fn::Sub":"arn:${AWS::Partition}:s3:::${Bucket}/*"},"Condition":{"StringEquals":{"aws:SourceAccount":{"Ref":"AWS::AccountId"}}}}]}},{"Ref":"AWS::NoValue"}]}
+		]}}}}`))
+	require.NoError(t, err)
+	table, err := policies.Markdown(template)
+	require.NoError(t, err)
+	assert.Contains(t, table, "## WorkRole\n\nWhat work may do. Only when HasWork. Assumed by `lambda.amazonaws.com`.\n")
+	assert.Contains(t, table, "| logs |  | Allow | `logs:A`<br>`logs:B` | `${Logs.Arn}` |\n")
+	assert.Contains(t, table, "| output | HasBucket | Deny | `s3:PutObject` | `arn:${AWS::Partition}:s3:::${Bucket}/*`, where `aws:SourceAccount` StringEquals `${AWS::AccountId}` |\n")
+}
+
+func TestWhatTheTableCannotShowIsAnError(t *testing.T) {
+	for sentence, properties := range map[string]string{
+		"a managed policy":            `"ManagedPolicyArns":["x"],"AssumeRolePolicyDocument":{"Statement":[{"Effect":"Allow"}]}`,
+		"something that is no policy": `"Policies":["x"],"AssumeRolePolicyDocument":{"Statement":[{"Effect":"Allow"}]}`,
+		"a role that nobody assumes":  `"Policies":[]`,
+	} {
+		template, err := cloudformation.Parse([]byte(`{"Resources":{"R":{"Type":"AWS::IAM::Role","Properties":{` + properties + `}}}}`))
+		require.NoError(t, err)
+		_, err = policies.Markdown(template)
+		assert.Error(t, err, sentence)
+	}
+}
