@@ -15,10 +15,10 @@ import (
 )
 
 type state struct {
-	Type, Comment, Resource, Next, Default, Error, CausePath string
-	TimeoutSeconds                                           int
-	Parameters                                               struct{ FunctionName string }
-	Retry                                                    []struct {
+	Type, Comment, Resource, Next, Default, Error, Cause, CausePath string
+	TimeoutSeconds                                                  int
+	Parameters                                                      struct{ FunctionName string }
+	Retry                                                           []struct {
 		ErrorEquals                                   []string
 		IntervalSeconds, MaxAttempts, MaxDelaySeconds int
 		JitterStrategy                                string

@@ -160,9 +160,9 @@ func summary(outcomes []outcome, windows []window, before, after memory, took ti
 		fmt.Fprintf(w, "%s\t%d\t%.0f\t%d\t%d\n", name, r.times, r.seconds, r.met, r.survived)
 	}
 
-	fmt.Fprintf(w, "\nFUNCTION\tENVIRONMENTS\tRESIDENT AFTER %d\tAT THE END\n", settled)
+	fmt.Fprintf(w, "\nFUNCTION\tENVIRONMENTS\tLARGEST AFTER %d\tAT THE END\n", settled)
 	for _, function := range slices.Sorted(maps.Keys(after)) {
-		fmt.Fprintf(w, "%s\t%d\t%.1f MiB\t%.1f MiB\n", function, len(after[function]), mib(before[function].mean()), mib(after[function].mean()))
+		fmt.Fprintf(w, "%s\t%d\t%.1f MiB\t%.1f MiB\n", function, len(after[function]), mib(before[function].largest()), mib(after[function].largest()))
 	}
 	_ = w.Flush() // to memory
 	return b.String()
