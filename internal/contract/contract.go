@@ -66,6 +66,8 @@ type Cluster struct {
 
 // DescribeCluster is the payload of describe-cluster.
 type DescribeCluster struct {
+	// Execution is the execution's ARN, for the log.
+	Execution string `json:"execution"`
 	// Input is the execution input as it was given, unchecked.
 	Input json.RawMessage `json:"input"`
 	// Afresh passes by the cache: the cached data was found wrong.

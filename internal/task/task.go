@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -36,7 +37,7 @@ type Handler[In, Out any] func(context.Context, In) (Out, error)
 // Start serves invocations until Lambda ends the environment. state is the name
 // of the state that the function stands for.
 func Start[In, Out any](state string, handle Handler[In, Out]) {
-	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("state", state)
+	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("stackName", os.Getenv("KUBESTEP_STACK"), "state", state)
 	lambda.Start(Adapt(log, handle))
 }
 
@@ -50,8 +51,18 @@ func Must[T any](value T, err error) T {
 	return value
 }
 
-// Adapt makes of a handler what aws-lambda-go invokes.
+// about is a payload or a result that tells which execution and cluster it is for.
+type about interface {
+	About() (execution, cluster string)
+}
+
+// counted is a result that counts something by status.
+type counted interface{ Counts() map[string]int }
+
+// Adapt makes of a handler what aws-lambda-go invokes. Of each invocation it logs
+// one line, which tells what it was for and how it went, and holds its metrics.
 func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, Out] {
+	var warm atomic.Bool
 	return func(ctx context.Context, in In) (Out, error) {
 		if deadline, bounded := ctx.Deadline(); bounded {
 			var cancel context.CancelFunc
@@ -62,22 +73,41 @@ func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, O
 		if invocation, ok := lambdacontext.FromContext(ctx); ok {
 			log = log.With("requestId", invocation.AwsRequestID)
 		}
-		started := time.Now()
+		i := invocation{at: time.Now(), cold: !warm.Swap(true)}
 		out, err := survive(ctx, in, handle)
-		took := slog.Float64("durationMs", float64(time.Since(started).Microseconds())/1000)
+		i.took, i.failed = time.Since(i.at), err != nil
+		log = log.With(subject(in, out)...)
 		if err != nil {
 			named := Name(err)
 			if fault := (*panicked)(nil); errors.As(err, &fault) {
 				log = log.With("stack", string(fault.stack))
 				named.ShouldExit = true // what it left behind is not to be trusted
 			}
-			log.Error(named.Message, took, "error", named.Type)
+			log.With(i.attributes()...).Error(named.Message, "error", named.Type)
 			var none Out
 			return none, named
 		}
-		log.Info("done", took)
+		if result, ok := any(out).(counted); ok {
+			i.podStatuses = result.Counts()
+		}
+		log.With(i.attributes()...).Info("done")
 		return out, nil
 	}
+}
+
+// subject is the execution and the cluster of an invocation, by the payload or,
+// where that leaves the cluster open, by the result.
+func subject(in, out any) []any {
+	payload, ok := in.(about)
+	if !ok {
+		return nil
+	}
+	execution, cluster := payload.About()
+	if result, ok := out.(about); ok && cluster == "" {
+		_, cluster = result.About()
+	}
+	// An input that nobody has checked may hold anything.
+	return []any{"execution", execution, "cluster", bearer.Redact(cluster)}
 }
 
 // panicked is a fault of kubestep's that ended a handler.

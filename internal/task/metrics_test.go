@@ -1,0 +1,132 @@
+package task_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/task"
+)
+
+// line is what is logged of one invocation, read as CloudWatch reads it.
+type line struct {
+	members map[string]any
+	// metrics are the values by dimensions and name, as "kubestep stackName=one state=ListPods durationMs".
+	metrics map[string]float64
+}
+
+// lines reads a log, and holds it to the rules of the embedded metric format.
+func lines(t *testing.T, log string) []line {
+	t.Helper()
+	var all []line
+	for text := range strings.Lines(log) {
+		l := line{metrics: map[string]float64{}}
+		require.NoError(t, json.Unmarshal([]byte(text), &l.members), text)
+		var aws struct {
+			Timestamp         int64
+			CloudWatchMetrics []struct {
+				Namespace  string
+				Dimensions [][]string
+				Metrics    []struct{ Name, Unit string }
+			}
+		}
+		encoded, err := json.Marshal(l.members["_aws"])
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(encoded, &aws))
+		require.Positive(t, aws.Timestamp)
+		for _, d := range aws.CloudWatchMetrics {
+			require.Len(t, d.Dimensions, 1)
+			require.LessOrEqual(t, len(d.Metrics), 100, "CloudWatch takes no more")
+			of := d.Namespace
+			for _, name := range d.Dimensions[0] {
+				value, ok := l.members[name].(string)
+				require.True(t, ok, "dimension %s is a text of the line", name)
+				require.NotEmpty(t, value, name)
+				of += " " + name + "=" + value
+			}
+			for _, m := range d.Metrics {
+				value, ok := l.members[m.Name].(float64)
+				require.True(t, ok, "metric %s is a number of the line", m.Name)
+				assert.Contains(t, []string{"Milliseconds", "Count"}, m.Unit)
+				l.metrics[of+" "+m.Name] = value
+			}
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+func list(t *testing.T, results ...any) []line {
+	t.Helper()
+	var logged bytes.Buffer
+	log := slog.New(slog.NewJSONHandler(&logged, nil)).With("stackName", "one", "state", "ListPods")
+	round := 0
+	handle := task.Adapt(log, func(context.Context, contract.ListPods) (contract.Listing, error) {
+		result := results[round]
+		round++
+		if err, ok := result.(error); ok {
+			return contract.Listing{}, err
+		}
+		return result.(contract.Listing), nil
+	})
+	for range results {
+		_, _ = handle(t.Context(), contract.ListPods{
+			Execution: "arn:aws:states:eu-west-1:111122223333:execution:one-pod-inventory:nightly", Cluster: contract.Cluster{Name: "demo"},
+		})
+	}
+	return lines(t, logged.String())
+}
+
+func TestEveryInvocationIsOneLineThatSaysWhatItWasForAndHoldsItsMetrics(t *testing.T) {
+	all := list(t, contract.Listing{}, errors.New("boom"))
+	require.Len(t, all, 2)
+	for i, l := range all {
+		assert.Equal(t, "nightly", l.members["execution"])
+		assert.Equal(t, "demo", l.members["cluster"])
+		assert.Equal(t, "ListPods", l.members["state"])
+		assert.Contains(t, l.metrics, "kubestep stackName=one state=ListPods durationMs")
+		assert.InDelta(t, 1-i, l.metrics["kubestep stackName=one state=ListPods coldStart"], 0, "the first is cold")
+	}
+	assert.NotContains(t, all[0].metrics, "kubestep stackName=one error=Unexpected errors")
+	assert.InDelta(t, 1, all[1].metrics["kubestep stackName=one error=Unexpected errors"], 0)
+}
+
+func TestPodsAreCountedByStatusOnceAllAreListed(t *testing.T) {
+	statuses := map[string]int{"Running": 3, "CrashLoopBackOff": 1, "Ein Status, der keine Metrik benennt": 2, strings.Repeat("x", 200): 1}
+	all := list(t,
+		contract.Listing{Pods: contract.Pods{ByStatus: statuses}, Cursor: &contract.Cursor{}},
+		contract.Listing{Pods: contract.Pods{ByStatus: statuses}},
+	)
+	assert.Len(t, all[0].metrics, 2, "not while a cursor is left")
+	for status, pods := range map[string]int{"Running": 3, "CrashLoopBackOff": 1, "(other)": 3} {
+		assert.InDelta(t, pods, all[1].metrics["kubestep stackName=one cluster=demo pods."+status], 0, status)
+	}
+	assert.Len(t, all[1].metrics, 5)
+}
+
+func TestWhatTheInputLeavesOutTheResultTells(t *testing.T) {
+	for sentence, c := range map[string]struct{ input, want string }{
+		"the input's cluster":                    {`{"clusterName":"shop"}`, "shop"},
+		"the stack's, where the input has none":  {`{}`, "demo"},
+		"the stack's, where the input is no use": {`["x"]`, "demo"},
+		"nothing readable of a token":            {`{"clusterName":"k8s-aws-v1.aHR0cHM"}`, "[REDACTED]"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			var logged bytes.Buffer
+			log := slog.New(slog.NewJSONHandler(&logged, nil)).With("stackName", "one", "state", "DescribeCluster")
+			_, err := task.Adapt(log, func(context.Context, contract.DescribeCluster) (contract.DescribedCluster, error) {
+				return contract.DescribedCluster{Cluster: contract.Cluster{Name: "demo"}}, nil
+			})(t.Context(), contract.DescribeCluster{Execution: "a:b:nightly", Input: json.RawMessage(c.input)})
+			require.NoError(t, err)
+			assert.Equal(t, c.want, lines(t, logged.String())[0].members["cluster"])
+		})
+	}
+}
