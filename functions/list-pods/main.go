@@ -3,7 +3,6 @@ package main
 
 import (
 	"os"
-	"time"
 
 	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/internal/task"
@@ -12,9 +11,8 @@ import (
 
 func main() {
 	lister := pods.Lister{
-		Opener:   task.Must(token.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
-		MaxItems: pods.DefaultMaxItems,
-		Now:      time.Now,
+		Opener: task.Must(token.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
+		Clock:  pods.WallClock{},
 	}
 	task.Start("ListPods", lister.List)
 }

@@ -29,6 +29,9 @@ type Request struct {
 	// OnDenied says what becomes of namespaces that RBAC denies: Fail stops the
 	// machine, which is the default, and Skip lists the others.
 	OnDenied OnDenied `json:"onDenied"`
+	// MaxItems is how many pods the output holds at most, 0 to MaxMaxItems; the
+	// totals count all.
+	MaxItems int `json:"maxItems"`
 }
 
 // OnDenied is what is done about namespaces that RBAC denies.
@@ -40,6 +43,18 @@ const (
 	// Skip reports them in access, and lists the others.
 	Skip OnDenied = "skip"
 )
+
+const (
+	// DefaultMaxItems is how many pods the output holds where the input does not say.
+	DefaultMaxItems = 100
+	// MaxMaxItems bounds what the input may ask for. The output's own bound in
+	// bytes lets pass about 300 of them.
+	MaxMaxItems = 1000
+)
+
+// Other is what sums up, among totals, those beyond their bound. It is the name
+// of no namespace, and no reason in Kubernetes has parentheses.
+const Other = "(other)"
 
 // MaxNamespaces bounds the namespaces of one request: with names of 63
 // characters, the request, the access reviews and the totals of that many stay
@@ -138,6 +153,7 @@ type ListPods struct {
 	Namespaces    []string `json:"namespaces"`
 	LabelSelector string   `json:"labelSelector"`
 	FieldSelector string   `json:"fieldSelector"`
+	MaxItems      int      `json:"maxItems"`
 	// Pods is what earlier rounds found; empty in the first.
 	Pods Listing `json:"pods"`
 }
@@ -151,19 +167,33 @@ type Listing struct {
 
 // Pods is what the output says of the pods: totals of all, and some of them.
 type Pods struct {
-	Total       int            `json:"total"`
+	Total int `json:"total"`
+	// ByNamespace and ByStatus are bounded: those beyond, in the order of their
+	// names, are summed up as Other.
 	ByNamespace map[string]int `json:"byNamespace"`
 	ByStatus    map[string]int `json:"byStatus"`
-	Items       []Pod          `json:"items"`
+	// Items are the first pods, the unhealthy ones before the healthy.
+	Items []Pod `json:"items"`
 	// Truncated is true where Items does not hold every pod.
 	Truncated bool `json:"truncated"`
+	// Consistent is false where the pods of a namespace are not those of one
+	// moment: a list took longer than the cluster keeps its past.
+	Consistent bool `json:"consistent"`
 }
 
-// Cursor is a place in the list of pods.
+// Cursor is where a round of listing stopped.
 type Cursor struct {
-	// Namespace is the one that was being listed.
+	// Open are the namespaces that are listed in part.
+	Open []Place `json:"open"`
+	// Next is the first namespace that no round has begun; empty where all are begun.
+	Next string `json:"next"`
+}
+
+// Place is a place in the list of a namespace's pods.
+type Place struct {
+	// Namespace is empty where pods are listed across the cluster.
 	Namespace string `json:"namespace"`
-	// Continue is the API server's continue token within it; empty at its start.
+	// Continue is the API server's continue token; empty at the start.
 	Continue string `json:"continue"`
 }
 

@@ -38,7 +38,7 @@ const systemKeys = "AWS_STEP_FUNCTIONS_"
 // Defaults are what a request holds where the input says nothing: the
 // function's own Region and, where the stack sets one, a cluster.
 func Defaults(region, clusterName string) contract.Request {
-	return contract.Request{ClusterName: clusterName, Region: region, Namespaces: []string{"default"}, OnDenied: contract.Fail}
+	return contract.Request{ClusterName: clusterName, Region: region, Namespaces: []string{"default"}, MaxItems: contract.DefaultMaxItems, OnDenied: contract.Fail}
 }
 
 // Problem is one thing that is wrong with the input.
@@ -79,6 +79,7 @@ func Parse(raw json.RawMessage, defaults contract.Request) (contract.Request, er
 		{"labelSelector", &request.LabelSelector, "a string"},
 		{"fieldSelector", &request.FieldSelector, "a string"},
 		{"onDenied", &request.OnDenied, "a string"},
+		{"maxItems", &request.MaxItems, "a whole number"},
 	}
 	names := make([]string, 0, len(known))
 	for _, k := range known {
@@ -128,6 +129,9 @@ func (p *problems) check(r contract.Request) {
 	p.checkNamespaces(r.Namespaces)
 	if r.OnDenied != contract.Fail && r.OnDenied != contract.Skip {
 		p.add("onDenied", "%s: expected %q or %q", show(string(r.OnDenied)), contract.Fail, contract.Skip)
+	}
+	if r.MaxItems < 0 || r.MaxItems > contract.MaxMaxItems {
+		p.add("maxItems", "%d: expected 0 to %d", r.MaxItems, contract.MaxMaxItems)
 	}
 	p.checkSelector("labelSelector", r.LabelSelector, func(s string) error { _, err := labels.Parse(s); return err })
 	p.checkSelector("fieldSelector", r.FieldSelector, func(s string) error { _, err := fields.ParseSelector(s); return err })

@@ -17,7 +17,7 @@ import (
 var defaults = input.Defaults("eu-west-1", "")
 
 func TestAnInputIsCompleted(t *testing.T) {
-	complete := contract.Request{ClusterName: "demo", Region: "eu-west-1", Namespaces: []string{"default"}, OnDenied: contract.Fail}
+	complete := contract.Request{ClusterName: "demo", Region: "eu-west-1", Namespaces: []string{"default"}, MaxItems: 100, OnDenied: contract.Fail}
 	with := func(change func(*contract.Request)) contract.Request {
 		r := complete
 		change(&r)
@@ -34,6 +34,7 @@ func TestAnInputIsCompleted(t *testing.T) {
 		"null is nothing":                              {`{"clusterName":"demo","region":null,"namespaces":null}`, defaults, complete},
 		"every key counts": {
 			`{"clusterName":"demo","region":"us-gov-east-1","roleArn":"arn:aws-us-gov:iam::111122223333:role/a/path/name","namespaces":["shop","default"],"labelSelector":"app in (web, api),!canary","fieldSelector":"status.phase!=Running","onDenied":"skip"}`,
+			`{"clusterName":"demo","region":"us-gov-east-1","roleArn":"arn:aws-us-gov:iam::111122223333:role/a/path/name","namespaces":["shop","default"],"labelSelector":"app in (web, api),!canary","fieldSelector":"status.phase!=Running","maxItems":0}`,
 			defaults,
 			contract.Request{ClusterName: "demo", Region: "us-gov-east-1", RoleARN: "arn:aws-us-gov:iam::111122223333:role/a/path/name", Namespaces: []string{"shop", "default"}, LabelSelector: "app in (web, api),!canary", FieldSelector: "status.phase!=Running", OnDenied: contract.Skip},
 		},
@@ -82,6 +83,9 @@ func TestAWrongInputIsRefusedWithItsFieldAndWhatWasExpected(t *testing.T) {
 		"no way to take a denial":               {`{"clusterName":"demo","onDenied":"ignore"}`, "onDenied", `"ignore": expected "fail" or "skip"`},
 		"a field selector that is none":         {`{"clusterName":"demo","fieldSelector":"status.phase"}`, "fieldSelector", "is no selector"},
 		"a selector that is too long":           {fmt.Sprintf(`{"clusterName":"demo","labelSelector":%q}`, strings.Repeat("a", 4097)), "labelSelector", "at most 4096"},
+		"fewer than no items":                   {`{"clusterName":"demo","maxItems":-1}`, "maxItems", "-1: expected 0 to 1000"},
+		"too many items":                        {`{"clusterName":"demo","maxItems":1001}`, "maxItems", "1001: expected 0 to 1000"},
+		"half an item":                          {`{"clusterName":"demo","maxItems":0.5}`, "maxItems", "expected a whole number, not a number"},
 		"a typo":                                {`{"clusterName":"demo","namespace":["shop"]}`, `"namespace"`, `unknown key: expected "namespaces"?`},
 		"another case":                          {`{"clusterName":"demo","rolearn":""}`, `"rolearn"`, `expected "roleArn"?`},
 		"a key of no likeness":                  {`{"clusterName":"demo","colour":"red"}`, `"colour"`, "expected one of clusterName, region"},

@@ -55,6 +55,9 @@ func NewClient(cluster contract.Cluster, token bearer.Token, kinds ...func(*runt
 			CAData: authority,
 		},
 		UserAgent: userAgent,
+		// A page of rows is sent within a region, and compressing it takes longer than
+		// sending it does.
+		DisableCompression: true,
 		// The default, 5 a second, would make a page of pods wait for the one before; what
 		// runs at once is bounded by the callers.
 		QPS:           -1,

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,13 +34,17 @@ func table(next string, rows ...string) string {
 type api struct {
 	pages    map[string]string
 	requests []*http.Request
-	before   func()
+	// before is called with each request; where it returns true it has answered.
+	before func(http.ResponseWriter, *http.Request) bool
+	mu     sync.Mutex
 }
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.requests = append(a.requests, r)
-	if a.before != nil {
-		a.before()
+	if a.before != nil && a.before(w, r) {
+		return
 	}
 	page, ok := a.pages[strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/")+"?"+r.URL.Query().Get("continue")]
 	if !ok {
@@ -50,16 +55,44 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprint(w, page)
 }
 
+// clock is a time that only moves when it is told to.
+type clock struct {
+	mu    sync.Mutex
+	now   time.Time
+	slept []time.Duration
+}
+
+func newClock() *clock { return &clock{now: time.Now()} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Sleep(_ context.Context, d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	c.slept = append(c.slept, d)
+	return nil
+}
+
+// takes makes every answer take that long.
+func (c *clock) takes(d time.Duration) func(http.ResponseWriter, *http.Request) bool {
+	return func(http.ResponseWriter, *http.Request) bool {
+		_ = c.Sleep(context.Background(), d)
+		return false
+	}
+}
+
 func list(ctx context.Context, t *testing.T, l pods.Lister, server http.HandlerFunc, change func(*contract.ListPods)) (contract.Listing, error) {
 	t.Helper()
 	l.Opener = kubetest.Opener{}
-	if l.MaxItems == 0 {
-		l.MaxItems = pods.DefaultMaxItems
+	if l.Clock == nil {
+		l.Clock = pods.WallClock{}
 	}
-	if l.Now == nil {
-		l.Now = time.Now
-	}
-	in := contract.ListPods{Execution: "e", Cluster: kubetest.Serve(t, server), Token: contract.Token{Sealed: "s", Principal: "arn:aws:iam::111122223333:role/reader"}, Namespaces: []string{"shop"}}
+	in := contract.ListPods{Execution: "e", Cluster: kubetest.Serve(t, server), Token: contract.Token{Sealed: "s", Principal: "arn:aws:iam::111122223333:role/reader"}, Namespaces: []string{"shop"}, MaxItems: contract.DefaultMaxItems}
 	if change != nil {
 		change(&in)
 	}
@@ -77,13 +110,13 @@ func TestPodsAreRowsOfTheServersTable(t *testing.T) {
 	cart := pod
 	cart.Name, cart.Ready, cart.Status = "cart", "1/1", "Running"
 	assert.Equal(t, contract.Listing{Pods: contract.Pods{
-		Total: 2, ByNamespace: map[string]int{"shop": 2}, ByStatus: map[string]int{"Running": 1, "CrashLoopBackOff": 1}, Items: []contract.Pod{pod, cart},
+		Total: 2, ByNamespace: map[string]int{"shop": 2}, ByStatus: map[string]int{"Running": 1, "CrashLoopBackOff": 1}, Items: []contract.Pod{pod, cart}, Consistent: true,
 	}}, got, "the unhealthy first")
 
 	require.Len(t, server.requests, 1)
 	r := server.requests[0]
 	assert.Equal(t, "application/json;as=Table;v=v1;g=meta.k8s.io", r.Header.Get("Accept"))
-	assert.Equal(t, url.Values{"includeObject": {"None"}, "limit": {"5000"}, "labelSelector": {"app=web"}, "fieldSelector": {"status.phase=Running"}}, r.URL.Query())
+	assert.Equal(t, url.Values{"includeObject": {"None"}, "limit": {"1000"}, "labelSelector": {"app=web"}, "fieldSelector": {"status.phase=Running"}}, r.URL.Query())
 }
 
 func TestPagesAndNamespacesAddUpInTheOrderOfTheRequest(t *testing.T) {
@@ -104,30 +137,172 @@ func TestPagesAndNamespacesAddUpInTheOrderOfTheRequest(t *testing.T) {
 	assert.Equal(t, []string{"b/b1", "b/b2", "a/a1"}, names)
 }
 
-func TestWhereTimeIsUpACursorSaysWhereToGoOn(t *testing.T) {
-	clock := time.Now()
-	server := &api{
-		pages:  map[string]string{"a/pods?": table("two", row("a1", "0/1", "Pending")), "a/pods?two": table("", row("a2", "1/1", "Running")), "b/pods?": table("", row("b1", "1/1", "Running"))},
-		before: func() { clock = clock.Add(5 * time.Second) },
+func TestWhereTimeIsUpACursorSaysWhereToGoOnAndTheRoundsAddUp(t *testing.T) {
+	server := &api{pages: map[string]string{
+		"a/pods?":    table("two", row("a1", "0/1", "Pending")),
+		"a/pods?two": table("", row("a2", "1/1", "Running")),
+		"b/pods?":    table("", row("b1", "1/1", "Running")),
+		"c/pods?":    table(""),
+	}}
+	var in contract.Listing
+	var rounds []*contract.Cursor
+	for range 10 {
+		clock := newClock()
+		server.before = clock.takes(5 * time.Second)
+		ctx, cancel := context.WithDeadline(t.Context(), clock.Now().Add(12*time.Second))
+		got, err := list(ctx, t, pods.Lister{Clock: clock}, server.ServeHTTP, func(l *contract.ListPods) {
+			l.Namespaces, l.Pods = []string{"a", "b", "c"}, in
+		})
+		cancel()
+		require.NoError(t, err)
+		if rounds = append(rounds, got.Cursor); got.Cursor == nil {
+			in = got
+			break
+		}
+		in = got
 	}
-	lister := pods.Lister{Now: func() time.Time { return clock }}
-	ctx, cancel := context.WithDeadline(t.Context(), clock.Add(20*time.Second))
+	require.Greater(t, len(rounds), 1, "a second page of 5 s would have ended too late")
+	assert.Nil(t, in.Cursor)
+	assert.Equal(t, 3, in.Total)
+	assert.Equal(t, map[string]int{"a": 2, "b": 1, "c": 0}, in.ByNamespace)
+	assert.Equal(t, map[string]int{"Pending": 1, "Running": 2}, in.ByStatus)
+	assert.True(t, in.Consistent)
+	var names []string
+	for _, pod := range in.Items {
+		names = append(names, pod.Name)
+	}
+	assert.Equal(t, []string{"a1", "a2", "b1"}, names)
+	assert.Len(t, server.requests, 4, "nothing is asked for twice")
+}
+
+func TestARoundGoesOnAtEveryPlaceThatIsOpenAndThenAtTheNextNamespace(t *testing.T) {
+	server := &api{pages: map[string]string{
+		"b/pods?two": table("", row("b2", "1/1", "Running")),
+		"c/pods?":    table("", row("c1", "1/1", "Running")),
+		"d/pods?":    table("", row("d1", "1/1", "Running")),
+	}}
+	got, err := list(t.Context(), t, pods.Lister{}, server.ServeHTTP, func(in *contract.ListPods) {
+		in.Namespaces = []string{"a", "b", "c", "d"}
+		in.Pods = contract.Listing{
+			Pods:   contract.Pods{Total: 2, ByNamespace: map[string]int{"a": 1, "b": 1}, ByStatus: map[string]int{"Running": 2}, Consistent: false},
+			Cursor: &contract.Cursor{Open: []contract.Place{{Namespace: "b", Continue: "two"}, {Namespace: "c"}}, Next: "d"},
+		}
+	})
+	require.NoError(t, err)
+	assert.Nil(t, got.Cursor)
+	assert.Equal(t, map[string]int{"a": 1, "b": 2, "c": 1, "d": 1}, got.ByNamespace)
+	assert.False(t, got.Consistent, "as an earlier round has found")
+}
+
+func TestAContinueTokenThatExpiredGoesOnWithTheServersNewOne(t *testing.T) {
+	server := &api{
+		pages: map[string]string{"shop/pods?": table("old", row("a", "1/1", "Running")), "shop/pods?new": table("", row("a", "1/1", "Running"), row("b", "1/1", "Running"))},
+		before: func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Get("continue") != "old" {
+				return false
+			}
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusGone)
+			_, _ = fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","metadata":{"continue":"new"},"status":"Failure","message":"The provided continue parameter is too old","reason":"Expired","code":410}`)
+			return true
+		},
+	}
+	got, err := list(t.Context(), t, pods.Lister{}, server.ServeHTTP, nil)
+	require.NoError(t, err)
+	assert.False(t, got.Consistent)
+	assert.Nil(t, got.Cursor)
+	assert.Equal(t, 3, got.Total)
+	assert.Len(t, got.Items, 2, "a pod that came twice is told once")
+}
+
+func TestTooManyRequestsAreHonouredWithinTheTimeThereIs(t *testing.T) {
+	throttle := func(w http.ResponseWriter) bool {
+		w.Header().Set("Retry-After", "7")
+		http.Error(w, "too many requests", http.StatusTooManyRequests)
+		return true
+	}
+	pages := map[string]string{"a/pods?": table("", row("a1", "1/1", "Running")), "b/pods?": table("", row("b1", "1/1", "Running"))}
+	t.Run("by waiting as long as the server says", func(t *testing.T) {
+		clock, refused := newClock(), 0
+		server := &api{pages: pages, before: func(w http.ResponseWriter, _ *http.Request) bool {
+			refused++
+			return refused <= 2 && throttle(w)
+		}}
+		got, err := list(t.Context(), t, pods.Lister{Clock: clock}, server.ServeHTTP, func(in *contract.ListPods) { in.Namespaces = []string{"a"} })
+		require.NoError(t, err)
+		assert.Equal(t, 1, got.Total)
+		assert.Equal(t, []time.Duration{7 * time.Second, 7 * time.Second}, clock.slept)
+	})
+	short := func(t *testing.T, clock *clock) context.Context {
+		ctx, cancel := context.WithDeadline(t.Context(), clock.Now().Add(5*time.Second))
+		t.Cleanup(cancel)
+		return ctx
+	}
+	t.Run("by leaving it to the machine where nothing was listed", func(t *testing.T) {
+		clock := newClock()
+		server := &api{pages: pages, before: func(w http.ResponseWriter, _ *http.Request) bool { return throttle(w) }}
+		_, err := list(short(t, clock), t, pods.Lister{Clock: clock}, server.ServeHTTP, func(in *contract.ListPods) { in.Namespaces = []string{"a"} })
+		var named *contract.Error
+		require.ErrorAs(t, err, &named)
+		assert.Equal(t, contract.Throttled, named.Name)
+		assert.Empty(t, clock.slept)
+	})
+	t.Run("by leaving it to the next round where something was", func(t *testing.T) {
+		clock := newClock()
+		server := &api{pages: map[string]string{"a/pods?": table("two", row("a1", "1/1", "Running"))}, before: func(w http.ResponseWriter, r *http.Request) bool {
+			return r.URL.Query().Get("continue") == "two" && throttle(w)
+		}}
+		got, err := list(short(t, clock), t, pods.Lister{Clock: clock}, server.ServeHTTP, func(in *contract.ListPods) { in.Namespaces = []string{"a"} })
+		require.NoError(t, err)
+		assert.Equal(t, 1, got.Total)
+		assert.Equal(t, &contract.Cursor{Open: []contract.Place{{Namespace: "a", Continue: "two"}}}, got.Cursor)
+	})
+}
+
+func TestAPageThatHangsIsLeftToTheNextRoundAndCountsForNothing(t *testing.T) {
+	whole := table("", row("a2", "1/1", "Running"), row("a3", "1/1", "Running"))
+	server := &api{pages: map[string]string{"shop/pods?": table("two", row("a1", "1/1", "Running"))}, before: func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("continue") != "two" {
+			return false
+		}
+		_, _ = fmt.Fprint(w, whole[:len(whole)-30]) // its first row is whole
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+		return true
+	}}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	both := func(in *contract.ListPods) { in.Namespaces = []string{"a", "b"} }
-
-	first, err := list(ctx, t, lister, server.ServeHTTP, both)
+	got, err := list(ctx, t, pods.Lister{}, server.ServeHTTP, nil)
 	require.NoError(t, err)
-	assert.Equal(t, &contract.Cursor{Namespace: "a", Continue: "two"}, first.Cursor, "a third page of 5 s would have ended too late")
-	assert.Equal(t, 1, first.Total)
+	assert.Equal(t, 1, got.Total)
+	assert.Equal(t, &contract.Cursor{Open: []contract.Place{{Namespace: "shop", Continue: "two"}}}, got.Cursor)
+}
 
-	second, err := list(t.Context(), t, lister, server.ServeHTTP, func(in *contract.ListPods) { both(in); in.Pods = first })
-	require.NoError(t, err)
-	assert.Nil(t, second.Cursor)
-	assert.Equal(t, 3, second.Total)
-	assert.Equal(t, map[string]int{"a": 2, "b": 1}, second.ByNamespace)
-	assert.Equal(t, map[string]int{"Pending": 1, "Running": 2}, second.ByStatus)
-	assert.Equal(t, "a1", second.Items[0].Name)
-	assert.Len(t, second.Items, 3)
+func TestPagesGrowWithWhatTheOnesBeforeTook(t *testing.T) {
+	many := func(from, n int) []string {
+		rows := make([]string, n)
+		for i := range rows {
+			rows[i] = row(fmt.Sprintf("p%05d", from+i), "1/1", "Running")
+		}
+		return rows
+	}
+	limits := func(took time.Duration, rowsOfTheFirst int, budget time.Duration) []string {
+		clock := newClock()
+		server := &api{pages: map[string]string{"shop/pods?": table("two", many(0, rowsOfTheFirst)...), "shop/pods?two": table("")}, before: clock.takes(took)}
+		ctx, cancel := context.WithDeadline(t.Context(), clock.Now().Add(budget))
+		defer cancel()
+		_, err := list(ctx, t, pods.Lister{Clock: clock}, server.ServeHTTP, nil)
+		require.NoError(t, err)
+		var all []string
+		for _, r := range server.requests {
+			all = append(all, r.URL.Query().Get("limit"))
+		}
+		return all
+	}
+	assert.Equal(t, []string{"1000", "10000"}, limits(time.Millisecond, 1000, time.Minute), "tenfold after a page that was quick")
+	assert.Equal(t, []string{"1000", "2500"}, limits(2*time.Second, 1000, time.Minute), "as many as come in five seconds")
+	assert.Equal(t, []string{"1000", "1166"}, limits(2*time.Second, 1000, 10*time.Second), "or in a third of the time that is left")
+	assert.Equal(t, []string{"1000"}, limits(4*time.Second, 1000, 10*time.Second), "and none where it is short")
 }
 
 func TestTheOutputIsBounded(t *testing.T) {
@@ -140,7 +315,7 @@ func TestTheOutputIsBounded(t *testing.T) {
 		rows = append(rows, row(fmt.Sprintf("p%03d", i), "1/1", status))
 	}
 	t.Run("in items, the unhealthy first", func(t *testing.T) {
-		got, err := list(t.Context(), t, pods.Lister{MaxItems: 12}, (&api{pages: map[string]string{"shop/pods?": table("", rows...)}}).ServeHTTP, nil)
+		got, err := list(t.Context(), t, pods.Lister{}, (&api{pages: map[string]string{"shop/pods?": table("", rows...)}}).ServeHTTP, func(in *contract.ListPods) { in.MaxItems = 12 })
 		require.NoError(t, err)
 		assert.Equal(t, 1000, got.Total)
 		assert.True(t, got.Truncated)
@@ -149,18 +324,25 @@ func TestTheOutputIsBounded(t *testing.T) {
 		assert.Equal(t, "p999", got.Items[9].Name)
 		assert.Equal(t, "p000", got.Items[10].Name)
 	})
+	t.Run("in totals alone where no items are asked for", func(t *testing.T) {
+		got, err := list(t.Context(), t, pods.Lister{}, (&api{pages: map[string]string{"shop/pods?": table("", rows...)}}).ServeHTTP, func(in *contract.ListPods) { in.MaxItems = 0 })
+		require.NoError(t, err)
+		assert.Equal(t, 1000, got.Total)
+		assert.True(t, got.Truncated)
+		assert.Equal(t, []contract.Pod{}, got.Items)
+	})
 	t.Run("in bytes, whatever the server sends", func(t *testing.T) {
 		long := strings.Repeat("\u0001", 500)
 		for i := range rows {
 			rows[i] = fmt.Sprintf(`{"cells":[%s,"1/1",%s,"0","1d",%s,%s]}`, quote(long), quote(fmt.Sprint("reason ", i)), quote(long), quote(long))
 		}
-		got, err := list(t.Context(), t, pods.Lister{MaxItems: 1000}, (&api{pages: map[string]string{"shop/pods?": table("", rows...)}}).ServeHTTP, nil)
+		got, err := list(t.Context(), t, pods.Lister{}, (&api{pages: map[string]string{"shop/pods?": table("", rows...)}}).ServeHTTP, func(in *contract.ListPods) { in.MaxItems = 1000 })
 		require.NoError(t, err)
 		encoded, err := json.Marshal(got)
 		require.NoError(t, err)
 		assert.Less(t, len(encoded), 64<<10)
 		assert.Equal(t, 1000, got.Total)
-		assert.LessOrEqual(t, len(got.ByStatus), 65)
+		assert.Contains(t, got.ByStatus, contract.Other)
 		sum := 0
 		for _, n := range got.ByStatus {
 			sum += n
@@ -205,7 +387,9 @@ func TestAnAnswerThatIsNoTableIsAnError(t *testing.T) {
 
 func TestARefusalHasAName(t *testing.T) {
 	for code, name := range map[int32]contract.ErrorName{400: contract.InvalidInput, 401: contract.Unauthorized, 403: contract.Forbidden, 429: contract.Throttled, 503: contract.ClusterUnreachable} {
-		_, err := list(t.Context(), t, pods.Lister{}, func(w http.ResponseWriter, _ *http.Request) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // too short to wait
+		defer cancel()
+		_, err := list(ctx, t, pods.Lister{}, func(w http.ResponseWriter, _ *http.Request) {
 			kubetest.Refuse(w, code, "", "field label not supported")
 		}, nil)
 		var named *contract.Error

@@ -3,93 +3,114 @@ package pods
 import (
 	"encoding/json"
 	"maps"
-	"strings"
+	"slices"
 
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
 const (
-	// maxItemBytes bounds the items in the state, so that the whole of it stays
-	// well under the 262,144 bytes that Step Functions passes on.
-	maxItemBytes = 48 << 10
-	// maxStatuses bounds byStatus: any container may write a reason of its own.
-	maxStatuses = 64
-	// otherStatus sums up what is beyond.
-	otherStatus = "(other)"
+	// maxOutput bounds what is told of the pods, in bytes, so that the whole state
+	// stays well under the 262,144 that Step Functions passes on.
+	maxOutput = 64 << 10
+	// maxNamespaceBytes and maxStatusBytes bound the totals in it: any container may
+	// write a status of its own, and a cluster may have thousands of namespaces.
+	maxNamespaceBytes = 8 << 10
+	maxStatusBytes    = 2 << 10
 )
 
-// tally counts pods, and keeps the first of them, the unhealthy before the healthy.
+// tally counts pods, and keeps the first of them in an order of its own, so that
+// it comes to the same whatever the order in which pages arrive.
 type tally struct {
 	total       int
-	byNamespace map[string]int
-	byStatus    map[string]int
-	unhealthy   []contract.Pod
-	healthy     []contract.Pod
+	byNamespace totals
+	byStatus    totals
+	items       []contract.Pod // in order
 	maxItems    int
+	order       order
+	// beyond is a pod at which, and after which, none need be kept; nil for none such.
+	beyond *contract.Pod
 }
 
 // newTally goes on from what earlier rounds counted.
-func newTally(earlier contract.Pods, maxItems int) *tally {
-	t := &tally{total: earlier.Total, byNamespace: map[string]int{}, byStatus: map[string]int{}, maxItems: maxItems}
-	maps.Copy(t.byNamespace, earlier.ByNamespace)
-	maps.Copy(t.byStatus, earlier.ByStatus)
+func newTally(earlier contract.Pods, maxItems int, order order) *tally {
+	t := &tally{
+		total: earlier.Total, byNamespace: newTotals(maxNamespaceBytes, earlier.ByNamespace), byStatus: newTotals(maxStatusBytes, earlier.ByStatus),
+		maxItems: maxItems, order: order,
+	}
 	for _, pod := range earlier.Items {
 		t.keep(pod)
 	}
 	return t
 }
 
-// enter makes a namespace show even where it has no pods.
-func (t *tally) enter(namespace string) { t.byNamespace[namespace] += 0 }
+// page is a tally of its own for a page, which counts once it is added: a page
+// counts as a whole or not at all.
+func (t *tally) page(namespace string) *tally {
+	p := newTally(contract.Pods{}, t.maxItems, t.order)
+	if namespace != "" {
+		p.byNamespace.add(namespace, 0) // shows even where it has no pods
+	}
+	if len(t.items) == t.maxItems && t.maxItems > 0 {
+		last := t.items[t.maxItems-1]
+		p.beyond = &last
+	}
+	return p
+}
 
-func (t *tally) add(pod contract.Pod) {
+// row counts a pod.
+func (t *tally) row(namespace string, r *row) {
 	t.total++
-	t.byNamespace[pod.Namespace]++
-	status := pod.Status
-	if _, known := t.byStatus[status]; !known && len(t.byStatus) >= maxStatuses {
-		status = otherStatus
+	t.byNamespace.add(namespace, 1)
+	t.byStatus.addBytes(r.cell(status), 1)
+	if t.maxItems == 0 {
+		return
 	}
-	t.byStatus[status]++
-	t.keep(pod)
+	if t.beyond != nil && !t.order.before(r.healthy(), namespace, r.cell(name), *t.beyond) {
+		return
+	}
+	if len(t.items) == t.maxItems && !t.order.before(r.healthy(), namespace, r.cell(name), t.items[t.maxItems-1]) {
+		return
+	}
+	t.keep(r.pod(namespace))
 }
 
+// keep puts a pod in its place among the items, if it has one.
 func (t *tally) keep(pod contract.Pod) {
-	list := &t.unhealthy
-	if healthy(pod) {
-		list = &t.healthy
+	at, twice := slices.BinarySearchFunc(t.items, pod, t.order.compare)
+	if twice || at >= t.maxItems {
+		return
 	}
-	if len(*list) < t.maxItems {
-		*list = append(*list, pod)
+	if len(t.items) == t.maxItems {
+		t.items = t.items[:len(t.items)-1]
+	}
+	t.items = slices.Insert(t.items, at, pod)
+}
+
+// add counts a page.
+func (t *tally) add(page *tally) {
+	t.total += page.total
+	t.byNamespace.merge(page.byNamespace)
+	t.byStatus.merge(page.byStatus)
+	for _, pod := range page.items {
+		t.keep(pod)
 	}
 }
 
-// healthy pods are done, or run with all their containers ready.
-func healthy(pod contract.Pod) bool {
-	if pod.Status == "Completed" || pod.Status == "Succeeded" {
-		return true
-	}
-	ready, all, _ := strings.Cut(pod.Ready, "/")
-	return pod.Status == "Running" && ready == all
-}
-
-// listing is the result so far; a nil cursor says that it is all.
-func (t *tally) listing(cursor *contract.Cursor) contract.Listing {
-	items := make([]contract.Pod, 0, min(t.maxItems, len(t.unhealthy)+len(t.healthy)))
-	size := 0
-	for _, list := range [][]contract.Pod{t.unhealthy, t.healthy} {
-		for _, pod := range list {
-			encoded, _ := json.Marshal(pod) // strings and a number: it cannot fail
-			if size += len(encoded) + 1; len(items) == t.maxItems || size > maxItemBytes {
-				break
-			}
-			items = append(items, pod)
+// pods is what was counted, within the output's bound.
+func (t *tally) pods() contract.Pods {
+	p := contract.Pods{Total: t.total, ByNamespace: maps.Collect(t.byNamespace.all()), ByStatus: maps.Collect(t.byStatus.all()), Items: []contract.Pod{}}
+	left := maxOutput - encodedSize(p)
+	for _, pod := range t.items {
+		if left -= encodedSize(pod) + 1; left < 0 {
+			break
 		}
+		p.Items = append(p.Items, pod)
 	}
-	return contract.Listing{
-		Pods: contract.Pods{
-			Total: t.total, ByNamespace: t.byNamespace, ByStatus: t.byStatus,
-			Items: items, Truncated: len(items) < t.total,
-		},
-		Cursor: cursor,
-	}
+	p.Truncated = len(p.Items) < p.Total
+	return p
+}
+
+func encodedSize(v any) int {
+	encoded, _ := json.Marshal(v) // strings and numbers: it cannot fail
+	return len(encoded)
 }

@@ -1,0 +1,53 @@
+package pods
+
+import (
+	"cmp"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// order is that of the items: the unhealthy pods first, then by the place of
+// their namespace in the request, or by its name where the request is for all,
+// then by name.
+type order struct {
+	rank map[string]int
+}
+
+func newOrder(namespaces []string) order {
+	rank := make(map[string]int, len(namespaces))
+	for i, namespace := range namespaces {
+		rank[namespace] = i
+	}
+	return order{rank}
+}
+
+func (o order) namespaces(a, b string) int {
+	return cmp.Or(cmp.Compare(o.rank[a], o.rank[b]), cmp.Compare(a, b))
+}
+
+func (o order) compare(a, b contract.Pod) int {
+	return cmp.Or(
+		health(healthy(a.Status, a.Ready), healthy(b.Status, b.Ready)),
+		o.namespaces(a.Namespace, b.Namespace),
+		cmp.Compare(a.Name, b.Name),
+	)
+}
+
+// before tells, without memory of its own, whether such a pod comes before another.
+func (o order) before(isHealthy bool, namespace string, name []byte, other contract.Pod) bool {
+	if c := cmp.Or(health(isHealthy, healthy(other.Status, other.Ready)), o.namespaces(namespace, other.Namespace)); c != 0 {
+		return c < 0
+	}
+	return string(name) < other.Name
+}
+
+func health(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
+}

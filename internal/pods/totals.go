@@ -1,0 +1,107 @@
+package pods
+
+import (
+	"iter"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// totals are counts by name, bounded in bytes: the first names in their order
+// are kept, and the others summed up. What is kept does not depend on the order
+// in which they come.
+type totals struct {
+	counts map[string]*int
+	other  int
+	cut    bool   // whether names were summed up
+	last   string // of those that are kept, once they are cut
+	left   int    // bytes
+}
+
+// perEntry is what an entry takes beside its name: quotes, colon, comma and a
+// count of up to eight digits.
+const perEntry = 12
+
+func newTotals(bytes int, earlier map[string]int) totals {
+	t := totals{counts: map[string]*int{}, left: bytes}
+	for name, n := range earlier {
+		if name != contract.Other {
+			t.add(name, n)
+		}
+	}
+	if other, cut := earlier[contract.Other]; cut {
+		t.other += other
+		t.cut, t.last = true, t.greatest()
+	}
+	return t
+}
+
+// greatest is the last name in order; empty without any.
+func (t *totals) greatest() string {
+	greatest := ""
+	for name := range t.counts {
+		greatest = max(greatest, name)
+	}
+	return greatest
+}
+
+func (t *totals) addBytes(name []byte, n int) {
+	if count, known := t.counts[string(name)]; known { // which does not allocate
+		*count += n
+		return
+	}
+	t.add(string(name), n)
+}
+
+func (t *totals) add(name string, n int) {
+	if count, known := t.counts[name]; known {
+		*count += n
+		return
+	}
+	if t.cut && name > t.last {
+		t.other += n
+		return
+	}
+	t.counts[name] = &n
+	t.left -= encodedSize(name) + perEntry
+	for t.left < 0 {
+		t.sumUp(t.greatest())
+	}
+}
+
+// sumUp takes the last name away.
+func (t *totals) sumUp(last string) {
+	t.other += *t.counts[last]
+	t.left += encodedSize(last) + perEntry
+	delete(t.counts, last)
+	t.cut, t.last = true, t.greatest()
+}
+
+// merge adds other totals. What those have summed up is no longer told apart here
+// either: a count of a part would be mistaken for one of all.
+func (t *totals) merge(more totals) {
+	for name, n := range more.counts {
+		t.add(name, *n)
+	}
+	if !more.cut {
+		return
+	}
+	t.other += more.other
+	t.cut, t.last = true, t.greatest()
+	for len(t.counts) > 0 && t.last > more.last {
+		t.sumUp(t.last)
+	}
+}
+
+// all are the counts, with what was summed up as contract.Other.
+func (t *totals) all() iter.Seq2[string, int] {
+	return func(yield func(string, int) bool) {
+		for name, n := range t.counts {
+			if !yield(name, *n) {
+				return
+			}
+		}
+		if t.cut {
+			yield(contract.Other, t.other)
+		}
+	}
+}
