@@ -81,7 +81,7 @@ func TestAClusterIsDescribedAsEKSDoes(t *testing.T) {
 
 	require.NoError(t, err)
 	assert.Equal(t, contract.DescribedCluster{
-		Request: contract.Request{ClusterName: "demo", Region: "eu-west-1", Namespaces: []string{"shop"}, OnDenied: contract.Fail},
+		Request: contract.Request{ClusterName: "demo", Region: "eu-west-1", Namespaces: []string{"shop"}, MaxItems: contract.DefaultMaxItems, OnDenied: contract.Fail},
 		Cluster: contract.Cluster{
 			Name: "demo", ARN: "arn:aws:eks:eu-west-1:111122223333:cluster/demo", Region: "eu-west-1", Version: "1.37", Status: "ACTIVE",
 			Endpoint: "https://127.0.0.1:6443", CertificateAuthority: base64.StdEncoding.EncodeToString([]byte(pem)), AuthenticationMode: "API",

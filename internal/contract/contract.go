@@ -22,6 +22,7 @@ type Request struct {
 	// for a cluster of another account; empty for the functions' own roles.
 	RoleARN string `json:"roleArn"`
 	// Namespaces to list, each once, at most MaxNamespaces; by default "default".
+	// AllNamespaces alone stands for all that there are.
 	Namespaces []string `json:"namespaces"`
 	// LabelSelector and FieldSelector are Kubernetes selectors; empty selects all.
 	LabelSelector string `json:"labelSelector"`
@@ -43,6 +44,9 @@ const (
 	// Skip reports them in access, and lists the others.
 	Skip OnDenied = "skip"
 )
+
+// AllNamespaces stands for every namespace of the cluster.
+const AllNamespaces = "*"
 
 const (
 	// DefaultMaxItems is how many pods the output holds where the input does not say.

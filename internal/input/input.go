@@ -147,6 +147,12 @@ func (p *problems) checkNamespaces(namespaces []string) {
 	if slices.ContainsFunc(*p, func(q Problem) bool { return q.Field == "namespaces" }) {
 		return
 	}
+	if slices.Contains(namespaces, contract.AllNamespaces) {
+		if len(namespaces) > 1 {
+			p.add("namespaces", "%q stands for all namespaces: expected no other beside it", contract.AllNamespaces)
+		}
+		return
+	}
 	first := map[string]int{}
 	for i, namespace := range namespaces {
 		field := fmt.Sprintf("namespaces[%d]", i)

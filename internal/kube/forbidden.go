@@ -34,9 +34,17 @@ func (c Caller) Forbidden(ctx context.Context, client *Client, namespaces []stri
 }
 
 // Binding is the command that lets the group list the pods of a namespace.
-func Binding(namespace string) string { return "kubectl apply -k rbac/namespace -n " + namespace }
+func Binding(namespace string) string {
+	if namespace == contract.AllNamespaces {
+		return "kubectl apply -k rbac/cluster"
+	}
+	return "kubectl apply -k rbac/namespace -n " + namespace
+}
 
 func count(namespaces []string) string {
+	if len(namespaces) == 1 && namespaces[0] == contract.AllNamespaces {
+		return "all namespaces"
+	}
 	if len(namespaces) == 1 {
 		return "namespace " + namespaces[0]
 	}

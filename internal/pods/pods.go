@@ -5,6 +5,7 @@ package pods
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/kubestep/kubestep/internal/bearer"
@@ -40,9 +41,6 @@ type Lister struct {
 // Errors: Unauthorized, Forbidden, InvalidInput for a selector that the cluster
 // does not know, Throttled, CertificateNotTrusted, ClusterUnreachable.
 func (l Lister) List(ctx context.Context, in contract.ListPods) (contract.Listing, error) {
-	if len(in.Namespaces) == 0 { // all were denied, and skipped
-		return newTally(in.Pods.Pods, l.MaxItems).listing(nil), nil
-	}
 	opened, err := l.Opener.Open(in.Token.Sealed, token.Binding{Execution: in.Execution, Endpoint: in.Cluster.Endpoint, CertificateAuthority: in.Cluster.CertificateAuthority})
 	if err != nil {
 		return contract.Listing{}, err
@@ -56,7 +54,17 @@ func (l Lister) List(ctx context.Context, in contract.ListPods) (contract.Listin
 	if !bounded {
 		deadline = l.Clock.Now().Add(unbounded)
 	}
-	r := newRound(l.Clock, server{client, in.LabelSelector, in.FieldSelector}, kube.Caller{Cluster: in.Cluster, Principal: in.Token.Principal}, in, deadline)
+	s := server{client, l.Clock, in.LabelSelector, in.FieldSelector}
+	caller := kube.Caller{Cluster: in.Cluster, Principal: in.Token.Principal}
+	r, err := newRound(l.Clock, s, caller, in, deadline)
+	if err != nil {
+		return contract.Listing{}, err
+	}
+	if slices.Contains(in.Namespaces, contract.AllNamespaces) {
+		if err := r.everywhere(ctx, in.Pods.Cursor); err != nil {
+			return contract.Listing{}, err
+		}
+	}
 	if err := r.list(ctx); err != nil {
 		return contract.Listing{}, err
 	}

@@ -194,6 +194,21 @@ func TestARoundGoesOnAtEveryPlaceThatIsOpenAndThenAtTheNextNamespace(t *testing.
 	assert.False(t, got.Consistent, "as an earlier round has found")
 }
 
+func TestWhereNothingIsGrantedNothingIsListed(t *testing.T) {
+	got, err := list(t.Context(), t, pods.Lister{}, (&api{}).ServeHTTP, func(in *contract.ListPods) { in.Namespaces = nil })
+	require.NoError(t, err)
+	assert.Equal(t, contract.Listing{Pods: contract.Pods{ByNamespace: map[string]int{}, ByStatus: map[string]int{}, Items: []contract.Pod{}, Consistent: true}}, got)
+}
+
+func TestARightThatIsTakenAwayBetweenRoundsIsForbidden(t *testing.T) {
+	_, err := list(t.Context(), t, pods.Lister{}, (&api{}).ServeHTTP, func(in *contract.ListPods) {
+		in.Pods.Cursor = &contract.Cursor{Next: "gone"}
+	})
+	var named *contract.Error
+	require.ErrorAs(t, err, &named)
+	assert.Equal(t, contract.Forbidden, named.Name)
+}
+
 func TestAContinueTokenThatExpiredGoesOnWithTheServersNewOne(t *testing.T) {
 	server := &api{
 		pages: map[string]string{"shop/pods?": table("old", row("a", "1/1", "Running")), "shop/pods?new": table("", row("a", "1/1", "Running"), row("b", "1/1", "Running"))},

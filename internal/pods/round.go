@@ -1,9 +1,11 @@
 package pods
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +20,8 @@ const (
 	// atOnce bounds the namespaces that are listed at the same time, and with it what
 	// is asked of the API server.
 	atOnce = 4
+	// oneByOne is up to how many namespaces are listed one by one where all are asked for.
+	oneByOne = 1000
 	// defaultRetryAfter is how long to stay away where a 429 does not say.
 	defaultRetryAfter = time.Second
 )
@@ -42,20 +46,55 @@ type round struct {
 }
 
 // newRound goes on where the earlier ones stopped. It ends before the deadline.
-func newRound(clock Clock, server server, caller kube.Caller, in contract.ListPods, deadline time.Time) *round {
+func newRound(clock Clock, server server, caller kube.Caller, in contract.ListPods, deadline time.Time) (*round, error) {
 	r := &round{
 		clock: clock, server: server, caller: caller, end: deadline.Add(-reserve),
 		namespaces: in.Namespaces,
 		found:      newTally(in.Pods.Pods, in.MaxItems, newOrder(in.Namespaces)),
 		consistent: in.Pods.Cursor == nil || in.Pods.Consistent,
 	}
-	if cursor := in.Pods.Cursor; cursor != nil {
-		r.places = cursor.Open
-		for len(r.namespaces) > 0 && r.namespaces[0] != cursor.Next {
-			r.namespaces = r.namespaces[1:]
+	cursor := in.Pods.Cursor
+	if cursor == nil {
+		return r, nil
+	}
+	r.places = cursor.Open
+	if slices.Contains(in.Namespaces, contract.AllNamespaces) {
+		return r, nil
+	}
+	begun := slices.Index(in.Namespaces, cursor.Next)
+	switch {
+	case cursor.Next == "":
+		r.namespaces = nil
+	case begun < 0:
+		return nil, contract.Errorf(contract.Forbidden, "The right to list pods in namespace %s of cluster %s was taken away from %s while they were listed", cursor.Next, in.Cluster.Name, in.Token.Principal)
+	default:
+		r.namespaces = in.Namespaces[begun:]
+	}
+	return r, nil
+}
+
+// everywhere makes it a round over all namespaces: one by one where they may be
+// listed and are not too many for that, or else across the cluster.
+// docs/benchmarks.md has the figures of both.
+func (r *round) everywhere(ctx context.Context, cursor *contract.Cursor) error {
+	r.namespaces = nil
+	if cursor != nil && cursor.Next == "" {
+		return nil // nothing but the open places is left
+	}
+	names, err := r.server.namespaces(ctx)
+	if err != nil && !apierrors.IsForbidden(err) {
+		return r.caller.Explain(err, "list namespaces")
+	}
+	if cursor == nil && (err != nil || len(names) > oneByOne) {
+		r.places = []contract.Place{{}}
+		return nil
+	}
+	for _, name := range names {
+		if cursor == nil || name >= cursor.Next {
+			r.namespaces = append(r.namespaces, name)
 		}
 	}
-	return r
+	return nil
 }
 
 func (r *round) list(ctx context.Context) error {
@@ -172,7 +211,8 @@ func (r *round) leave(at contract.Place) {
 // ok is false, or nowhere.
 func (r *round) mend(ctx context.Context, at contract.Place, err error) (_ contract.Place, ok bool, _ error) {
 	if apierrors.IsForbidden(err) {
-		return at, false, r.caller.Forbidden(ctx, r.server.client, []string{at.Namespace}, err.Error()).From(err)
+		where := cmp.Or(at.Namespace, contract.AllNamespaces)
+		return at, false, r.caller.Forbidden(ctx, r.server.client, []string{where}, err.Error()).From(err)
 	}
 	explained := r.caller.Explain(err, doing(at.Namespace))
 	switch {

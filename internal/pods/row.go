@@ -36,6 +36,13 @@ func (r *row) set(column int, value jsontext.Value) {
 	r.from[column], r.to[column] = from, len(r.text)
 }
 
+// put takes a text as a column's cell.
+func (r *row) put(column int, text []byte) {
+	r.from[column] = len(r.text)
+	r.text = append(r.text, text...)
+	r.to[column] = len(r.text)
+}
+
 // cell is a column's text, which is cut at its bound.
 func (r *row) cell(column int) []byte {
 	text := r.text[r.from[column]:r.to[column]]

@@ -4,20 +4,22 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
-// accept asks the API server for what it prints for kubectl, and
+// acceptTable asks the API server for what it prints for kubectl, and
 // includeObject=None for the cells alone: 290 bytes a pod instead of 20 KB.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
-const accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+const acceptTable = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 // server is the API server, and what is asked of it.
 type server struct {
 	client                       *kube.Client
+	clock                        Clock
 	labelSelector, fieldSelector string
 }
 
@@ -27,11 +29,10 @@ type page struct {
 	rows, bytes int
 }
 
-// pods reads one page of pods.
+// pods reads one page of pods: of a namespace as a table, and across the cluster,
+// where a table does not say which namespace a pod is of, as the pods themselves.
 func (s server) pods(ctx context.Context, at contract.Place, limit int, add func(namespace string, r *row)) (page, error) {
-	request := s.client.Get().AbsPath("/api/v1").Namespace(at.Namespace).Resource("pods").
-		SetHeader("Accept", accept).
-		Param("includeObject", "None").
+	request := s.client.Get().AbsPath("/api/v1").NamespaceIfScoped(at.Namespace, at.Namespace != "").Resource("pods").
 		Param("limit", strconv.Itoa(limit)).
 		// client-go would wait and ask again up to ten times, past the function's end.
 		MaxRetries(0)
@@ -40,6 +41,11 @@ func (s server) pods(ctx context.Context, at contract.Place, limit int, add func
 			request = request.Param(key, value)
 		}
 	}
+	if at.Namespace == "" {
+		request = request.SetHeader("Accept", acceptProtobuf)
+	} else {
+		request = request.SetHeader("Accept", acceptTable).Param("includeObject", "None")
+	}
 	stream, err := request.Stream(ctx)
 	if err != nil {
 		return page{}, err
@@ -47,15 +53,41 @@ func (s server) pods(ctx context.Context, at contract.Place, limit int, add func
 	defer func() { _ = stream.Close() }()
 	var p page
 	counted := &counter{Reader: stream}
-	p.next, err = decodeTable(counted, func(r *row) {
-		p.rows++
-		add(at.Namespace, r)
-	})
+	if at.Namespace == "" {
+		var printed row
+		p.next, err = decodeList(counted, func(pod *object) {
+			p.rows++
+			pod.print(&printed, s.clock.Now())
+			add(string(pod.namespace), &printed)
+		})
+	} else {
+		p.next, err = decodeTable(counted, func(r *row) {
+			p.rows++
+			add(at.Namespace, r)
+		})
+	}
 	if err != nil {
 		return page{}, fmt.Errorf("read a page of pods: %w", err)
 	}
 	p.bytes = counted.bytes
 	return p, nil
+}
+
+// namespaces reads the names of all namespaces, in their order.
+func (s server) namespaces(ctx context.Context) ([]string, error) {
+	stream, err := s.client.Get().AbsPath("/api/v1").Resource("namespaces").
+		SetHeader("Accept", acceptTable).Param("includeObject", "None").
+		MaxRetries(0).Stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = stream.Close() }()
+	var names []string
+	if _, err := decodeTable(stream, func(r *row) { names = append(names, string(r.cell(name))) }); err != nil {
+		return nil, fmt.Errorf("read the namespaces: %w", err)
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // counter counts what is read.

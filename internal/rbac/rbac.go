@@ -88,11 +88,15 @@ type reviewer struct {
 }
 
 func (r reviewer) review(ctx context.Context, namespace string) (contract.NamespaceAccess, error) {
+	asked, where := namespace, "namespace "+namespace
+	if namespace == contract.AllNamespaces {
+		asked, where = "", "all namespaces" // as the API writes it
+	}
 	question := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
-		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "list", Version: "v1", Resource: "pods"},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: asked, Verb: "list", Version: "v1", Resource: "pods"},
 	}}
 	answer := &authorizationv1.SelfSubjectAccessReview{}
-	doing := "review the access to pods in namespace " + namespace
+	doing := "review the access to pods in " + where
 	if err := r.client.Post().AbsPath("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews").MaxRetries(0).Body(question).Do(ctx).Into(answer); err != nil {
 		return contract.NamespaceAccess{}, r.caller.Explain(err, doing)
 	}
@@ -108,7 +112,7 @@ func (r reviewer) review(ctx context.Context, namespace string) (contract.Namesp
 	// https://github.com/kubernetes/kubernetes/blob/v1.37.2/plugin/pkg/auth/authorizer/rbac/rbac.go
 	if !s.Allowed && !s.Denied && s.EvaluationError != "" {
 		return contract.NamespaceAccess{}, contract.Errorf(contract.ClusterUnreachable,
-			"Cluster %s could not evaluate whether %s may list pods in namespace %s: %s", r.caller.Cluster.Name, r.caller.Principal, namespace, s.EvaluationError)
+			"Cluster %s could not evaluate whether %s may list pods in %s: %s", r.caller.Cluster.Name, r.caller.Principal, where, s.EvaluationError)
 	}
 	return contract.NamespaceAccess{Namespace: namespace, Allowed: s.Allowed, Reason: clip(s.Reason)}, nil
 }

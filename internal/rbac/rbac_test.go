@@ -79,6 +79,22 @@ func TestEachNamespaceIsReviewedAndAnsweredInItsOrder(t *testing.T) {
 	assert.Equal(t, "Bearer "+kubetest.Token, server.tokens[0])
 }
 
+func TestAllNamespacesAreOneQuestion(t *testing.T) {
+	server := &reviews{answer: allow}
+	access, err := verify(t, server.ServeHTTP, contract.AllNamespaces)
+	require.NoError(t, err)
+	assert.Equal(t, []contract.NamespaceAccess{{Namespace: "*", Allowed: true, Reason: "RBAC: allowed"}}, access.Namespaces)
+	assert.Equal(t, []authorizationv1.ResourceAttributes{{Verb: "list", Version: "v1", Resource: "pods"}}, server.questions)
+
+	server.answer = func(string) authorizationv1.SubjectAccessReviewStatus {
+		return authorizationv1.SubjectAccessReviewStatus{}
+	}
+	_, err = verify(t, server.ServeHTTP, contract.AllNamespaces)
+	require.Error(t, err)
+	assert.Contains(t, err.Error(), "list pods in all namespaces")
+	assert.Contains(t, err.Error(), "kubectl apply -k rbac/cluster")
+}
+
 func TestADenialSaysWhoIsDeniedWhatWhereAndTheMend(t *testing.T) {
 	server := &reviews{answer: func(namespace string) authorizationv1.SubjectAccessReviewStatus {
 		if namespace == "shop" || namespace == "bank" {
