@@ -150,6 +150,8 @@ func Refuse(code int32, retryAfter time.Duration) func(http.ResponseWriter, *htt
 		_ = json.NewEncoder(w).Encode(metav1.Status{ // the client is gone
 			TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
 			Status:   metav1.StatusFailure, Code: code, Message: "by the proxy: " + http.StatusText(int(code)),
+			// The API server takes the header from this.
+			Details: &metav1.StatusDetails{RetryAfterSeconds: int32(retryAfter.Seconds())},
 		})
 	}
 }
