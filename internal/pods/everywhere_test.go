@@ -84,7 +84,7 @@ func TestAllNamespacesAreListedAcrossTheClusterWhereTheyMayNotBe(t *testing.T) {
 }
 
 // encode writes a PodList as the API server does.
-func encode(t *testing.T, next string, items ...corev1.Pod) []byte {
+func encode(t testing.TB, next string, items ...corev1.Pod) []byte {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	require.NoError(t, corev1.AddToScheme(scheme))

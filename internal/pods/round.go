@@ -250,7 +250,7 @@ func (r *round) mend(ctx context.Context, at contract.Place, err error) (_ contr
 // continuation is the token that a 410 carries.
 func continuation(err error) string {
 	var status apierrors.APIStatus
-	if errors.As(err, &status) {
+	if errors.As(err, &status) && len(status.Status().Continue) <= maxContinue {
 		return status.Status().Continue
 	}
 	return ""

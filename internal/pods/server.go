@@ -16,6 +16,11 @@ import (
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
 const acceptTable = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
+// maxContinue bounds a continue token, in bytes, since those of the open places
+// pass through the state: it is a resource version and a key, in base64.
+// https://github.com/kubernetes/apiserver/blob/v0.37.2/pkg/storage/continue.go
+const maxContinue = 2 << 10
+
 // server is the API server, and what is asked of it.
 type server struct {
 	client                       *kube.Client
@@ -68,6 +73,9 @@ func (s server) pods(ctx context.Context, at contract.Place, limit int, add func
 	}
 	if err != nil {
 		return page{}, fmt.Errorf("read a page of pods: %w", err)
+	}
+	if len(p.next) > maxContinue {
+		return page{}, fmt.Errorf("read a page of pods: its continue token has %d bytes, and no API server's has more than %d", len(p.next), maxContinue)
 	}
 	p.bytes = counted.bytes
 	return p, nil

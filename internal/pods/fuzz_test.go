@@ -1,0 +1,132 @@
+package pods_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/kube/kubetest"
+	"github.com/kubestep/kubestep/internal/pods"
+	"github.com/kubestep/kubestep/internal/task"
+)
+
+// Whoever may write a pod's status writes cells of the table, and whatever stands
+// at the cluster's endpoint writes all of it.
+func FuzzList(f *testing.F) {
+	var answer atomic.Pointer[http.HandlerFunc]
+	cluster := kubetest.Serve(f, func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) })
+	lister := pods.Lister{Opener: kubetest.Opener{}, Clock: pods.WallClock{}}
+
+	whole := table("", row("cart", "1/1", "Running"), row("pay", "0/1", "CrashLoopBackOff"))
+	for _, page := range []string{
+		whole, whole[:len(whole)-40], whole[:len(whole)-1], whole + whole, "", "{}", "null", "[]", "7", `"Table"`,
+		table("more"), table("more", row("cart", "1/1", "Running")), table(strings.Repeat("c", 70<<10)),
+		table("", row("\x00\x1b[31m\u202e", "\u2028", "<script>&\x7f")),
+		table("", row(strings.Repeat("n", 300<<10), "1/1", "Running")),
+		table("", `{"cells":["a","1/1","Running",1e999,null,{},[]]}`, `{"cells":["a","1/1","Running",-9223372036854775809]}`, `{"cells":[]}`, `{}`, `null`),
+		table("", many(100, func(i int) string { return row(strings.Repeat("<", 253), "1/1", fmt.Sprintf("%064d", i)) })...),
+		table("", many(100, func(i int) string { return row("p", "1/1", fmt.Sprintf("%02d%s", i, strings.Repeat("<", 62))) })...),
+		strings.Replace(whole, `"Name"`, `"name"`, 1), strings.Replace(whole, `"Name"`, `"Status"`, 1),
+		`{"rows":[{"cells":["a","b","c"]}],"columnDefinitions":` + header + `,"kind":"Table"}`,
+		`{"kind":"PodList","apiVersion":"v1","metadata":{"continue":7},"items":[]}`,
+		`{"kind":"Table","metadata":{"remainingItemCount":-1},"columnDefinitions":[{"name":"Name"},{"name":"Name"},{"name":"Status"}],"rows":[{"cells":["a","b","c"]}]}`,
+		strings.Repeat(`{"a":`, 20_000), strings.Repeat("[", 20_000),
+		`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410,"metadata":{"continue":"more"}}`,
+	} {
+		f.Add(200, "application/json", false, true, []byte(page))
+		f.Add(410, "application/json", false, false, []byte(page))
+	}
+	for _, next := range []string{"more", strings.Repeat("c", 70<<10), "a&limit=1#\x00"} { // without end
+		f.Add(200, "application/json", false, false, []byte(table(next, row("cart", "1/1", "Running"))))
+	}
+	f.Add(403, "text/plain", false, false, []byte("Authorization: Bearer "+kubetest.Token))
+	stored := encode(f, "", pod("shop", "cart"), pod("\xff\x1b[31m", strings.Repeat("n", 300<<10)))
+	for _, page := range [][]byte{
+		stored, stored[:len(stored)-1], stored[:10], append(slices.Clone(stored), stored...), []byte("k8s"), []byte("k8s\x00"), encode(f, "more"),
+		encode(f, strings.Repeat("c", 70<<10), pod("shop", "cart")), []byte("k8s\x00\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), []byte("k8s\x00\x12\x7f\x12\xff\xff\xff\x0f"), []byte(whole),
+	} {
+		for _, ends := range []bool{true, false} {
+			f.Add(200, "application/vnd.kubernetes.protobuf", true, ends, page)
+		}
+	}
+	last := encode(f, "")
+	f.Fuzz(func(t *testing.T, status int, contentType string, everywhere, ends bool, page []byte) {
+		if status < 200 || status > 999 {
+			t.Skip("net/http sends no such status")
+		}
+		write := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/api/v1/namespaces" {
+				kubetest.Refuse(w, 403, "Forbidden", "so they are listed across the cluster")
+				return
+			}
+			w.Header().Set("Content-Type", contentType)
+			if ends && r.URL.Query().Has("continue") {
+				if everywhere {
+					_, _ = w.Write(last)
+				} else {
+					_, _ = fmt.Fprint(w, table(""))
+				}
+				return
+			}
+			w.WriteHeader(status)
+			_, _ = w.Write(page)
+		})
+		answer.Store(&write)
+		// A second of it is kept for the answer.
+		ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
+		defer cancel()
+		namespaces := []string{"shop"}
+		if everywhere {
+			namespaces = []string{contract.AllNamespaces}
+		}
+		listing, err := lister.List(ctx, contract.ListPods{
+			Execution: "e", Cluster: cluster, Token: contract.Token{Sealed: "s", Principal: "arn:aws:iam::111122223333:role/reader"}, Namespaces: namespaces, MaxItems: contract.DefaultMaxItems,
+		})
+		if err != nil {
+			var named *contract.Error
+			require.ErrorAs(t, err, &named)
+			assert.Contains(t, contract.ErrorNames(), named.Name)
+			told := task.Name(err)
+			assert.LessOrEqual(t, len(told.Message), 9<<10)
+			assert.NotContains(t, told.Message, "k8s-aws-v1.")
+			return
+		}
+		output, err := json.Marshal(listing.Pods)
+		require.NoError(t, err)
+		assert.LessOrEqual(t, len(output), 64<<10)
+		encoded, err := json.Marshal(listing)
+		require.NoError(t, err)
+		assert.LessOrEqual(t, len(encoded)-len(output), 10<<10, "the cursor, which the state holds beside it")
+		byNamespace, byStatus := 0, 0
+		for _, n := range listing.ByNamespace {
+			byNamespace += n
+		}
+		for _, n := range listing.ByStatus {
+			byStatus += n
+		}
+		assert.Equal(t, listing.Total, byNamespace)
+		assert.Equal(t, listing.Total, byStatus)
+		assert.LessOrEqual(t, len(listing.Items), listing.Total)
+		assert.Equal(t, len(listing.Items) < listing.Total, listing.Truncated)
+		var again contract.Listing
+		require.NoError(t, json.Unmarshal(encoded, &again), "what goes into the state comes out of it")
+	})
+}
+
+func many(n int, row func(i int) string) []string {
+	rows := make([]string, n)
+	for i := range rows {
+		rows[i] = row(i)
+	}
+	return rows
+}
