@@ -84,6 +84,9 @@ func (m Minter) sign(ctx context.Context, credentials aws.Credentials, cluster c
 		// Whatever endpoint the function is told to call, a proxy's or a VPC
 		// endpoint's: the authenticator takes the hosts of STS itself, no other.
 		o.BaseEndpoint = nil
+		// It is the control plane that calls that host, not the function; and of an
+		// isolated partition its authenticator (v0.7.18) takes no dual-stack host.
+		o.EndpointOptions.UseDualStackEndpoint = aws.DualStackEndpointStateDisabled
 	})
 	presigner := sts.NewPresignClient(client, func(o *sts.PresignOptions) { o.Presigner = clocked{v4.NewSigner(), now} })
 	request, err := presigner.PresignGetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}, func(o *sts.PresignOptions) {
