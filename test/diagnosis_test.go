@@ -1,8 +1,9 @@
 package test
 
 import (
+	"context"
 	"os"
-	"path/filepath"
+	"os/exec"
 	"regexp"
 	"testing"
 	"time"
@@ -14,27 +15,13 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/local/awsfront"
 )
 
-// bind does what kubectl apply -k rbac/namespace -n NAMESPACE does.
+// bind lets the group list the pods of a namespace.
 func bind(t *testing.T, namespace string) {
 	t.Helper()
-	applyIn(t, "rbac/namespace", namespace)
-}
-
-func applyIn(t *testing.T, folder, namespace string) {
-	t.Helper()
-	dir := t.TempDir()
-	root, err := filepath.Abs(repository)
-	require.NoError(t, err)
-	from, err := filepath.Rel(dir, filepath.Join(root, folder))
-	require.NoError(t, err)
-	kustomization, err := yaml.Marshal(map[string]any{
-		"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "namespace": namespace, "resources": []string{from},
-	})
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), kustomization, 0o600))
-	require.NoError(t, local.ControlPlane.Apply(t.Context(), dir))
+	runs(t, "kubectl apply -k rbac/namespace -n "+namespace, "KUBECONFIG="+local.ControlPlane.Kubeconfig)
 }
 
 // awaitAccess waits until the API server knows of a binding that was made or
@@ -54,6 +41,54 @@ func awaitAccess(t *testing.T, namespace string, allowed bool) {
 
 var entry = regexp.MustCompile(`add to mapRoles: (\{.*\})\)`)
 
+// runs runs a command as it is printed, in the folder of the repository.
+func runs(t *testing.T, command string, environment ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	program := exec.CommandContext(ctx, "bash", "-c", command)
+	program.Dir, program.Env = repository, append(os.Environ(), environment...)
+	out, err := program.CombinedOutput()
+	require.NoError(t, err, "%s: %s", command, out)
+}
+
+var createEntry = regexp.MustCompile(`aws eks create-access-entry .* kubestep-pod-readers`)
+
+func TestTheCauseOfUnauthorizedMendsItByAnAccessEntry(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"API", "API_AND_CONFIG_MAP"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			s := newScenario(t)
+			where := region()
+			describe(t, where, func(c *awsfront.Cluster) {
+				c.AuthenticationMode = mode
+				c.Enter = func(entry awsfront.AccessEntry) error {
+					// The local authenticator has aws-auth alone.
+					editAwsAuth(t, func(all []mapping) []mapping {
+						return append(all, mapping{entry.PrincipalARN, "kubestep:" + s.stack.Name, entry.KubernetesGroups})
+					})
+					return nil
+				}
+			})
+
+			e := s.run(t, in(t, where, nil))
+
+			stopped(t, e, contract.Unauthorized, s.stack.Role("mint-token"), "Cluster demo in "+where, "authentication mode is "+mode)
+			printed := createEntry.FindString(e.Cause)
+			require.NotEmpty(t, printed, e.Cause)
+			developer, err := local.Developer()
+			require.NoError(t, err)
+			credentials, err := developer.Credentials.Retrieve(t.Context())
+			require.NoError(t, err)
+			runs(t, printed, "AWS_ENDPOINT_URL="+local.Endpoint, "AWS_ACCESS_KEY_ID="+credentials.AccessKeyID,
+				"AWS_SECRET_ACCESS_KEY="+credentials.SecretAccessKey, "AWS_SESSION_TOKEN="+credentials.SessionToken)
+
+			assert.Positive(t, succeeded(t, s.run(t, in(t, where, nil))).Pods.Total)
+		})
+	}
+}
+
 func TestTheCauseOfUnauthorizedMendsIt(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
@@ -71,7 +106,7 @@ func TestTheCauseOfUnauthorizedMendsIt(t *testing.T) {
 	assert.Positive(t, succeeded(t, mended).Pods.Total)
 }
 
-var manifest = regexp.MustCompile(`kubectl apply -k (\S+) -n ([a-z0-9-]+)`)
+var manifest = regexp.MustCompile(`kubectl apply -k rbac/namespace -n ([a-z0-9-]+)`)
 
 func TestTheCauseOfForbiddenMendsIt(t *testing.T) {
 	t.Parallel()
@@ -86,8 +121,8 @@ func TestTheCauseOfForbiddenMendsIt(t *testing.T) {
 	printed := manifest.FindAllStringSubmatch(e.Cause, -1)
 	require.Len(t, printed, 2, e.Cause)
 	for _, command := range printed {
-		applyIn(t, command[1], command[2])
-		awaitAccess(t, command[2], true)
+		runs(t, command[0], "KUBECONFIG="+local.ControlPlane.Kubeconfig)
+		awaitAccess(t, command[1], true)
 	}
 
 	mended := s.run(t, `{"clusterName":"demo","namespaces":["mended","default","mended-too"]}`)

@@ -2,6 +2,7 @@ package awsfront
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
+
+	"github.com/kubestep/kubestep/local/credentials"
 )
 
 // Cluster is an EKS cluster. Its name, region and account are those of its ARN.
@@ -23,7 +26,16 @@ type Cluster struct {
 	RoleARN              string
 	AuthenticationMode   string // CONFIG_MAP when empty
 	CreatedAt            time.Time
-	Tags                 map[string]string
+	// Enter makes the cluster know an access entry that is created.
+	Enter func(AccessEntry) error
+	Tags  map[string]string
+}
+
+// AccessEntry maps an IAM principal to Kubernetes groups.
+type AccessEntry struct {
+	PrincipalARN     string   `json:"principalArn"`
+	KubernetesGroups []string `json:"kubernetesGroups"`
+	Username         string   `json:"username"`
 }
 
 // Clusters are the clusters that there are. The zero value has none.
@@ -73,7 +85,7 @@ func clusterName(clusterARN string) string {
 	return name
 }
 
-// eksOperation reads METHOD /clusters/NAME.
+// eksOperation reads METHOD /clusters/NAME and POST /clusters/NAME/access-entries.
 func eksOperation(method string, path []string) (operation, cluster string) {
 	if len(path) == 0 || path[0] != "clusters" {
 		return "", ""
@@ -86,6 +98,8 @@ func eksOperation(method string, path []string) (operation, cluster string) {
 		return "ListClusters", ""
 	case method == http.MethodGet && len(path) == 2:
 		return "DescribeCluster", cluster
+	case method == http.MethodPost && len(path) == 3 && path[2] == "access-entries":
+		return "CreateAccessEntry", cluster
 	}
 	return "", cluster
 }
@@ -108,13 +122,52 @@ func (f *Front) describeCluster(w http.ResponseWriter, _ *http.Request, c call) 
 	if err != nil {
 		return unrecognised(err, "ExpiredTokenException", "UnrecognizedClientException")
 	}
+	cluster, missing := f.cluster(caller, c)
+	if missing != nil {
+		return missing
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"cluster": describe(cluster)})
+	return nil
+}
+
+// cluster finds the cluster that is asked for.
+func (f *Front) cluster(caller credentials.Identity, c call) (Cluster, *apiError) {
 	for _, cluster := range f.Clusters.of(caller.Account, c.region) {
 		if clusterName(cluster.ARN) == c.resource {
-			writeJSON(w, http.StatusOK, map[string]any{"cluster": describe(cluster)})
-			return nil
+			return cluster, nil
 		}
 	}
-	return &apiError{http.StatusNotFound, "ResourceNotFoundException", fmt.Sprintf("No cluster found for name: %s.", c.resource)}
+	return Cluster{}, &apiError{http.StatusNotFound, "ResourceNotFoundException", fmt.Sprintf("No cluster found for name: %s.", c.resource)}
+}
+
+// createAccessEntry answers https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateAccessEntry.html
+func (f *Front) createAccessEntry(w http.ResponseWriter, r *http.Request, c call) *apiError {
+	caller, err := f.caller(c)
+	if err != nil {
+		return unrecognised(err, "ExpiredTokenException", "UnrecognizedClientException")
+	}
+	cluster, missing := f.cluster(caller, c)
+	if missing != nil {
+		return missing
+	}
+	if cluster.Enter == nil || cluster.AuthenticationMode == "" || cluster.AuthenticationMode == "CONFIG_MAP" {
+		return &apiError{http.StatusBadRequest, "InvalidRequestException", "The cluster's authentication mode must be set to one of [API, API_AND_CONFIG_MAP] to perform this operation."}
+	}
+	body, err := readBody(r)
+	var entry AccessEntry
+	if err == nil {
+		err = json.Unmarshal(body, &entry)
+	}
+	if err != nil {
+		return &apiError{http.StatusBadRequest, "InvalidParameterException", err.Error()}
+	}
+	if err := cluster.Enter(entry); err != nil {
+		return &apiError{http.StatusBadRequest, "InvalidParameterException", err.Error()}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"accessEntry": map[string]any{
+		"clusterName": c.resource, "principalArn": entry.PrincipalARN, "kubernetesGroups": entry.KubernetesGroups, "username": entry.Username, "type": "STANDARD",
+	}})
+	return nil
 }
 
 // describe is https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html. What a cluster here has no notion of, such as its network,

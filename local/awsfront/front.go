@@ -107,6 +107,8 @@ func (f *Front) handler(c call) handler {
 		return f.getFunctionConfiguration
 	case "eks:DescribeCluster":
 		return f.describeCluster
+	case "eks:CreateAccessEntry":
+		return f.createAccessEntry
 	case "eks:ListClusters":
 		return f.listClusters
 	case "sts:AssumeRole":
