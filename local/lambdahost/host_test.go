@@ -37,7 +37,7 @@ func initialise(how string) {
 		fmt.Println("no good")
 		os.Exit(7)
 	case "hang":
-		select {}
+		time.Sleep(time.Hour) // without cgo, Go ends a program of which nothing can wake up
 	case "error":
 		url := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/init/error"
 		body := strings.NewReader(`{"errorMessage":"not today","errorType":"NoConfiguration"}`)
