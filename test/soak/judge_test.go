@@ -164,6 +164,7 @@ func summary(outcomes []outcome, windows []window, before, after memory, took ti
 	for _, function := range slices.Sorted(maps.Keys(after)) {
 		fmt.Fprintf(w, "%s\t%d\t%.1f MiB\t%.1f MiB\n", function, len(after[function]), mib(before[function].largest()), mib(after[function].largest()))
 	}
+	fmt.Fprintf(w, "together\t\t%.1f MiB\t%.1f MiB\n", mib(before.total()), mib(after.total()))
 	_ = w.Flush() // to memory
 	return b.String()
 }
