@@ -27,7 +27,7 @@ VERSION_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
 	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES)))
 GOLANGCI_LINT := v2.15.0
 
-.PHONY: help run test up down soak fuzz build lint local unit scenarios need-go deploy start logs destroy lint-go lint-template lint-definition lint-security security
+.PHONY: help run test up down soak fuzz build lint local unit scenarios need-go deploy start logs destroy lint-go lint-template lint-definition lint-security security schema
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -124,6 +124,9 @@ lint-definition: .local/asl/done
 
 lint-security: need-go
 	@go run ./local policies | diff docs/security.md - || { echo "docs/security.md is not what template.yml says: make security" >&2; exit 1; }
+
+schema: need-go ## write the JSON Schemas of input and output, from the Go types
+	go run ./statemachine/schema
 
 security: need-go ## write docs/security.md: what each role of template.yml may do
 	@mkdir -p build && go run ./local policies >build/security.md && mv build/security.md docs/security.md

@@ -76,6 +76,7 @@ func (s *scenario) run(t *testing.T, input string) follow.Execution {
 	execution, err := follower.Start(ctx, follow.Start{StateMachineARN: s.machine, Input: input})
 	require.NoError(t, err)
 	s.executions = append(s.executions, execution)
+	checkSchemas(t, input, execution)
 	return execution
 }
 

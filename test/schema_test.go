@@ -1,0 +1,59 @@
+package test
+
+import (
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/follow"
+)
+
+var schemas = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
+	compiled := map[string]*jsonschema.Schema{}
+	for _, name := range []string{"input", "output"} {
+		schema, err := jsonschema.NewCompiler().Compile(filepath.Join(repository, "statemachine", "schema", name+".schema.json"))
+		if err != nil {
+			return nil, err
+		}
+		compiled[name] = schema
+	}
+	return compiled, nil
+})
+
+// valid tells by a schema what is wrong with a document.
+func valid(t *testing.T, schema, document string) error {
+	t.Helper()
+	compiled, err := schemas()
+	require.NoError(t, err)
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(document))
+	require.NoError(t, err)
+	return compiled[schema].Validate(value)
+}
+
+// checkSchemas holds what an execution took and gave to the schemas that are published.
+func checkSchemas(t *testing.T, input string, e follow.Execution) {
+	t.Helper()
+	if e.Status != types.ExecutionStatusSucceeded {
+		return
+	}
+	assert.NoError(t, valid(t, "input", input), "an input that was taken")
+	assert.NoError(t, valid(t, "output", e.Output))
+}
+
+func TestTheSchemaOfTheInputRefusesWhatTheMachineRefuses(t *testing.T) {
+	t.Parallel()
+	for _, input := range []string{
+		`["demo"]`, `{"clusterName":7}`, `{"clusterName":"a b"}`, `{"cluster":"demo"}`, `{"namespaces":[]}`, `{"namespaces":["a","a"]}`, `{"namespaces":[1]}`, `{"onDenied":"maybe"}`,
+	} {
+		assert.Error(t, valid(t, "input", input), input)
+	}
+	for _, input := range []string{`{}`, `{"clusterName":null}`, `{"clusterName":"demo","AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"arn"}`} {
+		assert.NoError(t, valid(t, "input", input), input)
+	}
+}
