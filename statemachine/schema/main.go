@@ -89,6 +89,7 @@ var bounds = map[string]schema{
 	"Request.Namespaces":    {"minItems": 1, "maxItems": contract.MaxNamespaces, "uniqueItems": true},
 	"Request.LabelSelector": {"maxLength": 4096},
 	"Request.FieldSelector": {"maxLength": 4096},
+	"Request.MaxItems":      {"maximum": contract.MaxMaxItems},
 }
 
 // comments are the comments and constants of a package.
