@@ -107,7 +107,7 @@ lint-go: need-go .bin/golangci-lint-$(GOLANGCI_LINT)
 	cd test && ../.bin/golangci-lint-$(GOLANGCI_LINT) run ./...
 
 lint-template: .local/lint/done
-	.local/lint/bin/cfn-lint template.yml
+	.local/lint/bin/cfn-lint template.yml docs/integrate/*.yml
 	.local/lint/bin/checkov --file template.yml --config-file lint/checkov.yml
 
 .local/lint/done: lint/requirements.txt
@@ -115,7 +115,7 @@ lint-template: .local/lint/done
 	@rm -rf .local/lint && python3 -m venv .local/lint && .local/lint/bin/pip install --quiet --disable-pip-version-check -r lint/requirements.txt && touch $@
 
 lint-definition: .local/asl/done
-	node .local/asl/asl.js statemachine/pod-inventory.asl.json
+	for f in statemachine/pod-inventory.asl.json docs/integrate/parent.asl.json; do node .local/asl/asl.js $$f; done
 
 .local/asl/done: lint/package.json lint/package-lock.json lint/asl.js lint/.npmrc
 	@command -v npm >/dev/null || { echo "Node.js is missing, which checks the definition: https://nodejs.org says how to install it" >&2; exit 1; }
