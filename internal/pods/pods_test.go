@@ -366,6 +366,13 @@ func TestTheOutputIsBounded(t *testing.T) {
 	})
 }
 
+func size(t *testing.T, v any) int {
+	t.Helper()
+	encoded, err := json.Marshal(v)
+	require.NoError(t, err)
+	return len(encoded)
+}
+
 func quote(s string) string {
 	b, _ := json.Marshal(s)
 	return string(b)

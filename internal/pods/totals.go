@@ -61,7 +61,8 @@ func (t *totals) add(name string, n int) {
 		t.other += n
 		return
 	}
-	t.counts[name] = &n
+	count := n // a parameter that is kept would be allocated at each call
+	t.counts[name] = &count
 	t.left -= encodedSize(name) + perEntry
 	for t.left < 0 {
 		t.sumUp(t.greatest())

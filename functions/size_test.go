@@ -1,0 +1,41 @@
+// Package functions_test holds the functions to the size of their packages, which
+// is what an environment downloads before it starts.
+package functions_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// most is the bound of a package, in bytes.
+const most = 5_500_000
+
+func TestEveryPackageIsSmall(t *testing.T) {
+	for _, name := range []string{"describe-cluster", "mint-token", "verify-rbac", "list-pods"} {
+		t.Run(name, func(t *testing.T) {
+			binary := filepath.Join(t.TempDir(), "bootstrap")
+			cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", binary, "./"+name)
+			cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, string(out))
+			content, err := os.ReadFile(binary)
+			require.NoError(t, err)
+			var packed bytes.Buffer
+			z := zip.NewWriter(&packed)
+			entry, err := z.Create("bootstrap")
+			require.NoError(t, err)
+			_, err = entry.Write(content)
+			require.NoError(t, err)
+			require.NoError(t, z.Close())
+			t.Logf("%d bytes, %d zipped", len(content), packed.Len())
+			assert.Less(t, packed.Len(), most)
+		})
+	}
+}

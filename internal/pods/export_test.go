@@ -1,0 +1,14 @@
+package pods
+
+import (
+	"io"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// Decode counts the pods of a page, as a round does.
+func Decode(r io.Reader) (int, error) {
+	t := newTally(contract.Pods{}, contract.DefaultMaxItems, newOrder(nil))
+	_, err := decodeTable(r, func(r *row) { t.row("shop", r) })
+	return t.total, err
+}
