@@ -27,7 +27,7 @@ VERSION_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
 	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES)))
 GOLANGCI_LINT := v2.15.0
 
-.PHONY: help run test up down soak fuzz build lint local unit scenarios need-go deploy start logs destroy lint-go lint-template lint-definition lint-security security schema
+.PHONY: bench help run test up down soak fuzz build lint local unit scenarios need-go deploy start logs destroy lint-go lint-template lint-definition lint-security security schema
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,16 @@ fuzz: need-go ## look for what breaks a function: inputs, sealed tokens, answers
 	@grep -roE '^func Fuzz[A-Za-z]+' --include='*_test.go' internal | while IFS=: read -r file target; do \
 		go test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$$(dirname "$$file")"; \
 	done
+
+# BENCH takes flags of test/bench, such as -pods 1000 -runs 1 for a short one.
+BENCH ?=
+
+bench: local build/local/kubectl .local/bench/done ## measure, against other ways to list pods, and write docs/benchmarks.md (an hour; BENCH='-pods 1000 -runs 1')
+	@cd test/bench && go build -ldflags '$(STRIP)' -o ../../build/bench/bench .
+	@build/bench/bench --python .local/bench/venv/bin/python $(BENCH)
+
+.local/bench/done: test/bench/requirements.txt
+	@python3 -m venv .local/bench/venv && .local/bench/venv/bin/pip install --quiet --disable-pip-version-check -r test/bench/requirements.txt && touch $@
 
 build: need-go ## the functions as they are deployed: build/NAME/bootstrap for provided.al2023 on arm64
 	@for f in $(FUNCTIONS); do \

@@ -33,6 +33,15 @@ type Request struct {
 	// MaxItems is how many pods the output holds at most, 0 to MaxMaxItems; the
 	// totals count all.
 	MaxItems int `json:"maxItems"`
+	// Output is where every pod is written to; nowhere where its bucket is empty.
+	Output Destination `json:"output"`
+}
+
+// Destination is a place in S3.
+type Destination struct {
+	Bucket string `json:"bucket"`
+	// Prefix begins the keys of what is written; the execution's name follows it.
+	Prefix string `json:"prefix"`
 }
 
 // OnDenied is what is done about namespaces that RBAC denies.
@@ -158,6 +167,8 @@ type ListPods struct {
 	LabelSelector string   `json:"labelSelector"`
 	FieldSelector string   `json:"fieldSelector"`
 	MaxItems      int      `json:"maxItems"`
+	// Output is where to write every pod to; nowhere where its bucket is empty.
+	Output Destination `json:"output"`
 	// Pods is what earlier rounds found; empty in the first.
 	Pods Listing `json:"pods"`
 }
@@ -183,6 +194,28 @@ type Pods struct {
 	// Consistent is false where the pods of a namespace are not those of one
 	// moment: a list took longer than the cluster keeps its past.
 	Consistent bool `json:"consistent"`
+	// Archive is where every pod was written to; null where that was not asked for.
+	Archive *Archive `json:"archive"`
+}
+
+// Archive is a list of pods in S3: gzipped NDJSON in parts, each line a Pod. It is
+// whole where the manifest is there, which holds this.
+type Archive struct {
+	Bucket string `json:"bucket"`
+	// Prefix begins the keys of the parts.
+	Prefix string `json:"prefix"`
+	// Manifest is the key of the manifest, which is written last; empty before.
+	Manifest string `json:"manifest"`
+	Pods     int    `json:"pods"`
+	Parts    []Part `json:"parts"`
+}
+
+// Part is an object of an Archive.
+type Part struct {
+	Name string `json:"name"`
+	Pods int    `json:"pods"`
+	// Bytes is its size as it is stored.
+	Bytes int `json:"bytes"`
 }
 
 // Cursor is where a round of listing stopped.

@@ -31,6 +31,14 @@ var (
 	roleARN = regexp.MustCompile(`^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/([\x21-\x7E]{1,510}/)?[\w+=,.@-]{1,64}$`)
 )
 
+var (
+	// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	// The characters that need no care anywhere; template.yml takes the same.
+	// https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+	keyPrefix = regexp.MustCompile(`^[0-9A-Za-z!_.()/=-]{0,512}$`)
+)
+
 // systemKeys begin the keys that Step Functions itself adds to an input, such as
 // AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID.
 const systemKeys = "AWS_STEP_FUNCTIONS_"
@@ -80,6 +88,7 @@ func Parse(raw json.RawMessage, defaults contract.Request) (contract.Request, er
 		{"fieldSelector", &request.FieldSelector, "a string"},
 		{"onDenied", &request.OnDenied, "a string"},
 		{"maxItems", &request.MaxItems, "a whole number"},
+		{"output", (*destination)(&request.Output), `an object such as {"bucket": "name", "prefix": "kubestep/"}`},
 	}
 	names := make([]string, 0, len(known))
 	for _, k := range known {
@@ -133,6 +142,7 @@ func (p *problems) check(r contract.Request) {
 	if r.MaxItems < 0 || r.MaxItems > contract.MaxMaxItems {
 		p.add("maxItems", "%d: expected 0 to %d", r.MaxItems, contract.MaxMaxItems)
 	}
+	p.checkOutput(r.Output)
 	p.checkSelector("labelSelector", r.LabelSelector, func(s string) error { _, err := labels.Parse(s); return err })
 	p.checkSelector("fieldSelector", r.FieldSelector, func(s string) error { _, err := fields.ParseSelector(s); return err })
 }
@@ -166,6 +176,27 @@ func (p *problems) checkNamespaces(namespaces []string) {
 		}
 		first[namespace] = i
 	}
+}
+
+func (p *problems) checkOutput(d contract.Destination) {
+	switch {
+	case d.Bucket == "" && d.Prefix != "":
+		p.add("output.bucket", "missing: expected the name of an S3 bucket")
+	case d.Bucket != "" && !bucketName.MatchString(d.Bucket):
+		p.add("output.bucket", "%s is no name of an S3 bucket", show(d.Bucket))
+	}
+	if !keyPrefix.MatchString(d.Prefix) {
+		p.add("output.prefix", "%s is no prefix of a key: expected at most 512 letters, digits and any of !_.()/=-", show(d.Prefix))
+	}
+}
+
+// destination knows no other keys: a mistyped one would write elsewhere.
+type destination contract.Destination
+
+func (d *destination) UnmarshalJSON(text []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode((*contract.Destination)(d))
 }
 
 func (p *problems) checkSelector(field, selector string, parse func(string) error) {

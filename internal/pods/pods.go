@@ -29,10 +29,19 @@ type Clock interface {
 	Sleep(ctx context.Context, d time.Duration) error
 }
 
+// Writer takes every pod, a page at a time: lines of JSON, gzipped.
+type Writer interface {
+	Add(ctx context.Context, page []byte, pods int) error
+	// Finish ends a round; whole says that it was the last.
+	Finish(ctx context.Context, whole bool) (*contract.Archive, error)
+}
+
 // Lister lists pods.
 type Lister struct {
 	Opener Opener
 	Clock  Clock
+	// Archive makes a Writer for a request that asks for one.
+	Archive func(contract.ListPods) Writer
 }
 
 // List goes on where in.Pods.Cursor stands, until all pods are listed or the
@@ -60,6 +69,9 @@ func (l Lister) List(ctx context.Context, in contract.ListPods) (contract.Listin
 	if err != nil {
 		return contract.Listing{}, err
 	}
+	if in.Output.Bucket != "" {
+		r.writer = l.Archive(in)
+	}
 	if slices.Contains(in.Namespaces, contract.AllNamespaces) {
 		if err := r.everywhere(ctx, in.Pods.Cursor); err != nil {
 			return contract.Listing{}, err
@@ -68,7 +80,7 @@ func (l Lister) List(ctx context.Context, in contract.ListPods) (contract.Listin
 	if err := r.list(ctx); err != nil {
 		return contract.Listing{}, err
 	}
-	return r.listing(), nil
+	return r.listing(ctx)
 }
 
 // WallClock is the computer's own.

@@ -1,6 +1,8 @@
 package pods_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -192,6 +194,70 @@ func TestARoundGoesOnAtEveryPlaceThatIsOpenAndThenAtTheNextNamespace(t *testing.
 	assert.Nil(t, got.Cursor)
 	assert.Equal(t, map[string]int{"a": 1, "b": 2, "c": 1, "d": 1}, got.ByNamespace)
 	assert.False(t, got.Consistent, "as an earlier round has found")
+}
+
+// writer keeps the pods that it is given, and whether they were all.
+type writer struct {
+	lines []contract.Pod
+	ended []bool
+	err   error
+}
+
+func (w *writer) Add(_ context.Context, page []byte, pods int) error {
+	unpacked, err := gzip.NewReader(bytes.NewReader(page))
+	if err != nil {
+		return err
+	}
+	for d := json.NewDecoder(unpacked); d.More(); pods-- {
+		var pod contract.Pod
+		if err := d.Decode(&pod); err != nil {
+			return err
+		}
+		w.lines = append(w.lines, pod)
+	}
+	if pods != 0 {
+		return fmt.Errorf("%d pods too few", pods)
+	}
+	return w.err
+}
+
+func (w *writer) Finish(_ context.Context, whole bool) (*contract.Archive, error) {
+	w.ended = append(w.ended, whole)
+	return &contract.Archive{Pods: len(w.lines)}, w.err
+}
+
+func TestEveryPodIsWrittenWhereThatIsAskedFor(t *testing.T) {
+	pages := map[string]string{"shop/pods?": table("two", row("a\u00e9", "1/1", "Running")), "shop/pods?two": table("", row("b", "0/1", "Error"))}
+	ask := func(w *writer, server http.HandlerFunc) (contract.Listing, error) {
+		return list(t.Context(), t, pods.Lister{Archive: func(contract.ListPods) pods.Writer { return w }}, server, func(in *contract.ListPods) {
+			in.Output.Bucket, in.MaxItems = "inventories", 1
+		})
+	}
+	t.Run("all of them, whatever the output holds", func(t *testing.T) {
+		w := &writer{}
+		got, err := ask(w, (&api{pages: pages}).ServeHTTP)
+		require.NoError(t, err)
+		assert.Equal(t, &contract.Archive{Pods: 2}, got.Archive)
+		assert.Len(t, got.Items, 1)
+		pod := contract.Pod{Namespace: "shop", Name: "aé", Ready: "1/1", Status: "Running", Restarts: 3, Age: "2d", IP: "10.0.0.1", Node: "node-1"}
+		assert.Equal(t, pod, w.lines[0])
+		assert.Equal(t, "b", w.lines[1].Name)
+		assert.Equal(t, []bool{true}, w.ended)
+	})
+	t.Run("and a list that fails half-way is not called whole", func(t *testing.T) {
+		w := &writer{}
+		_, err := ask(w, (&api{pages: map[string]string{"shop/pods?": pages["shop/pods?"]}}).ServeHTTP)
+		require.Error(t, err)
+		assert.Len(t, w.lines, 1)
+		assert.Empty(t, w.ended)
+	})
+	t.Run("and what cannot be written is an error", func(t *testing.T) {
+		w := &writer{err: contract.Errorf(contract.AccessDenied, "no")}
+		_, err := ask(w, (&api{pages: pages}).ServeHTTP)
+		var named *contract.Error
+		require.ErrorAs(t, err, &named)
+		assert.Equal(t, contract.AccessDenied, named.Name)
+	})
 }
 
 func TestWhereNothingIsGrantedNothingIsListed(t *testing.T) {

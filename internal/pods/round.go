@@ -31,6 +31,7 @@ type round struct {
 	clock  Clock
 	server server
 	caller kube.Caller
+	writer Writer    // nil where pods are not written
 	end    time.Time // of the round's time
 
 	mu         sync.Mutex // guards what follows
@@ -159,10 +160,11 @@ func (r *round) follow(ctx context.Context, at contract.Place) error {
 				return nil
 			}
 		case got.next == "":
-			r.count(counts, got, r.clock.Now().Sub(began))
-			return nil
+			return r.count(ctx, counts, got, r.clock.Now().Sub(began))
 		default:
-			r.count(counts, got, r.clock.Now().Sub(began))
+			if err := r.count(ctx, counts, got, r.clock.Now().Sub(began)); err != nil {
+				return err
+			}
 			at.Continue = got.next
 		}
 	}
@@ -188,16 +190,24 @@ func (r *round) begin(at contract.Place) (limit int, counts *tally, ok bool) {
 		return 0, nil, false
 	}
 	r.begun++
-	return limit, r.found.page(at.Namespace), true
+	counts = r.found.page(at.Namespace)
+	if r.writer != nil {
+		counts.lines = newLines()
+	}
+	return limit, counts, true
 }
 
 // count takes in a page that arrived whole.
-func (r *round) count(counts *tally, got page, took time.Duration) {
+func (r *round) count(ctx context.Context, counts *tally, got page, took time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.counted++
 	r.pace.learn(got.rows, got.bytes, took)
 	r.found.add(counts)
+	if r.writer == nil || got.rows == 0 {
+		return nil
+	}
+	return r.writer.Add(ctx, counts.lines.close(), got.rows)
 }
 
 // leave leaves a place to the next round.
@@ -264,7 +274,7 @@ func doing(namespace string) string {
 }
 
 // listing is what the rounds have come to.
-func (r *round) listing() contract.Listing {
+func (r *round) listing(ctx context.Context) (contract.Listing, error) {
 	l := contract.Listing{Pods: r.found.pods()}
 	l.Consistent = r.consistent
 	if len(r.left) > 0 || len(r.namespaces) > 0 {
@@ -273,5 +283,10 @@ func (r *round) listing() contract.Listing {
 			l.Cursor.Next = r.namespaces[0]
 		}
 	}
-	return l
+	if r.writer == nil {
+		return l, nil
+	}
+	var err error
+	l.Archive, err = r.writer.Finish(ctx, l.Cursor == nil)
+	return l, err
 }

@@ -29,6 +29,8 @@ type tally struct {
 	order       order
 	// beyond is a pod at which, and after which, none need be kept; nil for none such.
 	beyond *contract.Pod
+	// lines takes every pod of a page; nil where they are not written.
+	lines *lines
 }
 
 // newTally goes on from what earlier rounds counted.
@@ -62,6 +64,9 @@ func (t *tally) row(namespace string, r *row) {
 	t.total++
 	t.byNamespace.add(namespace, 1)
 	t.byStatus.addBytes(r.cell(status), 1)
+	if t.lines != nil {
+		t.lines.add(namespace, r)
+	}
 	if t.maxItems == 0 {
 		return
 	}

@@ -1,0 +1,47 @@
+package pods
+
+import (
+	"bytes"
+	"compress/gzip"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// lines are the pods of a page as gzipped NDJSON, each line a contract.Pod.
+type lines struct {
+	out  bytes.Buffer
+	gzip *gzip.Writer
+	line []byte
+}
+
+func newLines() *lines {
+	l := &lines{}
+	l.gzip = gzip.NewWriter(&l.out)
+	return l
+}
+
+// add writes a line without memory of its own. What is written to memory does not
+// fail, nor does the quoting of text that was decoded.
+func (l *lines) add(namespace string, r *row) {
+	l.line = append(l.line[:0], `{"namespace":`...)
+	l.line, _ = jsontext.AppendQuote(l.line, namespace)
+	for _, c := range []struct {
+		key    string
+		column int
+	}{{`,"name":`, name}, {`,"ready":`, ready}, {`,"status":`, status}, {`,"restarts":`, restarts}, {`,"age":`, age}, {`,"ip":`, ip}, {`,"node":`, node}} {
+		l.line = append(l.line, c.key...)
+		if c.column == restarts {
+			l.line = strconv.AppendInt(l.line, int64(r.restarts()), 10)
+			continue
+		}
+		l.line, _ = jsontext.AppendQuote(l.line, r.cell(c.column))
+	}
+	_, _ = l.gzip.Write(append(l.line, "}\n"...))
+}
+
+// close is what was written.
+func (l *lines) close() []byte {
+	_ = l.gzip.Close()
+	return l.out.Bytes()
+}
