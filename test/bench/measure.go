@@ -1,0 +1,472 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+
+	"github.com/kubestep/kubestep/internal/bearer"
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/internal/token"
+	"github.com/kubestep/kubestep/local/lambdahost"
+	"github.com/kubestep/kubestep/local/world"
+)
+
+type bench struct {
+	options
+	world *world.World
+	dir   string
+}
+
+// sample is one measurement of a client.
+type sample struct {
+	wall, request, cpu time.Duration // request is what the client itself took note of
+	memoryMB           float64
+	bytes              int64
+}
+
+// median is that of each figure by itself.
+func median(samples []sample) sample {
+	pick := func(value func(sample) float64) float64 {
+		values := make([]float64, len(samples))
+		for i, s := range samples {
+			values[i] = value(s)
+		}
+		slices.Sort(values)
+		return values[len(values)/2]
+	}
+	last := samples[len(samples)-1]
+	return sample{
+		wall:     time.Duration(pick(func(s sample) float64 { return float64(s.wall) })),
+		request:  time.Duration(pick(func(s sample) float64 { return float64(s.request) })),
+		cpu:      time.Duration(pick(func(s sample) float64 { return float64(s.cpu) })),
+		memoryMB: pick(func(s sample) float64 { return s.memoryMB }),
+		bytes:    last.bytes,
+	}
+}
+
+// child runs a client to its end.
+func child(ctx context.Context, name string, args ...string) (sample, error) {
+	var stderr bytes.Buffer
+	var out head
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		return sample{}, err
+	}
+	peak := make(chan float64)
+	ended := make(chan struct{})
+	go func() { peak <- watch(cmd.Process.Pid, ended) }()
+	err := cmd.Wait()
+	wall := time.Since(began)
+	close(ended)
+	s := sample{wall: wall, cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), memoryMB: <-peak}
+	if err != nil {
+		return sample{}, fmt.Errorf("%s: %w: %s", filepath.Base(name), err, stderr.String())
+	}
+	var told struct{ Seconds float64 }
+	if json.Unmarshal(out.text, &told) == nil {
+		s.request = time.Duration(told.Seconds * float64(time.Second))
+	}
+	return s, nil
+}
+
+// watch reads the most memory that a process has had, until it ends. What wait
+// tells of a child is at least what its parent had when it was started.
+func watch(pid int, ended <-chan struct{}) float64 {
+	most := 0.0
+	for {
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		_, after, _ := strings.Cut(string(status), "VmHWM:")
+		if fields := strings.Fields(after); len(fields) > 0 {
+			if kb, err := strconv.ParseFloat(fields[0], 64); err == nil {
+				most = max(most, kb/1024)
+			}
+		}
+		select {
+		case <-ended:
+			return most
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// head keeps the beginning of what is written.
+type head struct{ text []byte }
+
+func (h *head) Write(p []byte) (int, error) {
+	h.text = append(h.text, p[:min(len(p), 1024-len(h.text))]...)
+	return len(p), nil
+}
+
+func (b *bench) functions() string { return world.StackName + "-" }
+
+func (b *bench) invoke(ctx context.Context, function string, payload, into any) (lambdahost.Result, error) {
+	encoded, err := json.Marshal(payload)
+	if err != nil {
+		return lambdahost.Result{}, err
+	}
+	result, err := b.world.Lambda.Invoke(ctx, b.functions()+function, encoded)
+	if err == nil && result.FunctionError != "" {
+		err = fmt.Errorf("%s: %s", function, result.Payload)
+	}
+	if err == nil && into != nil {
+		err = json.Unmarshal(result.Payload, into)
+	}
+	return result, err
+}
+
+// payload is one of list-pods, as the machine would make it.
+func (b *bench) payload(ctx context.Context, endpoint string, namespaces ...string) (contract.ListPods, error) {
+	var described contract.DescribedCluster
+	if _, err := b.invoke(ctx, "describe-cluster", contract.DescribeCluster{Input: json.RawMessage(`{"clusterName":"` + world.ClusterName + `"}`)}, &described); err != nil {
+		return contract.ListPods{}, err
+	}
+	if endpoint != "" {
+		described.Cluster.Endpoint = endpoint
+	}
+	mint := contract.MintToken{Execution: "arn:aws:states:eu-west-1:111122223333:execution:bench:1", Cluster: described.Cluster}
+	var minted contract.Token
+	if _, err := b.invoke(ctx, "mint-token", mint, &minted); err != nil {
+		return contract.ListPods{}, err
+	}
+	return contract.ListPods{Execution: mint.Execution, Cluster: described.Cluster, Token: minted, Namespaces: namespaces, MaxItems: contract.DefaultMaxItems}, nil
+}
+
+// listPods invokes the function in a new environment, and then as often as asked:
+// the samples are of the warm ones, with the environment's peak of memory.
+func (b *bench) listPods(ctx context.Context, namespaces ...string) (samples []sample, cold sample, err error) {
+	if err := b.redeploy("list-pods"); err != nil {
+		return nil, cold, err
+	}
+	payload, err := b.payload(ctx, "", namespaces...)
+	if err != nil {
+		return nil, cold, err
+	}
+	for i := range b.runs + 1 {
+		before := processTime("list-pods")
+		began := time.Now()
+		var listing contract.Listing
+		result, err := b.invoke(ctx, "list-pods", payload, &listing)
+		if err != nil {
+			return nil, cold, err
+		}
+		if listing.Cursor != nil {
+			return nil, cold, fmt.Errorf("list-pods left off at %d pods", listing.Total)
+		}
+		s := sample{wall: time.Since(began), request: result.Duration, cpu: processTime("list-pods") - before, memoryMB: float64(result.MaxMemoryMB)}
+		if i == 0 {
+			cold = s
+			continue
+		}
+		samples = append(samples, s)
+	}
+	return samples, cold, nil
+}
+
+func (b *bench) redeploy(name string) error {
+	for _, f := range b.world.Lambda.Functions() {
+		if f.Name == b.functions()+name {
+			f.Timeout = 2 * time.Minute
+			return b.world.Lambda.Put(f)
+		}
+	}
+	return fmt.Errorf("there is no function %s", name)
+}
+
+// processTime is the CPU time so far of the function's process: fields 14 and 15 of
+// /proc/PID/stat, in hundredths of a second.
+func processTime(function string) time.Duration {
+	processes, _ := filepath.Glob("/proc/[0-9]*/exe")
+	var total time.Duration
+	for _, exe := range processes {
+		target, err := os.Readlink(exe)
+		if err != nil || !strings.HasSuffix(target, "/"+function+"/bootstrap") {
+			continue
+		}
+		stat, _ := os.ReadFile(filepath.Join(filepath.Dir(exe), "stat"))
+		_, after, _ := strings.Cut(string(stat), ") ")
+		fields := strings.Fields(after)
+		if len(fields) < 13 || fields[1] != strconv.Itoa(os.Getpid()) { // its parent
+			continue
+		}
+		user, _ := strconv.Atoi(fields[11])
+		system, _ := strconv.Atoi(fields[12])
+		total += time.Duration(user+system) * 10 * time.Millisecond
+	}
+	return total
+}
+
+// clients are the ways to list the pods of a namespace, by name.
+type clients map[string]sample
+
+var order = []string{"ListPods", "raw Table", "kubectl", "Go clientset", "Python"}
+
+func (b *bench) build(ctx context.Context) error {
+	for _, name := range []string{"clientset", "table"} {
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(b.root, "build", "bench", name), "./"+name)
+		cmd.Dir = filepath.Join(b.root, "test", "bench")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w: %s", name, err, out)
+		}
+	}
+	return nil
+}
+
+func (b *bench) commands(kubeconfig, namespace string, n int) map[string][]string {
+	at := func(parts ...string) string { return filepath.Join(append([]string{b.root}, parts...)...) }
+	all := map[string][]string{
+		"raw Table":    {at("build", "bench", "table"), kubeconfig, namespace},
+		"Go clientset": {at("build", "bench", "clientset"), kubeconfig, namespace},
+		"kubectl":      {at("build", "local", "kubectl"), "--kubeconfig", kubeconfig, "get", "pods", "-n", namespace},
+	}
+	if b.python != "" && n <= b.pythonMost {
+		all["Python"] = []string{b.python, at("test", "bench", "list_pods.py"), kubeconfig, namespace}
+	}
+	return all
+}
+
+// namespace measures all clients with the pods of a namespace.
+func (b *bench) namespace(ctx context.Context, namespace string, n int) (clients, sample, error) {
+	measured := clients{}
+	samples := map[string][]sample{}
+	// Turn about, so that what else the computer does falls on all alike.
+	for range b.runs {
+		for name, command := range b.commands(b.world.ControlPlane.Kubeconfig, namespace, n) {
+			s, err := child(ctx, command[0], command[1:]...)
+			if err != nil {
+				return nil, sample{}, err
+			}
+			samples[name] = append(samples[name], s)
+		}
+	}
+	own, cold, err := b.listPods(ctx, namespace)
+	if err != nil {
+		return nil, cold, err
+	}
+	samples["ListPods"] = own
+	received, err := b.received(ctx, namespace, n)
+	if err != nil {
+		return nil, cold, err
+	}
+	for name, s := range samples {
+		m := median(s)
+		m.bytes = received[name]
+		measured[name] = m
+		say("%6d pods, %-12s wall %v, request %v, cpu %v, %.0f MB, %d bytes", n, name, m.wall, m.request, m.cpu, m.memoryMB, m.bytes)
+	}
+	return measured, cold, nil
+}
+
+// received is what each client receives, in a run of its own.
+func (b *bench) received(ctx context.Context, namespace string, n int) (map[string]int64, error) {
+	p, err := newProxy(b.world.ControlPlane.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	text, err := os.ReadFile(b.world.ControlPlane.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	kubeconfig := filepath.Join(b.dir, "proxied.kubeconfig")
+	if err := os.WriteFile(kubeconfig, bytes.ReplaceAll(text, []byte(b.world.ControlPlane.Endpoint), []byte(p.endpoint)), 0o600); err != nil {
+		return nil, err
+	}
+	received := map[string]int64{}
+	for name, command := range b.commands(kubeconfig, namespace, n) {
+		p.received.Store(0)
+		if _, err := child(ctx, command[0], command[1:]...); err != nil {
+			return nil, err
+		}
+		received[name] = p.received.Load()
+	}
+	payload, err := b.payload(ctx, p.endpoint, namespace)
+	if err != nil {
+		return nil, err
+	}
+	p.received.Store(0)
+	if _, err := b.invoke(ctx, "list-pods", payload, nil); err != nil {
+		return nil, err
+	}
+	received["ListPods"] = p.received.Load()
+	return received, nil
+}
+
+// minting is what a token takes, sealed and unsealed.
+func minting() (mint, seal testing.BenchmarkResult, err error) {
+	sealer, err := token.NewSealer(strings.Repeat("k", 40))
+	if err != nil {
+		return mint, seal, err
+	}
+	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: strings.Repeat("s", 40), SessionToken: strings.Repeat("t", 1000)}, nil
+	})
+	minter := token.Minter{
+		AWS:         aws.Config{Region: world.Region, Credentials: credentials},
+		Credentials: func(string) aws.CredentialsProvider { return credentials },
+		Principal:   "arn:aws:iam::111122223333:role/bench", Sealer: sealer, Now: time.Now,
+	}
+	in := contract.MintToken{Execution: "e", Cluster: contract.Cluster{Name: "demo", Region: world.Region, Endpoint: "https://example", CertificateAuthority: "LS0t"}}
+	mint = testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			if _, e := minter.Mint(context.Background(), in); e != nil {
+				err = e
+				b.FailNow()
+			}
+		}
+	})
+	binding := token.Binding{Execution: "e", Endpoint: "https://example", CertificateAuthority: "LS0t"}
+	bearerToken := bearer.New("k8s-aws-v1." + strings.Repeat("t", 3200))
+	seal = testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			if _, e := sealer.Seal(bearerToken, binding); e != nil {
+				err = e
+				b.FailNow()
+			}
+		}
+	})
+	return mint, seal, err
+}
+
+// zipped is the size of a function's package, for arm64, as it is deployed.
+func (b *bench) zipped(ctx context.Context, function string) (int, error) {
+	binary := filepath.Join(b.dir, function)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", binary, "./functions/"+function)
+	cmd.Dir = b.root
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("build %s: %w: %s", function, err, out)
+	}
+	content, err := os.ReadFile(binary)
+	if err != nil {
+		return 0, err
+	}
+	var packed bytes.Buffer
+	z := zip.NewWriter(&packed)
+	entry, err := z.Create("bootstrap")
+	if err != nil {
+		return 0, err
+	}
+	if _, err := entry.Write(content); err != nil {
+		return 0, err
+	}
+	return packed.Len(), z.Close()
+}
+
+// cold is the time from an environment's start to its first answer.
+func (b *bench) cold(ctx context.Context) (map[string]time.Duration, error) {
+	found := map[string][]sample{}
+	for range b.runs {
+		for _, name := range []string{"describe-cluster", "mint-token", "verify-rbac", "list-pods"} {
+			if err := b.redeploy(name); err != nil {
+				return nil, err
+			}
+		}
+		input := json.RawMessage(`{"clusterName":"` + world.ClusterName + `"}`)
+		var described contract.DescribedCluster
+		take := func(name string, payload, into any) error {
+			result, err := b.invoke(ctx, name, payload, into)
+			found[name] = append(found[name], sample{wall: result.Init + result.Duration})
+			return err
+		}
+		if err := take("describe-cluster", contract.DescribeCluster{Input: input}, &described); err != nil {
+			return nil, err
+		}
+		var minted contract.Token
+		if err := take("mint-token", contract.MintToken{Execution: "e", Cluster: described.Cluster}, &minted); err != nil {
+			return nil, err
+		}
+		if err := take("verify-rbac", contract.VerifyRBAC{Execution: "e", Cluster: described.Cluster, Token: minted, Namespaces: []string{"default"}}, nil); err != nil {
+			return nil, err
+		}
+		if err := take("list-pods", contract.ListPods{Execution: "e", Cluster: described.Cluster, Token: minted, Namespaces: []string{"default"}, MaxItems: 100}, nil); err != nil {
+			return nil, err
+		}
+		if b.python != "" {
+			s, err := child(ctx, b.python, filepath.Join(b.root, "test", "bench", "list_pods.py"), b.world.ControlPlane.Kubeconfig, "default")
+			if err != nil {
+				return nil, err
+			}
+			found["Python"] = append(found["Python"], s)
+		}
+	}
+	medians := map[string]time.Duration{}
+	for name, s := range found {
+		medians[name] = median(s).wall
+	}
+	return medians, nil
+}
+
+// execution is what a run of the machine comes to.
+type execution struct {
+	transitions, largest, output int
+}
+
+func (b *bench) execution(ctx context.Context, input string) (execution, error) {
+	developer, err := b.world.Developer()
+	if err != nil {
+		return execution{}, err
+	}
+	client := sfn.NewFromConfig(developer)
+	follower := follow.Follower{Client: client, Clock: follow.WallClock{}, Interval: 100 * time.Millisecond, Out: io.Discard}
+	done, err := follower.Start(ctx, follow.Start{StateMachineARN: b.world.Stack(world.StackName).StateMachineARN(), Input: input})
+	if err != nil {
+		return execution{}, err
+	}
+	if done.Error != "" {
+		return execution{}, fmt.Errorf("an execution ended in %s: %s", done.Error, done.Cause)
+	}
+	history, err := client.GetExecutionHistory(ctx, &sfn.GetExecutionHistoryInput{ExecutionArn: &done.ARN})
+	if err != nil {
+		return execution{}, err
+	}
+	e := execution{output: len(done.Output), transitions: 1} // the start counts as one
+	for _, event := range history.Events {
+		if event.StateEnteredEventDetails != nil {
+			e.transitions++
+			e.largest = max(e.largest, len(aws.ToString(event.StateEnteredEventDetails.Input)))
+		}
+		if event.StateExitedEventDetails != nil {
+			e.largest = max(e.largest, len(aws.ToString(event.StateExitedEventDetails.Output)))
+		}
+	}
+	return e, nil
+}
+
+// machine says what this computer is, and nothing of which one it is.
+func machine() string {
+	model := "an unknown processor"
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for _, line := range strings.Split(string(info), "\n") {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			model = strings.TrimSpace(value)
+			break
+		}
+	}
+	memory, _ := os.ReadFile("/proc/meminfo")
+	_, after, _ := strings.Cut(string(memory), "MemTotal:")
+	kb, _ := strconv.Atoi(strings.Fields(after + " 0")[0])
+	load, _ := os.ReadFile("/proc/loadavg")
+	return fmt.Sprintf("%d cores of %s, %d GiB of memory, %s/%s, %s; load average %s when the run began",
+		runtime.NumCPU(), model, (kb+1<<19)>>20, runtime.GOOS, runtime.GOARCH, runtime.Version(), strings.Join(strings.Fields(string(load) + " ?")[:1], ""))
+}

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/local/world"
+)
+
+const (
+	// spread is the pods of many namespaces.
+	spreadNamespaces, spreadPods = 50, 200
+
+	// The list prices of eu-west-1 in US dollars, as remembered in November 2026 and
+	// not looked up: https://aws.amazon.com/lambda/pricing/ (arm64) and
+	// https://aws.amazon.com/step-functions/pricing/ (Standard).
+	perTransition = 0.025 / 1000
+	perRequest    = 0.20 / 1e6
+	perGBSecond   = 0.0000133334
+)
+
+type report struct {
+	options            options
+	machine            string
+	began              time.Time
+	sizes              map[int]clients
+	cold               map[string]time.Duration
+	spread             map[string]sample
+	mint, seal         testing.BenchmarkResult
+	zips               map[string]int
+	full, bare, widest execution
+	cost               float64
+}
+
+var functionNames = []string{"describe-cluster", "mint-token", "verify-rbac", "list-pods"}
+
+func (b *bench) measure(ctx context.Context) (*report, error) {
+	r := &report{options: b.options, machine: machine(), began: time.Now(), sizes: map[int]clients{}, spread: map[string]sample{}, zips: map[string]int{}}
+	if err := b.build(ctx); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.mint, r.seal, err = minting(); err != nil {
+		return nil, err
+	}
+	say("minting and sealing %s, sealing %s", r.mint, r.seal)
+	for _, name := range functionNames {
+		if r.zips[name], err = b.zipped(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	if r.cold, err = b.cold(ctx); err != nil {
+		return nil, err
+	}
+	if r.full, err = b.execution(ctx, `{"clusterName":"demo"}`); err != nil {
+		return nil, err
+	}
+	if r.bare, err = b.execution(ctx, `{"clusterName":"demo","maxItems":0}`); err != nil {
+		return nil, err
+	}
+	if err := b.everywhere(ctx, r); err != nil {
+		return nil, err
+	}
+	if r.widest, err = b.execution(ctx, `{"clusterName":"demo","namespaces":["*"]}`); err != nil {
+		return nil, err
+	}
+	admin, err := b.world.ControlPlane.Admin()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range b.sizes {
+		namespace := fmt.Sprintf("pods-%d", n)
+		say("making %d pods", n)
+		if err := fill(ctx, admin, b.socket(), namespace, n); err != nil {
+			return nil, err
+		}
+		if r.sizes[n], _, err = b.namespace(ctx, namespace, n); err != nil {
+			return nil, err
+		}
+	}
+	r.cost = b.cost(r)
+	return r, nil
+}
+
+func (b *bench) socket() string {
+	return filepath.Join(b.dir, "clusters", world.ClusterName, "etcd.sock")
+}
+
+// everywhere measures all namespaces: by the function, each way, and by one raw
+// request after the other.
+func (b *bench) everywhere(ctx context.Context, r *report) error {
+	admin, err := b.world.ControlPlane.Admin()
+	if err != nil {
+		return err
+	}
+	say("making %d namespaces of %d pods", spreadNamespaces, spreadPods)
+	var names []string
+	for i := range spreadNamespaces {
+		names = append(names, fmt.Sprintf("many-%02d", i))
+		if err := fill(ctx, admin, b.socket(), names[i], spreadPods); err != nil {
+			return err
+		}
+	}
+	var raw []sample
+	for range b.runs {
+		s, err := child(ctx, filepath.Join(b.root, "build", "bench", "table"), append([]string{b.world.ControlPlane.Kubeconfig}, names...)...)
+		if err != nil {
+			return err
+		}
+		raw = append(raw, s)
+	}
+	r.spread["raw Tables, one after the other"] = median(raw)
+	named, _, err := b.listPods(ctx, names...)
+	if err != nil {
+		return err
+	}
+	r.spread["ListPods, the 50 by name"] = median(named)
+	oneByOne, _, err := b.listPods(ctx, contract.AllNamespaces)
+	if err != nil {
+		return err
+	}
+	r.spread["ListPods, all of them one by one"] = median(oneByOne)
+	if err := b.world.ControlPlane.Delete(ctx, filepath.Join(b.root, "rbac", "namespaces")); err != nil {
+		return err
+	}
+	time.Sleep(time.Second) // the authorizer learns of it by a watch
+	across, _, err := b.listPods(ctx, contract.AllNamespaces)
+	if err != nil {
+		return err
+	}
+	r.spread["ListPods, all of them across the cluster"] = median(across)
+	for name, s := range r.spread {
+		say("%-42s request %v, cpu %v, %.0f MB", name, s.request, s.cpu, s.memoryMB)
+	}
+	return b.world.ControlPlane.Apply(ctx, filepath.Join(b.root, "rbac", "namespaces"))
+}
+
+// cost is that of 1,000 executions with 10,000 pods, or the most there are, with
+// warm functions, by what they take here.
+func (b *bench) cost(r *report) float64 {
+	listing := r.sizes[b.sizes[min(1, len(b.sizes)-1)]]["ListPods"].request
+	seconds := 3*0.128*0.020 + 0.256*math.Ceil(listing.Seconds()*1000)/1000
+	return 1000 * (float64(r.full.transitions)*perTransition + 4*perRequest + seconds*perGBSecond)
+}
+
+func (r *report) write(folder string) error {
+	if err := os.MkdirAll(filepath.Join(folder, "benchmarks"), 0o750); err != nil {
+		return err
+	}
+	for name, value := range map[string]func(sample) float64{
+		"wall":   func(s sample) float64 { return s.wall.Seconds() },
+		"memory": func(s sample) float64 { return s.memoryMB },
+	} {
+		title := map[string]string{"wall": "Seconds to list the pods of a namespace", "memory": "Peak memory in MB"}[name]
+		if err := os.WriteFile(filepath.Join(folder, "benchmarks", name+".svg"), plot(title, r.sizes, value), 0o600); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(filepath.Join(folder, "benchmarks.md"), r.markdown(), 0o600)
+}
+
+func (r *report) markdown() []byte {
+	var b bytes.Buffer
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	p("# Benchmarks\n")
+	p("Written by `make bench` on %s, from one run on %s.", r.began.UTC().Format("2 January 2006"), r.machine)
+	p("Figures are medians of %d; the API server, etcd and every client share the computer. Each pod has two containers and a full status, about 20 KB as JSON.\n", r.options.runs)
+	p("- **ListPods** is the whole invocation of the deployed binary through the local Lambda host, warm; its memory is the peak of its environment, the cold invocation included.")
+	p("- **raw Table** asks for the same rows in one request and throws them away: the least that any client can take.")
+	p("- **Go clientset** lists in protobuf in one request. **kubectl** is `kubectl get pods`. **Python** is the package `kubernetes` doing what the sample does.")
+	p("- The clients are processes of their own: their wall time has their start in it, *request* has not.\n")
+	p("## Pods of one namespace\n")
+	p("![seconds](benchmarks/wall.svg)\n\n![memory](benchmarks/memory.svg)\n")
+	for _, n := range slices.Sorted(maps.Keys(r.sizes)) {
+		p("### %d pods\n", n)
+		p("| client | wall | request | CPU | peak memory | received | request ÷ raw |\n|---|--:|--:|--:|--:|--:|--:|")
+		raw := r.sizes[n]["raw Table"].request
+		for _, name := range order {
+			s, ok := r.sizes[n][name]
+			if !ok {
+				p("| %s | not measured | | | | | |", name)
+				continue
+			}
+			if s.request == 0 {
+				s.request = s.wall // it does not tell
+			}
+			p("| %s | %s | %s | %s | %.0f MB | %.1f MB | %.1f |", name, ms(s.wall), ms(s.request), ms(s.cpu), s.memoryMB, float64(s.bytes)/1e6, float64(s.request)/float64(raw))
+		}
+		p("")
+	}
+	p("## All namespaces: %d of %d pods each\n", spreadNamespaces, spreadPods)
+	p("| way | request | CPU | peak memory |\n|---|--:|--:|--:|")
+	for _, name := range slices.Sorted(maps.Keys(r.spread)) {
+		s := r.spread[name]
+		p("| %s | %s | %s | %.0f MB |", name, ms(s.request), ms(s.cpu), s.memoryMB)
+	}
+	p("\nOne by one wins where namespaces have more than a few pods each: a request takes some milliseconds, and a row 290 bytes where a pod in protobuf takes 7 KB. With more than 1,000 namespaces, or without the right to list them, the pods are listed across the cluster.\n")
+	p("## Tokens\n")
+	p("| | time | memory | allocations |\n|---|--:|--:|--:|")
+	for _, t := range []struct {
+		name string
+		r    testing.BenchmarkResult
+	}{{"minting and sealing", r.mint}, {"sealing alone", r.seal}} {
+		p("| %s | %d ns | %d B | %d |", t.name, t.r.NsPerOp(), t.r.AllocedBytesPerOp(), t.r.AllocsPerOp())
+	}
+	p("\n## Functions\n")
+	p("| | zip for arm64 | cold start to first answer |\n|---|--:|--:|")
+	for _, name := range functionNames {
+		p("| %s | %.2f MB | %s |", name, float64(r.zips[name])/1e6, ms(r.cold[name]))
+	}
+	if cold, ok := r.cold["Python"]; ok {
+		p("| the Python client, as a process | | %s |", ms(cold))
+	}
+	p("\n## An execution\n")
+	p("| | state transitions | largest state | output |\n|---|--:|--:|--:|")
+	for _, e := range []struct {
+		name string
+		e    execution
+	}{{"one namespace", r.full}, {"the same without items", r.bare}, {"all namespaces", r.widest}} {
+		p("| %s | %d | %d bytes | %d bytes |", e.name, e.e.transitions, e.e.largest, e.e.output)
+	}
+	p("\n1,000 executions take **$%.2f**: %d transitions at $0.025 per 1,000 (Standard), 4 invocations at $0.20 per million, and the functions' time at $0.0000133334 per GB-second (arm64; 20 ms for each of the three small ones, and what ListPods took here). Those are the list prices of eu-west-1 as remembered in November 2026, not looked up; logs and data transfer are not in it.", r.cost, r.full.transitions)
+	return b.Bytes()
+}
+
+func ms(d time.Duration) string {
+	if d >= 10*time.Second {
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return fmt.Sprintf("%.0f ms", float64(d.Microseconds())/1000)
+}
+
+var colours = map[string]string{"ListPods": "#0b6e4f", "raw Table": "#8fb8a8", "kubectl": "#3066be", "Go clientset": "#c8553d", "Python": "#e0a458"}
+
+// plot draws bars on a logarithmic scale, a group for each number of pods.
+func plot(title string, sizes map[int]clients, value func(sample) float64) []byte {
+	const width, height, left, bottom, top = 760, 380, 60, 60, 50
+	least, most := math.Inf(1), 0.0
+	for _, c := range sizes {
+		for _, s := range c {
+			least, most = min(least, value(s)), max(most, value(s))
+		}
+	}
+	low, high := math.Floor(math.Log10(max(least, 1e-4))), math.Ceil(math.Log10(max(most, 1e-3)))
+	y := func(v float64) float64 {
+		return top + (height-top-bottom)*(1-(math.Log10(max(v, 1e-4))-low)/(high-low))
+	}
+	var b strings.Builder
+	w := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	w(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`, width, height)
+	w(`<rect width="%d" height="%d" fill="white"/><text x="%d" y="20" font-size="15">%s</text>`, width, height, left, title)
+	for e := low; e <= high; e++ {
+		v := math.Pow(10, e)
+		w(`<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">%g</text>`, left, width-10, y(v), y(v), left-6, y(v)+4, v)
+	}
+	group := float64(width-left-20) / float64(len(sizes))
+	for i, n := range slices.Sorted(maps.Keys(sizes)) {
+		x := float64(left) + group*float64(i) + 15
+		w(`<text x="%.1f" y="%d">%d pods</text>`, x, height-bottom+18, n)
+		for j, name := range order {
+			s, ok := sizes[n][name]
+			if !ok {
+				continue
+			}
+			at := x + float64(j)*(group-30)/float64(len(order))
+			w(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"><title>%s: %g</title></rect>`, at, y(value(s)), (group-30)/float64(len(order))-3, float64(height-bottom)-y(value(s)), colours[name], name, value(s))
+			w(`<text x="%.1f" y="%.1f" font-size="10">%.3g</text>`, at, y(value(s))-3, value(s))
+		}
+	}
+	for j, name := range order {
+		w(`<rect x="%d" y="%d" width="10" height="10" fill="%s"/><text x="%d" y="%d">%s</text>`, left+j*130, height-24, colours[name], left+j*130+14, height-15, name)
+	}
+	w(`</svg>`)
+	return []byte(b.String())
+}
