@@ -41,7 +41,7 @@ type Request struct {
 type Destination struct {
 	Bucket string `json:"bucket"`
 	// Prefix begins the keys of what is written; the execution's name follows it.
-	Prefix string `json:"prefix"`
+	Prefix string `json:"prefix,omitempty"`
 }
 
 // OnDenied is what is done about namespaces that RBAC denies.
