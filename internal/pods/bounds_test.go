@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -35,6 +36,16 @@ func TestWhatAPageTakes(t *testing.T) {
 	small, large := testing.AllocsPerRun(5, decode(page(1000))), testing.AllocsPerRun(5, decode(page(5000)))
 	assert.Less(t, large, 900.0, "allocations of a page of 5,000 rows, 100 of which are kept")
 	assert.InDelta(t, small, large, 60, "rows that are not kept allocate nothing")
+
+	allocated := func(run func()) float64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		run()
+		runtime.ReadMemStats(&after)
+		return float64(after.TotalAlloc - before.TotalAlloc)
+	}
+	thousand, fiveThousand := decode(page(1000)), decode(page(5000))
+	assert.Less(t, (allocated(fiveThousand)-allocated(thousand))/4000, 16.0, "bytes for each pod more")
 }
 
 func TestTheStateStaysSmallWhateverTheCluster(t *testing.T) {

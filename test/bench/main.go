@@ -25,6 +25,7 @@ func main() {
 	flag.StringVar(&o.python, "python", "", "a Python that has the package kubernetes; empty to leave it out")
 	flag.IntVar(&o.runs, "runs", 5, "how often each is measured")
 	flag.IntVar(&o.pythonMost, "python-most", 10_000, "the most pods that the Python client is measured with: it takes 140 MB for each 1,000")
+	flag.IntVar(&o.pythonRuns, "python-runs", 5, "how often the Python client is measured, at most")
 	sizes := flag.String("pods", "1000,10000,50000", "how many pods in one namespace")
 	flag.Parse()
 	for _, size := range strings.Split(*sizes, ",") {
@@ -36,10 +37,10 @@ func main() {
 		o.sizes = append(o.sizes, n)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o); err != nil {
+	err := run(ctx, o)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
-		stop()
 		os.Exit(1)
 	}
 }
@@ -47,6 +48,7 @@ func main() {
 type options struct {
 	root, out, python string
 	runs, pythonMost  int
+	pythonRuns        int
 	sizes             []int
 }
 

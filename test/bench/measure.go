@@ -150,35 +150,32 @@ func (b *bench) payload(ctx context.Context, endpoint string, namespaces ...stri
 	return contract.ListPods{Execution: mint.Execution, Cluster: described.Cluster, Token: minted, Namespaces: namespaces, MaxItems: contract.DefaultMaxItems}, nil
 }
 
-// listPods invokes the function in a new environment, and then as often as asked:
-// the samples are of the warm ones, with the environment's peak of memory.
-func (b *bench) listPods(ctx context.Context, namespaces ...string) (samples []sample, cold sample, err error) {
+// listPods invokes the function in a new environment, once, and returns what
+// invokes it again: the samples of that are of a warm one, with the environment's
+// peak of memory so far.
+func (b *bench) listPods(ctx context.Context, namespaces ...string) (func() (sample, error), error) {
 	if err := b.redeploy("list-pods"); err != nil {
-		return nil, cold, err
+		return nil, err
 	}
 	payload, err := b.payload(ctx, "", namespaces...)
 	if err != nil {
-		return nil, cold, err
+		return nil, err
 	}
-	for i := range b.runs + 1 {
+	invoke := func() (sample, error) {
 		before := processTime("list-pods")
 		began := time.Now()
 		var listing contract.Listing
 		result, err := b.invoke(ctx, "list-pods", payload, &listing)
 		if err != nil {
-			return nil, cold, err
+			return sample{}, err
 		}
 		if listing.Cursor != nil {
-			return nil, cold, fmt.Errorf("list-pods left off at %d pods", listing.Total)
+			return sample{}, fmt.Errorf("list-pods left off at %d pods", listing.Total)
 		}
-		s := sample{wall: time.Since(began), request: result.Duration, cpu: processTime("list-pods") - before, memoryMB: float64(result.MaxMemoryMB)}
-		if i == 0 {
-			cold = s
-			continue
-		}
-		samples = append(samples, s)
+		return sample{wall: time.Since(began), request: result.Duration, cpu: processTime("list-pods") - before, memoryMB: float64(result.MaxMemoryMB)}, nil
 	}
-	return samples, cold, nil
+	_, err = invoke()
+	return invoke, err
 }
 
 func (b *bench) redeploy(name string) error {
@@ -244,27 +241,34 @@ func (b *bench) commands(kubeconfig, namespace string, n int) map[string][]strin
 }
 
 // namespace measures all clients with the pods of a namespace.
-func (b *bench) namespace(ctx context.Context, namespace string, n int) (clients, sample, error) {
+func (b *bench) namespace(ctx context.Context, namespace string, n int) (clients, error) {
 	measured := clients{}
 	samples := map[string][]sample{}
+	invoke, err := b.listPods(ctx, namespace)
+	if err != nil {
+		return nil, err
+	}
 	// Turn about, so that what else the computer does falls on all alike.
-	for range b.runs {
+	for run := range b.runs {
 		for name, command := range b.commands(b.world.ControlPlane.Kubeconfig, namespace, n) {
+			if name == "Python" && run >= b.pythonRuns {
+				continue
+			}
 			s, err := child(ctx, command[0], command[1:]...)
 			if err != nil {
-				return nil, sample{}, err
+				return nil, err
 			}
 			samples[name] = append(samples[name], s)
 		}
+		s, err := invoke()
+		if err != nil {
+			return nil, err
+		}
+		samples["ListPods"] = append(samples["ListPods"], s)
 	}
-	own, cold, err := b.listPods(ctx, namespace)
-	if err != nil {
-		return nil, cold, err
-	}
-	samples["ListPods"] = own
 	received, err := b.received(ctx, namespace, n)
 	if err != nil {
-		return nil, cold, err
+		return nil, err
 	}
 	for name, s := range samples {
 		m := median(s)
@@ -272,12 +276,12 @@ func (b *bench) namespace(ctx context.Context, namespace string, n int) (clients
 		measured[name] = m
 		say("%6d pods, %-12s wall %v, request %v, cpu %v, %.0f MB, %d bytes", n, name, m.wall, m.request, m.cpu, m.memoryMB, m.bytes)
 	}
-	return measured, cold, nil
+	return measured, nil
 }
 
 // received is what each client receives, in a run of its own.
 func (b *bench) received(ctx context.Context, namespace string, n int) (map[string]int64, error) {
-	p, err := newProxy(b.world.ControlPlane.Endpoint)
+	p, err := newProxy(ctx, b.world.ControlPlane.Endpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -311,7 +315,7 @@ func (b *bench) received(ctx context.Context, namespace string, n int) (map[stri
 }
 
 // minting is what a token takes, sealed and unsealed.
-func minting() (mint, seal testing.BenchmarkResult, err error) {
+func minting(ctx context.Context) (mint, seal testing.BenchmarkResult, err error) {
 	sealer, err := token.NewSealer(strings.Repeat("k", 40))
 	if err != nil {
 		return mint, seal, err
@@ -328,7 +332,7 @@ func minting() (mint, seal testing.BenchmarkResult, err error) {
 	mint = testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()
 		for range b.N {
-			if _, e := minter.Mint(context.Background(), in); e != nil {
+			if _, e := minter.Mint(ctx, in); e != nil {
 				err = e
 				b.FailNow()
 			}

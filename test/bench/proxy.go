@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/url"
@@ -14,12 +15,12 @@ type proxy struct {
 	received atomic.Int64
 }
 
-func newProxy(endpoint string) (*proxy, error) {
+func newProxy(ctx context.Context, endpoint string) (*proxy, error) {
 	target, err := url.Parse(endpoint)
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -30,15 +31,15 @@ func newProxy(endpoint string) (*proxy, error) {
 			if err != nil {
 				return
 			}
-			go p.pass(conn, target.Host)
+			go p.pass(ctx, conn, target.Host)
 		}
 	}()
 	return p, nil
 }
 
-func (p *proxy) pass(conn net.Conn, target string) {
+func (p *proxy) pass(ctx context.Context, conn net.Conn, target string) {
 	defer func() { _ = conn.Close() }()
-	server, err := net.Dial("tcp", target)
+	server, err := new(net.Dialer).DialContext(ctx, "tcp", target)
 	if err != nil {
 		return
 	}

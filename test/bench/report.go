@@ -50,7 +50,7 @@ func (b *bench) measure(ctx context.Context) (*report, error) {
 		return nil, err
 	}
 	var err error
-	if r.mint, r.seal, err = minting(); err != nil {
+	if r.mint, r.seal, err = minting(ctx); err != nil {
 		return nil, err
 	}
 	say("minting and sealing %s, sealing %s", r.mint, r.seal)
@@ -84,7 +84,7 @@ func (b *bench) measure(ctx context.Context) (*report, error) {
 		if err := fill(ctx, admin, b.socket(), namespace, n); err != nil {
 			return nil, err
 		}
-		if r.sizes[n], _, err = b.namespace(ctx, namespace, n); err != nil {
+		if r.sizes[n], err = b.namespace(ctx, namespace, n); err != nil {
 			return nil, err
 		}
 	}
@@ -111,38 +111,56 @@ func (b *bench) everywhere(ctx context.Context, r *report) error {
 			return err
 		}
 	}
-	var raw []sample
-	for range b.runs {
-		s, err := child(ctx, filepath.Join(b.root, "build", "bench", "table"), append([]string{b.world.ControlPlane.Kubeconfig}, names...)...)
-		if err != nil {
-			return err
-		}
-		raw = append(raw, s)
-	}
-	r.spread["raw Tables, one after the other"] = median(raw)
-	named, _, err := b.listPods(ctx, names...)
+	named, err := b.listPods(ctx, names...)
 	if err != nil {
 		return err
 	}
-	r.spread["ListPods, the 50 by name"] = median(named)
-	oneByOne, _, err := b.listPods(ctx, contract.AllNamespaces)
+	raw := func() (sample, error) {
+		return child(ctx, filepath.Join(b.root, "build", "bench", "table"), append([]string{b.world.ControlPlane.Kubeconfig}, names...)...)
+	}
+	if err := b.turnAbout(r.spread, map[string]func() (sample, error){"raw Tables, one after the other": raw, "ListPods, the 50 by name": named}); err != nil {
+		return err
+	}
+	oneByOne, err := b.listPods(ctx, contract.AllNamespaces)
 	if err != nil {
 		return err
 	}
-	r.spread["ListPods, all of them one by one"] = median(oneByOne)
+	if err := b.turnAbout(r.spread, map[string]func() (sample, error){"ListPods, all of them one by one": oneByOne}); err != nil {
+		return err
+	}
 	if err := b.world.ControlPlane.Delete(ctx, filepath.Join(b.root, "rbac", "namespaces")); err != nil {
 		return err
 	}
 	time.Sleep(time.Second) // the authorizer learns of it by a watch
-	across, _, err := b.listPods(ctx, contract.AllNamespaces)
+	across, err := b.listPods(ctx, contract.AllNamespaces)
 	if err != nil {
 		return err
 	}
-	r.spread["ListPods, all of them across the cluster"] = median(across)
+	if err := b.turnAbout(r.spread, map[string]func() (sample, error){"ListPods, all of them across the cluster": across}); err != nil {
+		return err
+	}
 	for name, s := range r.spread {
 		say("%-42s request %v, cpu %v, %.0f MB", name, s.request, s.cpu, s.memoryMB)
 	}
 	return b.world.ControlPlane.Apply(ctx, filepath.Join(b.root, "rbac", "namespaces"))
+}
+
+// turnAbout takes the medians of ways that are run in turn.
+func (b *bench) turnAbout(medians map[string]sample, ways map[string]func() (sample, error)) error {
+	samples := map[string][]sample{}
+	for range b.runs {
+		for name, way := range ways {
+			s, err := way()
+			if err != nil {
+				return err
+			}
+			samples[name] = append(samples[name], s)
+		}
+	}
+	for name, s := range samples {
+		medians[name] = median(s)
+	}
+	return nil
 }
 
 // cost is that of 1,000 executions with 10,000 pods, or the most there are, with
@@ -174,10 +192,10 @@ func (r *report) markdown() []byte {
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p("# Benchmarks\n")
 	p("Written by `make bench` on %s, from one run on %s.", r.began.UTC().Format("2 January 2006"), r.machine)
-	p("Figures are medians of %d; the API server, etcd and every client share the computer. Each pod has two containers and a full status, about 20 KB as JSON.\n", r.options.runs)
+	p("Figures are medians of %d; the API server, etcd and every client share the computer, and with them whatever the load average tells of. Each pod has two containers and a full status, about 20 KB as JSON.\n", r.options.runs)
 	p("- **ListPods** is the whole invocation of the deployed binary through the local Lambda host, warm; its memory is the peak of its environment, the cold invocation included.")
 	p("- **raw Table** asks for the same rows in one request and throws them away: the least that any client can take.")
-	p("- **Go clientset** lists in protobuf in one request. **kubectl** is `kubectl get pods`. **Python** is the package `kubernetes` doing what the sample does.")
+	p("- **Go clientset** lists in protobuf in one request. **kubectl** is `kubectl get pods`. **Python** is the package `kubernetes` doing what the sample does, run %d times at most.", r.options.pythonRuns)
 	p("- The clients are processes of their own: their wall time has their start in it, *request* has not.\n")
 	p("## Pods of one namespace\n")
 	p("![seconds](benchmarks/wall.svg)\n\n![memory](benchmarks/memory.svg)\n")

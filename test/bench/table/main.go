@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ func list(kubeconfig string, namespaces []string) error {
 	began := time.Now()
 	bytes := int64(0)
 	for _, namespace := range namespaces {
-		request, err := http.NewRequest(http.MethodGet, config.Host+"/api/v1/namespaces/"+namespace+"/pods?includeObject=None", nil)
+		request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, config.Host+"/api/v1/namespaces/"+namespace+"/pods?includeObject=None", nil)
 		if err != nil {
 			return err
 		}
