@@ -95,7 +95,14 @@ func (s server) namespaces(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("read the namespaces: %w", err)
 	}
 	slices.Sort(names)
-	return names, nil
+	return names, drain(stream)
+}
+
+// drain reads an answer to its end, which the API server would otherwise log and
+// count as a request that was aborted.
+func drain(stream io.Reader) error {
+	_, err := io.Copy(io.Discard, stream)
+	return err
 }
 
 // counter counts what is read.
