@@ -26,6 +26,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 5, "how often each is measured")
 	flag.IntVar(&o.pythonMost, "python-most", 10_000, "the most pods that the Python client is measured with: it takes 140 MB for each 1,000")
 	flag.IntVar(&o.pythonRuns, "python-runs", 5, "how often the Python client is measured, at most")
+	flag.IntVar(&o.heavyMost, "heavy-most", 50_000, "the most pods that kubectl and the clientset are measured with: kubectl takes 140 MB for each 1,000 too")
 	sizes := flag.String("pods", "1000,10000,50000", "how many pods in one namespace")
 	flag.Parse()
 	for _, size := range strings.Split(*sizes, ",") {
@@ -49,6 +50,7 @@ type options struct {
 	root, out, python string
 	runs, pythonMost  int
 	pythonRuns        int
+	heavyMost         int
 	sizes             []int
 }
 
@@ -78,9 +80,5 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	b := bench{options: o, world: w, dir: dir}
-	report, err := b.measure(ctx)
-	if err != nil {
-		return err
-	}
-	return report.write(filepath.Join(root, o.out))
+	return b.measure(ctx)
 }

@@ -229,10 +229,10 @@ func (b *bench) build(ctx context.Context) error {
 
 func (b *bench) commands(kubeconfig, namespace string, n int) map[string][]string {
 	at := func(parts ...string) string { return filepath.Join(append([]string{b.root}, parts...)...) }
-	all := map[string][]string{
-		"raw Table":    {at("build", "bench", "table"), kubeconfig, namespace},
-		"Go clientset": {at("build", "bench", "clientset"), kubeconfig, namespace},
-		"kubectl":      {at("build", "local", "kubectl"), "--kubeconfig", kubeconfig, "get", "pods", "-n", namespace},
+	all := map[string][]string{"raw Table": {at("build", "bench", "table"), kubeconfig, namespace}}
+	if n <= b.heavyMost {
+		all["Go clientset"] = []string{at("build", "bench", "clientset"), kubeconfig, namespace}
+		all["kubectl"] = []string{at("build", "local", "kubectl"), "--kubeconfig", kubeconfig, "get", "pods", "-n", namespace}
 	}
 	if b.python != "" && n <= b.pythonMost {
 		all["Python"] = []string{b.python, at("test", "bench", "list_pods.py"), kubeconfig, namespace}
