@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// partBytes is about what a part takes, compressed: some 30,000 pods.
+	// partBytes is about what a part takes, compressed: some 40,000 pods.
 	partBytes = 1 << 20
 	manifest  = "manifest.json"
 )

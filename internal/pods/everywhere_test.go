@@ -54,6 +54,18 @@ func TestAllNamespacesAreListedOneByOneWhereTheyMayBeListed(t *testing.T) {
 	})
 }
 
+func TestNamespacesThatMayNoLongerBeListedAreForbiddenAndNotLeftOut(t *testing.T) {
+	_, err := list(t.Context(), t, pods.Lister{}, func(w http.ResponseWriter, _ *http.Request) {
+		kubetest.Refuse(w, 403, metav1.StatusReasonForbidden, "namespaces is forbidden")
+	}, func(in *contract.ListPods) {
+		everywhere(in)
+		in.Pods.Cursor = &contract.Cursor{Next: "b"}
+	})
+	var named *contract.Error
+	require.ErrorAs(t, err, &named)
+	assert.Equal(t, contract.Forbidden, named.Name)
+}
+
 func TestAllNamespacesAreListedAcrossTheClusterWhereTheyMayNotBe(t *testing.T) {
 	pages := map[string][]byte{"": encode(t, "two", pod("a", "a1"), pod("b", "b1")), "two": encode(t, "", pod("b", "b2"))}
 	server := func(w http.ResponseWriter, r *http.Request) {

@@ -126,7 +126,7 @@ func (l *list) field() (protowire.Number, int, error) {
 	if size > 1<<40 {
 		return 0, 0, fmt.Errorf("the server's list has a field of %d bytes", size)
 	}
-	return number, int(size), nil //nolint:gosec // it was just bounded
+	return number, int(size), nil
 }
 
 // fields walks over the fields of a message: its strings and messages as value,

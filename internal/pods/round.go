@@ -83,17 +83,14 @@ func (r *round) everywhere(ctx context.Context, cursor *contract.Cursor) error {
 		return nil // nothing but the open places is left
 	}
 	names, err := r.server.namespaces(ctx)
-	if err != nil && !apierrors.IsForbidden(err) {
-		return r.caller.Explain(err, "list namespaces")
-	}
-	if cursor == nil && (err != nil || len(names) > oneByOne) {
+	across := cursor == nil && (apierrors.IsForbidden(err) || len(names) > oneByOne)
+	switch {
+	case across:
 		r.places = []contract.Place{{}}
-		return nil
-	}
-	for _, name := range names {
-		if cursor == nil || name >= cursor.Next {
-			r.namespaces = append(r.namespaces, name)
-		}
+	case err != nil:
+		return r.caller.Explain(err, "list namespaces")
+	default:
+		r.namespaces = slices.DeleteFunc(names, func(name string) bool { return cursor != nil && name < cursor.Next })
 	}
 	return nil
 }
