@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -53,6 +55,10 @@ func find(ctx context.Context, text, folder string) (leaks, error) {
 func (l *leaks) readExecutions(ctx context.Context, client *sfn.Client, machine string) error {
 	for executions := sfn.NewListExecutionsPaginator(client, &sfn.ListExecutionsInput{StateMachineArn: &machine}); executions.HasMorePages(); {
 		page, err := executions.NextPage(ctx)
+		var gone *types.StateMachineDoesNotExist
+		if errors.As(err, &gone) {
+			return nil // a scenario that runs at the same time has removed its stack
+		}
 		if err != nil {
 			return fmt.Errorf("list the executions of %s: %w", machine, err)
 		}
