@@ -64,6 +64,10 @@ func (l *leaks) readExecutions(ctx context.Context, client *sfn.Client, machine 
 		}
 		for _, execution := range page.Executions {
 			described, err := client.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: execution.ExecutionArn})
+			var gone *types.ExecutionDoesNotExist
+			if errors.As(err, &gone) {
+				continue
+			}
 			if err != nil {
 				return fmt.Errorf("describe execution %s: %w", *execution.ExecutionArn, err)
 			}
