@@ -16,7 +16,7 @@ import (
 func main() {
 	cfg := task.Must(config.LoadDefaultConfig(context.Background()))
 	minter := token.Minter{
-		AWS:         cfg,
+		FIPS:        token.FIPS(cfg),
 		Credentials: iam.NewRoles(cfg, os.Getenv("KUBESTEP_EXTERNAL_ID")).Credentials,
 		Principal:   os.Getenv("KUBESTEP_ROLE_ARN"),
 		Sealer:      task.Must(token.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),

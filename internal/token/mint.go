@@ -10,14 +10,12 @@ package token
 import (
 	"context"
 	"encoding/base64"
-	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
@@ -33,16 +31,18 @@ const (
 	lifetime = 14 * time.Minute
 	// clusterHeader binds the token to one cluster: the authenticator of another
 	// one computes another signature.
-	clusterHeader = "x-k8s-aws-id"
-	// expiresHeader becomes the query parameter X-Amz-Expires, which must stand
-	// in the request; the authenticator counts from X-Amz-Date all the same.
-	expiresHeader, expires = "X-Amz-Expires", "60"
+	clusterHeader = "X-K8s-Aws-Id"
+	// query is the action that is signed. X-Amz-Expires must stand in it; the
+	// authenticator counts from X-Amz-Date all the same.
+	query = "Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Expires=60"
+	// emptyHash is the SHA-256 of no body.
+	emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 )
 
 // Minter mints tokens and hands them out sealed.
 type Minter struct {
-	// AWS is the configuration that says how the endpoint of STS is found.
-	AWS aws.Config
+	// FIPS tells whether tokens are for the FIPS host of STS, as [FIPS] reads it.
+	FIPS bool
 	// Credentials of a role; those of the function for an empty ARN.
 	Credentials func(roleARN string) aws.CredentialsProvider
 	// Principal is the ARN of the function's own role, to be named where it is refused.
@@ -76,29 +76,39 @@ func (m Minter) Mint(ctx context.Context, in contract.MintToken) (contract.Token
 	return contract.Token{Sealed: sealed, ExpiresAt: expiresAt, Principal: principal}, nil
 }
 
+// FIPS tells whether a configuration asks for the FIPS hosts of AWS.
+func FIPS(cfg aws.Config) bool {
+	return sts.NewFromConfig(cfg).Options().EndpointOptions.UseFIPSEndpoint == aws.FIPSEndpointStateEnabled
+}
+
+// sign presigns with the SDK's signer and its table of hosts. A client of STS
+// would do the same by its stack of middleware, at five times the time.
 func (m Minter) sign(ctx context.Context, credentials aws.Credentials, cluster contract.Cluster) (bearer.Token, time.Time, error) {
-	now := m.Now()
-	client := sts.NewFromConfig(m.AWS, func(o *sts.Options) {
-		o.Region = cluster.Region
-		o.Credentials = fixed{credentials}
-		// Whatever endpoint the function is told to call, a proxy's or a VPC
-		// endpoint's: the authenticator takes the hosts of STS itself, no other.
-		o.BaseEndpoint = nil
-		// It is the control plane that calls that host, not the function; and of an
-		// isolated partition its authenticator (v0.7.18) takes no dual-stack host.
-		o.EndpointOptions.UseDualStackEndpoint = aws.DualStackEndpointStateDisabled
-	})
-	presigner := sts.NewPresignClient(client, func(o *sts.PresignOptions) { o.Presigner = clocked{v4.NewSigner(), now} })
-	request, err := presigner.PresignGetCallerIdentity(ctx, &sts.GetCallerIdentityInput{}, func(o *sts.PresignOptions) {
-		o.ClientOptions = append(o.ClientOptions, sts.WithAPIOptions(
-			smithyhttp.SetHeaderValue(clusterHeader, cluster.Name),
-			smithyhttp.SetHeaderValue(expiresHeader, expires),
-		))
-	})
-	if err != nil {
+	unsigned := func(err error) (bearer.Token, time.Time, error) {
 		return bearer.Token{}, time.Time{}, contract.Errorf(contract.Unexpected, "The token for cluster %s could not be signed: %w", cluster.Name, err)
 	}
-	text := prefix + base64.RawURLEncoding.EncodeToString([]byte(request.URL))
+	// Whatever endpoint the function is told to call, a proxy's or a VPC endpoint's:
+	// the authenticator takes the hosts of STS itself, no other. It is the control
+	// plane that calls that host, not the function; and of an isolated partition its
+	// authenticator (v0.7.18) takes no dual-stack host.
+	endpoint, err := sts.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, sts.EndpointParameters{
+		Region:  aws.String(cluster.Region),
+		UseFIPS: aws.Bool(m.FIPS),
+	})
+	if err != nil {
+		return unsigned(err)
+	}
+	endpoint.URI.Path, endpoint.URI.RawQuery = "/", query
+	request := (&http.Request{
+		Method: http.MethodGet, URL: &endpoint.URI, Host: endpoint.URI.Host,
+		Header: http.Header{clusterHeader: {cluster.Name}},
+	}).WithContext(ctx)
+	now := m.Now()
+	url, _, err := v4.NewSigner().PresignHTTP(ctx, credentials, request, emptyHash, "sts", cluster.Region, now)
+	if err != nil {
+		return unsigned(err)
+	}
+	text := prefix + base64.RawURLEncoding.EncodeToString([]byte(url))
 	if len(text) > maxBytes {
 		return bearer.Token{}, time.Time{}, contract.Errorf(contract.TokenTooLarge,
 			"The token for cluster %s has %d bytes, and EKS takes %d: the session token of the credentials has %d. Assume the role with fewer session tags or without a session policy, or give a role of its own for the cluster as roleArn",
@@ -110,24 +120,4 @@ func (m Minter) sign(ctx context.Context, credentials aws.Credentials, cluster c
 		expiresAt = credentials.Expires
 	}
 	return bearer.New(text), expiresAt.UTC().Truncate(time.Second), nil
-}
-
-// fixed are credentials that are retrieved already, so that what is signed with
-// is what the expiry was read from.
-type fixed struct{ credentials aws.Credentials }
-
-func (f fixed) Retrieve(context.Context) (aws.Credentials, error) { return f.credentials, nil }
-
-// clocked signs at a given time instead of the SDK's own.
-type clocked struct {
-	signer *v4.Signer
-	now    time.Time
-}
-
-func (c clocked) PresignHTTP(ctx context.Context, credentials aws.Credentials, r *http.Request, payloadHash, service, region string, _ time.Time, options ...func(*v4.SignerOptions)) (string, http.Header, error) {
-	url, header, err := c.signer.PresignHTTP(ctx, credentials, r, payloadHash, service, region, c.now, options...)
-	if err != nil {
-		return "", nil, fmt.Errorf("presign %s: %w", service, err)
-	}
-	return url, header, nil
 }

@@ -27,16 +27,16 @@ type credentials struct {
 
 func (c credentials) Retrieve(context.Context) (aws.Credentials, error) { return c.Credentials, c.err }
 
-func sealer(t *testing.T, secret string) token.Sealer {
+func sealer(t testing.TB, secret string) token.Sealer {
 	t.Helper()
 	s, err := token.NewSealer(secret)
 	require.NoError(t, err)
 	return s
 }
 
-func minter(t *testing.T, c credentials) token.Minter {
+func minter(t testing.TB, c credentials) token.Minter {
 	return token.Minter{
-		AWS:         aws.Config{BaseEndpoint: aws.String("http://127.0.0.1:1")},
+		FIPS:        token.FIPS(aws.Config{BaseEndpoint: aws.String("http://127.0.0.1:1")}),
 		Credentials: func(string) aws.CredentialsProvider { return c },
 		Principal:   "arn:aws:iam::111122223333:role/own",
 		Sealer:      sealer(t, strings.Repeat("k", 32)),
@@ -157,6 +157,24 @@ func TestTheResultNamesThePrincipal(t *testing.T) {
 	assumed, err := minter(t, lambdaCredentials()).Mint(t.Context(), in)
 	require.NoError(t, err)
 	assert.Equal(t, in.RoleARN, assumed.Principal)
+}
+
+// The wall time differs from machine to machine; what is allocated does not.
+func TestMintingAllocatesLittle(t *testing.T) {
+	m, in := minter(t, lambdaCredentials()), payload()
+	allocations := testing.AllocsPerRun(100, func() {
+		_, _ = m.Mint(t.Context(), in)
+	})
+	assert.LessOrEqual(t, allocations, 145.0, "130 as measured, and a margin")
+}
+
+func BenchmarkMint(b *testing.B) {
+	m, in := minter(b, lambdaCredentials()), payload()
+	b.ReportAllocs()
+	for b.Loop() {
+		_, err := m.Mint(b.Context(), in)
+		require.NoError(b, err)
+	}
 }
 
 func TestWhatKeepsATokenFromBeingMintedHasAName(t *testing.T) {

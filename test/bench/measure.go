@@ -324,7 +324,6 @@ func minting(ctx context.Context) (mint, seal testing.BenchmarkResult, err error
 		return aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: strings.Repeat("s", 40), SessionToken: strings.Repeat("t", 1000)}, nil
 	})
 	minter := token.Minter{
-		AWS:         aws.Config{Region: world.Region, Credentials: credentials},
 		Credentials: func(string) aws.CredentialsProvider { return credentials },
 		Principal:   "arn:aws:iam::111122223333:role/bench", Sealer: sealer, Now: time.Now,
 	}

@@ -57,7 +57,7 @@ func minted(t *testing.T, authority credentials.Authority, partition, region str
 	sealer, err := kubestep.NewSealer(rand.Text() + rand.Text())
 	require.NoError(t, err)
 	minter := kubestep.Minter{
-		AWS: cfg, Sealer: sealer, Now: time.Now,
+		FIPS: kubestep.FIPS(cfg), Sealer: sealer, Now: time.Now,
 		Credentials: func(string) aws.CredentialsProvider {
 			return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return issued, nil })
 		},
