@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,8 +18,13 @@ import (
 type state struct {
 	Type, Comment, Resource, Next, Default, Error, Cause, CausePath string
 	TimeoutSeconds                                                  int
-	Parameters                                                      struct{ FunctionName string }
-	Retry                                                           []struct {
+	Parameters                                                      struct {
+		FunctionName string
+		Cause        struct {
+			ErrorMessage string `json:"errorMessage.$"`
+		}
+	}
+	Retry []struct {
 		ErrorEquals                                   []string
 		IntervalSeconds, MaxAttempts, MaxDelaySeconds int
 		JitterStrategy                                string
@@ -109,8 +115,7 @@ func TestEveryErrorNameIsHandledAndEveryHandledNameExists(t *testing.T) {
 			}
 		}
 		for _, e := range contract.ErrorNames() {
-			// Unexpected is what has no name of its own: States.ALL, the last catcher, is for it.
-			assert.True(t, caught[string(e)] || e == contract.Unexpected && caught["States.ALL"], "%s catches %s", name, e)
+			assert.True(t, caught[string(e)], "%s catches %s", name, e)
 		}
 		assert.Equal(t, []string{"States.ALL"}, s.Catch[len(s.Catch)-1].ErrorEquals, name)
 	}
@@ -135,14 +140,35 @@ func TestEachWayToStopHasAFailStateOfItsOwn(t *testing.T) {
 		s, ok := m.States[string(name)]
 		require.True(t, ok, name)
 		assert.Equal(t, "Fail", s.Type)
+		assert.Equal(t, "$.Cause.errorMessage", s.CausePath)
 		if name == contract.Unexpected {
+			assert.Equal(t, string(name), stop.Default, "what keeps the name it came with")
 			continue
 		}
 		assert.Equal(t, string(name), s.Error)
-		assert.Equal(t, "$.Cause.errorMessage", s.CausePath)
 		assert.Equal(t, string(name), led[string(name)])
 	}
 	assert.Len(t, led, len(contract.ErrorNames())-1)
+}
+
+// A person reads the cause, not JSON, and the number of attempts that it tells is that of the retries.
+func TestWhatLambdaSaysIsToldInASentence(t *testing.T) {
+	m, _ := definition(t)
+	for explain, name := range map[string]string{"ExplainCrash": "Runtime.ExitError", "ExplainLambda": "Lambda.ServiceException", "ExplainUnnamed": "Lambda.ResourceNotFoundException"} {
+		sentence := m.States[explain].Parameters.Cause.ErrorMessage
+		for _, s := range m.States {
+			if len(s.Catch) > 0 {
+				assert.Equal(t, explain, caught(s, name))
+			}
+		}
+		for state, s := range tasks(m) {
+			if n := retries(s, name); n > 0 {
+				assert.Contains(t, sentence, "at each of "+strconv.Itoa(n+1)+" attempts", state)
+			}
+		}
+		assert.Equal(t, 1, strings.Count(sentence, "$.Cause"))
+		assert.Equal(t, "Unexpected", m.States[explain].Next)
+	}
 }
 
 func TestOnlyUnauthorizedMintsAgainBoundedAndWithinAMinute(t *testing.T) {

@@ -103,15 +103,16 @@ func caught(s state, name string) string {
 
 // end is the Fail state that a caught error comes to.
 func end(m machine, at, name string) string {
-	if at == "Explain" {
-		at = m.States["Explain"].Next
+	for m.States[at].Type == "Pass" {
+		at = m.States[at].Next
 	}
 	if at == "Stop" {
-		for _, c := range m.States["Stop"].Choices {
+		for _, c := range m.States[at].Choices {
 			if c["StringEquals"] == name {
 				return c["Next"].(string)
 			}
 		}
+		return m.States[at].Default
 	}
 	return at
 }
@@ -158,5 +159,11 @@ func TestThePageOfErrorsTellsWhatTheMachineDoes(t *testing.T) {
 		}
 	}
 	assert.Contains(t, text, m.States["TimedOut"].Cause, "the one cause that the definition itself holds")
+	for _, name := range []string{"ExplainCrash", "ExplainLambda", "ExplainUnnamed"} {
+		sentence, ok := strings.CutPrefix(m.States[name].Parameters.Cause.ErrorMessage, "States.Format('")
+		require.True(t, ok, name)
+		sentence, _, _ = strings.Cut(sentence, "{}")
+		assert.Contains(t, text, sentence, "what %s says of an error", name)
+	}
 	assert.Contains(t, text, strconv.Itoa(m.TimeoutSeconds/60)+" minutes")
 }

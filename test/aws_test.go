@@ -64,6 +64,7 @@ func TestEKSThatThrottlesToTheEndIsThrottled(t *testing.T) {
 	s := newScenario(t)
 	where := region()
 	describe(t, where, nil)
+	s.hurry(t)
 	remove := local.Faults.Add(awsfront.Fault{Service: "eks", Region: where, Status: http.StatusTooManyRequests, Code: "ThrottlingException", Message: "Rate exceeded"})
 	defer remove()
 

@@ -3,10 +3,12 @@ package test
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"sync"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/follow"
@@ -85,6 +87,20 @@ func (s *scenario) redeploy(t *testing.T, function string, change func(*lambdaho
 	changed := all[at]
 	change(&changed)
 	require.NoError(t, local.Lambda.Put(changed))
+}
+
+var longestWait = regexp.MustCompile(`("MaxDelaySeconds":) *\d+`)
+
+// hurry deploys the stack's machine anew, the same but that no wait before a retry
+// is longer than a second: all of them take a minute and a half.
+func (s *scenario) hurry(t *testing.T) {
+	t.Helper()
+	machine, err := s.client.DescribeStateMachine(t.Context(), &sfn.DescribeStateMachineInput{StateMachineArn: &s.machine})
+	require.NoError(t, err)
+	require.Regexp(t, longestWait, *machine.Definition)
+	hurried := longestWait.ReplaceAllString(*machine.Definition, "${1}1")
+	_, err = s.client.UpdateStateMachine(t.Context(), &sfn.UpdateStateMachineInput{StateMachineArn: &s.machine, Definition: &hurried})
+	require.NoError(t, err)
 }
 
 // failures are the attempts that failed, with the names of their errors.

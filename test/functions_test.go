@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -101,7 +102,7 @@ func TestAFunctionThatEndsWithoutAnAnswerIsInvokedAgain(t *testing.T) {
 	}
 }
 
-func TestAFunctionThatAlwaysEndsStopsTheMachineWithLambdasOwnWords(t *testing.T) {
+func TestAFunctionThatAlwaysEndsStopsTheMachineWithASentenceAndLambdasOwnWords(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	s.breaks(t, "verify-rbac", "exits", false)
@@ -109,9 +110,41 @@ func TestAFunctionThatAlwaysEndsStopsTheMachineWithLambdasOwnWords(t *testing.T)
 	e := s.run(t, `{"clusterName":"demo"}`)
 
 	assert.Equal(t, "Runtime.ExitError", e.Error)
-	assert.Contains(t, e.Cause, "exit status 1")
-	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "Unexpected"), e.Path)
+	assert.Regexp(t, `^A function ended without an answer, at each of 3 attempts: .* Lambda says: .*exit status 1`, e.Cause)
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ExplainCrash", "Unexpected"), e.Path)
 	assert.Equal(t, 3, e.Attempts("VerifyRBAC"))
+}
+
+func TestAFunctionThatIsBusyToTheEndStopsTheMachineWithASentence(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	s.hurry(t)
+	s.breaks(t, "verify-rbac", "sleeps", false)
+	s.redeploy(t, "verify-rbac", func(f *lambdahost.Function) { f.Concurrency, f.Timeout = 1, time.Minute })
+	busy, release := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	done.Go(func() { _, _ = local.Lambda.Invoke(busy, s.stack.Name+"-verify-rbac", []byte(`{}`)) })
+	defer done.Wait()
+	defer release()
+
+	e := s.run(t, `{"clusterName":"demo"}`)
+
+	assert.Equal(t, "Lambda.TooManyRequestsException", e.Error)
+	assert.Regexp(t, `^Lambda did not serve a function, at each of 7 attempts\. .* Lambda says: .*429`, e.Cause)
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ExplainLambda", "Unexpected"), e.Path)
+	assert.Equal(t, 7, e.Attempts("VerifyRBAC"))
+}
+
+func TestAFunctionThatIsNotThereStopsTheMachineWithASentence(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	local.Lambda.Delete(s.stack.Name + "-mint-token")
+
+	e := s.run(t, `{"clusterName":"demo"}`)
+
+	assert.Equal(t, "Lambda.ResourceNotFoundException", e.Error)
+	assert.Regexp(t, `^kubestep has no name for this error, Lambda\.ResourceNotFoundException\. .* deploy the stack again\. It came with: .*`+s.stack.Name+`-mint-token`, e.Cause)
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "ExplainUnnamed", "Unexpected"), e.Path)
 }
 
 func TestAFunctionThatPanicsStopsTheMachineByNameAndIsNotInvokedAgain(t *testing.T) {
@@ -123,8 +156,8 @@ func TestAFunctionThatPanicsStopsTheMachineByNameAndIsNotInvokedAgain(t *testing
 	e := s.run(t, `{"clusterName":"demo"}`)
 
 	assert.Equal(t, string(contract.Unexpected), e.Error)
-	assert.Contains(t, e.Cause, "it may be a fault of its own: panic: by a test")
-	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ListPods", "Unexpected"), e.Path)
+	assert.Equal(t, "kubestep did not expect this, and it may be a fault of its own: panic: by a test", e.Cause)
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ListPods", "Explain", "Stop", "Unexpected"), e.Path)
 	assert.Equal(t, 1, e.Attempts("ListPods"))
 
 	// The environment that panicked is not used again.
