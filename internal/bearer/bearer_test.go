@@ -46,4 +46,6 @@ func TestATokenIsRedactedInWhatSomebodyElseWrote(t *testing.T) {
 	const refusal = "403: Authorization: Bearer k8s-aws-v1.aHR0cHM6Ly9zdHM_-x\r\nand again k8s-aws-v1."
 	assert.Equal(t, "403: Authorization: Bearer [REDACTED]\r\nand again [REDACTED]", bearer.Redact(refusal))
 	assert.Equal(t, "no token", bearer.Redact("no token"))
+	assert.Equal(t, []byte("403: Authorization: Bearer [REDACTED]\r\nand again [REDACTED]"), bearer.RedactBytes([]byte(refusal)))
+	assert.Equal(t, []byte("no token"), bearer.RedactBytes([]byte("no token")))
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/kubestep/kubestep/internal/bearer"
 )
 
 // lines are the pods of a page as gzipped NDJSON, each line a contract.Pod.
@@ -37,7 +39,8 @@ func (l *lines) add(namespace string, r *row) {
 		}
 		l.line, _ = jsontext.AppendQuote(l.line, r.cell(c.column))
 	}
-	_, _ = l.gzip.Write(append(l.line, "}\n"...))
+	// A server may quote what it was asked.
+	_, _ = l.gzip.Write(bearer.RedactBytes(append(l.line, "}\n"...)))
 }
 
 // close is what was written.

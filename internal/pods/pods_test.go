@@ -244,6 +244,13 @@ func TestEveryPodIsWrittenWhereThatIsAskedFor(t *testing.T) {
 		assert.Equal(t, "b", w.lines[1].Name)
 		assert.Equal(t, []bool{true}, w.ended)
 	})
+	t.Run("but no token that the server has quoted", func(t *testing.T) {
+		w := &writer{}
+		_, err := ask(w, (&api{pages: map[string]string{"shop/pods?": table("", row("k8s-aws-v1.aHR0cHM", "1/1", "Running"))}}).ServeHTTP)
+		require.NoError(t, err)
+		require.Len(t, w.lines, 1)
+		assert.Equal(t, "[REDACTED]", w.lines[0].Name)
+	})
 	t.Run("and a list that fails half-way is not called whole", func(t *testing.T) {
 		w := &writer{}
 		_, err := ask(w, (&api{pages: map[string]string{"shop/pods?": pages["shop/pods?"]}}).ServeHTTP)

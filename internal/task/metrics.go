@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/kubestep/kubestep/internal/bearer"
 )
 
 // namespace holds the metrics of all stacks.
@@ -57,6 +59,7 @@ func (i invocation) attributes() []any {
 	if len(i.podStatuses) > 0 {
 		counted := map[string]int{}
 		for status, pods := range i.podStatuses {
+			status = bearer.Redact(status)
 			if !metricName.MatchString(status) {
 				status = "(other)"
 			}

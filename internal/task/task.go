@@ -4,6 +4,7 @@ package task
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -61,9 +62,11 @@ type counted interface{ Counts() map[string]int }
 
 // Adapt makes of a handler what aws-lambda-go invokes. Of each invocation it logs
 // one line, which tells what it was for and how it went, and holds its metrics.
-func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, Out] {
+// The answer is the result in JSON, without any token that a server has quoted:
+// what a function answers, everybody reads who may read the execution.
+func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, json.RawMessage] {
 	var warm atomic.Bool
-	return func(ctx context.Context, in In) (Out, error) {
+	return func(ctx context.Context, in In) (json.RawMessage, error) {
 		if deadline, bounded := ctx.Deadline(); bounded {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
@@ -75,6 +78,10 @@ func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, O
 		}
 		i := invocation{at: time.Now(), cold: !warm.Swap(true)}
 		out, err := survive(ctx, in, handle)
+		var answer []byte
+		if err == nil {
+			answer, err = json.Marshal(out)
+		}
 		i.took, i.failed = time.Since(i.at), err != nil
 		log = log.With(subject(in, out)...)
 		if err != nil {
@@ -84,14 +91,13 @@ func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, O
 				named.ShouldExit = true // what it left behind is not to be trusted
 			}
 			log.With(i.attributes()...).Error(named.Message, "error", named.Type)
-			var none Out
-			return none, named
+			return nil, named
 		}
 		if result, ok := any(out).(counted); ok {
 			i.podStatuses = result.Counts()
 		}
 		log.With(i.attributes()...).Info("done")
-		return out, nil
+		return bearer.RedactBytes(answer), nil
 	}
 }
 

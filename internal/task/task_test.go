@@ -34,13 +34,29 @@ func TestAnErrorIsHandedOverByItsName(t *testing.T) {
 	}
 }
 
+func TestAnAnswerHoldsNoTokenThatAServerHasQuoted(t *testing.T) {
+	var logged bytes.Buffer
+	handle := task.Adapt(slog.New(slog.NewJSONHandler(&logged, nil)), func(context.Context, contract.ListPods) (contract.Listing, error) {
+		const quoted = "Bearer k8s-aws-v1.aHR0cHM_-"
+		return contract.Listing{Pods: contract.Pods{Total: 1, ByStatus: map[string]int{"k8s-aws-v1.aHR0cHM": 1}, Items: []contract.Pod{{Name: quoted}}}}, nil
+	})
+	answer, err := handle(t.Context(), contract.ListPods{})
+	require.NoError(t, err)
+
+	var listing contract.Listing
+	require.NoError(t, json.Unmarshal(answer, &listing))
+	assert.Equal(t, []contract.Pod{{Name: "Bearer [REDACTED]"}}, listing.Items)
+	assert.Equal(t, map[string]int{"[REDACTED]": 1}, listing.ByStatus)
+	assert.NotContains(t, logged.String(), "k8s-aws-v1.", "nor does the log")
+}
+
 func TestAnErrorIsLoggedOnceWithItsName(t *testing.T) {
 	var logged bytes.Buffer
 	handle := task.Adapt(slog.New(slog.NewJSONHandler(&logged, nil)), func(context.Context, int) (int, error) {
 		return 7, contract.Errorf(contract.Forbidden, "no")
 	})
 	out, err := handle(t.Context(), 1)
-	assert.Zero(t, out)
+	assert.Nil(t, out)
 	assert.IsType(t, messages.InvokeResponse_Error{}, err, "by value: of a pointer, Lambda would tell the Go type")
 
 	var line map[string]any
