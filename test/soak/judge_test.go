@@ -120,7 +120,7 @@ func (o outcome) justified(windows []window) error {
 func (o outcome) result() string { return cmp.Or(o.error, string(o.status)) }
 
 // summary is a table for a person.
-func summary(outcomes []outcome, windows []window, before, after memory, took time.Duration) string {
+func summary(outcomes []outcome, windows []window, used []memory, took time.Duration) string {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 4, 3, ' ', 0)
 	fmt.Fprintf(w, "%d executions, %d at once, in %s, %.1f a second\n\n", len(outcomes), *atOnce, took.Round(time.Second), float64(len(outcomes))/took.Seconds())
@@ -160,16 +160,29 @@ func summary(outcomes []outcome, windows []window, before, after memory, took ti
 		fmt.Fprintf(w, "%s\t%d\t%.0f\t%d\t%d\n", name, r.times, r.seconds, r.met, r.survived)
 	}
 
-	fmt.Fprintf(w, "\nFUNCTION\tENVIRONMENTS\tLARGEST AFTER %d\tAT THE END\n", settled)
-	for _, function := range slices.Sorted(maps.Keys(after)) {
-		fmt.Fprintf(w, "%s\t%d\t%.1f MiB\t%.1f MiB\n", function, len(after[function]), mib(before[function].largest()), mib(after[function].largest()))
+	done := 0
+	// The median of each tenth: what grows, grows from row to row.
+	fmt.Fprintf(w, "\nLARGEST ENVIRONMENT (MiB)\t%s\n", strings.ToUpper(strings.Join(functions, "\t")))
+	for part := range slices.Chunk(used, max(1, len(used)/10)) {
+		m := median(part)
+		done += len(part)
+		fmt.Fprintf(w, "up to execution %d", done)
+		for _, function := range functions {
+			fmt.Fprintf(w, "\t%.1f", float64(m[function])/1024)
+		}
+		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "together\t\t%.1f MiB\t%.1f MiB\n", mib(before.total()), mib(after.total()))
+	if len(used) >= settled+around {
+		before, after := settledMemory(used)
+		fmt.Fprintf(w, "from the first %d to the end", settled)
+		for _, function := range functions {
+			fmt.Fprintf(w, "\t%+.1f %%", 100*(float64(after[function])/float64(before[function])-1))
+		}
+		fmt.Fprintln(w)
+	}
 	_ = w.Flush() // to memory
 	return b.String()
 }
-
-func mib(kib int) float64 { return float64(kib) / 1024 }
 
 func TestAnOutcomeThatNothingJustifiesIsWrong(t *testing.T) {
 	at := func(seconds int) time.Time { return time.Unix(int64(seconds), 0) }
