@@ -24,7 +24,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "docs", "the folder of what is written, below the repository")
 	flag.StringVar(&o.python, "python", "", "a Python that has the package kubernetes; empty to leave it out")
 	flag.IntVar(&o.runs, "runs", 5, "how often each is measured")
-	flag.IntVar(&o.pythonMost, "python-most", 10_000, "the most pods that the Python client is measured with: it takes 140 MB for each 1,000")
+	flag.IntVar(&o.pythonMost, "python-most", 50_000, "the most pods that the Python client is measured with: it takes 200 MB for each 1,000")
 	flag.IntVar(&o.pythonRuns, "python-runs", 5, "how often the Python client is measured, at most")
 	flag.IntVar(&o.heavyMost, "heavy-most", 50_000, "the most pods that kubectl and the clientset are measured with: kubectl takes 140 MB for each 1,000 too")
 	sizes := flag.String("pods", "1000,10000,50000", "how many pods in one namespace")

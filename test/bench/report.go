@@ -13,16 +13,19 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/local/world"
 )
 
 const (
-	// spread is the pods of many namespaces.
+	// spread is the pods of many namespaces, and sparse those of very many.
 	spreadNamespaces, spreadPods = 50, 200
+	sparseNamespaces, sparsePods = 900, 5
 
-	// The list prices of eu-west-1 in US dollars, as remembered in November 2026 and
-	// not looked up: https://aws.amazon.com/lambda/pricing/ (arm64) and
+	// The list prices of eu-west-1 in US dollars:
+	// https://aws.amazon.com/lambda/pricing/ (arm64, the first tier) and
 	// https://aws.amazon.com/step-functions/pricing/ (Standard).
 	perTransition = 0.025 / 1000
 	perRequest    = 0.20 / 1e6
@@ -35,7 +38,7 @@ type report struct {
 	began              time.Time
 	sizes              map[int]clients
 	cold               map[string]time.Duration
-	spread             map[string]sample
+	spread, sparse     map[string]sample
 	mint, seal         testing.BenchmarkResult
 	zips               map[string]int
 	full, bare, widest execution
@@ -45,7 +48,7 @@ type report struct {
 var functionNames = []string{"describe-cluster", "mint-token", "verify-rbac", "list-pods"}
 
 func (b *bench) measure(ctx context.Context) error {
-	r := &report{options: b.options, machine: machine(), began: time.Now(), sizes: map[int]clients{}, spread: map[string]sample{}, zips: map[string]int{}}
+	r := &report{options: b.options, machine: machine(), began: time.Now(), sizes: map[int]clients{}, spread: map[string]sample{}, sparse: map[string]sample{}, zips: map[string]int{}}
 	if err := b.build(ctx); err != nil {
 		return err
 	}
@@ -125,11 +128,28 @@ func (b *bench) everywhere(ctx context.Context, r *report) error {
 	if err := b.turnAbout(r.spread, map[string]func() (sample, error){"raw Tables, one after the other": raw, "ListPods, the 50 by name": named}); err != nil {
 		return err
 	}
+	if err := b.allNamespaces(ctx, r.spread); err != nil {
+		return err
+	}
+	say("making %d namespaces of %d pods more", sparseNamespaces, sparsePods)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(8)
+	for i := range sparseNamespaces {
+		group.Go(func() error { return fill(groupCtx, admin, b.socket(), fmt.Sprintf("few-%03d", i), sparsePods) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return b.allNamespaces(ctx, r.sparse)
+}
+
+// allNamespaces measures both ways to list all namespaces.
+func (b *bench) allNamespaces(ctx context.Context, medians map[string]sample) error {
 	oneByOne, err := b.listPods(ctx, contract.AllNamespaces)
 	if err != nil {
 		return err
 	}
-	if err := b.turnAbout(r.spread, map[string]func() (sample, error){"ListPods, all of them one by one": oneByOne}); err != nil {
+	if err := b.turnAbout(medians, map[string]func() (sample, error){"ListPods, all of them one by one": oneByOne}); err != nil {
 		return err
 	}
 	if err := b.world.ControlPlane.Delete(ctx, filepath.Join(b.root, "rbac", "namespaces")); err != nil {
@@ -140,10 +160,10 @@ func (b *bench) everywhere(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	if err := b.turnAbout(r.spread, map[string]func() (sample, error){"ListPods, all of them across the cluster": across}); err != nil {
+	if err := b.turnAbout(medians, map[string]func() (sample, error){"ListPods, all of them across the cluster": across}); err != nil {
 		return err
 	}
-	for name, s := range r.spread {
+	for name, s := range medians {
 		say("%-42s request %v, cpu %v, %.0f MB", name, s.request, s.cpu, s.memoryMB)
 	}
 	return b.world.ControlPlane.Apply(ctx, filepath.Join(b.root, "rbac", "namespaces"))
@@ -226,13 +246,22 @@ func (r *report) markdown() []byte {
 		}
 		p("")
 	}
-	p("## All namespaces: %d of %d pods each\n", spreadNamespaces, spreadPods)
-	p("| way | request | CPU | peak memory |\n|---|--:|--:|--:|")
-	for _, name := range slices.Sorted(maps.Keys(r.spread)) {
-		s := r.spread[name]
-		p("| %s | %s | %s | %.0f MB |", name, ms(s.request), ms(s.cpu), s.memoryMB)
+	for _, all := range []struct {
+		title   string
+		samples map[string]sample
+	}{
+		{fmt.Sprintf("All namespaces: %d of %d pods each", spreadNamespaces, spreadPods), r.spread},
+		{fmt.Sprintf("All namespaces: those, and %d of %d pods each", sparseNamespaces, sparsePods), r.sparse},
+	} {
+		p("## %s\n", all.title)
+		p("| way | request | CPU | peak memory |\n|---|--:|--:|--:|")
+		for _, name := range slices.Sorted(maps.Keys(all.samples)) {
+			s := all.samples[name]
+			p("| %s | %s | %s | %.0f MB |", name, ms(s.request), ms(s.cpu), s.memoryMB)
+		}
+		p("")
 	}
-	p("\nOne by one wins where namespaces have more than a few tens of pods each: a request takes some milliseconds, a row 180 bytes to send and little to print, and a pod in protobuf 7 KB. With more than 1,000 namespaces, or without the right to list them, the pods are listed across the cluster.\n")
+	p("Across the cluster a table does not say which namespace a pod is in, so that way takes pods in protobuf, 7 KB each, where a row is 180 bytes. One by one takes a request for each namespace. With more than 1,000 namespaces, or without the right to list them, the pods are listed across the cluster.\n")
 	p("## Tokens\n")
 	p("| | time | memory | allocations |\n|---|--:|--:|--:|")
 	for _, t := range []struct {
@@ -257,7 +286,7 @@ func (r *report) markdown() []byte {
 	}{{"one namespace", r.full}, {"the same without items", r.bare}, {"all namespaces", r.widest}} {
 		p("| %s | %d | %d bytes | %d bytes |", e.name, e.e.transitions, e.e.largest, e.e.output)
 	}
-	p("\n1,000 executions take **$%.2f**: %d transitions at $0.025 per 1,000 (Standard), 4 invocations at $0.20 per million, and the functions' time at $0.0000133334 per GB-second (arm64; 20 ms for each of the three small ones, and what ListPods took here). Those are the list prices of eu-west-1 as remembered in November 2026, not looked up; logs and data transfer are not in it.", r.cost, r.full.transitions)
+	p("\n1,000 executions take **$%.2f**: %d transitions at $0.025 per 1,000 (Standard), 4 invocations at $0.20 per million, and the functions' time at $0.0000133334 per GB-second (arm64; 20 ms for each of the three small ones, and what ListPods took here). Those are the list prices of eu-west-1 (https://aws.amazon.com/step-functions/pricing/, https://aws.amazon.com/lambda/pricing/); logs and data transfer are not in it.", r.cost, r.full.transitions)
 	return b.Bytes()
 }
 
