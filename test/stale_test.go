@@ -1,17 +1,23 @@
 package test
 
 import (
+	"encoding/base64"
+	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/local/awsfront"
 	"github.com/kubestep/kubestep/local/world"
 )
@@ -100,4 +106,62 @@ func TestAStaleClusterIsDescribedAfreshOnceAndAllEndsWell(t *testing.T) {
 	// Of the bundle only the new one stays: whoever holds the bundle notices nothing.
 	eks(rotated)
 	finds("of-the-second")
+}
+
+// The unit test of package pods has the answer that this API server gives.
+func TestAContinueTokenThatTheAPIServerNoLongerTakesGoesOnWithItsNewOne(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	forgetful := another(t, "forgetful-"+s.stack.Name, "--compact-every", "500ms")
+	s.furnish(t, forgetful, "a")
+	config, err := forgetful.Admin()
+	require.NoError(t, err)
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	add := func(pod string) {
+		_, err := client.CoreV1().Pods("default").Create(t.Context(), &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: pod}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+		}, metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	add("b")
+	first, err := client.CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{Limit: 1})
+	require.NoError(t, err)
+	require.NotEmpty(t, first.Continue)
+
+	// Each write is a revision more, and those before are forgotten.
+	added := 0
+	require.Eventually(t, func() bool {
+		added++
+		add(fmt.Sprintf("c%03d", added))
+		_, err := client.CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{Limit: 1, Continue: first.Continue})
+		return apierrors.IsResourceExpired(err)
+	}, time.Minute, 200*time.Millisecond)
+
+	const execution = "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:in-rounds"
+	cluster := contract.Cluster{
+		Name: "demo", Region: "eu-west-1", AuthenticationMode: "CONFIG_MAP",
+		Endpoint: forgetful.Endpoint, CertificateAuthority: base64.StdEncoding.EncodeToString(forgetful.CertificateAuthority),
+	}
+	var minted contract.Token
+	require.Empty(t, s.invoke(t, "mint-token", contract.MintToken{Execution: execution, Cluster: cluster}, &minted))
+	var listing contract.Listing
+	require.Empty(t, s.invoke(t, "list-pods", contract.ListPods{
+		Execution: execution, Cluster: cluster, Token: minted, Namespaces: []string{"default"}, MaxItems: 1000,
+		Pods: contract.Listing{
+			Pods:   contract.Pods{Total: 1, ByNamespace: map[string]int{"default": 1}, ByStatus: map[string]int{"Pending": 1}, Items: []contract.Pod{{Namespace: "default", Name: "a", Status: "Pending"}}, Consistent: true},
+			Cursor: &contract.Cursor{Open: []contract.Place{{Namespace: "default", Continue: first.Continue}}},
+		},
+	}, &listing))
+
+	assert.Nil(t, listing.Cursor)
+	assert.False(t, listing.Consistent)
+	assert.Equal(t, 2+added, listing.Total, "those of the first round, and each pod behind them once")
+	var listed []string
+	for _, pod := range listing.Items {
+		listed = append(listed, pod.Name)
+	}
+	assert.Contains(t, listed, "a")
+	assert.Contains(t, listed, "b")
+	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(listed))), 2+added)
 }

@@ -1,7 +1,7 @@
 // Command controlplane is the control plane of a local cluster in one process: etcd, kube-apiserver, aws-iam-authenticator
 // and a stand-in for AWS STS, all on 127.0.0.1. It has its own Go module because it links most of Kubernetes.
 //
-//	controlplane serve --dir DIR --cluster NAME --region REGION --credentials-key-file FILE [--port PORT] [--new-ca] [--until-stdin-closes]
+//	controlplane serve --dir DIR --cluster NAME --region REGION --credentials-key-file FILE [--port PORT] [--new-ca] [--compact-every DURATION] [--until-stdin-closes]
 //	controlplane apply --kubeconfig FILE [-k DIR]... [-f FILE]...
 //	controlplane delete --kubeconfig FILE [-k DIR]... [-f FILE]...
 //
@@ -21,6 +21,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -30,7 +31,7 @@ import (
 const usage = `controlplane runs the control plane of a local cluster, and applies objects to it.
 
   controlplane serve --dir DIR --cluster NAME --region REGION --credentials-key-file FILE
-                     [--port PORT] [--new-ca] [--until-stdin-closes]
+                     [--port PORT] [--new-ca] [--compact-every DURATION] [--until-stdin-closes]
   controlplane apply --kubeconfig FILE [-k DIR]... [-f FILE]...
   controlplane delete --kubeconfig FILE [-k DIR]... [-f FILE]...
 `
@@ -84,6 +85,7 @@ func serveCommand(ctx context.Context, args []string) error {
 	flags.StringVar(&s.credentialsKeyFile, "credentials-key-file", "", "")
 	flags.IntVar(&s.port, "port", 0, "")
 	flags.BoolVar(&s.newCA, "new-ca", false, "")
+	flags.DurationVar(&s.compactEvery, "compact-every", 5*time.Minute, "")
 	untilStdinCloses := flags.Bool("until-stdin-closes", false, "")
 	if err := parse(flags, args, "dir", "cluster", "region", "credentials-key-file"); err != nil {
 		return err

@@ -51,6 +51,9 @@ type settings struct {
 	credentialsKeyFile   string
 	port                 int
 	newCA                bool
+	// compactEvery is how often the API server makes the store forget what is past,
+	// and continue tokens expire. 5 minutes is its own default.
+	compactEvery time.Duration
 }
 
 // ready is the line that tells whoever started the control plane where it is.
@@ -128,6 +131,7 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 		return apiserver.Run(running, apiserver.Config{
 			Listener:              listener,
 			Etcd:                  etcd.Endpoint,
+			CompactEvery:          s.compactEvery,
 			CertFile:              filepath.Join(dir, "apiserver.crt"),
 			KeyFile:               filepath.Join(dir, "apiserver.key"),
 			ClientCAFile:          filepath.Join(dir, "ca.crt"),

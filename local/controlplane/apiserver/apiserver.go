@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/spf13/pflag"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
@@ -23,6 +24,8 @@ type Config struct {
 	Listener net.Listener
 	// Etcd is the endpoint of its store.
 	Etcd string
+	// CompactEvery is how often it makes the store forget what is past.
+	CompactEvery time.Duration
 	// CertFile and KeyFile are its own certificate, ClientCAFile vouches for those of its clients.
 	CertFile, KeyFile, ClientCAFile string
 	// ServiceAccountKeyFile signs the tokens of service accounts.
@@ -73,6 +76,7 @@ func Run(ctx context.Context, config Config) error {
 func arguments(config Config) []string {
 	return []string{
 		"--etcd-servers=" + config.Etcd,
+		"--etcd-compaction-interval=" + config.CompactEvery.String(),
 		"--bind-address=127.0.0.1",
 		"--advertise-address=127.0.0.1",
 		"--secure-port=" + strconv.Itoa(config.Listener.Addr().(*net.TCPAddr).Port),
