@@ -27,7 +27,7 @@ VERSION_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
 	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES)))
 GOLANGCI_LINT := v2.15.0
 
-.PHONY: bench help run test up down soak fuzz build lint local unit scenarios need-go deploy start logs destroy lint-go lint-template lint-definition lint-security security schema
+.PHONY: bench help run test up down soak fuzz build lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-definition lint-security security schema
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,9 +49,16 @@ test: unit scenarios ## unit tests, then the scenarios on the whole machine
 unit: need-go
 	go test ./...
 
+# Two at once: the one waits for control planes to start and stop, the other for an
+# engine of one thread.
 scenarios: local build/local/kubectl .local/aws/done
-	cd local/controlplane && CONTROLPLANE_BINARY=$(CURDIR)/build/local/controlplane go test ./...
-	cd test && PATH="$(CURDIR)/build/local:$(CURDIR)/.local/aws/bin:$$PATH" go test -count=1 -parallel 8 -p 1 -timeout 15m ./...
+	@$(MAKE) -j2 scenarios-controlplane scenarios-machine
+
+scenarios-controlplane:
+	cd local/controlplane && CONTROLPLANE_BINARY=$(CURDIR)/build/local/controlplane go test -count=1 ./...
+
+scenarios-machine:
+	cd test && PATH="$(CURDIR)/build/local:$(CURDIR)/.local/aws/bin:$$PATH" go test -count=1 -parallel 12 -timeout 15m ./...
 
 # The commands that README names, as the scenarios run them.
 build/local/kubectl: local/controlplane/go.mod | need-go

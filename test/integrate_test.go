@@ -62,7 +62,7 @@ func TestTheParentOfIntegrateMDFailsAsTheExecutionDid(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	follower := follow.Follower{Client: client, Clock: follow.WallClock{}, Interval: 100 * time.Millisecond, Out: t.Output()}
+	follower := follow.Follower{Client: client, Clock: follow.WallClock{}, Interval: 250 * time.Millisecond, Out: t.Output()}
 	e, err := follower.Start(ctx, follow.Start{StateMachineARN: *made.StateMachineArn, Input: string(input)})
 	require.NoError(t, err)
 	assert.Equal(t, []any{types.ExecutionStatusFailed, "Forbidden", "RBAC denies it."}, []any{e.Status, e.Error, e.Cause})

@@ -72,7 +72,7 @@ func (s *scenario) run(t *testing.T, input string) follow.Execution {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	follower := follow.Follower{Client: s.client, Clock: follow.WallClock{}, Interval: 100 * time.Millisecond, Out: s.progress}
+	follower := follow.Follower{Client: s.client, Clock: follow.WallClock{}, Interval: 250 * time.Millisecond, Out: s.progress}
 	execution, err := follower.Start(ctx, follow.Start{StateMachineARN: s.machine, Input: input})
 	require.NoError(t, err)
 	s.executions = append(s.executions, execution)

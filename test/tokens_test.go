@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -27,55 +26,56 @@ type leaks struct {
 	executions, logs int
 }
 
-// find reads every input, output and history of every execution, and every log
-// below the folder, for a text.
-func find(ctx context.Context, text, folder string) (leaks, error) {
+// find reads every input, output and history of every execution of these state
+// machines, and every log below the folder, for a text.
+func find(ctx context.Context, client *sfn.Client, text, folder string, machines []string) (leaks, error) {
 	found := leaks{text: text}
 	if err := found.readLogs(folder); err != nil {
 		return found, err
 	}
-	client, err := stepFunctions()
-	if err != nil {
-		return found, err
-	}
-	for machines := sfn.NewListStateMachinesPaginator(client, &sfn.ListStateMachinesInput{}); machines.HasMorePages(); {
-		page, err := machines.NextPage(ctx)
-		if err != nil {
-			return found, fmt.Errorf("list the state machines: %w", err)
-		}
-		for _, machine := range page.StateMachines {
-			if err := found.readExecutions(ctx, client, *machine.StateMachineArn); err != nil {
-				return found, err
-			}
+	for _, machine := range machines {
+		if err := found.readExecutions(ctx, client, machine); err != nil {
+			return found, err
 		}
 	}
 	return found, nil
 }
 
+// allMachines are the ARNs of all state machines.
+func allMachines(ctx context.Context, client *sfn.Client) ([]string, error) {
+	var all []string
+	for machines := sfn.NewListStateMachinesPaginator(client, &sfn.ListStateMachinesInput{}); machines.HasMorePages(); {
+		page, err := machines.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list the state machines: %w", err)
+		}
+		for _, machine := range page.StateMachines {
+			all = append(all, *machine.StateMachineArn)
+		}
+	}
+	return all, nil
+}
+
 func (l *leaks) readExecutions(ctx context.Context, client *sfn.Client, machine string) error {
 	for executions := sfn.NewListExecutionsPaginator(client, &sfn.ListExecutionsInput{StateMachineArn: &machine}); executions.HasMorePages(); {
 		page, err := executions.NextPage(ctx)
-		var gone *types.StateMachineDoesNotExist
-		if errors.As(err, &gone) {
-			return nil // a scenario that runs at the same time has removed its stack
-		}
 		if err != nil {
 			return fmt.Errorf("list the executions of %s: %w", machine, err)
 		}
 		for _, execution := range page.Executions {
 			described, err := client.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: execution.ExecutionArn})
-			var gone *types.ExecutionDoesNotExist
-			if errors.As(err, &gone) {
-				continue
-			}
 			if err != nil {
 				return fmt.Errorf("describe execution %s: %w", *execution.ExecutionArn, err)
 			}
-			history, err := client.GetExecutionHistory(ctx, &sfn.GetExecutionHistoryInput{ExecutionArn: execution.ExecutionArn})
-			if err != nil {
-				return fmt.Errorf("read the history of %s: %w", *execution.ExecutionArn, err)
+			var events []types.HistoryEvent
+			for history := sfn.NewGetExecutionHistoryPaginator(client, &sfn.GetExecutionHistoryInput{ExecutionArn: execution.ExecutionArn}); history.HasMorePages(); {
+				page, err := history.NextPage(ctx)
+				if err != nil {
+					return fmt.Errorf("read the history of %s: %w", *execution.ExecutionArn, err)
+				}
+				events = append(events, page.Events...)
 			}
-			text, err := json.Marshal([]any{described, history.Events})
+			text, err := json.Marshal([]any{described, events})
 			if err != nil {
 				return fmt.Errorf("encode the history of %s: %w", *execution.ExecutionArn, err)
 			}
@@ -116,16 +116,19 @@ func TestTheCheckForTokensFindsOneInALogAndInAnExecution(t *testing.T) {
 	folder := t.TempDir()
 	file := filepath.Join(folder, "function.log")
 	require.NoError(t, os.WriteFile(file, []byte("Authorization: Bearer "+inTheClear+"aHR0cHM\n"), 0o600))
-	found, err := find(t.Context(), inTheClear, folder)
+	s := newScenario(t)
+	found, err := find(t.Context(), s.client, inTheClear, folder, []string{s.machine})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"log " + file}, found.places)
 
 	// Another text than a token's own, which the check at the end would find too.
 	const planted = "planted-v1."
-	s := newScenario(t)
 	s.run(t, `{"clusterName":"demo","`+planted+`":true}`)
-	found, err = find(t.Context(), planted, logs)
+	found, err = find(t.Context(), s.client, planted, logs, []string{s.machine})
 	require.NoError(t, err)
 	assert.Contains(t, found.places, "execution "+s.executions[0].ARN)
 	assert.Contains(t, found.places, "log "+filepath.Join(logs, s.stack.Name+"-describe-cluster.log"), "the function names the unknown key")
+	all, err := allMachines(t.Context(), s.client)
+	require.NoError(t, err)
+	assert.Contains(t, all, s.machine, "the check at the end reads them all")
 }
