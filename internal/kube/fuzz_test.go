@@ -4,23 +4,18 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
-	"github.com/kubestep/kubestep/internal/task"
 )
 
 // Whatever stands at the cluster's endpoint writes what is answered: the API
 // server, or a proxy before it.
 func FuzzExplain(f *testing.F) {
-	var answer atomic.Pointer[http.HandlerFunc]
-	cluster := kubetest.Serve(f, func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) })
+	cluster, answer := kubetest.ServeWhat(f)
 
 	const refused = `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"pods is forbidden","reason":"Forbidden","code":403}`
 	for _, status := range []int{200, 201, 204, 301, 307, 400, 401, 403, 404, 409, 410, 418, 429, 500, 502, 503, 504, 599} {
@@ -37,14 +32,13 @@ func FuzzExplain(f *testing.F) {
 		if status < 200 || status > 999 {
 			t.Skip("net/http sends no such status")
 		}
-		write := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		answer(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", contentType)
 			w.Header().Set("Retry-After", retryAfter)
 			w.Header().Set("Location", "http://127.0.0.1:1/")
 			w.WriteHeader(status)
 			_, _ = w.Write(body)
 		})
-		answer.Store(&write)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		err := get(ctx, cluster)
@@ -52,11 +46,6 @@ func FuzzExplain(f *testing.F) {
 			return
 		}
 		require.NoError(t, ctx.Err(), "no hang")
-		var named *contract.Error
-		require.ErrorAs(t, err, &named)
-		assert.Contains(t, contract.ErrorNames(), named.Name)
-		told := task.Name(err)
-		assert.LessOrEqual(t, len(told.Message), 9<<10)
-		assert.NotContains(t, told.Message, "k8s-aws-v1.")
+		kubetest.Told(t, err)
 	})
 }

@@ -10,12 +10,16 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/task"
 	"github.com/kubestep/kubestep/internal/token"
 )
 
@@ -45,6 +49,28 @@ func ServeOn(t testing.TB, server *httptest.Server) contract.Cluster {
 		Name: "demo", Region: "eu-west-1", AuthenticationMode: "API", Endpoint: server.URL,
 		CertificateAuthority: base64.StdEncoding.EncodeToString(authority),
 	}
+}
+
+// ServeWhat answers as a cluster with what it was last told to: to start a server
+// for each input of a fuzz test would be most of its work.
+func ServeWhat(t testing.TB) (cluster contract.Cluster, answer func(http.HandlerFunc)) {
+	t.Helper()
+	var current atomic.Pointer[http.HandlerFunc]
+	cluster = Serve(t, func(w http.ResponseWriter, r *http.Request) { (*current.Load())(w, r) })
+	return cluster, func(h http.HandlerFunc) { current.Store(&h) }
+}
+
+// Told is what the machine is told of an error, which it must know by name,
+// whatever a server has answered: a bounded message, without the token.
+func Told(t testing.TB, err error) (name, message string) {
+	t.Helper()
+	var named *contract.Error
+	require.ErrorAs(t, err, &named)
+	assert.Contains(t, contract.ErrorNames(), named.Name)
+	told := task.Name(err)
+	assert.LessOrEqual(t, len(told.Message), 9<<10)
+	assert.NotContains(t, told.Message, "k8s-aws-v1.")
+	return told.Type, told.Message
 }
 
 // Refuse answers with a Status, as the API server writes one.
