@@ -3,6 +3,8 @@ package pods_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,6 +54,55 @@ func TestAllNamespacesAreListedOneByOneWhereTheyMayBeListed(t *testing.T) {
 		assert.Equal(t, map[string]int{"a": 1, "b": 1}, again.ByNamespace)
 		assert.Len(t, server.requests, 2, "the namespaces, and b's pods")
 	})
+}
+
+func TestVeryManyNamespacesAreListedByWhatIsInThem(t *testing.T) {
+	var names []string
+	for i := range 1001 {
+		names = append(names, fmt.Sprintf("n%04d", i))
+	}
+	for sentence, c := range map[string]struct {
+		count    string
+		selector string
+		across   bool
+	}{
+		"one by one where they have pods enough":         {count: `,"remainingItemCount":4003`},
+		"across where most are nearly empty":             {count: `,"remainingItemCount":4002`, across: true},
+		"across with a selector, which nobody counts by": {selector: "app=shop", across: true},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			var asked atomic.Int32
+			_, err := list(t.Context(), t, pods.Lister{}, func(w http.ResponseWriter, r *http.Request) {
+				q := r.URL.Query()
+				if r.URL.Path != "/api/v1/namespaces" {
+					assert.Equal(t, c.selector, q.Get("labelSelector"))
+				}
+				switch {
+				case r.URL.Path == "/api/v1/namespaces":
+					_, _ = fmt.Fprint(w, namespaces(names...))
+				case r.URL.Path == "/api/v1/pods" && q.Get("includeObject") == "None":
+					assert.Equal(t, "1", q.Get("limit"))
+					_, _ = fmt.Fprint(w, strings.Replace(table("more", row("a", "1/1", "Running")), `"continue":"more"`, `"continue":"more"`+c.count, 1))
+				case r.URL.Path == "/api/v1/pods":
+					asked.Add(1000)
+					w.Header().Set("Content-Type", "application/vnd.kubernetes.protobuf")
+					_, _ = w.Write(encode(t, ""))
+				default:
+					asked.Add(1)
+					_, _ = fmt.Fprint(w, table(""))
+				}
+			}, func(in *contract.ListPods) {
+				everywhere(in)
+				in.LabelSelector = c.selector
+			})
+			require.NoError(t, err)
+			if c.across {
+				assert.EqualValues(t, 1000, asked.Load(), "one page across")
+			} else {
+				assert.EqualValues(t, 1001, asked.Load(), "a page of each")
+			}
+		})
+	}
 }
 
 func TestNamespacesThatMayNoLongerBeListedAreForbiddenAndNotLeftOut(t *testing.T) {

@@ -20,8 +20,12 @@ const (
 	// atOnce bounds the namespaces that are listed at the same time, and with it what
 	// is asked of the API server.
 	atOnce = 4
-	// oneByOne is up to how many namespaces are listed one by one where all are asked for.
+	// oneByOne is up to how many namespaces are listed one by one where all are asked
+	// for, whatever is in them: it takes a second.
 	oneByOne = 1000
+	// worthOne is how many pods across the cluster take as long as a namespace by
+	// itself: what the two tables of all namespaces in docs/benchmarks.md differ by.
+	worthOne = 4
 	// defaultRetryAfter is how long to stay away where a 429 does not say.
 	defaultRetryAfter = time.Second
 )
@@ -75,15 +79,21 @@ func newRound(clock Clock, server server, caller kube.Caller, in contract.ListPo
 }
 
 // everywhere makes it a round over all namespaces: one by one where they may be
-// listed and are not too many for that, or else across the cluster.
-// docs/benchmarks.md has the figures of both.
+// listed and are worth it, or else across the cluster.
 func (r *round) everywhere(ctx context.Context, cursor *contract.Cursor) error {
 	r.namespaces = nil
 	if cursor != nil && cursor.Next == "" {
 		return nil // nothing but the open places is left
 	}
 	names, err := r.server.namespaces(ctx)
-	across := cursor == nil && (apierrors.IsForbidden(err) || len(names) > oneByOne)
+	across := cursor == nil && apierrors.IsForbidden(err)
+	if err == nil && cursor == nil && len(names) > oneByOne {
+		pods, err := r.server.count(ctx)
+		if err != nil {
+			return r.caller.Explain(err, "count the pods")
+		}
+		across = pods < worthOne*len(names)
+	}
 	switch {
 	case across:
 		r.places = []contract.Place{{}}

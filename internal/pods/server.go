@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strconv"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
 )
@@ -41,17 +44,15 @@ func (s server) pods(ctx context.Context, at contract.Place, limit int, add func
 		Param("limit", strconv.Itoa(limit)).
 		// client-go would wait and ask again up to ten times, past the function's end.
 		MaxRetries(0)
-	for key, value := range map[string]string{"continue": at.Continue, "labelSelector": s.labelSelector, "fieldSelector": s.fieldSelector} {
-		if value != "" {
-			request = request.Param(key, value)
-		}
+	if at.Continue != "" {
+		request = request.Param("continue", at.Continue)
 	}
 	if at.Namespace == "" {
 		request = request.SetHeader("Accept", acceptProtobuf)
 	} else {
 		request = request.SetHeader("Accept", acceptTable).Param("includeObject", "None")
 	}
-	stream, err := request.Stream(ctx)
+	stream, err := s.selected(request).Stream(ctx)
 	if err != nil {
 		return page{}, err
 	}
@@ -66,10 +67,12 @@ func (s server) pods(ctx context.Context, at contract.Place, limit int, add func
 			add(string(pod.namespace), &printed)
 		})
 	} else {
-		p.next, err = decodeTable(counted, func(r *row) {
+		var meta metav1.ListMeta
+		meta, err = decodeTable(counted, func(r *row) {
 			p.rows++
 			add(at.Namespace, r)
 		})
+		p.next = meta.Continue
 	}
 	if err != nil {
 		return page{}, fmt.Errorf("read a page of pods: %w", err)
@@ -96,6 +99,39 @@ func (s server) namespaces(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, drain(stream)
+}
+
+// count is how many pods there are in the cluster, by what the API server says of
+// a page of one. With a selector it counts no more than that page.
+// https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.34/#listmeta-v1-meta (remainingItemCount)
+func (s server) count(ctx context.Context) (int, error) {
+	request := s.client.Get().AbsPath("/api/v1").Resource("pods").
+		SetHeader("Accept", acceptTable).Param("includeObject", "None").Param("limit", "1").
+		MaxRetries(0)
+	stream, err := s.selected(request).Stream(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = stream.Close() }()
+	pods := 0
+	meta, err := decodeTable(stream, func(*row) { pods++ })
+	if err != nil {
+		return 0, fmt.Errorf("count the pods: %w", err)
+	}
+	if meta.RemainingItemCount != nil {
+		pods += int(*meta.RemainingItemCount)
+	}
+	return pods, drain(stream)
+}
+
+// selected adds the selectors.
+func (s server) selected(request *rest.Request) *rest.Request {
+	for key, value := range map[string]string{"labelSelector": s.labelSelector, "fieldSelector": s.fieldSelector} {
+		if value != "" {
+			request = request.Param(key, value)
+		}
+	}
+	return request
 }
 
 // drain reads an answer to its end, which the API server would otherwise log and

@@ -38,19 +38,18 @@ type table struct {
 	row    row
 }
 
-// decodeTable hands over the rows of a table, and returns the continue token of
-// the next page. A row is good until add returns.
-func decodeTable(r io.Reader, add func(*row)) (next string, err error) {
+// decodeTable hands over the rows of a table, and returns what it says of the list
+// that they are a page of. A row is good until add returns.
+func decodeTable(r io.Reader, add func(*row)) (meta metav1.ListMeta, err error) {
 	t := table{d: jsontext.NewDecoder(bufio.NewReaderSize(r, 32<<10), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
 	if err := t.begin('{'); err != nil {
-		return "", err
+		return metav1.ListMeta{}, err
 	}
-	var meta metav1.ListMeta
 	var kind string
 	for t.d.PeekKind() == '"' {
 		key, err := t.d.ReadToken()
 		if err != nil {
-			return "", unfinished(err)
+			return metav1.ListMeta{}, unfinished(err)
 		}
 		switch key.String() {
 		case "kind":
@@ -68,16 +67,16 @@ func decodeTable(r io.Reader, add func(*row)) (next string, err error) {
 			err = t.d.SkipValue()
 		}
 		if err != nil {
-			return "", unfinished(err)
+			return metav1.ListMeta{}, unfinished(err)
 		}
 	}
 	if err := t.begin('}'); err != nil {
-		return "", err
+		return metav1.ListMeta{}, err
 	}
 	if kind != "Table" {
-		return "", fmt.Errorf("the server answered with a %q instead of a Table", clip(kind, 64))
+		return metav1.ListMeta{}, fmt.Errorf("the server answered with a %q instead of a Table", clip(kind, 64))
 	}
-	return meta.Continue, nil
+	return meta, nil
 }
 
 // locate finds the columns by their names.
