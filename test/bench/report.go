@@ -226,6 +226,7 @@ func (r *report) markdown() []byte {
 	p("- **raw Table** asks for the same rows in one request and throws them away: the least that any client can take.")
 	p("- **Go clientset** lists in protobuf in one request. **kubectl** is `kubectl get pods`. **Python** is the package `kubernetes` doing what the sample does, run %d times at most.", r.options.pythonRuns)
 	p("- *received* is what crosses the wire, TLS included. kubectl and the clientset ask for gzip, which saves bytes and costs time; ListPods does not.")
+	p("- The control plane has a GOMEMLIMIT of %s, so that it and the largest client fit into 24 GiB.", controlPlaneMemory)
 	p("- The clients are processes of their own: their wall time has their start in it, *request* has not.\n")
 	p("## Pods of one namespace\n")
 	p("![seconds](benchmarks/wall.svg)\n\n![memory](benchmarks/memory.svg)\n")
