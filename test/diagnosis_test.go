@@ -39,7 +39,7 @@ func awaitAccess(t *testing.T, namespace string, allowed bool) {
 	}, 20*time.Second, 20*time.Millisecond)
 }
 
-var entry = regexp.MustCompile(`add to mapRoles: (\{.*\})\)`)
+var entry = regexp.MustCompile(`add to the list in mapRoles: - (\{.*\})\)`)
 
 // runs runs a command as it is printed, in the folder of the repository.
 func runs(t *testing.T, command string, environment ...string) {

@@ -42,7 +42,7 @@ func (c Caller) Explain(err error, doing string) *contract.Error {
 	code := int(status.Status().Code)
 	switch {
 	case code == http.StatusUnauthorized:
-		return contract.Errorf(contract.Unauthorized, "Cluster %s in %s does not know %s (401 Unauthorized, %s). %s",
+		return contract.Errorf(contract.Unauthorized, "Cluster %s in %s does not know %s (401 Unauthorized, when asked to %s). %s",
 			cluster.Name, cluster.Region, c.Principal, doing, c.mapping()).From(err)
 	case code == http.StatusForbidden:
 		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s %s: %s. Every authenticated user may do so by the ClusterRoleBinding system:basic-user: see that it is there",
@@ -65,7 +65,7 @@ func (c Caller) mapping() string {
 		// aws-auth compares ARNs without their path, as STS names an assumed role.
 		arn := pathless.ReplaceAllString(c.Principal, "$1")
 		return fmt.Sprintf("Its authentication mode is CONFIG_MAP, so map the role in aws-auth: eksctl create iamidentitymapping --region %s --cluster %s --arn %s --username kubestep --group kubestep-pod-readers "+
-			"(or kubectl edit configmap aws-auth -n kube-system, and add to mapRoles: {rolearn: %s, username: kubestep, groups: [kubestep-pod-readers]})", cluster.Region, cluster.Name, arn, arn)
+			"(or kubectl edit configmap aws-auth -n kube-system, and add to the list in mapRoles: - {rolearn: %s, username: kubestep, groups: [kubestep-pod-readers]})", cluster.Region, cluster.Name, arn, arn)
 	}
 	return fmt.Sprintf("Its authentication mode is %s, so give the role an access entry: aws eks create-access-entry --region %s --cluster-name %s --principal-arn %s --kubernetes-groups kubestep-pod-readers",
 		cluster.AuthenticationMode, cluster.Region, cluster.Name, c.Principal)
