@@ -82,7 +82,8 @@ func FIPS(cfg aws.Config) bool {
 }
 
 // sign presigns with the SDK's signer and its table of hosts. A client of STS
-// would do the same by its stack of middleware, at five times the time.
+// would do the same by its stack of middleware, in twice the
+// time and with nearly three times the allocations.
 func (m Minter) sign(ctx context.Context, credentials aws.Credentials, cluster contract.Cluster) (bearer.Token, time.Time, error) {
 	unsigned := func(err error) (bearer.Token, time.Time, error) {
 		return bearer.Token{}, time.Time{}, contract.Errorf(contract.Unexpected, "The token for cluster %s could not be signed: %w", cluster.Name, err)

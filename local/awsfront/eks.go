@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
-
-	"github.com/kubestep/kubestep/local/credentials"
 )
 
 // Cluster is an EKS cluster. Its name, region and account are those of its ARN.
@@ -118,20 +116,20 @@ func (f *Front) listClusters(w http.ResponseWriter, _ *http.Request, c call) *ap
 }
 
 func (f *Front) describeCluster(w http.ResponseWriter, _ *http.Request, c call) *apiError {
-	caller, err := f.caller(c)
-	if err != nil {
-		return unrecognised(err, "ExpiredTokenException", "UnrecognizedClientException")
-	}
-	cluster, missing := f.cluster(caller, c)
-	if missing != nil {
-		return missing
+	cluster, refused := f.cluster(c)
+	if refused != nil {
+		return refused
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"cluster": describe(cluster)})
 	return nil
 }
 
-// cluster finds the cluster that is asked for.
-func (f *Front) cluster(caller credentials.Identity, c call) (Cluster, *apiError) {
+// cluster finds the cluster that is asked for, in the caller's account.
+func (f *Front) cluster(c call) (Cluster, *apiError) {
+	caller, err := f.caller(c)
+	if err != nil {
+		return Cluster{}, unrecognised(err, "ExpiredTokenException", "UnrecognizedClientException")
+	}
 	for _, cluster := range f.Clusters.of(caller.Account, c.region) {
 		if clusterName(cluster.ARN) == c.resource {
 			return cluster, nil
@@ -142,13 +140,9 @@ func (f *Front) cluster(caller credentials.Identity, c call) (Cluster, *apiError
 
 // createAccessEntry answers https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateAccessEntry.html
 func (f *Front) createAccessEntry(w http.ResponseWriter, r *http.Request, c call) *apiError {
-	caller, err := f.caller(c)
-	if err != nil {
-		return unrecognised(err, "ExpiredTokenException", "UnrecognizedClientException")
-	}
-	cluster, missing := f.cluster(caller, c)
-	if missing != nil {
-		return missing
+	cluster, refused := f.cluster(c)
+	if refused != nil {
+		return refused
 	}
 	if cluster.Enter == nil || cluster.AuthenticationMode == "" || cluster.AuthenticationMode == "CONFIG_MAP" {
 		return &apiError{http.StatusBadRequest, "InvalidRequestException", "The cluster's authentication mode must be set to one of [API, API_AND_CONFIG_MAP] to perform this operation."}
