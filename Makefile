@@ -105,16 +105,16 @@ local: need-go
 
 # These pass on what is set on the command line: STACK CLUSTER PARAMS BUCKET NAMESPACE INPUT OUTPUT SINCE KEEP_RBAC.
 deploy: ## deploy to AWS: CLUSTER=… [STACK=kubestep] [PARAMS="NAME=VALUE …"] [BUCKET=…] [NAMESPACE=default]
-	@deploy/stack.sh deploy
+	@hack/stack.sh deploy
 
 start: ## start an execution of the deployed stack and show its states ([STACK=…] [INPUT='{…}'] [OUTPUT=json])
-	@deploy/stack.sh start
+	@hack/stack.sh start
 
 logs: ## the functions' logs of the deployed stack ([STACK=…] [SINCE=minutes])
-	@deploy/stack.sh logs
+	@hack/stack.sh logs
 
 destroy: ## remove the stack, its code in the bucket and what rbac/ put into the cluster ([STACK=…] [KEEP_RBAC=1])
-	@deploy/stack.sh destroy
+	@hack/stack.sh destroy
 
 lint: lint-go lint-template lint-definition lint-security ## the linters: Go, template.yml, the definition, docs/security.md
 
@@ -126,19 +126,19 @@ lint-go: need-go .bin/golangci-lint-$(GOLANGCI_LINT)
 
 lint-template: .local/lint/done
 	.local/lint/bin/cfn-lint template.yml docs/integrate/*.yml
-	.local/lint/bin/checkov --file template.yml --config-file lint/checkov.yml
+	.local/lint/bin/checkov --file template.yml --config-file hack/checkov.yml
 
-.local/lint/done: lint/requirements.txt
+.local/lint/done: hack/requirements.txt
 	@echo "· installing cfn-lint and checkov into .local/lint, once" >&2
-	@rm -rf .local/lint && python3 -m venv .local/lint && .local/lint/bin/pip install --quiet --disable-pip-version-check -r lint/requirements.txt && touch $@
+	@rm -rf .local/lint && python3 -m venv .local/lint && .local/lint/bin/pip install --quiet --disable-pip-version-check -r hack/requirements.txt && touch $@
 
 lint-definition: .local/asl/done
 	for f in statemachine/pod-inventory.asl.json docs/integrate/parent.asl.json; do node .local/asl/asl.js $$f; done
 
-.local/asl/done: lint/package.json lint/package-lock.json lint/asl.js lint/.npmrc
+.local/asl/done: hack/package.json hack/package-lock.json hack/asl.js hack/.npmrc
 	@command -v npm >/dev/null || { echo "Node.js is missing, which checks the definition: https://nodejs.org says how to install it" >&2; exit 1; }
 	@echo "· installing asl-validator and amazon-states-language-service into .local/asl, once" >&2
-	@rm -rf .local/asl && mkdir -p .local/asl && cp lint/package.json lint/package-lock.json lint/asl.js lint/.npmrc .local/asl/ && cd .local/asl && npm ci --silent --no-audit --no-fund && touch done
+	@rm -rf .local/asl && mkdir -p .local/asl && cp hack/package.json hack/package-lock.json hack/asl.js hack/.npmrc .local/asl/ && cd .local/asl && npm ci --silent --no-audit --no-fund && touch done
 
 lint-security: need-go
 	@go run ./local policies | diff docs/security.md - || { echo "docs/security.md is not what template.yml says: make security" >&2; exit 1; }

@@ -56,7 +56,7 @@ func TestAStackIsDeployedStartedReadAndRemovedByTheCommands(t *testing.T) {
 	require.NoError(t, local.Describe(cluster, nil))
 	s := newShell(t, cluster.Kubeconfig)
 	given := []string{"STACK=made", "CLUSTER=deployed"}
-	script, err := filepath.Abs(filepath.Join(repository, "deploy", "stack.sh"))
+	script, err := filepath.Abs(filepath.Join(repository, "hack", "stack.sh"))
 	require.NoError(t, err)
 
 	_, said, err := s.run(t, []string{"STACK=made", "PARAMS=Wrong=1"}, script, "deploy")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Deploys, watches and removes a stack of kubestep: what make deploy, start, logs and destroy call.
 #
-#   deploy/stack.sh deploy|start|logs|destroy
+#   hack/stack.sh deploy|start|logs|destroy
 #
 # It reads STACK, CLUSTER, PARAMS, BUCKET, NAMESPACE, INPUT, OUTPUT, SINCE and KEEP_RBAC from the environment, and reaches AWS as
 # the aws command does, so it serves the local world too (source .local/env). What is missing is said, all of it, before
