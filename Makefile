@@ -5,8 +5,10 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 FUNCTIONS := describe-cluster mint-token verify-rbac list-pods
-# make run: the execution's input, and how its output is shown (table or json).
-INPUT ?= {"clusterName":"demo"}
+# make run and make start: which workflow, and how to print its output (table, json or yaml). Without INPUT
+# make run uses local/inputs/WORKFLOW.json.
+WORKFLOWS := $(patsubst statemachine/%.asl.json,%,$(wildcard statemachine/*.asl.json))
+WORKFLOW ?= pod-inventory
 OUTPUT ?= table
 # make soak: how many executions, and how many of them at once.
 N ?= 1000
@@ -27,7 +29,7 @@ VERSION_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
 	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES)))
 GOLANGCI_LINT := v2.15.0
 
-.PHONY: bench help run test up down soak fuzz build lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-definition lint-security security schema
+.PHONY: bench help run test up down soak fuzz build lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-definition lint-security security schema need-workflow
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +37,8 @@ help: ## list the targets
 # STATE is the folder of the local world's state: each folder can have a world.
 STATE ?= .local
 
-run: local ## try it: start a cluster on this computer, run the machine, show the pods (INPUT='{…}' OUTPUT=json)
-	@build/local/local run --state '$(STATE)' --input '$(subst ','\'',$(INPUT))' --output '$(OUTPUT)'
+run: need-workflow local ## try it: start a cluster on this computer, run a workflow, print its output (WORKFLOW=… INPUT='{…}' OUTPUT=json)
+	@build/local/local run --state '$(STATE)' --workflow '$(WORKFLOW)' --input '$(subst ','\'',$(INPUT))' --output '$(OUTPUT)'
 
 up: local ## start the same local world and leave it running, for aws and kubectl
 	@build/local/local up --state '$(STATE)'
@@ -103,11 +105,11 @@ local: need-go
 	fi
 	@cd local/controlplane && go build -ldflags '$(STRIP) $(VERSION_FLAGS)' -o ../../build/local/controlplane .
 
-# These pass on what is set on the command line: STACK CLUSTER PARAMS BUCKET NAMESPACE INPUT OUTPUT SINCE KEEP_RBAC.
+# These pass on what is set on the command line: STACK CLUSTER PARAMS BUCKET NAMESPACE WORKFLOW INPUT OUTPUT SINCE KEEP_RBAC.
 deploy: ## deploy to AWS: CLUSTER=… [STACK=kubestep] [PARAMS="NAME=VALUE …"] [BUCKET=…] [NAMESPACE=default]
 	@hack/stack.sh deploy
 
-start: ## start an execution of the deployed stack and show its states ([STACK=…] [INPUT='{…}'] [OUTPUT=json])
+start: need-workflow ## start an execution of the deployed stack and show its states ([STACK=…] [WORKFLOW=…] [INPUT='{…}'] [OUTPUT=json])
 	@hack/stack.sh start
 
 logs: ## the functions' logs of the deployed stack ([STACK=…] [SINCE=minutes])
@@ -153,6 +155,9 @@ security: need-go ## write docs/security.md: what each role of template.yml may 
 	@echo "· building golangci-lint $(GOLANGCI_LINT), once" >&2
 	@GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
 	@mv .bin/golangci-lint $@
+
+need-workflow:
+	@[[ ' $(WORKFLOWS) ' == *' $(WORKFLOW) '* ]] || { echo 'WORKFLOW=$(WORKFLOW) is not one of: $(WORKFLOWS)' >&2; exit 1; }
 
 need-go:
 	@command -v go >/dev/null || { echo "Go is missing: https://go.dev/doc/install says how to install it" >&2; exit 1; }

@@ -3,7 +3,7 @@
 #
 #   hack/stack.sh deploy|start|logs|destroy
 #
-# It reads STACK, CLUSTER, PARAMS, BUCKET, NAMESPACE, INPUT, OUTPUT, SINCE and KEEP_RBAC from the environment, and reaches AWS as
+# It reads STACK, CLUSTER, PARAMS, BUCKET, NAMESPACE, WORKFLOW, INPUT, OUTPUT, SINCE and KEEP_RBAC from the environment, and reaches AWS as
 # the aws command does, so it serves the local world too (source .local/env). What is missing is said, all of it, before
 # anything is started.
 set -euo pipefail
@@ -12,6 +12,7 @@ cd "$(dirname "$0")/.."
 named=${STACK:-}
 STACK=${STACK:-kubestep}
 NAMESPACE=${NAMESPACE:-default}
+WORKFLOW=${WORKFLOW:-pod-inventory}
 missing=()
 
 say() { printf '· %s\n' "$*" >&2; }
@@ -120,13 +121,16 @@ start() {
 	local machine
 	need_aws
 	need_go
-	machine=$(output StateMachineArn)
+	# Whatever the output is called: it holds the ARN of the workflow's state machine, or of its alias.
+	machine=$(aws cloudformation describe-stacks --stack-name "$STACK" --output text \
+		--query "Stacks[0].Outputs[?contains(OutputValue, ':stateMachine:$STACK-$WORKFLOW')].OutputValue | [0]" 2>/dev/null) || true
+	[[ $machine != None ]] || machine=
 	# The local world has a stack that CloudFormation does not know.
-	[[ -n $machine || -n $named ]] || machine=${STATE_MACHINE_ARN:-}
-	[[ -n $machine ]] || lacks "the stack $STACK in $region of account $account: make deploy CLUSTER=… makes it"
+	[[ -n $machine || -n $named || $WORKFLOW != pod-inventory ]] || machine=${STATE_MACHINE_ARN:-}
+	[[ -n $machine ]] || lacks "the state machine $STACK-$WORKFLOW of the stack $STACK in $region of account $account: make deploy CLUSTER=… makes it"
 	stop_if_missing
 	go build -o build/kubestep ./cmd/kubestep
-	exec build/kubestep start --state-machine-arn "$machine" --input "${INPUT:-{\}}" --output "${OUTPUT:-table}"
+	exec build/kubestep "$WORKFLOW" --state-machine-arn "$machine" --input "${INPUT:-{\}}" --output "${OUTPUT:-table}"
 }
 
 logs() {

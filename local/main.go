@@ -1,7 +1,7 @@
 // Command local is the local world of kubestep on the command line: what make
 // run, make up and make down call.
 //
-//	local run [--state DIR] [--input JSON] [--output table|json]
+//	local run [--state DIR] [--workflow NAME] [--input JSON] [--output table|json|yaml]
 //	local up [--state DIR]
 //	local down [--state DIR]
 package main
@@ -50,8 +50,9 @@ func command(ctx context.Context, args []string) (int, error) {
 		args = []string{""}
 	}
 	flags := flag.NewFlagSet("local "+args[0], flag.ExitOnError)
-	input := flags.String("input", `{"clusterName":"`+world.ClusterName+`"}`, "the execution `input`")
-	output := flags.String("output", "table", "how to show the result: table or json")
+	workflow := flags.String("workflow", "pod-inventory", "the `name` of the workflow to run")
+	input := flags.String("input", "", "the execution `input` (that of local/inputs if not set)")
+	output := flags.String("output", "table", "print the output as table, json or yaml")
 	state := flags.String("state", filepath.Join(root, stateFolder), "the `folder` of the world's state: each folder can have a world")
 	_ = flags.Parse(args[1:]) // ends the program with the status for a wrong command line
 	folder, err := filepath.Abs(*state)
@@ -61,7 +62,7 @@ func command(ctx context.Context, args []string) (int, error) {
 	l := local{root: root, folder: session.Folder(folder)}
 	switch args[0] {
 	case "run":
-		return l.run(ctx, *input, *output)
+		return l.run(ctx, *workflow, *input, *output)
 	case "up":
 		return failure(l.up())
 	case "down":
@@ -172,7 +173,10 @@ func (l local) writeEnv(ctx context.Context, w *world.World) error {
 }
 
 // run starts one execution, in the world that runs or in one of its own.
-func (l local) run(ctx context.Context, input, output string) (int, error) {
+func (l local) run(ctx context.Context, workflow, input, output string) (int, error) {
+	if input == "" {
+		input = "@" + filepath.Join(l.root, "local", "inputs", workflow+".json")
+	}
 	lock, err := l.folder.Lock()
 	switch {
 	case errors.Is(err, session.ErrRuns):
@@ -191,7 +195,7 @@ func (l local) run(ctx context.Context, input, output string) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	kubestep := exec.CommandContext(ctx, filepath.Join(l.root, "build", "local", "kubestep"), "start", "--input", input, "--output", output)
+	kubestep := exec.CommandContext(ctx, filepath.Join(l.root, "build", "local", "kubestep"), workflow, "--input", input, "--output", output)
 	kubestep.Stdin, kubestep.Stdout, kubestep.Stderr = os.Stdin, os.Stdout, os.Stderr
 	kubestep.Env = os.Environ()
 	for _, v := range variables {

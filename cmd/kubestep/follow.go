@@ -1,28 +1,50 @@
 package main
 
 import (
-	"context"
-	"io"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
 
 	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
 
-// followOn is the verb follow.
-func followOn(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	c := newCommand("follow", stdout, stderr)
-	if status, done := c.parse(args); done {
-		return status
-	}
+// followVerb is the verb that shows an execution which somebody started already.
+func followVerb() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "follow EXECUTION_ARN",
+		Short: "Show an execution that was started already",
+		Long: `Show the states of an execution, from its first one to its end, and print its
+output. The execution may be running or over.`,
+		Example: `  # An execution that a schedule or another program started
+  kubestep follow arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:morning
 
-	execution := c.flags.Arg(0)
-	if execution == "" {
-		c.problem("there is no execution: give its ARN")
-	} else {
-		c.arn("EXECUTION_ARN", execution, "execution")
-		c.noMore(c.flags.Args()[1:])
+  # Start an execution with the aws command and follow it
+  kubestep follow "$(aws stepfunctions start-execution --state-machine-arn "$STATE_MACHINE_ARN" \
+    --input '{"clusterName":"demo"}' --query executionArn --output text)"`,
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-
-	return c.follow(ctx, func(f *follow.Follower) (follow.Execution, error) {
-		return f.Follow(ctx, execution)
-	})
+	view := newViewer(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var wrong problems
+		if len(args) == 0 {
+			wrong.add("there is no execution: give its ARN")
+			return view.show(cmd, "", nil, wrong, nil)
+		}
+		if len(args) > 1 {
+			wrong.add("%q: expected one execution", strings.Join(args[1:], " "))
+		}
+		parsed := parseARN("EXECUTION_ARN", args[0], "execution", &wrong)
+		render := func(follow.Execution, terminal.Style) (string, error) {
+			return "", fmt.Errorf("%s is not one of kubestep's state machines: use --output json", args[0])
+		}
+		if w, ok := workflowOf(parsed.Resource); ok {
+			render = w.table
+		}
+		return view.show(cmd, parsed.Region, render, wrong, func(f *follow.Follower) (follow.Execution, error) {
+			return f.Follow(cmd.Context(), args[0])
+		})
+	}
+	return cmd
 }

@@ -1,16 +1,26 @@
-// Command kubestep starts an execution of kubestep's state machine, or takes up
-// one that runs, shows its states as they happen and prints the pods that it
-// found. It speaks to the Step Functions API only, on AWS or wherever
-// AWS_ENDPOINT_URL points.
+// Command kubestep starts the executions of kubestep's state machines, shows
+// their states as they happen, and prints their output. It calls the Step
+// Functions API and nothing else, on AWS or wherever AWS_ENDPOINT_URL points.
+//
+// Each verb is a file: inventory.go is the one to copy. It names its workflow
+// (workflow.go), adds its flags to those that all verbs share (starter.go), and
+// prints a table of its own.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strings"
 	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
 
 // The exit statuses.
@@ -20,50 +30,109 @@ const (
 	misused   = 2 // the command line or the environment is wrong; nothing was started
 )
 
-const usage = `kubestep lists the pods of an EKS cluster by a Step Functions execution.
-
-  kubestep start [--state-machine-arn ARN] [--input JSON|@FILE] [--name NAME] [--output table|json]
-      starts an execution, shows its states as they happen, and prints the pods.
-      The ARN may stand in STATE_MACHINE_ARN.
-
-  kubestep follow [--output table|json] EXECUTION_ARN
-      does the same for an execution that was started already.
-
-The AWS credentials and the endpoint are taken from the environment, as the aws
-command does. With --output json the standard output holds the execution's output
-and nothing else. The exit status is 0 where the execution succeeded, 1 where it
-did not, and 2 where the command was used wrongly and nothing was started.
-`
+// version is the release; make release sets it.
+var version string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second Ctrl-C ends the command at once.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	verb := ""
-	if len(args) > 0 {
-		verb = args[0]
+// root is the command with its verbs.
+func root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "kubestep",
+		Short: "Run Kubernetes API calls against Amazon EKS as Step Functions executions",
+		Long: `kubestep starts executions of kubestep's state machines, shows their states as
+they happen, and prints their output.
+
+It reads AWS credentials and endpoints from the environment and from ~/.aws, as
+the aws command does.
+
+Exit status:
+  0  the execution succeeded
+  1  the execution failed, or kubestep lost track of it
+  2  the command line or the environment is wrong, and nothing was started
+
+NO_COLOR turns colors off.`,
+		Example: `  kubestep inventory demo -n shop
+  kubestep inventory demo --all-namespaces --output json
+  kubestep follow arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:morning`,
+		Version:       release(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
 	}
-	switch verb {
-	case "start":
-		return start(ctx, args[1:], stdout, stderr)
-	case "follow":
-		return followOn(ctx, args[1:], stdout, stderr)
-	case "help", "-h", "-help", "--help":
-		say(stdout, "%s", usage)
+	cmd.Flags().Bool("version", false, "print the version") // cobra's would take -v
+	cmd.SetVersionTemplate("kubestep {{.Version}}\n")
+	cmd.AddCommand(inventory(), followVerb())
+	return cmd
+}
+
+// release is the version, or what Go recorded of a build from a module.
+func release() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	cmd := root()
+	cmd.SetArgs(args)
+	cmd.SetIn(stdin)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	if len(args) == 0 {
+		cmd.SetOut(stderr)
+		_ = cmd.Help()
+		return misused
+	}
+	ran, err := cmd.ExecuteContextC(ctx)
+	verb := ran.CommandPath()
+	if err == nil {
 		return succeeded
-	case "":
-		say(stderr, "%s", usage)
-	default:
-		say(stderr, "kubestep: there is no command %q; there are start and follow.\n\n%s", verb, usage)
 	}
+	if failure, ok := errors.AsType[*failure](err); ok {
+		if failure.err != nil {
+			_, _ = fmt.Fprintf(stderr, "%s: %s\n", verb, terminal.Text(failure.err.Error()))
+		}
+		return failed
+	}
+	wrong, ok := errors.AsType[problems](err)
+	if !ok { // cobra's own: an unknown command or flag
+		wrong = problems{strings.ReplaceAll(strings.TrimSpace(err.Error()), "\t", "  ")}
+	}
+	for _, problem := range wrong {
+		_, _ = fmt.Fprintf(stderr, "%s: %s\n", verb, terminal.Text(problem))
+	}
+	_, _ = fmt.Fprintf(stderr, "Nothing was started. Run %s --help for the flags and examples.\n", verb)
 	return misused
 }
 
-// say writes what cannot be told to anybody if it cannot be written.
-func say(w io.Writer, format string, args ...any) {
-	_, _ = fmt.Fprintf(w, format, args...)
+// failure is an execution that failed or could not be followed. Its err is nil if
+// the follower has shown why.
+type failure struct{ err error }
+
+func (f *failure) Error() string {
+	if f.err == nil {
+		return "the execution failed"
+	}
+	return f.err.Error()
+}
+
+func (f *failure) Unwrap() error { return f.err }
+
+// problems is everything that is wrong with a command line and its environment,
+// so that all of it is reported at once and before anything starts.
+type problems []string
+
+func (p problems) Error() string { return strings.Join(p, "\n") }
+
+func (p *problems) add(format string, args ...any) {
+	*p = append(*p, fmt.Sprintf(format, args...))
 }

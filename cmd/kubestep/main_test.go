@@ -9,12 +9,15 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
 )
 
 const (
@@ -122,23 +125,23 @@ func (s *stepFunctions) called(action string) []call {
 // kubestep runs the command.
 func kubestep(ctx context.Context, args ...string) (status int, stdout, stderr string) {
 	var out, err bytes.Buffer
-	status = run(ctx, args, &out, &err)
+	status = run(ctx, args, strings.NewReader(""), &out, &err)
 	return status, out.String(), err.String()
 }
 
-func inventory(t *testing.T) map[string]any {
+func pods(t *testing.T) map[string]any {
 	t.Helper()
 	output, err := os.ReadFile(filepath.Join("testdata", "output.json"))
 	require.NoError(t, err)
 	return map[string]any{"status": "SUCCEEDED", "output": string(output)}
 }
 
-func TestStartPrintsThePods(t *testing.T) {
-	s := newStepFunctions(t, inventory(t))
-	status, stdout, stderr := kubestep(t.Context(), "start", "--state-machine-arn", machine)
+func TestInventoryPrintsThePods(t *testing.T) {
+	s := newStepFunctions(t, pods(t))
+	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
 	assert.Equal(t, succeeded, status)
 	assert.Empty(t, stderr)
-	golden(t, "start", stdout)
+	golden(t, "inventory", stdout)
 
 	started := s.called("StartExecution")
 	require.Len(t, started, 1)
@@ -148,14 +151,14 @@ func TestStartPrintsThePods(t *testing.T) {
 	assert.Contains(t, started[0].authorization, "/eu-west-1/states/", "the Region is that of the ARN")
 }
 
-func TestStartTakesWhatItIsGiven(t *testing.T) {
-	s := newStepFunctions(t, inventory(t))
+func TestInventoryTakesAnInputAsItIs(t *testing.T) {
+	s := newStepFunctions(t, pods(t))
 	t.Setenv("STATE_MACHINE_ARN", machine)
 	t.Setenv("AWS_REGION", "us-east-1")
 	file := filepath.Join(t.TempDir(), "input.json")
 	require.NoError(t, os.WriteFile(file, []byte("{\n\"clusterName\": \"demo\"}\n"), 0o600))
 
-	status, _, stderr := kubestep(t.Context(), "start", "--input", "@"+file, "--name", "mine")
+	status, _, stderr := kubestep(t.Context(), "inventory", "--input", "@"+file, "--name", "mine")
 	require.Equal(t, succeeded, status, stderr)
 	started := s.called("StartExecution")
 	require.Len(t, started, 1)
@@ -166,9 +169,9 @@ func TestStartTakesWhatItIsGiven(t *testing.T) {
 }
 
 func TestJSONIsAllThatStandardOutputHolds(t *testing.T) {
-	outcome := inventory(t)
+	outcome := pods(t)
 	newStepFunctions(t, outcome)
-	status, stdout, stderr := kubestep(t.Context(), "start", "--state-machine-arn", machine, "--output", "json")
+	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine, "--output", "json")
 	assert.Equal(t, succeeded, status)
 	assert.JSONEq(t, outcome["output"].(string), stdout)
 	assert.True(t, strings.HasPrefix(stdout, "{\n  \"access\""), "it is indented")
@@ -179,11 +182,11 @@ func TestJSONIsAllThatStandardOutputHolds(t *testing.T) {
 func TestAnExecutionThatFailsIsAFailure(t *testing.T) {
 	outcome := map[string]any{"status": "FAILED", "error": "Forbidden", "cause": "The group may not list pods in shop.\nkubectl apply -k rbac/namespace -n shop"}
 	newStepFunctions(t, outcome)
-	status, stdout, _ := kubestep(t.Context(), "start", "--state-machine-arn", machine)
+	status, stdout, _ := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
 	assert.Equal(t, failed, status)
 	assert.Contains(t, stdout, "FAILED after 2.4 s: Forbidden\n\nThe group may not list pods in shop.\nkubectl apply -k rbac/namespace -n shop\n")
 
-	status, stdout, stderr := kubestep(t.Context(), "start", "--state-machine-arn", machine, "--output", "json")
+	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine, "--output", "json")
 	assert.Equal(t, failed, status)
 	assert.Empty(t, stdout)
 	assert.Contains(t, stderr, "FAILED after 2.4 s: Forbidden")
@@ -192,7 +195,7 @@ func TestAnExecutionThatFailsIsAFailure(t *testing.T) {
 func TestAStartThatIsRefusedIsAFailure(t *testing.T) {
 	s := newStepFunctions(t, nil)
 	s.refuse = "StateMachineDoesNotExist"
-	status, stdout, stderr := kubestep(t.Context(), "start", "--state-machine-arn", machine)
+	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
 	assert.Equal(t, failed, status)
 	assert.Empty(t, stdout)
 	assert.Contains(t, stderr, "StateMachineDoesNotExist")
@@ -200,9 +203,9 @@ func TestAStartThatIsRefusedIsAFailure(t *testing.T) {
 
 func TestAnOutputOfAnotherMachineIsAFailure(t *testing.T) {
 	newStepFunctions(t, map[string]any{"status": "SUCCEEDED", "output": `[1]`})
-	status, _, stderr := kubestep(t.Context(), "start", "--state-machine-arn", machine)
+	status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
 	assert.Equal(t, failed, status)
-	assert.Contains(t, stderr, "the output is not that of kubestep's state machine")
+	assert.Contains(t, stderr, "the output is not that of pod-inventory")
 }
 
 func TestAnInterruptLeavesTheExecutionRunning(t *testing.T) {
@@ -210,41 +213,132 @@ func TestAnInterruptLeavesTheExecutionRunning(t *testing.T) {
 	s.running = true
 	ctx, interrupt := context.WithCancel(t.Context())
 	s.onHistory = func() { time.AfterFunc(10*time.Millisecond, interrupt) }
-	status, _, stderr := kubestep(ctx, "start", "--state-machine-arn", machine)
+	status, _, stderr := kubestep(ctx, "inventory", "--state-machine-arn", machine)
 	assert.Equal(t, failed, status)
 	assert.Contains(t, stderr, "the execution runs on: "+execution+"\n")
 }
 
 func TestFollowPrintsThePods(t *testing.T) {
-	s := newStepFunctions(t, inventory(t))
+	s := newStepFunctions(t, pods(t))
 	status, stdout, stderr := kubestep(t.Context(), "follow", execution)
 	assert.Equal(t, succeeded, status, stderr)
-	golden(t, "start", stdout)
+	golden(t, "inventory", stdout)
 	assert.Empty(t, s.called("StartExecution"))
 }
 
-func TestWrongUsageIsToldAllAtOnceBeforeAnythingStarts(t *testing.T) {
+func TestFlagsSetKeysOfTheInput(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"nothing":                     {nil, `{}`},
+		"a cluster":                   {[]string{"demo"}, `{"clusterName":"demo"}`},
+		"a target in another account": {[]string{"demo", "--region", "us-east-1", "--role-arn", "arn:aws:iam::1:role/r"}, `{"clusterName":"demo","region":"us-east-1","roleArn":"arn:aws:iam::1:role/r"}`},
+		"namespaces":                  {[]string{"-n", "default", "--namespace", "shop,search"}, `{"namespaces":["default","shop","search"]}`},
+		"all namespaces":              {[]string{"-A"}, `{"namespaces":["*"]}`},
+		"selectors":                   {[]string{"-l", "app=web,tier!=db", "--field-selector", "status.phase!=Running"}, `{"labelSelector":"app=web,tier!=db","fieldSelector":"status.phase!=Running"}`},
+		"no items":                    {[]string{"--max-items", "0"}, `{"maxItems":0}`},
+		"skipped namespaces":          {[]string{"--on-denied", "skip"}, `{"onDenied":"skip"}`},
+		"an archive":                  {[]string{"--archive", "s3://inventories/kubestep/"}, `{"output":{"bucket":"inventories","prefix":"kubestep/"}}`},
+		"an archive without a prefix": {[]string{"--archive", "s3://inventories"}, `{"output":{"bucket":"inventories"}}`},
+		"a key beside those of --input, and one in place of its": {
+			[]string{"demo", "--input", `{"clusterName":"other","maxItems":12345678901234567890}`}, `{"clusterName":"demo","maxItems":12345678901234567890}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStepFunctions(t, pods(t))
+			status, _, stderr := kubestep(t.Context(), append([]string{"inventory", "--state-machine-arn", machine}, test.args...)...)
+			require.Equal(t, succeeded, status, stderr)
+			started := s.called("StartExecution")
+			require.Len(t, started, 1)
+			assert.JSONEq(t, test.want, started[0].body["input"].(string))
+		})
+	}
+}
+
+func TestCharactersOfAnInputStayReadable(t *testing.T) {
+	s := newStepFunctions(t, pods(t))
+	status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine, "-l", "a<b&c")
+	require.Equal(t, succeeded, status, stderr)
+	assert.Equal(t, `{"labelSelector":"a<b&c"}`, s.called("StartExecution")[0].body["input"])
+}
+
+func TestAnInputCanComeFromStandardInput(t *testing.T) {
+	s := newStepFunctions(t, pods(t))
+	var out, err bytes.Buffer
+	status := run(t.Context(), []string{"inventory", "--state-machine-arn", machine, "--input", "-"}, strings.NewReader(`{"clusterName":"demo"}`), &out, &err)
+	require.Equal(t, succeeded, status, err.String())
+	assert.Equal(t, `{"clusterName":"demo"}`, s.called("StartExecution")[0].body["input"])
+}
+
+// make run and make start use the name of the workflow.
+func TestAVerbAnswersToTheNameOfItsWorkflow(t *testing.T) {
+	for _, w := range workflows() {
+		verb, _, err := root().Find([]string{w.name})
+		require.NoError(t, err)
+		assert.True(t, verb.HasAlias(w.name), w.name)
+	}
+}
+
+func TestYAMLMeansTheSameAsJSON(t *testing.T) {
+	outcome := pods(t)
+	newStepFunctions(t, outcome)
+	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine, "-o", "yaml")
+	require.Equal(t, succeeded, status, stderr)
+	golden(t, "inventory-yaml", stdout)
+	back, err := yaml.YAMLToJSON([]byte(stdout))
+	require.NoError(t, err)
+	assert.JSONEq(t, outcome["output"].(string), string(back))
+	assert.Contains(t, stderr, "✓ DescribeCluster")
+}
+
+func TestVerboseShowsTheInput(t *testing.T) {
+	newStepFunctions(t, pods(t))
+	_, stdout, _ := kubestep(t.Context(), "inventory", "demo", "--state-machine-arn", machine, "-v")
+	assert.True(t, strings.HasPrefix(stdout, `Input {"clusterName":"demo"}`+"\n"), stdout)
+}
+
+func TestFollowShowsAnotherStateMachineAsJSONOnly(t *testing.T) {
+	newStepFunctions(t, pods(t))
+	other := "arn:aws:states:eu-west-1:123456789012:execution:other:one"
+	status, _, stderr := kubestep(t.Context(), "follow", other)
+	assert.Equal(t, failed, status)
+	assert.Contains(t, stderr, other+" is not one of kubestep's state machines: use --output json")
+	status, _, stderr = kubestep(t.Context(), "follow", other, "-o", "json")
+	assert.Equal(t, succeeded, status, stderr)
+}
+
+func TestWrongUsageIsReportedAllAtOnceBeforeAnythingStarts(t *testing.T) {
 	for name, test := range map[string]struct {
 		args []string
 		want []string
 	}{
-		"no command":         {nil, []string{"kubestep start", "kubestep follow"}},
-		"an unknown command": {[]string{"list"}, []string{`there is no command "list"`}},
-		"no state machine":   {[]string{"start"}, []string{"--state-machine-arn", "STATE_MACHINE_ARN"}},
-		"an unknown flag":    {[]string{"start", "--cluster", "demo"}, []string{"-cluster"}},
-		"all that can be wrong with start": {
-			[]string{"start", "--state-machine-arn", execution, "--input", "{\n  x}", "--name", "a b", "--output", "yaml", "more"},
+		"no command":              {nil, []string{"kubestep inventory demo -n shop", "Show an execution that was started already"}},
+		"an unknown command":      {[]string{"delete"}, []string{`unknown command "delete" for "kubestep"`}},
+		"a command of other days": {[]string{"start"}, []string{`unknown command "start"`, "Did you mean this?\n  inventory"}},
+		"no state machine":        {[]string{"inventory"}, []string{"--state-machine-arn", "STATE_MACHINE_ARN"}},
+		"an unknown flag":         {[]string{"inventory", "--cluster", "demo"}, []string{"unknown flag: --cluster"}},
+		"a number that is none":   {[]string{"inventory", "--max-items", "all"}, []string{`invalid argument "all" for "--max-items"`}},
+		"all that can be wrong with inventory": {
+			[]string{
+				"inventory", "demo", "more", "--state-machine-arn", execution, "--input", "{\n  x}", "--name", "a b", "--output", "xml",
+				"-A", "-n", "shop", "--archive", "bucket",
+			},
 			[]string{
 				`--state-machine-arn "` + execution + `" is not of the form arn:aws:states:REGION:ACCOUNT:stateMachine:NAME`,
 				"--input is not valid JSON: line 2, character 3",
-				`--name "a b" is not`, `--output "yaml" is neither table nor json`, `"more"`,
+				`--name "a b" is not`, `--output "xml" is not table, json or yaml`, `"more": expected one cluster`,
+				"--namespace and --all-namespaces exclude each other", `--archive "bucket" is not of the form s3://BUCKET/PREFIX`,
 			},
 		},
-		"an input file that is not there": {[]string{"start", "--state-machine-arn", machine, "--input", "@none.json"}, []string{"--input cannot be read", "none.json"}},
-		"an empty input":                  {[]string{"start", "--state-machine-arn", machine, "--input", ""}, []string{"--input is not valid JSON"}},
-		"an input that is too large":      {[]string{"start", "--state-machine-arn", machine, "--input", `"` + strings.Repeat("x", 262144) + `"`}, []string{"--input has 262146 bytes"}},
-		"no execution":                    {[]string{"follow"}, []string{"give its ARN"}},
-		"what is no execution":            {[]string{"follow", machine, "more"}, []string{"arn:aws:states:REGION:ACCOUNT:execution:NAME", `"more"`}},
+		"an input file that is missing": {[]string{"inventory", "--state-machine-arn", machine, "--input", "@none.json"}, []string{"--input cannot be read", "none.json"}},
+		"an empty input":                {[]string{"inventory", "--state-machine-arn", machine, "--input", ""}, []string{"--input is not valid JSON"}},
+		"an input that takes no keys":   {[]string{"inventory", "demo", "--state-machine-arn", machine, "--input", "[]"}, []string{"--input is not a JSON object, so clusterName cannot be set in it"}},
+		"an input that is too large":    {[]string{"inventory", "--state-machine-arn", machine, "--input", `"` + strings.Repeat("x", 262144) + `"`}, []string{"--input has 262146 bytes"}},
+		"no execution":                  {[]string{"follow"}, []string{"give its ARN"}},
+		"what is not an execution":      {[]string{"follow", machine, "more"}, []string{"arn:aws:states:REGION:ACCOUNT:execution:NAME", `"more": expected one execution`}},
+		"what would harm the terminal":  {[]string{"follow", "\x1b[31m"}, []string{`\x1b[31m`}},
+		"an output that follow has not": {[]string{"follow", execution, "-o", "wide"}, []string{`--output "wide" is not table, json or yaml`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStepFunctions(t, nil)
@@ -254,26 +348,78 @@ func TestWrongUsageIsToldAllAtOnceBeforeAnythingStarts(t *testing.T) {
 			for _, want := range test.want {
 				assert.Contains(t, stderr, want)
 			}
+			assert.NotContains(t, stderr, "\x1b")
 			assert.Empty(t, s.calls)
 		})
 	}
 }
 
-func TestMissingCredentialsAreToldWithTheRest(t *testing.T) {
+func TestMissingCredentialsAreReportedWithTheRest(t *testing.T) {
 	environment(t)
-	status, _, stderr := kubestep(t.Context(), "start", "--input", "x")
+	status, _, stderr := kubestep(t.Context(), "inventory", "--input", "x")
 	assert.Equal(t, misused, status)
-	assert.Contains(t, stderr, "kubestep start: there is no state machine")
-	assert.Contains(t, stderr, "kubestep start: --input is not valid JSON")
-	assert.Contains(t, stderr, "kubestep start: there are no AWS credentials: set AWS_PROFILE")
+	assert.Contains(t, stderr, "kubestep inventory: there is no state machine")
+	assert.Contains(t, stderr, "kubestep inventory: --input is not valid JSON")
+	assert.Contains(t, stderr, "kubestep inventory: there are no AWS credentials: set AWS_PROFILE")
+	assert.Contains(t, stderr, "Nothing was started. Run kubestep inventory --help")
 }
 
-func TestHelpIsNoMisuse(t *testing.T) {
-	for _, args := range [][]string{{"help"}, {"--help"}, {"start", "-h"}, {"follow", "--help"}} {
-		status, stdout, stderr := kubestep(t.Context(), args...)
+func TestEveryVerbHasHelpWithExamples(t *testing.T) {
+	for _, verb := range root().Commands() {
+		for _, args := range [][]string{{verb.Name(), "--help"}, {"help", verb.Name()}} {
+			status, stdout, stderr := kubestep(t.Context(), args...)
+			assert.Equal(t, succeeded, status)
+			assert.Empty(t, stderr)
+			assert.Contains(t, stdout, "Usage:\n  kubestep "+verb.Name())
+			assert.Contains(t, stdout, "Examples:\n  # ")
+		}
+	}
+	t.Setenv("STATE_MACHINE_ARN", machine)
+	_, stdout, _ := kubestep(t.Context(), "inventory", "--help")
+	golden(t, "help-inventory", stdout)
+	_, stdout, _ = kubestep(t.Context(), "--help")
+	golden(t, "help", stdout)
+}
+
+// Examples are read by those who copy them: each flag in them exists.
+func TestExamplesParse(t *testing.T) {
+	flags := regexp.MustCompile(`(^| )--?([a-zA-Z-]+)`)
+	for _, verb := range root().Commands() {
+		verb.InitDefaultHelpFlag()
+		for line := range strings.Lines(verb.Example) {
+			command, _, _ := strings.Cut(strings.TrimSpace(line), " | ")
+			if !strings.HasPrefix(command, "kubestep") || strings.Contains(command, "$(") {
+				continue
+			}
+			for _, flag := range flags.FindAllStringSubmatch(command, -1) {
+				found := verb.Flags().Lookup(flag[2])
+				if len(flag[2]) == 1 {
+					found = verb.Flags().ShorthandLookup(flag[2])
+				}
+				assert.NotNil(t, found, "%s: %s", command, flag[2])
+			}
+		}
+	}
+}
+
+func TestAShellCompletesVerbsFlagsAndTheirValues(t *testing.T) {
+	for _, test := range []struct {
+		typed []string
+		want  string
+	}{
+		{[]string{"inv"}, "inventory"},
+		{[]string{"inventory", "--output", ""}, "table\njson\nyaml\n"},
+		{[]string{"inventory", "--on-denied", ""}, "fail\nskip\n"},
+		{[]string{"inventory", "--name"}, "--namespace"},
+	} {
+		status, stdout, _ := kubestep(t.Context(), append([]string{cobra.ShellCompRequestCmd}, test.typed...)...)
 		assert.Equal(t, succeeded, status)
-		assert.Equal(t, usage, stdout)
-		assert.Empty(t, stderr)
+		assert.Contains(t, stdout, test.want)
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		status, stdout, stderr := kubestep(t.Context(), "completion", shell)
+		assert.Equal(t, succeeded, status, stderr)
+		assert.Contains(t, stdout, "kubestep")
 	}
 }
 

@@ -55,6 +55,10 @@ type Follower struct {
 	Out io.Writer
 	// Live redraws the running state in place; for a terminal only.
 	Live bool
+	// Verbose also shows the input and the whole cause of each failed attempt.
+	Verbose bool
+	// Style colors what is shown, or does not.
+	Style terminal.Style
 }
 
 // Start is an execution to be started.
@@ -126,6 +130,9 @@ func (f *Follower) Start(ctx context.Context, start Start) (Execution, error) {
 		// sends the request again, the same execution answers and no second one starts.
 		name = rand.Text()
 	}
+	if f.Verbose {
+		f.progress().line("Input %s", terminal.Line(start.Input))
+	}
 	started, err := f.Client.StartExecution(ctx, &sfn.StartExecutionInput{
 		StateMachineArn: aws.String(start.StateMachineARN),
 		Name:            aws.String(name),
@@ -156,7 +163,7 @@ func (f *Follower) Follow(ctx context.Context, arn string) (Execution, error) {
 }
 
 func (f *Follower) follow(ctx context.Context, execution Execution) (Execution, error) {
-	show := &progress{out: f.Out, live: f.Live, now: f.Clock.Now}
+	show := f.progress()
 	show.line("Execution %s", terminal.Line(execution.ARN))
 	execution, err := f.watch(ctx, execution, show)
 	show.finish(execution)
@@ -164,6 +171,10 @@ func (f *Follower) follow(ctx context.Context, execution Execution) (Execution, 
 		return execution, &interruption{"interrupted; the execution runs on: " + execution.ARN, ctx.Err()}
 	}
 	return execution, err
+}
+
+func (f *Follower) progress() *progress {
+	return &progress{out: f.Out, live: f.Live, verbose: f.Verbose, style: f.Style, now: f.Clock.Now}
 }
 
 // watch looks at the history until the execution has ended, and all of its

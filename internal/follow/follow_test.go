@@ -214,6 +214,33 @@ func TestTheRunningStateIsDrawnAnewOnATerminal(t *testing.T) {
 	golden(t, "live", strings.NewReplacer("\r\x1b[K", "\n<clear>", "\x1b[?7l", "<nowrap>", "\x1b[?7h", "<wrap>").Replace(out.String()))
 }
 
+func TestVerboseShowsTheInputAndWholeCauses(t *testing.T) {
+	cause := `{"errorType":"Forbidden","errorMessage":"RBAC denies it. Apply this:\n\n  kubectl apply -k rbac/namespace -n shop\n"}`
+	s := newScript()
+	s.enter(types.HistoryEventTypeTaskStateEntered, "VerifyRBAC")
+	s.lambdaFails("Forbidden", cause)
+	s.add(types.HistoryEvent{Type: types.HistoryEventTypeExecutionFailed})
+	fake := &fakeStepFunctions{events: s.events, end: ends(types.ExecutionStatusFailed, "Forbidden", cause)}
+	var out bytes.Buffer
+	f := follower(fake, &out)
+	f.Verbose = true
+	_, err := f.Start(t.Context(), start)
+	require.NoError(t, err)
+	golden(t, "verbose", out.String())
+}
+
+func TestColorsMarkWhatFailed(t *testing.T) {
+	fake := &fakeStepFunctions{events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusFailed, "Forbidden", "No.")}
+	var out bytes.Buffer
+	f := follower(fake, &out)
+	f.Style = true
+	_, err := f.Start(t.Context(), start)
+	require.NoError(t, err)
+	for _, want := range []string{"\x1b[32m✓\x1b[0m DescribeCluster", "\x1b[31m✗\x1b[0m VerifyRBAC", "\x1b[1m\x1b[31mFAILED after 2.4 s: Forbidden\x1b[0m"} {
+		assert.Contains(t, out.String(), want)
+	}
+}
+
 func TestNoControlCharacterReachesTheOutput(t *testing.T) {
 	s := newScript()
 	s.enter(types.HistoryEventTypeTaskStateEntered, "List\x1b[2JPods")

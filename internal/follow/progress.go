@@ -17,7 +17,10 @@ import (
 type progress struct {
 	out  io.Writer
 	live bool
-	now  func() time.Time
+	// verbose shows the whole cause of each failed attempt.
+	verbose bool
+	style   terminal.Style
+	now     func() time.Time
 
 	// doing is what runs, since when by this computer's clock: the clock of the
 	// history is another.
@@ -30,15 +33,19 @@ func (p *progress) step(s Step) {
 	state := terminal.Line(s.State)
 	switch s.Kind {
 	case Succeeded:
-		p.line("✓ %-21s %8s%s", state, duration(s.Duration), attempt(s.Attempt))
+		p.line(p.style.Green("✓")+" %-21s %8s%s", state, duration(s.Duration), attempt(s.Attempt))
 	case Failed:
 		text := s.Error
-		if why := firstSentence(message(s.Cause)); why != "" {
+		cause := message(s.Cause)
+		if why := firstSentence(cause); why != "" {
 			text += ": " + why
 		}
-		p.line("✗ %-21s %8s  %s", state, duration(s.Duration), terminal.Line(text))
+		p.line(p.style.Red("✗")+" %-21s %8s  %s", state, duration(s.Duration), terminal.Line(text))
+		if p.verbose && cause != "" {
+			p.line("%s", indent(terminal.Text(cause)))
+		}
 	case Retried:
-		p.line("↻ %-21s again after %s, attempt %d", state, duration(s.Duration), s.Attempt)
+		p.line(p.style.Yellow("↻")+" %-21s again after %s, attempt %d", state, duration(s.Duration), s.Attempt)
 	}
 }
 
@@ -102,10 +109,21 @@ func (p *progress) finish(e Execution) {
 	if e.Error != "" {
 		text += ": " + terminal.Line(e.Error)
 	}
-	p.write("\n%s\n", text)
+	p.write("\n%s\n", p.style.Bold(p.style.Red(text)))
 	if cause := message(e.Cause); cause != "" {
 		p.write("\n%s\n", terminal.Text(strings.TrimRight(cause, "\n")))
 	}
+}
+
+// indent sets a text apart from the states around it.
+func indent(text string) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i, line := range lines {
+		if line != "" {
+			lines[i] = "    " + line
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // message is what a cause says to a person. Lambda hands on a function's error

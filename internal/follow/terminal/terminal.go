@@ -13,6 +13,8 @@ import (
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Control sequences of ECMA-48 and DEC that a live line needs; every terminal
@@ -26,7 +28,7 @@ const (
 	Wrap   = "\x1b[?7h"
 )
 
-// Is tells whether w is a terminal that can redraw a line.
+// Is reports whether w is a terminal that can redraw a line.
 func Is(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok || os.Getenv("TERM") == "dumb" {
@@ -36,6 +38,33 @@ func Is(w io.Writer) bool {
 	// A character device that is no terminal, such as the null device, takes
 	// control sequences without harm.
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// Style colors text, or leaves it as it is.
+type Style bool
+
+// Colors returns the style for w: colors on a terminal, unless NO_COLOR is set
+// (https://no-color.org).
+func Colors(w io.Writer) Style { return Style(Is(w) && os.Getenv("NO_COLOR") == "") }
+
+// Red is for what failed or goes away.
+func (s Style) Red(text string) string { return s.sgr("31", text) }
+
+// Green is for what succeeded or is new.
+func (s Style) Green(text string) string { return s.sgr("32", text) }
+
+// Yellow is for what is tried again or changes.
+func (s Style) Yellow(text string) string { return s.sgr("33", text) }
+
+// Bold is for what to read first.
+func (s Style) Bold(text string) string { return s.sgr("1", text) }
+
+// sgr is ECMA-48's Select Graphic Rendition around a text.
+func (s Style) sgr(code, text string) string {
+	if !s || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
 // Line makes s a single line of visible characters: everything else, a line
@@ -48,6 +77,34 @@ func Text(s string) string { return escape(s, "\n", goEscape) }
 // JSON is Text for a JSON document: the escapes are JSON's, so it means the
 // same as before.
 func JSON(document string) string { return escape(document, "\n", jsonEscape) }
+
+// YAML is Text for a YAML document: it means the same as before, since a string
+// that needs an escape is put in double quotes.
+func YAML(document string) (string, error) {
+	var node yaml.Node
+	if err := yaml.Unmarshal([]byte(document), &node); err != nil {
+		return "", fmt.Errorf("read YAML: %w", err)
+	}
+	quote(&node)
+	var b strings.Builder
+	encoder := yaml.NewEncoder(&b)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(&node); err != nil {
+		return "", fmt.Errorf("write YAML: %w", err)
+	}
+	return escape(b.String(), "\n", yamlEscape), nil
+}
+
+func quote(node *yaml.Node) {
+	if node.Kind == yaml.ScalarNode && escape(node.Value, "\n", yamlEscape) != node.Value {
+		node.Style = yaml.DoubleQuotedStyle
+	}
+	for _, child := range node.Content {
+		quote(child)
+	}
+}
+
+func yamlEscape(r rune, _ string) string { return fmt.Sprintf(`\U%08X`, r) }
 
 func escape(s, keep string, as func(r rune, bytes string) string) string {
 	var b strings.Builder

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
@@ -38,6 +39,30 @@ func TestJSONMeansTheSameAsBefore(t *testing.T) {
 	shown := terminal.JSON(document)
 	assert.Equal(t, "{\n  \"name\": \"a\\u007f\\u009b2J\\udb40\\udc41é\"\n}", shown)
 	assert.JSONEq(t, document, shown)
+}
+
+func TestYAMLMeansTheSameAsBefore(t *testing.T) {
+	document := map[string]string{"name": "a\u202e\U000e0041é", "\u202e": "plain", "lines": "a\nb\n", "number": "12"}
+	text, err := yaml.Marshal(document)
+	require.NoError(t, err)
+	shown, err := terminal.YAML(string(text))
+	require.NoError(t, err)
+	assert.Equal(t, "\"\\U0000202E\": plain\nlines: |\n  a\n  b\nname: \"a\\U0000202E\\U000E0041é\"\nnumber: \"12\"\n", shown)
+	var back map[string]string
+	require.NoError(t, yaml.Unmarshal([]byte(shown), &back))
+	assert.Equal(t, document, back)
+}
+
+func TestColors(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "")
+	device, err := os.Open(os.DevNull)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, device.Close()) })
+	assert.Equal(t, "\x1b[32mnew\x1b[0m", terminal.Colors(device).Green("new"))
+	assert.Equal(t, "new", terminal.Colors(&bytes.Buffer{}).Green("new"), "a buffer is not a terminal")
+	t.Setenv("NO_COLOR", "1")
+	assert.Equal(t, "new", terminal.Colors(device).Green("new"))
 }
 
 func TestIs(t *testing.T) {

@@ -3,20 +3,25 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
 
-// table is the pods as `kubectl get pods -A -o wide` shows them, and what they
-// add up to.
-func table(output contract.Output, elapsed time.Duration) string {
+// podTable is the pods as `kubectl get pods -A -o wide` prints them, and their totals.
+func podTable(execution follow.Execution, style terminal.Style) (string, error) {
+	var output contract.Output
+	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
+		return "", fmt.Errorf("the output is not that of pod-inventory: %w", err)
+	}
+	elapsed := execution.Stopped.Sub(execution.Started)
 	var b bytes.Buffer
 	pods := output.Pods
 	if len(pods.Items) > 0 {
@@ -40,13 +45,13 @@ func table(output contract.Output, elapsed time.Duration) string {
 		if access.Allowed {
 			continue
 		}
-		fmt.Fprintf(&b, "not allowed:  %s", terminal.Line(access.Namespace))
+		fmt.Fprintf(&b, "%s  %s", style.Red("not allowed:"), terminal.Line(access.Namespace))
 		if access.Reason != "" {
 			fmt.Fprintf(&b, " (%s)", terminal.Line(access.Reason))
 		}
 		b.WriteByte('\n')
 	}
-	return b.String()
+	return b.String(), nil
 }
 
 func writeRows(b *bytes.Buffer, pods []contract.Pod) {
@@ -56,7 +61,7 @@ func writeRows(b *bytes.Buffer, pods []contract.Pod) {
 		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n",
 			cell(pod.Namespace), cell(pod.Name), cell(pod.Ready), cell(pod.Status), pod.Restarts, cell(pod.Age), cell(pod.IP), cell(pod.Node))
 	}
-	// kubectl's own widths, so that the columns stand where one expects them:
+	// kubectl's own widths:
 	// https://github.com/kubernetes/cli-runtime, pkg/printers/tabwriter.go
 	aligned := tabwriter.NewWriter(b, 6, 4, 3, ' ', 0)
 	// What is written to memory does not fail.
@@ -64,7 +69,7 @@ func writeRows(b *bytes.Buffer, pods []contract.Pod) {
 	_ = aligned.Flush()
 }
 
-// cell is a value as kubectl shows it: an empty one is seen to be empty.
+// cell is a value as kubectl prints it.
 func cell(value string) string {
 	if value == "" {
 		return "<none>"
@@ -79,7 +84,7 @@ func count(pods int) string {
 	return fmt.Sprintf("%d pods", pods)
 }
 
-// totals are the largest of the counts, the largest first.
+// totals lists the largest counts, the largest first.
 func totals(counts map[string]int) string {
 	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))

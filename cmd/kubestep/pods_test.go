@@ -1,12 +1,15 @@
 package main
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/follow"
 )
 
 var demo = contract.ClusterSummary{Name: "demo", Region: "eu-west-1", Version: "1.37", Status: "ACTIVE"}
@@ -45,7 +48,10 @@ func TestTable(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := table(output, 2400*time.Millisecond)
+			document, err := json.Marshal(output)
+			require.NoError(t, err)
+			got, err := podTable(follow.Execution{Output: string(document), Stopped: time.Time{}.Add(2400 * time.Millisecond)}, false)
+			require.NoError(t, err)
 			golden(t, "table-"+name, got)
 			assert.NotRegexp(t, "[\x00-\x09\x0b-\x1f\x7f\u0080-\u009f\u202e]", got)
 		})

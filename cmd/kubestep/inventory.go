@@ -1,0 +1,82 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+func podInventory() workflow {
+	return workflow{name: "pod-inventory", variable: "STATE_MACHINE_ARN", table: podTable}
+}
+
+// inventory is the verb that lists the pods of a cluster.
+func inventory() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "inventory [CLUSTER]",
+		Aliases: []string{podInventory().name},
+		Short:   "List the pods of a cluster",
+		Long: `List the pods of an EKS cluster, the unhealthy ones first.
+
+CLUSTER is the name of the cluster. Leave it out if the stack has a default cluster
+(its parameter ClusterName), or if --input names one.`,
+		Example: `  # The pods of two namespaces
+  kubestep inventory demo -n default -n shop
+
+  # All namespaces, as JSON for a program
+  kubestep inventory demo --all-namespaces --output json | jq .pods.byStatus
+
+  # Only the pods that do not run, of a cluster in another account
+  kubestep inventory demo --field-selector 'status.phase!=Running' --role-arn arn:aws:iam::444455556666:role/kubestep
+
+  # Write every pod to S3, and print none
+  kubestep inventory demo -A --archive s3://my-bucket/kubestep/ --max-items 0
+
+  # The same input as an execution that a schedule starts
+  kubestep inventory --input @input.json`,
+		SuggestFor: []string{"start", "list", "pods", "get"},
+	}
+	start := newStarter(cmd, podInventory())
+	start.addTarget(cmd)
+	flags := cmd.Flags()
+	flags.StringSliceP("namespace", "n", nil, "`namespace` to list; repeat it, or separate several by commas (the namespace default if not set)")
+	all := flags.BoolP("all-namespaces", "A", false, "list all namespaces")
+	flags.StringP("selector", "l", "", "label `selector`, such as app=web,tier!=db")
+	flags.String("field-selector", "", "field `selector`, such as status.phase=Running")
+	flags.Int("max-items", 0, "print at most this `number` of pods, 0 to 1000; the totals count all (100 if not set)")
+	flags.String("on-denied", "", "`fail|skip`: what to do if RBAC denies a namespace; skip lists the others (fail if not set)")
+	archive := flags.String("archive", "", "also write every pod to S3, below `s3://BUCKET/PREFIX`")
+	start.keys["namespace"] = "namespaces"
+	start.keys["selector"] = "labelSelector"
+	start.keys["field-selector"] = "fieldSelector"
+	start.keys["max-items"] = "maxItems"
+	start.keys["on-denied"] = "onDenied"
+	complete(cmd, "on-denied", string(contract.Fail), string(contract.Skip))
+	for _, flag := range []string{"namespace", "selector", "field-selector", "max-items", "archive"} {
+		complete(cmd, flag)
+	}
+
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var wrong problems
+		input := map[string]any{}
+		start.target(args, input, &wrong)
+		if *all {
+			input["namespaces"] = []string{contract.AllNamespaces}
+			if flags.Changed("namespace") {
+				wrong.add("--namespace and --all-namespaces exclude each other")
+			}
+		}
+		if flags.Changed("archive") {
+			location, ok := strings.CutPrefix(*archive, "s3://")
+			bucket, prefix, _ := strings.Cut(location, "/")
+			if !ok || bucket == "" {
+				wrong.add("--archive %q is not of the form s3://BUCKET/PREFIX", *archive)
+			}
+			input["output"] = contract.Destination{Bucket: bucket, Prefix: prefix}
+		}
+		return start.start(cmd, input, wrong)
+	}
+	return cmd
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubestep/kubestep/internal/follow"
+)
+
+// Of https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html:
+// the size of an input, and the characters of a name that CloudWatch Logs can
+// search for.
+const maxInput = 262144
+
+var executionName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,80}$`)
+
+// starter starts an execution of a workflow and shows it.
+type starter struct {
+	*viewer
+	workflow workflow
+	// keys maps a flag to the key of the execution input that it sets.
+	keys map[string]string
+
+	stateMachineARN, name, input string
+}
+
+// newStarter adds the flags of a verb that starts executions of a workflow.
+func newStarter(cmd *cobra.Command, w workflow) *starter {
+	s := &starter{viewer: newViewer(cmd), workflow: w, keys: map[string]string{}}
+	cmd.Flags().StringVar(&s.stateMachineARN, "state-machine-arn", os.Getenv(w.variable), "`ARN` of the state machine or of its alias; "+w.variable+" sets it too")
+	cmd.Flags().Lookup("state-machine-arn").DefValue = "" // help is the same everywhere
+	cmd.Flags().StringVar(&s.name, "name", "", "`NAME` of the execution (a random one if not set)")
+	cmd.Flags().StringVarP(&s.input, "input", "i", "{}", "execution input as `JSON`, @FILE, or - for standard input; other flags set keys in it")
+	complete(cmd, "state-machine-arn")
+	complete(cmd, "name")
+	return s
+}
+
+// addTarget adds what says which cluster an execution is for: the flags here, and
+// the argument in target.
+func (s *starter) addTarget(cmd *cobra.Command) {
+	cmd.Flags().String("region", "", "AWS `REGION` of the cluster (that of the state machine if not set)")
+	cmd.Flags().String("role-arn", "", "`ARN` of the IAM role to assume, for a cluster in another account")
+	s.keys["region"], s.keys["role-arn"] = "region", "roleArn"
+	complete(cmd, "region")
+	complete(cmd, "role-arn")
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+}
+
+// target puts the cluster that the arguments name into the input.
+func (s *starter) target(args []string, input map[string]any, wrong *problems) {
+	if len(args) > 0 {
+		input["clusterName"] = args[0]
+	}
+	if len(args) > 1 {
+		wrong.add("%q: expected one cluster", strings.Join(args[1:], " "))
+	}
+}
+
+// start starts an execution and shows it, unless there are problems. The keys in
+// set, and those of the flags that are set, replace those of --input.
+func (s *starter) start(cmd *cobra.Command, set map[string]any, wrong problems) error {
+	region := ""
+	if s.stateMachineARN == "" {
+		wrong.add("there is no state machine: use --state-machine-arn, or set %s", s.workflow.variable)
+	} else {
+		region = parseARN("--state-machine-arn", s.stateMachineARN, "stateMachine", &wrong).Region
+	}
+	for flag, key := range s.keys {
+		if cmd.Flags().Changed(flag) {
+			set[key] = value(cmd, flag)
+		}
+	}
+	input, err := s.document(cmd.InOrStdin(), set)
+	if err != nil {
+		wrong.add("--input %v", err)
+	}
+	if s.name != "" && !executionName.MatchString(s.name) {
+		wrong.add("--name %q is not 1 to 80 letters, digits, - and _", s.name)
+	}
+	return s.show(cmd, region, s.workflow.table, wrong, func(f *follow.Follower) (follow.Execution, error) {
+		return f.Start(cmd.Context(), follow.Start{StateMachineARN: s.stateMachineARN, Input: input, Name: s.name})
+	})
+}
+
+// value is that of a flag, in the type that JSON has for it.
+func value(cmd *cobra.Command, name string) any {
+	flag := cmd.Flags().Lookup(name)
+	switch flag.Value.Type() {
+	case "int":
+		v, _ := cmd.Flags().GetInt(name)
+		return v
+	case "bool":
+		v, _ := cmd.Flags().GetBool(name)
+		return v
+	case "stringSlice":
+		v, _ := cmd.Flags().GetStringSlice(name)
+		return v
+	default:
+		return flag.Value.String()
+	}
+}
+
+// document is the execution input: that of --input, with some keys set.
+func (s *starter) document(stdin io.Reader, set map[string]any) (string, error) {
+	document, err := read(s.input, stdin)
+	if err != nil {
+		return "", err
+	}
+	if err := check(document); err != nil {
+		return "", err
+	}
+	if len(set) > 0 {
+		var keys map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(document), &keys); err != nil || keys == nil {
+			return "", fmt.Errorf("is not a JSON object, so %s cannot be set in it", strings.Join(slices.Sorted(maps.Keys(set)), ", "))
+		}
+		for key, value := range set {
+			if keys[key], err = encode(value); err != nil {
+				return "", fmt.Errorf("cannot hold %s: %w", key, err)
+			}
+		}
+		whole, err := encode(keys)
+		if err != nil {
+			return "", fmt.Errorf("cannot be written: %w", err)
+		}
+		document = string(whole)
+	}
+	if len(document) > maxInput {
+		return "", fmt.Errorf("has %d bytes; Step Functions accepts %d", len(document), maxInput)
+	}
+	return document, nil
+}
+
+// encode leaves < and > as they are: what a person typed is what the console shows.
+func encode(value any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(value)
+	return bytes.TrimSpace(b.Bytes()), err
+}
+
+// read returns what a flag holds, or what is in the file that it names.
+func read(flag string, stdin io.Reader) (string, error) {
+	file, isFile := strings.CutPrefix(flag, "@")
+	var content []byte
+	var err error
+	switch {
+	case flag == "-":
+		content, err = io.ReadAll(stdin)
+	case isFile:
+		content, err = os.ReadFile(file) //nolint:gosec // the user asks for this file
+	default:
+		return flag, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot be read: %w", err)
+	}
+	return string(content), nil
+}
+
+// check reports where a document stops being valid JSON.
+func check(document string) error {
+	var parsed any
+	err := json.Unmarshal([]byte(document), &parsed)
+	if err == nil {
+		return nil
+	}
+	syntax, ok := errors.AsType[*json.SyntaxError](err)
+	if !ok {
+		return fmt.Errorf("is not valid JSON: %w", err)
+	}
+	before := document[:min(int(syntax.Offset), len(document))]
+	line := strings.Count(before, "\n") + 1
+	column := len(before) - strings.LastIndexByte(before, '\n') - 1
+	return fmt.Errorf("is not valid JSON: line %d, character %d: %w", line, max(column, 1), err)
+}
