@@ -1,22 +1,17 @@
 package test
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/follow"
 )
 
 func TestTheShellOfIntegrateMDStartsAnExecutionAndWaits(t *testing.T) {
@@ -38,32 +33,26 @@ func TestTheShellOfIntegrateMDStartsAnExecutionAndWaits(t *testing.T) {
 	assert.Len(t, output.Access.Namespaces, 2)
 }
 
-// The emulator fails startExecution.sync:2 (https://github.com/getmoto/moto/issues/10076), so of the parent this runs
-// what the local engine can: how it reads a failure of the execution that it waited for.
-func TestTheParentOfIntegrateMDFailsAsTheExecutionDid(t *testing.T) {
+func TestTheParentOfIntegrateMDGoesOnWithThePodsAndFailsAsTheExecutionDid(t *testing.T) {
 	t.Parallel()
+	s := newScenario(t)
+	s.mapRole(t)
 	text, err := os.ReadFile(filepath.Join(repository, "docs", "integrate", "parent.asl.json"))
 	require.NoError(t, err)
-	var parent map[string]any
-	require.NoError(t, json.Unmarshal(text, &parent))
-	parent["StartAt"] = "Explain"
-	delete(parent["States"].(map[string]any), "Pods")
-	definition, err := json.Marshal(parent)
-	require.NoError(t, err)
-	client, err := stepFunctions()
-	require.NoError(t, err)
-	made, err := client.CreateStateMachine(t.Context(), &sfn.CreateStateMachineInput{
-		Name: aws.String("parent"), Definition: aws.String(string(definition)), RoleArn: aws.String("arn:aws:iam::111122223333:role/parent"),
-	})
-	require.NoError(t, err)
-	cause, err := json.Marshal(map[string]any{"Status": "FAILED", "Error": "Forbidden", "Cause": "RBAC denies it."})
-	require.NoError(t, err)
-	input, err := json.Marshal(map[string]any{"Error": "States.TaskFailed", "Cause": string(cause)})
-	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	follower := follow.Follower{Client: client, Clock: follow.WallClock{}, Interval: 250 * time.Millisecond, Out: t.Output()}
-	e, err := follower.Start(ctx, follow.Start{StateMachineARN: *made.StateMachineArn, Input: string(input)})
-	require.NoError(t, err)
-	assert.Equal(t, []any{types.ExecutionStatusFailed, "Forbidden", "RBAC denies it."}, []any{e.Status, e.Error, e.Cause})
+	parent := s.parent(t, "integrated", strings.ReplaceAll(string(text), "${StateMachineArn}", s.machine+":live"))
+
+	well := s.start(t, parent, `{"clusterName":"demo"}`)
+	require.Equal(t, types.ExecutionStatusSucceeded, well.Status, well.Cause)
+	var found struct {
+		Total    int
+		ByStatus map[string]int
+	}
+	require.NoError(t, json.Unmarshal([]byte(well.Output), &found))
+	assert.Positive(t, found.Total)
+	assert.Positive(t, found.ByStatus["Running"])
+
+	failed := s.start(t, parent, `{"clusterName":"nowhere"}`)
+	assert.Equal(t, []any{types.ExecutionStatusFailed, string(contract.ClusterNotFound)}, []any{failed.Status, failed.Error})
+	assert.Contains(t, failed.Cause, "nowhere")
+	assert.NotContains(t, failed.Cause, "errorMessage", "a sentence, not JSON")
 }

@@ -70,13 +70,20 @@ func stepFunctions() (*sfn.Client, error) {
 // run starts an execution and follows it to its end.
 func (s *scenario) run(t *testing.T, input string) follow.Execution {
 	t.Helper()
+	execution := s.start(t, s.machine, input)
+	s.executions = append(s.executions, execution)
+	checkSchemas(t, input, execution)
+	return execution
+}
+
+// start starts an execution of any machine and follows it to its end.
+func (s *scenario) start(t *testing.T, machine, input string) follow.Execution {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	follower := follow.Follower{Client: s.client, Clock: follow.WallClock{}, Interval: 250 * time.Millisecond, Out: s.progress}
-	execution, err := follower.Start(ctx, follow.Start{StateMachineARN: s.machine, Input: input})
+	execution, err := follower.Start(ctx, follow.Start{StateMachineARN: machine, Input: input})
 	require.NoError(t, err)
-	s.executions = append(s.executions, execution)
-	checkSchemas(t, input, execution)
 	return execution
 }
 

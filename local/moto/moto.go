@@ -1,12 +1,13 @@
-// Package moto runs moto (https://docs.getmoto.org), which executes state machines on this computer. It is a Python program: this
-// package keeps the server for as long as it is needed, and local/python installs it.
+// Package moto runs moto (https://docs.getmoto.org), which executes state machines on this computer. It is a Python program, which
+// server.py starts; local/python installs it.
 //
-// Other code needs no more of it than the address of an endpoint, so that another emulator can take its place.
+// Other code needs only the address of its endpoint, so that another emulator can take its place.
 package moto
 
 import (
 	"cmp"
 	"context"
+	_ "embed" // of server.py
 	"errors"
 	"fmt"
 	"net"
@@ -22,6 +23,11 @@ import (
 
 	"github.com/kubestep/kubestep/local/child"
 )
+
+// server is moto's server, with nested executions that work.
+//
+//go:embed server.py
+var server string
 
 const (
 	// startTimeout is generous: a first start compiles moto's Python.
@@ -65,7 +71,7 @@ func Start(ctx context.Context, options Options) (*Engine, error) {
 	}
 	defer func() { _ = log.Close() }() // the child has its own
 	//nolint:noctx // it runs until Stop
-	cmd := exec.Command(options.Python, "-m", "moto.server", "-H", "127.0.0.1", "-p", strconv.Itoa(port))
+	cmd := exec.Command(options.Python, "-c", server, "-H", "127.0.0.1", "-p", strconv.Itoa(port))
 	cmd.Env = environment(os.Environ(), options)
 	cmd.Stdout, cmd.Stderr = log, log
 	process, err := child.Start(cmd)

@@ -1,0 +1,65 @@
+"""Runs moto's server with nested executions that work.
+
+moto 5.2.5 names the members of StartExecution and DescribeExecution for a state as boto does for Python, executionArn,
+where Step Functions says ExecutionArn, and puts Python's datetimes into the state. So startExecution.sync and .sync:2 fail
+(https://github.com/getmoto/moto/issues/10076). Once moto translates them itself, NestedExecution can go.
+
+moto also makes a new boto3 client for each task, which takes more time than all else in an execution. Here tasks share them.
+"""
+
+import datetime
+import functools
+import sys
+
+from moto.stepfunctions.parser.asl.utils import boto_client
+
+# Before the services import it by its name. The role, which moto ignores too, is not hashable.
+_client = functools.lru_cache(maxsize=None)(boto_client.boto_client_for)
+boto_client.boto_client_for = lambda region, service, state_credentials=None: _client(region, service)
+
+from moto.server import main  # noqa: E402
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (  # noqa: E402
+    StateTaskServiceSfn,
+)
+
+
+def _for_boto(parameters):
+    """Renames in place: StateMachineArn to stateMachineArn."""
+    for name in list(parameters):
+        parameters[name[0].lower() + name[1:]] = parameters.pop(name)
+
+
+def _for_state(response):
+    """Renames in place, executionArn to ExecutionArn, and writes times as Step Functions does, in milliseconds."""
+    for name in list(response):
+        value = response.pop(name)
+        if isinstance(value, datetime.datetime):
+            value = int(value.timestamp() * 1000)
+        elif name.endswith("Details"):  # and not Input and Output, which are the caller's
+            _for_state(value)
+        response[name[0].upper() + name[1:]] = value
+
+
+class NestedExecution:
+    """What StateTaskServiceSfn does, with the translation around it."""
+
+    normalise_parameters = StateTaskServiceSfn._normalise_parameters
+    eval_service_task = StateTaskServiceSfn._eval_service_task
+
+    def _normalise_parameters(self, parameters, *args, **kwargs):
+        NestedExecution.normalise_parameters(self, parameters, *args, **kwargs)
+        _for_boto(parameters)
+
+    def _normalise_response(self, response, *args, **kwargs):
+        if isinstance(response, dict):
+            _for_state(response)
+
+    def _eval_service_task(self, env, **kwargs):
+        NestedExecution.eval_service_task(self, env=env, **kwargs)
+        _for_state(env.stack[-1])
+
+
+for method in ("_normalise_parameters", "_normalise_response", "_eval_service_task"):
+    setattr(StateTaskServiceSfn, method, getattr(NestedExecution, method))
+
+main(sys.argv[1:])

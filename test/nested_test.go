@@ -1,0 +1,69 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// parent creates a state machine that starts executions of others.
+func (s *scenario) parent(t *testing.T, name, definition string) string {
+	t.Helper()
+	made, err := s.client.CreateStateMachine(t.Context(), &sfn.CreateStateMachineInput{
+		Name: aws.String(s.stack.Name + "-" + name), Definition: &definition, RoleArn: aws.String("arn:aws:iam::111122223333:role/parent"),
+	})
+	require.NoError(t, err)
+	return *made.StateMachineArn
+}
+
+// child answers its input's key answer, or fails where there is none.
+const child = `{"StartAt":"Choose","States":{
+	"Choose":{"Type":"Choice","Choices":[{"Variable":"$.answer","IsPresent":true,"Next":"Answer"}],"Default":"Refuse"},
+	"Answer":{"Type":"Pass","OutputPath":"$.answer","End":true},
+	"Refuse":{"Type":"Fail","Error":"Refused","Cause":"There is no answer."}}}`
+
+// The engine does this by local/moto/server.py. What an execution gives as a result is what AWS documents:
+// https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
+func TestAnExecutionStartsOthersAndReadsTheirOutcomes(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	start := fmt.Sprintf(`{
+		"Type":"Task","Resource":"arn:aws:states:::states:startExecution.sync:2","Parameters":{"StateMachineArn":%q,"Input.$":"$"},
+		"Catch":[{"ErrorEquals":["States.TaskFailed"],"Next":"Read"}],"End":true}`, s.parent(t, "child", child))
+	states := fmt.Sprintf(`"StartAt":"Start","States":{"Start":%s,"Read":{"Type":"Pass","Parameters":{"Failed.$":"States.StringToJson($.Cause)"},"End":true}}`, start)
+	for kind, definition := range map[string]string{
+		"one by one": `{"StartAt":"Each","States":{"Each":{"Type":"Map","ItemProcessor":{"ProcessorConfig":{"Mode":"INLINE"},` + states + `},"End":true}}}`,
+		"distributed": `{"StartAt":"Each","States":{"Each":{"Type":"Map","ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},` +
+			states + `},"End":true}}}`,
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			e := s.start(t, s.parent(t, kind[:3], definition), `[{"answer":42},{}]`)
+
+			require.Equal(t, types.ExecutionStatusSucceeded, e.Status, e.Cause)
+			var outcomes []struct {
+				ExecutionArn, Status string
+				Input                json.RawMessage
+				Output               int
+				StartDate, StopDate  int64
+				Failed               struct{ Status, Error, Cause string }
+			}
+			require.NoError(t, json.Unmarshal([]byte(e.Output), &outcomes))
+			require.Len(t, outcomes, 2)
+			succeeded, failed := outcomes[0], outcomes[1]
+			assert.Equal(t, "SUCCEEDED", succeeded.Status)
+			assert.JSONEq(t, `{"answer":42}`, string(succeeded.Input))
+			assert.Equal(t, 42, succeeded.Output, "a value, not JSON in a string")
+			assert.Contains(t, succeeded.ExecutionArn, ":execution:"+s.stack.Name+"-child:")
+			assert.GreaterOrEqual(t, succeeded.StopDate, succeeded.StartDate)
+			assert.Equal(t, "Refused: There is no answer.", failed.Failed.Error+": "+failed.Failed.Cause)
+			assert.Equal(t, "FAILED", failed.Failed.Status)
+		})
+	}
+}
