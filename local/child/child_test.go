@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 func TestAChildEndsWithItsParentEvenWhenThatIsKilled(t *testing.T) {
 	parent := exec.Command(os.Args[0])
-	parent.Env = append(os.Environ(), parentOf+"=sleep 1000")
+	parent.Env = append(os.Environ(), parentOf+"=exec sleep 1000")
 	output, err := parent.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, parent.Start())
