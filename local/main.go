@@ -167,7 +167,7 @@ func (l local) writeEnv(ctx context.Context, w *world.World) error {
 		{Name: "AWS_SESSION_TOKEN", Value: credentials.SessionToken},
 		{Name: "AWS_REGION", Value: world.Region},
 		{Name: "AWS_DEFAULT_REGION", Value: world.Region},
-		{Name: "STATE_MACHINE_ARN", Value: w.Stack(world.StackName).StateMachineARN()},
+		{Name: "STATE_MACHINE_ARN", Value: w.Stack(world.StackName).StateMachineARN("pod-inventory")},
 		{Name: "KUBECONFIG", Value: w.ControlPlane.Kubeconfig},
 	})
 }

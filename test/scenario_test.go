@@ -50,7 +50,7 @@ func newScenario(t *testing.T) *scenario {
 	s.deploy(t)
 	client, err := stepFunctions()
 	require.NoError(t, err)
-	s.client, s.machine = client, s.stack.StateMachineARN()
+	s.client, s.machine = client, s.stack.StateMachineARN("pod-inventory")
 	return s
 }
 

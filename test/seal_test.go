@@ -169,7 +169,7 @@ func TestAKeyThatIsRotatedByADeploymentHealsByMintingAgain(t *testing.T) {
 	s := newScenario(t)
 	s.mapRole(t)
 	_, where := proxied(t, apiproxy.Fault{Resource: reviews, Times: 1, Answer: func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
-		s.stack.SealKey = rand.Text() + rand.Text()
+		s.stack.SecretKey = rand.Text() + rand.Text()
 		assert.NoError(t, local.Deploy(t.Context(), s.stack))
 		pass(w, r)
 	}})

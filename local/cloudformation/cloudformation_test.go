@@ -96,12 +96,13 @@ func TestWhatIsWrongIsAnErrorThatNamesIt(t *testing.T) {
 		"a number that is none":               {`{"P":{"Type":"Number"}}`, `{}`, map[string]string{"P": "x"}, `"x" is no number`},
 		"a reference to nothing":              {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":{"Ref":"Nobody"}}}}`, nil, "resource R: RoleName: Ref: there is no resource Nobody"},
 		"a resource that depends on itself":   {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":{"Ref":"R"}}}}`, nil, "depends on itself"},
+		"a reference to what is left out":     {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":{"Ref":"Q"}}},"Q":{"Type":"AWS::IAM::Role","Condition":"Never"}}`, nil, "resource Q is not part of the stack: its condition Never does not hold"},
 		"a type that is not known":            {`{}`, `{"R":{"Type":"AWS::New::Thing"}}`, nil, "AWS::New::Thing is not known here"},
 		"a function that is not known":        {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":{"Fn::Cidr":[]}}}}`, nil, "Fn::Cidr: it is not known here"},
 		"a dynamic reference of another kind": {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":"{{resolve:ssm:x}}"}}}`, nil, "is not known here"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			_, err := evaluate(t, `{"Parameters":`+c.parameters+`,"Resources":`+c.resources+`}`, c.given)
+			_, err := evaluate(t, `{"Parameters":`+c.parameters+`,"Conditions":{"Never":{"Fn::Equals":["a","b"]}},"Resources":`+c.resources+`}`, c.given)
 			require.ErrorContains(t, err, c.want)
 		})
 	}

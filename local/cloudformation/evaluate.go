@@ -30,6 +30,13 @@ func (e *evaluation) resource(id string) (Resource, error) {
 	if e.under[id] {
 		return Resource{}, fmt.Errorf("resource %s depends on itself", id)
 	}
+	holds, err := e.holds(r.Condition)
+	if err != nil {
+		return Resource{}, err
+	}
+	if !holds {
+		return Resource{}, fmt.Errorf("resource %s is not part of the stack: its condition %s does not hold", id, r.Condition)
+	}
 	e.under[id] = true
 	defer delete(e.under, id)
 	properties, err := e.value(r.Properties)

@@ -6,6 +6,7 @@ package cloudformation
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"regexp"
 	"slices"
@@ -69,6 +70,17 @@ type Evaluated struct {
 	Outputs   map[string]string
 	// PhysicalIDs are what Ref gives of each resource.
 	PhysicalIDs map[string]string
+}
+
+// OfType are the resources of a type, in the order of their logical ids.
+func (e *Evaluated) OfType(kind string) iter.Seq2[string, Resource] {
+	return func(yield func(string, Resource) bool) {
+		for _, id := range slices.Sorted(maps.Keys(e.Resources)) {
+			if e.Resources[id].Type == kind && !yield(id, e.Resources[id]) {
+				return
+			}
+		}
+	}
 }
 
 // Evaluate works out the stack, all of it: what is wrong anywhere is an error.

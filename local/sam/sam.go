@@ -18,6 +18,9 @@ import (
 	"github.com/kubestep/kubestep/local/python"
 )
 
+// Bucket stands for the repository: the transformed template has the paths of code and definitions as keys in this bucket.
+const Bucket = "local"
+
 //go:embed transform.py
 var script []byte
 

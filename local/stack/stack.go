@@ -1,16 +1,22 @@
-// Package stack deploys kubestep to the local world: of template.yml the functions, their roles and the state machine,
-// as they are with a stack's name and parameters. LeftOut says what of the template has no counterpart here.
+// Package stack deploys kubestep to the local world: of template.yml the functions, their roles and the state machines, as they are with a
+// stack's name and parameters. LeftOut lists what of the template has no counterpart here.
 package stack
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"debug/buildinfo"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +28,10 @@ import (
 
 	"github.com/kubestep/kubestep/local/cloudformation"
 	"github.com/kubestep/kubestep/local/lambdahost"
+	"github.com/kubestep/kubestep/local/sam"
 )
+
+const stateMachine = "AWS::StepFunctions::StateMachine"
 
 // Stack is one deployment. Several live side by side under different names.
 type Stack struct {
@@ -35,10 +44,10 @@ type Stack struct {
 	Parameters map[string]string
 	// Read reads what the template names in a bucket.
 	Read func(ctx context.Context, bucket, key string) ([]byte, error)
-	// Binaries is the folder that holds NAME/bootstrap for each function STACK-NAME, for this computer.
+	// Binaries is the folder that holds NAME/bootstrap for each of functions/NAME, for this computer.
 	Binaries string
-	// SealKey is the value of the secret that CloudFormation generates.
-	SealKey string
+	// SecretKey is what the values of the stack's generated secrets derive from.
+	SecretKey string
 	// Environment is added to the variables of all functions, such as AWS_ENDPOINT_URL; it overrides theirs.
 	Environment map[string]string
 }
@@ -47,7 +56,10 @@ type Stack struct {
 func (s Stack) Evaluate() (*cloudformation.Evaluated, error) {
 	evaluated, err := s.Template.Evaluate(cloudformation.Stack{
 		Name: s.Name, Partition: "aws", Region: s.Region, Account: s.Account, Parameters: s.Parameters,
-		Secret: func(string) (string, error) { return s.SealKey, nil },
+		Secret: func(arn string) (string, error) {
+			value := sha256.Sum256([]byte(s.SecretKey + arn))
+			return hex.EncodeToString(value[:]), nil
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("stack %s: %w", s.Name, err)
@@ -55,52 +67,44 @@ func (s Stack) Evaluate() (*cloudformation.Evaluated, error) {
 	return evaluated, nil
 }
 
-// Role is the ARN of a function's role; that of mint-token is whom the cluster knows. It is empty where the stack is
-// wrong, which Deploy says.
+// Role is the ARN of a function's role; that of mint-token is whom the cluster knows. It is empty if the stack is not valid, which Deploy
+// reports.
 func (s Stack) Role(function string) string {
-	functions, _ := s.Functions()
-	for _, f := range functions {
-		if codeName(f.Bootstrap) == function {
-			return f.Role
+	evaluated, err := s.Evaluate()
+	if err != nil {
+		return ""
+	}
+	for _, f := range evaluated.OfType("AWS::Lambda::Function") {
+		if f.Properties["FunctionName"] == s.Name+"-"+function {
+			return fmt.Sprint(f.Properties["Role"])
 		}
 	}
 	return ""
 }
 
-// StateMachineARN is the ARN of the state machine, or empty where the stack is wrong, which Deploy says.
-func (s Stack) StateMachineARN() string {
-	evaluated, err := s.Evaluate()
-	if err != nil {
-		return ""
-	}
-	id, _, err := only(evaluated, "AWS::StepFunctions::StateMachine")
-	if err != nil {
-		return ""
-	}
-	return evaluated.PhysicalIDs[id]
+// StateMachineARN is the ARN of the state machine of a workflow, such as pod-inventory.
+func (s Stack) StateMachineARN(workflow string) string {
+	return s.arn("states", "stateMachine:"+s.Name+"-"+workflow)
 }
 
-// Functions are the functions as the Lambda host takes them.
-func (s Stack) Functions() ([]lambdahost.Function, error) {
-	evaluated, err := s.Evaluate()
-	if err != nil {
-		return nil, err
-	}
+func (s Stack) arn(service, resource string) string {
+	return arn.ARN{Partition: "aws", Service: service, Region: s.Region, AccountID: s.Account, Resource: resource}.String()
+}
+
+// functions are the functions as the Lambda host takes them.
+func (s Stack) functions(ctx context.Context, evaluated *cloudformation.Evaluated) ([]lambdahost.Function, error) {
 	var all []lambdahost.Function
-	for _, id := range slices.Sorted(maps.Keys(evaluated.Resources)) {
-		if evaluated.Resources[id].Type != "AWS::Lambda::Function" {
-			continue
-		}
-		f, err := s.function(evaluated.Resources[id].Properties)
+	for id, r := range evaluated.OfType("AWS::Lambda::Function") {
+		f, err := s.function(ctx, r.Properties)
 		if err != nil {
-			return nil, fmt.Errorf("stack %s: function %s: %w", s.Name, id, err)
+			return nil, fmt.Errorf("function %s: %w", id, err)
 		}
 		all = append(all, f)
 	}
 	return all, nil
 }
 
-func (s Stack) function(properties map[string]any) (lambdahost.Function, error) {
+func (s Stack) function(ctx context.Context, properties map[string]any) (lambdahost.Function, error) {
 	runs := fmt.Sprint(properties["Runtime"], " ", properties["Handler"], " ", properties["PackageType"])
 	if runs != "provided.al2023 bootstrap <nil>" {
 		return lambdahost.Function{}, fmt.Errorf("the local Lambda runs a bootstrap on provided.al2023, not %s", runs)
@@ -125,11 +129,15 @@ func (s Stack) function(properties map[string]any) (lambdahost.Function, error) 
 		}
 	}
 	maps.Copy(environment, s.Environment)
+	code, err := s.code(ctx, properties["Code"])
+	if err != nil {
+		return lambdahost.Function{}, err
+	}
 	name := fmt.Sprint(properties["FunctionName"])
 	return lambdahost.Function{
 		Name:        name,
-		ARN:         arn.ARN{Partition: "aws", Service: "lambda", Region: s.Region, AccountID: s.Account, Resource: "function:" + name}.String(),
-		Bootstrap:   filepath.Join(s.Binaries, strings.TrimPrefix(name, s.Name+"-"), "bootstrap"),
+		ARN:         s.arn("lambda", "function:"+name),
+		Bootstrap:   filepath.Join(s.Binaries, code, "bootstrap"),
 		Role:        fmt.Sprint(properties["Role"]),
 		Timeout:     time.Duration(numbers["Timeout"]) * time.Second,
 		MemoryMB:    numbers["MemorySize"],
@@ -138,39 +146,41 @@ func (s Stack) function(properties map[string]any) (lambdahost.Function, error) 
 	}, nil
 }
 
-// codeName is the name of the folder in functions/ that a bootstrap was built from.
-func codeName(bootstrap string) string { return filepath.Base(filepath.Dir(bootstrap)) }
-
-// only is the one resource of a type.
-func only(evaluated *cloudformation.Evaluated, kind string) (string, cloudformation.Resource, error) {
-	var found []string
-	for id, r := range evaluated.Resources {
-		if r.Type == kind {
-			found = append(found, id)
-		}
+// code is the folder of functions/ that a function is built from; several functions may share one. In the repository the template names it,
+// build/NAME. A deployed template names an archive, in which the program itself tells it.
+func (s Stack) code(ctx context.Context, value any) (string, error) {
+	location, _ := value.(map[string]any)
+	bucket, key := fmt.Sprint(location["S3Bucket"]), fmt.Sprint(location["S3Key"])
+	if bucket == sam.Bucket {
+		return path.Base(key), nil
 	}
-	if len(found) != 1 {
-		return "", cloudformation.Resource{}, fmt.Errorf("the template has %d resources of type %s, and not one", len(found), kind)
+	archive, err := s.Read(ctx, bucket, key)
+	if err != nil {
+		return "", fmt.Errorf("read the code: %w", err)
 	}
-	return found[0], evaluated.Resources[found[0]], nil
+	files, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
+	if err != nil {
+		return "", fmt.Errorf("read the code: %w", err)
+	}
+	program, err := fs.ReadFile(files, "bootstrap")
+	if err != nil {
+		return "", fmt.Errorf("read the code: %w", err)
+	}
+	info, err := buildinfo.Read(bytes.NewReader(program))
+	if err != nil {
+		return "", fmt.Errorf("find out what the code was built from: %w", err)
+	}
+	return path.Base(info.Path), nil
 }
 
-// machine is the state machine as Step Functions takes it.
-func (s Stack) machine(ctx context.Context) (*sfn.CreateStateMachineInput, error) {
-	evaluated, err := s.Evaluate()
-	if err != nil {
-		return nil, err
-	}
-	_, r, err := only(evaluated, "AWS::StepFunctions::StateMachine")
-	if err != nil {
-		return nil, err
-	}
-	location, _ := r.Properties["DefinitionS3Location"].(map[string]any)
+// machine is a state machine as Step Functions takes it.
+func (s Stack) machine(ctx context.Context, properties map[string]any) (*sfn.CreateStateMachineInput, error) {
+	location, _ := properties["DefinitionS3Location"].(map[string]any)
 	text, err := s.Read(ctx, fmt.Sprint(location["Bucket"]), fmt.Sprint(location["Key"]))
 	if err != nil {
 		return nil, fmt.Errorf("read the definition: %w", err)
 	}
-	substitutions, _ := r.Properties["DefinitionSubstitutions"].(map[string]any)
+	substitutions, _ := properties["DefinitionSubstitutions"].(map[string]any)
 	var pairs []string
 	for name, value := range substitutions {
 		if !strings.Contains(string(text), "${"+name+"}") {
@@ -183,8 +193,8 @@ func (s Stack) machine(ctx context.Context) (*sfn.CreateStateMachineInput, error
 		return nil, fmt.Errorf("the template does not substitute what the definition has at %.40q", definition[at:])
 	}
 	return &sfn.CreateStateMachineInput{
-		Name: aws.String(fmt.Sprint(r.Properties["StateMachineName"])), RoleArn: aws.String(fmt.Sprint(r.Properties["RoleArn"])),
-		Type:       types.StateMachineType(fmt.Sprint(r.Properties["StateMachineType"])),
+		Name: aws.String(fmt.Sprint(properties["StateMachineName"])), RoleArn: aws.String(fmt.Sprint(properties["RoleArn"])),
+		Type:       types.StateMachineType(fmt.Sprint(properties["StateMachineType"])),
 		Definition: &definition,
 	}, nil
 }
@@ -202,15 +212,23 @@ type Lambda interface {
 	Delete(name string)
 }
 
-// Deploy creates the stack, or updates it.
+// Deploy creates the stack, or updates it. A stack that is not valid changes nothing.
 func (s Stack) Deploy(ctx context.Context, lambda Lambda, machines StateMachines) error {
-	functions, err := s.Functions()
+	evaluated, err := s.Evaluate()
 	if err != nil {
 		return err
 	}
-	machine, err := s.machine(ctx)
+	functions, err := s.functions(ctx, evaluated)
 	if err != nil {
 		return fmt.Errorf("stack %s: %w", s.Name, err)
+	}
+	var definitions []*sfn.CreateStateMachineInput
+	for id, r := range evaluated.OfType(stateMachine) {
+		machine, err := s.machine(ctx, r.Properties)
+		if err != nil {
+			return fmt.Errorf("stack %s: state machine %s: %w", s.Name, id, err)
+		}
+		definitions = append(definitions, machine)
 	}
 	for _, f := range functions {
 		if _, err := os.Stat(f.Bootstrap); err != nil {
@@ -220,29 +238,33 @@ func (s Stack) Deploy(ctx context.Context, lambda Lambda, machines StateMachines
 			return fmt.Errorf("create function %s: %w", f.Name, err)
 		}
 	}
-	_, err = machines.CreateStateMachine(ctx, machine)
-	if _, exists := errors.AsType[*types.StateMachineAlreadyExists](err); exists {
-		_, err = machines.UpdateStateMachine(ctx, &sfn.UpdateStateMachineInput{
-			StateMachineArn: aws.String(s.StateMachineARN()), Definition: machine.Definition, RoleArn: machine.RoleArn,
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("create the state machine of stack %s: %w", s.Name, err)
+	for _, machine := range definitions {
+		_, err = machines.CreateStateMachine(ctx, machine)
+		if _, exists := errors.AsType[*types.StateMachineAlreadyExists](err); exists {
+			_, err = machines.UpdateStateMachine(ctx, &sfn.UpdateStateMachineInput{
+				StateMachineArn: aws.String(s.arn("states", "stateMachine:"+*machine.Name)), Definition: machine.Definition, RoleArn: machine.RoleArn,
+			})
+		}
+		if err != nil {
+			return fmt.Errorf("create the state machine %s: %w", *machine.Name, err)
+		}
 	}
 	return nil
 }
 
 // Delete deletes all of the stack.
 func (s Stack) Delete(ctx context.Context, lambda Lambda, machines StateMachines) error {
-	functions, err := s.Functions()
+	evaluated, err := s.Evaluate()
 	if err != nil {
 		return err
 	}
-	if _, err := machines.DeleteStateMachine(ctx, &sfn.DeleteStateMachineInput{StateMachineArn: aws.String(s.StateMachineARN())}); err != nil {
-		return fmt.Errorf("delete the state machine of stack %s: %w", s.Name, err)
+	for id := range evaluated.OfType(stateMachine) {
+		if _, err := machines.DeleteStateMachine(ctx, &sfn.DeleteStateMachineInput{StateMachineArn: aws.String(evaluated.PhysicalIDs[id])}); err != nil {
+			return fmt.Errorf("delete the state machine %s of stack %s: %w", id, s.Name, err)
+		}
 	}
-	for _, f := range functions {
-		lambda.Delete(f.Name)
+	for _, f := range evaluated.OfType("AWS::Lambda::Function") {
+		lambda.Delete(fmt.Sprint(f.Properties["FunctionName"]))
 	}
 	return nil
 }

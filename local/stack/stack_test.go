@@ -1,6 +1,8 @@
 package stack_test
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -20,7 +22,8 @@ import (
 )
 
 const template = `{
-	"Parameters": {"Limit": {"Type": "Number", "Default": 9}},
+	"Parameters": {"Limit": {"Type": "Number", "Default": 9}, "Writes": {"Type": "String", "Default": "true"}},
+	"Conditions": {"DoesWrite": {"Fn::Equals": [{"Ref": "Writes"}, "true"]}},
 	"Resources": {
 		"Role": {"Type": "AWS::IAM::Role", "Properties": {"RoleName": {"Fn::Sub": "${AWS::StackName}-work"}}},
 		"Key": {"Type": "AWS::SecretsManager::Secret", "Properties": {"GenerateSecretString": {}}},
@@ -31,7 +34,15 @@ const template = `{
 		"Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {
 			"StateMachineName": {"Fn::Sub": "${AWS::StackName}-machine"}, "StateMachineType": "STANDARD", "RoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
 			"DefinitionS3Location": {"Bucket": "local", "Key": "machine.json"},
-			"DefinitionSubstitutions": {"WorkFunctionArn": {"Fn::GetAtt": ["WorkFunction", "Arn"]}}}}
+			"DefinitionSubstitutions": {"WorkFunctionArn": {"Fn::GetAtt": ["WorkFunction", "Arn"]}}}},
+		"WriterRole": {"Type": "AWS::IAM::Role", "Condition": "DoesWrite", "Properties": {"RoleName": {"Fn::Sub": "${AWS::StackName}-writer"}}},
+		"WriteFunction": {"Type": "AWS::Lambda::Function", "Condition": "DoesWrite", "Properties": {
+			"FunctionName": {"Fn::Sub": "${AWS::StackName}-write"}, "Runtime": "provided.al2023", "Handler": "bootstrap", "Code": {"S3Bucket": "local", "S3Key": "build/work"},
+			"Role": {"Fn::GetAtt": ["WriterRole", "Arn"]}, "Timeout": 8, "MemorySize": 200}},
+		"Writer": {"Type": "AWS::StepFunctions::StateMachine", "Condition": "DoesWrite", "Properties": {
+			"StateMachineName": {"Fn::Sub": "${AWS::StackName}-writer"}, "StateMachineType": "STANDARD", "RoleArn": {"Fn::GetAtt": ["WriterRole", "Arn"]},
+			"DefinitionS3Location": {"Bucket": "local", "Key": "writer.json"},
+			"DefinitionSubstitutions": {"Machine": {"Ref": "Machine"}, "WriteFunctionArn": {"Fn::GetAtt": ["WriteFunction", "Arn"]}}}}
 	}
 }`
 
@@ -43,8 +54,9 @@ func newStack(t *testing.T, template, definition string) stack.Stack {
 	require.NoError(t, os.MkdirAll(filepath.Join(root, "bin", "work"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(root, "bin", "work", "bootstrap"), nil, 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(root, "machine.json"), []byte(definition), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "writer.json"), []byte(`{"starts": "${Machine}", "calls": "${WriteFunctionArn}"}`), 0o600))
 	return stack.Stack{
-		Name: "one", Account: "111122223333", Region: "eu-west-1", Template: parsed, Binaries: filepath.Join(root, "bin"), SealKey: "sealed",
+		Name: "one", Account: "111122223333", Region: "eu-west-1", Template: parsed, Binaries: filepath.Join(root, "bin"), SecretKey: "sealed",
 		Environment: map[string]string{"TTL": "1s"},
 		Read:        func(_ context.Context, _, key string) ([]byte, error) { return os.ReadFile(filepath.Join(root, key)) },
 	}
@@ -82,20 +94,59 @@ func (c *cloud) UpdateStateMachine(context.Context, *sfn.UpdateStateMachineInput
 func TestWhatIsDeployedIsWhatTheTemplateSays(t *testing.T) {
 	s, c := newStack(t, template, `{"at": "${WorkFunctionArn}"}`), &cloud{}
 	require.NoError(t, s.Deploy(t.Context(), c, c))
-	assert.Equal(t, []lambdahost.Function{{
+	require.Len(t, c.functions, 2)
+	work, write := c.functions[0], c.functions[1]
+	assert.Len(t, work.Environment["KEY"], 64, "a secret of its own")
+	assert.Equal(t, lambdahost.Function{
 		Name: "one-work", ARN: "arn:aws:lambda:eu-west-1:111122223333:function:one-work", Role: "arn:aws:iam::111122223333:role/one-work",
 		Bootstrap: filepath.Join(s.Binaries, "work", "bootstrap"), Timeout: 7 * time.Second, MemoryMB: 200, Concurrency: 9,
-		Environment: map[string]string{"KEY": "sealed", "TTL": "1s"},
-	}}, c.functions)
-	require.Len(t, c.machines, 1)
-	assert.Equal(t, "one-machine", *c.machines[0].Name)
-	assert.JSONEq(t, `{"at": "arn:aws:lambda:eu-west-1:111122223333:function:one-work"}`, *c.machines[0].Definition)
+		Environment: map[string]string{"KEY": work.Environment["KEY"], "TTL": "1s"},
+	}, work)
+	assert.Equal(t, []any{"one-write", work.Bootstrap, 8 * time.Second}, []any{write.Name, write.Bootstrap, write.Timeout}, "the same binary, as another function")
+	require.Len(t, c.machines, 2)
+	machine, writer := c.machines[0], c.machines[1]
+	assert.Equal(t, "one-machine", *machine.Name)
+	assert.JSONEq(t, `{"at": "arn:aws:lambda:eu-west-1:111122223333:function:one-work"}`, *machine.Definition)
+	assert.Equal(t, "arn:aws:iam::111122223333:role/one-work", *machine.RoleArn)
+	assert.JSONEq(t, `{"starts": "`+s.StateMachineARN("machine")+`", "calls": "arn:aws:lambda:eu-west-1:111122223333:function:one-write"}`, *writer.Definition)
+	assert.Equal(t, "arn:aws:iam::111122223333:role/one-writer", *writer.RoleArn)
 	assert.Equal(t, "arn:aws:iam::111122223333:role/one-work", s.Role("work"))
-	assert.Equal(t, "arn:aws:states:eu-west-1:111122223333:stateMachine:one-machine", s.StateMachineARN())
+	assert.Equal(t, "arn:aws:iam::111122223333:role/one-writer", s.Role("write"))
 
 	require.NoError(t, s.Delete(t.Context(), c, c))
 	assert.Empty(t, c.functions)
 	assert.Empty(t, c.machines)
+}
+
+func TestAFunctionAndAMachineWhoseConditionDoesNotHoldAreNotDeployed(t *testing.T) {
+	s, c := newStack(t, template, `{"at": "${WorkFunctionArn}"}`), &cloud{}
+	s.Parameters = map[string]string{"Writes": "false"}
+	require.NoError(t, s.Deploy(t.Context(), c, c))
+	assert.Len(t, c.functions, 1)
+	assert.Len(t, c.machines, 1)
+	assert.Empty(t, s.Role("write"))
+}
+
+func TestADeployedArchiveTellsWhatItWasBuiltFrom(t *testing.T) {
+	archive := &bytes.Buffer{}
+	files := zip.NewWriter(archive)
+	bootstrap, err := files.Create("bootstrap")
+	require.NoError(t, err)
+	this, err := os.ReadFile(os.Args[0])
+	require.NoError(t, err)
+	_, err = bootstrap.Write(this)
+	require.NoError(t, err)
+	require.NoError(t, files.Close())
+	s, c := newStack(t, strings.ReplaceAll(template, `"S3Bucket": "local", "S3Key": "build/work"`, `"S3Bucket": "code", "S3Key": "5f3a"`), `{"at": "${WorkFunctionArn}"}`), &cloud{}
+	read := s.Read
+	s.Read = func(ctx context.Context, bucket, key string) ([]byte, error) {
+		if bucket == "code" {
+			return archive.Bytes(), nil
+		}
+		return read(ctx, bucket, key)
+	}
+
+	require.ErrorContains(t, s.Deploy(t.Context(), c, c), filepath.Join(s.Binaries, "stack.test", "bootstrap"), "the program of this test, which is not built there")
 }
 
 func TestADefinitionAndItsSubstitutionsGoTogether(t *testing.T) {

@@ -72,14 +72,14 @@ type World struct {
 	interpreter string
 	template    *cloudformation.Template
 	authority   credentials.Authority
-	sealKey     string
+	secretKey   string
 	stop        []func()
 }
 
 // Start starts the control plane, the Step Functions engine, the Lambda host and
 // the AWS endpoint in front of them. The cluster has no pods, bindings or mappings.
 func Start(ctx context.Context, options Options) (w *World, err error) {
-	w = &World{options: options, Clusters: &awsfront.Clusters{}, Roles: &awsfront.Roles{}, Faults: &awsfront.Faults{}, sealKey: rand.Text() + rand.Text()}
+	w = &World{options: options, Clusters: &awsfront.Clusters{}, Roles: &awsfront.Roles{}, Faults: &awsfront.Faults{}, secretKey: rand.Text() + rand.Text()}
 	defer func() {
 		if err != nil {
 			w.Stop()
@@ -200,9 +200,9 @@ func (w *World) transform(ctx context.Context, file string) (*cloudformation.Tem
 	return cloudformation.Parse(text)
 }
 
-// read reads what a template names in a bucket: local/sam says local for the repository; anything else is in S3.
+// read reads what a template names in a bucket: the repository's files, or an object in S3.
 func (w *World) read(ctx context.Context, bucket, key string) ([]byte, error) {
-	if bucket == "local" {
+	if bucket == sam.Bucket {
 		text, err := os.ReadFile(filepath.Join(w.options.Root, filepath.FromSlash(key)))
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", key, err)
@@ -213,10 +213,10 @@ func (w *World) read(ctx context.Context, bucket, key string) ([]byte, error) {
 }
 
 // Stack is a deployment of template.yml by that name, with the binaries and the
-// definition that stand in the repository.
+// definitions of the repository.
 func (w *World) Stack(name string) stack.Stack {
 	return stack.Stack{
-		Name: name, Account: Account, Region: Region, SealKey: w.sealKey,
+		Name: name, Account: Account, Region: Region, SecretKey: w.secretKey,
 		Template:    w.template,
 		Read:        w.read,
 		Binaries:    w.binaries(),

@@ -47,7 +47,7 @@ const (
 func TestEveryExecutionEndsWithItsRightAnswer(t *testing.T) {
 	w, logs := start(t)
 	requests := mix(t, w)
-	machine := w.Stack(world.StackName).StateMachineARN()
+	machine := w.Stack(world.StackName).StateMachineARN("pod-inventory")
 	developer, err := w.Developer()
 	require.NoError(t, err)
 	client := sfn.NewFromConfig(developer)
