@@ -105,7 +105,7 @@ func (l local) policies(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := sam.Transform(ctx, interpreter, filepath.Join(l.root, "template.yml"), filepath.Join(l.tools(), "transformed"))
+	text, err := sam.Transform(ctx, interpreter, filepath.Join(l.root, "template.yml"), filepath.Join(l.tools(), "transformed"), nil)
 	if err != nil {
 		return err
 	}
@@ -113,8 +113,12 @@ func (l local) policies(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	table, err := policies.Markdown(template)
-	fmt.Print(table)
+	written, err := os.ReadFile(filepath.Join(l.root, "docs", "security.md"))
+	if err != nil {
+		return fmt.Errorf("read what people wrote: %w", err)
+	}
+	whole, err := policies.Markdown(string(written), template)
+	fmt.Print(whole)
 	return err
 }
 

@@ -99,7 +99,7 @@ func TestAChangeOfTheTemplateShowsInTheNextDeployment(t *testing.T) {
 	require.NoError(t, os.WriteFile(changed, []byte(strings.Replace(string(text), "Timeout: 30", "Timeout: 29", 1)), 0o600))
 	interpreter, err := python.Find(t.Context(), python.Options{Dir: filepath.Join(root, ".local"), Logs: logs, Say: t.Logf})
 	require.NoError(t, err)
-	transformed, err := sam.Transform(t.Context(), interpreter, changed, t.TempDir())
+	transformed, err := sam.Transform(t.Context(), interpreter, changed, t.TempDir(), nil)
 	require.NoError(t, err)
 	s.stack.Template, err = cloudformation.Parse(transformed)
 	require.NoError(t, err)

@@ -1,15 +1,17 @@
 package awsfront
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
-// filterLogEvents answers for the log groups of functions from their files. Filter patterns and pages it does not know.
+// filterLogEvents answers for the log group of a stack's functions from their files. It knows no filter patterns or pages.
 func (f *Front) filterLogEvents(w http.ResponseWriter, r *http.Request, _ call) *apiError {
 	body, err := readBody(r)
 	if err != nil {
@@ -22,27 +24,43 @@ func (f *Front) filterLogEvents(w http.ResponseWriter, r *http.Request, _ call) 
 	if err := json.Unmarshal(body, &request); err != nil {
 		return &apiError{http.StatusBadRequest, "SerializationException", err.Error()}
 	}
-	function, ok := strings.CutPrefix(request.LogGroupName, "/aws/lambda/")
-	text, err := os.ReadFile(filepath.Join(f.Logs, filepath.Base(function)+".log"))
-	if !ok || err != nil {
+	stack, ok := strings.CutPrefix(request.LogGroupName, "/aws/lambda/")
+	files, err := filepath.Glob(filepath.Join(f.Logs, filepath.Base(stack)+"-*.log"))
+	if !ok || err != nil || len(files) == 0 {
 		return &apiError{http.StatusBadRequest, "ResourceNotFoundException", "The specified log group does not exist."}
 	}
-	type event struct {
-		Message   string `json:"message"`
-		Timestamp int64  `json:"timestamp"`
+	events := []logEvent{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return &apiError{http.StatusInternalServerError, "ServiceUnavailableException", err.Error()}
+		}
+		for _, e := range logEvents(string(text)) {
+			if e.Timestamp >= request.StartTime {
+				events = append(events, e)
+			}
+		}
 	}
-	events := []event{}
+	slices.SortStableFunc(events, func(a, b logEvent) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
+	writeJSON(w, http.StatusOK, map[string]any{"events": events})
+	return nil
+}
+
+type logEvent struct {
+	Message   string `json:"message"`
+	Timestamp int64  `json:"timestamp"`
+}
+
+// logEvents reads the lines of a log. A line without a time has the time of the one before it.
+func logEvents(text string) []logEvent {
+	var events []logEvent
 	var at int64
-	for line := range strings.Lines(string(text)) {
-		// A line that does not tell its time is of the time of the one before it.
+	for line := range strings.Lines(text) {
 		var timed struct{ Time time.Time }
 		if json.Unmarshal([]byte(line), &timed) == nil && !timed.Time.IsZero() {
 			at = timed.Time.UnixMilli()
 		}
-		if at >= request.StartTime {
-			events = append(events, event{strings.TrimSuffix(line, "\n"), at})
-		}
+		events = append(events, logEvent{strings.TrimSuffix(line, "\n"), at})
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"events": events})
-	return nil
+	return events
 }

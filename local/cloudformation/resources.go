@@ -26,6 +26,8 @@ var kinds = map[string]kind{
 	"AWS::IAM::Role":                          {name: "RoleName", arn: "iam::{account}:role/{name}"},
 	"AWS::Logs::LogGroup":                     {name: "LogGroupName", arn: "logs:{region}:{account}:log-group:{name}:*"},
 	"AWS::Logs::QueryDefinition":              {},
+	"AWS::Logs::MetricFilter":                 {},
+	"AWS::KMS::Key":                           {arn: "kms:{region}:{account}:key/{name}"},
 	"AWS::SecretsManager::Secret":             {name: "Name", arn: "secretsmanager:{region}:{account}:secret:{name}", refIsARN: true},
 	"AWS::StepFunctions::StateMachine":        {name: "StateMachineName", arn: "states:{region}:{account}:stateMachine:{name}", refIsARN: true, more: map[string]string{"Name": "{name}", "StateMachineRevisionId": "INITIAL"}},
 	"AWS::EKS::AccessEntry":                   {},

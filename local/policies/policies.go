@@ -1,5 +1,5 @@
-// Package policies writes down what each role of a template may do, so that a person can read it and a check can tell
-// when it changes.
+// Package policies writes down what each role of a template may do and who may use its keys, so that a person can read it
+// and a check can tell when it changes.
 package policies
 
 import (
@@ -13,17 +13,14 @@ import (
 	"github.com/kubestep/kubestep/local/cloudformation"
 )
 
-const head = `# What each role may do
-
-Generated from template.yml by ` + "`make security`" + `; ` + "`make lint`" + ` compares. Every function has a role of its own, and no other
-policy than these. *When* names the condition of template.yml under which a policy is there; a policy without is always
-there. Where the resource is ` + "`*`" + `, AWS knows no other for these actions: template.yml says so at each.
-`
+// Marker ends the part of docs/security.md that people write.
+const Marker = "<!-- What follows is written by `make security`. -->\n"
 
 // policyDocument is https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 type policyDocument struct{ Statement []statement }
 
 type statement struct {
+	Sid       string
 	Effect    string
 	Principal map[string]any
 	Action    any
@@ -31,33 +28,59 @@ type statement struct {
 	Condition map[string]map[string]any
 }
 
-// Markdown is a table of all policies: role, actions, resources.
-func Markdown(t *cloudformation.Template) (string, error) {
+// Markdown returns tables of the policies of all roles and keys, below a text that ends with the Marker.
+func Markdown(text string, t *cloudformation.Template) (string, error) {
+	written, _, found := strings.Cut(text, Marker)
+	if !found {
+		return "", fmt.Errorf("the text has no line %q", Marker)
+	}
 	var b strings.Builder
-	b.WriteString(head)
+	b.WriteString(written + Marker)
 	for _, id := range slices.Sorted(maps.Keys(t.Resources)) {
 		r := t.Resources[id]
-		if r.Type != "AWS::IAM::Role" {
-			continue
+		var err error
+		switch r.Type {
+		case "AWS::IAM::Role":
+			err = role(&b, id, r)
+		case "AWS::KMS::Key":
+			err = key(&b, id, r)
 		}
-		if err := role(&b, id, r); err != nil {
-			return "", fmt.Errorf("role %s: %w", id, err)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", id, err)
 		}
 	}
 	return b.String(), nil
+}
+
+func heading(b *strings.Builder, id string, r cloudformation.Resource) {
+	fmt.Fprintf(b, "\n## %s\n\n", id)
+	if description := text(r.Properties["Description"]); description != "" {
+		fmt.Fprintf(b, "%s.", description)
+	}
+	if r.Condition != "" {
+		fmt.Fprintf(b, " Only when %s.", r.Condition)
+	}
+}
+
+// key writes a key's policy.
+func key(b *strings.Builder, id string, r cloudformation.Resource) error {
+	policy, err := document(r.Properties["KeyPolicy"])
+	if err != nil {
+		return err
+	}
+	heading(b, id, r)
+	b.WriteString("\n\n| statement | effect | principals | actions | condition |\n|---|---|---|---|---|\n")
+	for _, s := range policy.Statement {
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", s.Sid, s.Effect, list(s.Principal["AWS"]), list(s.Action), strings.TrimPrefix(where(s.Condition), ", "))
+	}
+	return nil
 }
 
 func role(b *strings.Builder, id string, r cloudformation.Resource) error {
 	if _, managed := r.Properties["ManagedPolicyArns"]; managed {
 		return errors.New("it has managed policies, which this table does not show")
 	}
-	fmt.Fprintf(b, "\n## %s\n\n", id)
-	if description, ok := r.Properties["Description"].(string); ok {
-		fmt.Fprintf(b, "%s.", description)
-	}
-	if r.Condition != "" {
-		fmt.Fprintf(b, " Only when %s.", r.Condition)
-	}
+	heading(b, id, r)
 	trust, err := document(r.Properties["AssumeRolePolicyDocument"])
 	if err != nil {
 		return err
@@ -141,6 +164,9 @@ func code(s string) string { return "`" + s + "`" }
 
 // text is a value as template.yml writes it.
 func text(value any) string {
+	if value == nil {
+		return ""
+	}
 	object, _ := value.(map[string]any)
 	for function, argument := range object {
 		switch argument := argument.(type) {

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	_ "embed" // of transform.py
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -24,21 +25,26 @@ const Bucket = "local"
 //go:embed transform.py
 var script []byte
 
-// Transform is the template in a file as plain CloudFormation, in JSON. interpreter is a Python of local/python, and
-// cache a folder for results.
-func Transform(ctx context.Context, interpreter, file, cache string) ([]byte, error) {
+// Transform returns the template in a file as plain CloudFormation, in JSON. The transform resolves the parameters in a
+// few places, such as the hash that names a function's version. interpreter is a Python of local/python, and cache a folder
+// for results.
+func Transform(ctx context.Context, interpreter, file, cache string, parameters map[string]string) ([]byte, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read the template: %w", err)
 	}
-	kept := filepath.Join(cache, key(text)+".json")
+	given, err := json.Marshal(parameters)
+	if err != nil {
+		return nil, fmt.Errorf("pass the parameters on: %w", err)
+	}
+	kept := filepath.Join(cache, key(text, given)+".json")
 	if transformed, err := os.ReadFile(kept); err == nil {
 		return transformed, nil
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("read the transformed template: %w", err)
 	}
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, interpreter, "-c", string(script), file)
+	cmd := exec.CommandContext(ctx, interpreter, "-c", string(script), file, string(given))
 	cmd.Stderr = &stderr
 	transformed, err := cmd.Output()
 	if err != nil {
@@ -47,10 +53,10 @@ func Transform(ctx context.Context, interpreter, file, cache string) ([]byte, er
 	return transformed, keep(kept, transformed)
 }
 
-// key is of all that the result depends on.
-func key(text []byte) string {
+// key is a hash of all that the result depends on.
+func key(text, parameters []byte) string {
 	hash := sha256.New()
-	for _, part := range [][]byte{text, script, python.Requirements} {
+	for _, part := range [][]byte{text, parameters, script, python.Requirements} {
 		fmt.Fprintf(hash, "%d\n", len(part))
 		hash.Write(part)
 	}

@@ -28,11 +28,15 @@ func TestATemplateIsTransformedOncePerContent(t *testing.T) {
 	file, cache := filepath.Join(t.TempDir(), "template.yml"), t.TempDir()
 	for round, content := range []string{"a", "a", "b", "a"} {
 		require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
-		transformed, err := sam.Transform(t.Context(), program, file, cache)
+		transformed, err := sam.Transform(t.Context(), program, file, cache, nil)
 		require.NoError(t, err)
 		assert.JSONEq(t, `{"Resources":{}}`, string(transformed), round)
 	}
 	assert.Equal(t, 2, runs(), "a and b")
+
+	_, err := sam.Transform(t.Context(), program, file, cache, map[string]string{"ReleaseId": "1"})
+	require.NoError(t, err)
+	assert.Equal(t, 3, runs(), "a with other parameters")
 }
 
 func TestATemplateThatIsWrongIsNotKept(t *testing.T) {
@@ -40,7 +44,7 @@ func TestATemplateThatIsWrongIsNotKept(t *testing.T) {
 	file, cache := filepath.Join(t.TempDir(), "template.yml"), t.TempDir()
 	require.NoError(t, os.WriteFile(file, []byte("a"), 0o600))
 	for range 2 {
-		_, err := sam.Transform(t.Context(), program, file, cache)
+		_, err := sam.Transform(t.Context(), program, file, cache, nil)
 		require.ErrorContains(t, err, "InvalidDocumentException: no Runtime")
 	}
 	assert.Equal(t, 2, runs())

@@ -48,7 +48,7 @@ func (s *stacks) Deploy(ctx context.Context, name, template, address string, par
 	}
 	deployment := s.world.Stack(name)
 	deployment.Parameters = parameters
-	if deployment.Template, err = s.world.transform(ctx, file); err != nil {
+	if deployment.Template, err = s.world.transform(ctx, file, parameters); err != nil {
 		return nil, err
 	}
 	evaluated, err := deployment.Evaluate()

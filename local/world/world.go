@@ -181,7 +181,7 @@ func (w *World) Describe(c *ControlPlane, change func(*awsfront.Cluster)) error 
 
 // readTemplate transforms template.yml and says once what of it is left out here.
 func (w *World) readTemplate(ctx context.Context) (err error) {
-	if w.template, err = w.transform(ctx, filepath.Join(w.options.Root, "template.yml")); err != nil {
+	if w.template, err = w.transform(ctx, filepath.Join(w.options.Root, "template.yml"), nil); err != nil {
 		return err
 	}
 	missing, err := stack.LeftOut(w.template)
@@ -192,8 +192,8 @@ func (w *World) readTemplate(ctx context.Context) (err error) {
 	return nil
 }
 
-func (w *World) transform(ctx context.Context, file string) (*cloudformation.Template, error) {
-	text, err := sam.Transform(ctx, w.interpreter, file, filepath.Join(w.options.Tools, "transformed"))
+func (w *World) transform(ctx context.Context, file string, parameters map[string]string) (*cloudformation.Template, error) {
+	text, err := sam.Transform(ctx, w.interpreter, file, filepath.Join(w.options.Tools, "transformed"), parameters)
 	if err != nil {
 		return nil, err
 	}
