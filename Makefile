@@ -29,7 +29,7 @@ VERSION_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
 	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES)))
 GOLANGCI_LINT := v2.15.0
 
-.PHONY: bench help run test up down soak fuzz build lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-definition lint-security security schema need-workflow
+.PHONY: bench help run test up down soak fuzz build lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-definition lint-security security schema need-workflow definition
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -135,7 +135,7 @@ lint-template: .local/lint/done
 	@rm -rf .local/lint && python3 -m venv .local/lint && .local/lint/bin/pip install --quiet --disable-pip-version-check -r hack/requirements.txt && touch $@
 
 lint-definition: .local/asl/done
-	for f in statemachine/pod-inventory.asl.json docs/integrate/parent.asl.json; do node .local/asl/asl.js $$f; done
+	for f in statemachine/*.asl.json docs/integrate/*.asl.json; do node .local/asl/asl.js $$f; done
 
 .local/asl/done: hack/package.json hack/package-lock.json hack/asl.js hack/.npmrc
 	@command -v npm >/dev/null || { echo "Node.js is missing, which checks the definition: https://nodejs.org says how to install it" >&2; exit 1; }
@@ -144,6 +144,9 @@ lint-definition: .local/asl/done
 
 lint-security: need-go
 	@go run ./local policies | diff docs/security.md - || { echo "docs/security.md is not what template.yml says: make security" >&2; exit 1; }
+
+definition: need-go ## write the definitions of the state machines, from the Go values in statemachine/
+	go run ./statemachine/definition
 
 schema: need-go ## write the JSON Schemas of input and output, from the Go types
 	go run ./statemachine/schema

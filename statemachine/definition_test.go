@@ -1,11 +1,11 @@
 package statemachine_test
 
 import (
-	"encoding/json"
+	"bytes"
+	"fmt"
 	"os"
-	"regexp"
+	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -13,227 +13,327 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/statemachine"
 )
 
-type state struct {
-	Type, Comment, Resource, Next, Default, Error, Cause, CausePath string
-	TimeoutSeconds                                                  int
-	Parameters                                                      struct {
-		FunctionName string
-		Cause        struct {
-			ErrorMessage string `json:"errorMessage.$"`
-		}
-	}
-	Retry []struct {
-		ErrorEquals                                   []string
-		IntervalSeconds, MaxAttempts, MaxDelaySeconds int
-		JitterStrategy                                string
-	}
-	Catch []struct {
-		ErrorEquals []string
-		Next        string
-	}
-	Choices  []map[string]any
-	Branches []machine
-}
-
-type machine struct {
-	TimeoutSeconds int
-	States         map[string]state
-}
-
-func definition(t *testing.T) (machine, string) {
+// every runs a test on each state machine.
+func every(t *testing.T, test func(*testing.T, statemachine.Machine)) {
 	t.Helper()
-	text, err := os.ReadFile("pod-inventory.asl.json")
-	require.NoError(t, err)
-	var m machine
-	require.NoError(t, json.Unmarshal(text, &m))
-	return m, string(text)
+	require.NotEmpty(t, statemachine.Machines())
+	for name, m := range statemachine.Machines() {
+		t.Run(name, func(t *testing.T) { test(t, m) })
+	}
 }
 
-// tasks are the Task states, those of branches too.
-func tasks(m machine) map[string]state {
-	found := map[string]state{}
-	for name, s := range m.States {
-		if s.Type == "Task" {
-			found[name] = s
-		}
-		for _, branch := range s.Branches {
-			for name, s := range tasks(branch) {
-				found[name] = s
+// scopes are the states of a machine, and those of each branch and each item: a state
+// leads only to states of its own scope.
+func scopes(m statemachine.Machine) map[string]statemachine.States {
+	found := map[string]statemachine.States{}
+	var add func(startAt string, states statemachine.States)
+	add = func(startAt string, states statemachine.States) {
+		found[startAt] = states
+		for _, s := range states {
+			for _, branch := range s.Branches {
+				add(branch.StartAt, branch.States)
 			}
+			if s.ItemProcessor != nil {
+				add(s.ItemProcessor.StartAt, s.ItemProcessor.States)
+			}
+		}
+	}
+	add(m.StartAt, m.States)
+	return found
+}
+
+// all are the states of a machine by name, those inside of others too.
+func all(m statemachine.Machine) map[string]statemachine.State {
+	found := map[string]statemachine.State{}
+	for _, states := range scopes(m) {
+		for _, s := range states {
+			found[s.Name] = s
 		}
 	}
 	return found
 }
 
-func TestEveryTaskHasATimeoutRetriesWithJitterAndAComment(t *testing.T) {
-	m, _ := definition(t)
-	assert.Positive(t, m.TimeoutSeconds)
-	all := tasks(m)
-	require.Len(t, all, 5)
-	for name, s := range all {
-		assert.Positive(t, s.TimeoutSeconds, name)
-		assert.NotEmpty(t, s.Comment, name)
-		retried := map[string]bool{}
-		for _, r := range s.Retry {
-			assert.Equal(t, "FULL", r.JitterStrategy, name)
-			assert.Positive(t, r.MaxDelaySeconds, name)
-			for _, e := range r.ErrorEquals {
-				retried[e] = true
-			}
-		}
-		for _, e := range []string{
-			"Lambda.ClientExecutionTimeoutException", "Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.TooManyRequestsException", "Lambda.Unknown", "Sandbox.Timedout",
-			string(contract.Throttled), string(contract.ClusterUnreachable),
-		} {
-			assert.True(t, retried[e], "%s retries %s", name, e)
-		}
-		for _, e := range []contract.ErrorName{contract.Unauthorized, contract.Forbidden, contract.InvalidInput, contract.CertificateNotTrusted} {
-			assert.False(t, retried[string(e)], "%s does not repeat %s with the same input", name, e)
+// invocations are the tasks of a machine that invoke a function.
+func invocations(m statemachine.Machine) map[string]statemachine.State {
+	found := map[string]statemachine.State{}
+	for name, s := range all(m) {
+		if s.Type == statemachine.Task && strings.HasSuffix(s.Resource, ":lambda:invoke") {
+			found[name] = s
 		}
 	}
+	return found
 }
 
-func TestEveryErrorNameIsHandledAndEveryHandledNameExists(t *testing.T) {
-	m, _ := definition(t)
-	known := map[string]bool{}
-	for _, name := range contract.ErrorNames() {
-		known[string(name)] = true
+// targets are the states that a state leads to.
+func targets(s statemachine.State) []string {
+	led := []string{s.Next, s.Default}
+	for _, c := range s.Catch {
+		led = append(led, c.Next)
 	}
-	foreign := regexp.MustCompile(`^(Lambda|Sandbox|Runtime|States)\.`)
-	for name, s := range m.States {
-		if len(s.Catch) == 0 {
-			continue
-		}
-		caught := map[string]bool{}
-		for _, c := range s.Catch {
-			assert.Contains(t, m.States, c.Next, name)
-			for _, e := range c.ErrorEquals {
-				caught[e] = true
-				assert.True(t, known[e] || foreign.MatchString(e), "%s catches %s, which nothing raises", name, e)
-			}
-		}
-		for _, e := range contract.ErrorNames() {
-			assert.True(t, caught[string(e)], "%s catches %s", name, e)
-		}
-		assert.Equal(t, []string{"States.ALL"}, s.Catch[len(s.Catch)-1].ErrorEquals, name)
+	for _, c := range s.Choices {
+		led = append(led, c.Next)
 	}
-	for name, s := range tasks(m) {
-		for _, r := range s.Retry {
-			for _, e := range r.ErrorEquals {
-				assert.True(t, known[e] || foreign.MatchString(e), "%s retries %s, which nothing raises", name, e)
-			}
-		}
-	}
+	return slices.DeleteFunc(led, func(name string) bool { return name == "" })
 }
 
-func TestEachWayToStopHasAFailStateOfItsOwn(t *testing.T) {
-	m, _ := definition(t)
-	stop := m.States["Stop"]
-	require.Equal(t, "Choice", stop.Type)
-	led := map[string]string{}
-	for _, c := range stop.Choices {
-		led[c["StringEquals"].(string)] = c["Next"].(string)
-	}
-	for _, name := range contract.ErrorNames() {
-		s, ok := m.States[string(name)]
-		require.True(t, ok, name)
-		assert.Equal(t, "Fail", s.Type)
-		assert.Equal(t, "$.Cause.errorMessage", s.CausePath)
-		if name == contract.Unexpected {
-			assert.Equal(t, string(name), stop.Default, "what keeps the name it came with")
-			continue
+func retrier(s statemachine.State, name string) (statemachine.Retrier, bool) {
+	for _, r := range s.Retry {
+		if slices.Contains(r.ErrorEquals, name) {
+			return r, true
 		}
-		assert.Equal(t, string(name), s.Error)
-		assert.Equal(t, string(name), led[string(name)])
 	}
-	assert.Len(t, led, len(contract.ErrorNames())-1)
+	return statemachine.Retrier{}, false
 }
 
-// A person reads the cause, not JSON, and the number of attempts that it tells is that of the retries.
-func TestWhatLambdaSaysIsToldInASentence(t *testing.T) {
-	m, _ := definition(t)
-	for explain, name := range map[string]string{"ExplainCrash": "Runtime.ExitError", "ExplainLambda": "Lambda.ServiceException", "ExplainUnnamed": "Lambda.ResourceNotFoundException"} {
-		sentence := m.States[explain].Parameters.Cause.ErrorMessage
-		for _, s := range m.States {
-			if len(s.Catch) > 0 {
-				assert.Equal(t, explain, caught(s, name))
-			}
-		}
-		for state, s := range tasks(m) {
-			if n := retries(s, name); n > 0 {
-				assert.Contains(t, sentence, "at each of "+strconv.Itoa(n+1)+" attempts", state)
-			}
-		}
-		assert.Equal(t, 1, strings.Count(sentence, "$.Cause"))
-		assert.Equal(t, "Unexpected", m.States[explain].Next)
-	}
-}
-
-func TestOnlyUnauthorizedMintsAgainBoundedAndWithinAMinute(t *testing.T) {
-	m, _ := definition(t)
-	try := m.States["WithFreshToken"]
-	require.Equal(t, "Parallel", try.Type)
-	require.Len(t, try.Branches, 1)
-	require.Len(t, try.Retry, 1)
-	r := try.Retry[0]
-	assert.Equal(t, []string{string(contract.Unauthorized)}, r.ErrorEquals)
-	assert.Equal(t, 4, r.MaxAttempts, "five attempts with the first")
-	assert.Equal(t, "FULL", r.JitterStrategy)
-	wait, longest := 0, r.IntervalSeconds
+// waits is how many seconds a retrier waits for in all, at most.
+func waits(r statemachine.Retrier) int {
+	total, interval := 0, float64(r.IntervalSeconds)
 	for range r.MaxAttempts {
-		wait += min(longest, r.MaxDelaySeconds)
-		longest *= 2
+		total += min(int(interval), r.MaxDelaySeconds)
+		interval *= r.BackoffRate
 	}
-	assert.LessOrEqual(t, wait, 60)
+	return total
 }
 
-// A reader finds everything of a state by its name: list-pods, ListPods,
-// ListPodsFunction, pods.List, $.pods.
-func TestAStateIsCalledTheSameEverywhere(t *testing.T) {
-	m, text := definition(t)
-	all := tasks(m)
-	for name, where := range map[string]struct{ folder, source, method, path string }{
-		"DescribeCluster": {"describe-cluster", "cluster/cluster.go", "Describe", `"cluster.$": "$.Payload.cluster"`},
-		"MintToken":       {"mint-token", "token/mint.go", "Mint", `"ResultPath": "$.token"`},
-		"VerifyRBAC":      {"verify-rbac", "rbac/rbac.go", "Verify", `"ResultPath": "$.access"`},
-		"ListPods":        {"list-pods", "pods/pods.go", "List", `"ResultPath": "$.pods"`},
-	} {
-		s, ok := all[name]
-		require.True(t, ok, name)
-		assert.Equal(t, "${"+name+"FunctionArn}", s.Parameters.FunctionName)
-		assert.Contains(t, text, where.path)
-		source, err := os.ReadFile("../internal/" + where.source)
+func TestTheFilesAreWhatTheGoValuesSay(t *testing.T) {
+	files, err := filepath.Glob("*.asl.json")
+	require.NoError(t, err)
+	assert.Len(t, files, len(statemachine.Machines()), "and there is no other")
+	for name, m := range statemachine.Machines() {
+		want, err := m.JSON()
 		require.NoError(t, err)
-		assert.Regexp(t, `func \(\w+ \*?\w+\) `+where.method+`\(ctx context\.Context, in contract\.`+name+`\)`, string(source))
-		main, err := os.ReadFile("../functions/" + where.folder + "/main.go")
+		held, err := os.ReadFile(name + ".asl.json")
 		require.NoError(t, err)
-		assert.Contains(t, string(main), `task.Start("`+name+`"`)
-		assert.LessOrEqual(t, strings.Count(string(main), "\n"), 30, "%s only wires", where.folder)
-		assert.NotRegexp(t, `\b(if|for|switch|select)\b`, string(main), "%s has no branches", where.folder)
+		assert.True(t, bytes.Equal(want, held), "%s.asl.json is not current: make definition", name)
 	}
+}
+
+func TestAFileReadsFromTheStartInTheOrderOfItsStates(t *testing.T) {
+	every(t, func(t *testing.T, m statemachine.Machine) {
+		text, err := m.JSON()
+		require.NoError(t, err)
+		at := 0
+		for _, s := range m.States {
+			next := strings.Index(string(text), fmt.Sprintf("\n    %q: {", s.Name))
+			assert.Greater(t, next, at, s.Name)
+			at = next
+		}
+		for startAt, states := range scopes(m) {
+			assert.Equal(t, startAt, states[0].Name)
+		}
+	})
 }
 
 func TestEveryTransitionLeadsToAStateAndEveryStateIsReached(t *testing.T) {
-	m, _ := definition(t)
-	reached := []string{"DescribeCluster"}
-	for name, s := range m.States {
-		targets := []string{s.Next, s.Default}
-		for _, c := range s.Catch {
-			targets = append(targets, c.Next)
+	every(t, func(t *testing.T, m statemachine.Machine) {
+		assert.Positive(t, m.TimeoutSeconds)
+		count := 0
+		for startAt, states := range scopes(m) {
+			names, reached := []string{}, map[string]bool{startAt: true}
+			for _, s := range states {
+				names = append(names, s.Name)
+			}
+			for _, s := range states {
+				assert.NotEmpty(t, s.Comment, s.Name)
+				for _, target := range targets(s) {
+					assert.Contains(t, names, target, s.Name)
+					reached[target] = true
+				}
+				ends := s.End || s.Type == statemachine.Fail || s.Type == statemachine.Succeed
+				assert.Equal(t, ends, len(targets(s)) == 0 || s.End, "%s goes on or ends", s.Name)
+			}
+			assert.Len(t, reached, len(names), "every state is reached")
+			count += len(names)
 		}
-		for _, c := range s.Choices {
-			targets = append(targets, c["Next"].(string))
-		}
-		for _, target := range targets {
-			if target != "" {
-				assert.Contains(t, m.States, target, name)
-				reached = append(reached, target)
+		assert.Len(t, all(m), count, "a name is there once in a machine")
+	})
+}
+
+func TestEveryInvocationHasATimeoutAndTheRetriesOfEveryFunction(t *testing.T) {
+	every(t, func(t *testing.T, m statemachine.Machine) {
+		for name, s := range invocations(m) {
+			assert.Positive(t, s.TimeoutSeconds, name)
+			for _, e := range []string{"Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "States.Timeout", string(contract.Throttled), string(contract.ClusterUnreachable), string(contract.AWSUnreachable)} {
+				_, retried := retrier(s, e)
+				assert.True(t, retried, "%s retries %s", name, e)
+			}
+			for _, e := range []contract.ErrorName{contract.Unauthorized, contract.Forbidden, contract.InvalidInput, contract.CertificateNotTrusted, contract.Unexpected} {
+				_, retried := retrier(s, string(e))
+				assert.False(t, retried, "%s does not repeat %s with the same input", name, e)
 			}
 		}
+	})
+}
+
+func TestRetriesArePacedAndEndWithinTheTimeOfTheMachine(t *testing.T) {
+	every(t, func(t *testing.T, m statemachine.Machine) {
+		for name, s := range all(m) {
+			seen := map[string]bool{}
+			for _, r := range s.Retry {
+				assert.Positive(t, r.MaxAttempts, name)
+				assert.Positive(t, r.IntervalSeconds, name)
+				assert.Positive(t, r.MaxDelaySeconds, name)
+				assert.GreaterOrEqual(t, r.BackoffRate, 1.0, name)
+				_, waking := retrier(statemachine.State{Retry: []statemachine.Retrier{r}}, "Lambda.ResourceNotReadyException")
+				assert.Equal(t, waking, r.JitterStrategy != statemachine.FullJitter, "%s: %v", name, r.ErrorEquals)
+				assert.Less(t, waits(r)+(r.MaxAttempts+1)*s.TimeoutSeconds, m.TimeoutSeconds, "%s: %v ends by its own name", name, r.ErrorEquals)
+				for _, e := range r.ErrorEquals {
+					assert.False(t, seen[e], "%s: only the first retrier of %s counts", name, e)
+					seen[e] = true
+				}
+			}
+		}
+	})
+}
+
+func TestEveryErrorNameIsHandledAndEveryHandledNameExists(t *testing.T) {
+	known := map[string]bool{
+		"States.ALL": true, "States.Timeout": true, "Sandbox.Timedout": true, "Runtime.ExitError": true, "Lambda.Unknown": true,
+		// Those of the client that Step Functions invokes by.
+		"Lambda.ClientExecutionTimeoutException": true, "Lambda.AWSLambdaException": true, "Lambda.SdkClientException": true,
 	}
-	for name := range m.States {
-		assert.True(t, slices.Contains(reached, name), "%s is reached", name)
+	for _, name := range contract.ErrorNames() {
+		known[string(name)] = true
 	}
+	for _, e := range statemachine.InvokeErrors() {
+		known["Lambda."+e.Name] = true
+	}
+	every(t, func(t *testing.T, m statemachine.Machine) {
+		for name, s := range all(m) {
+			for _, r := range s.Retry {
+				for _, e := range r.ErrorEquals {
+					assert.True(t, known[e], "%s retries %s, which nothing raises", name, e)
+				}
+			}
+			for _, c := range s.Catch {
+				for _, e := range c.ErrorEquals {
+					assert.True(t, known[e], "%s catches %s, which nothing raises", name, e)
+				}
+			}
+		}
+		// Inside of a branch, what is not caught is the Parallel's to catch.
+		for _, s := range m.States {
+			if s.Type != statemachine.Task && s.Type != statemachine.Parallel && s.Type != statemachine.Map {
+				continue
+			}
+			require.NotEmpty(t, s.Catch, s.Name)
+			assert.Equal(t, []string{"States.ALL"}, s.Catch[len(s.Catch)-1].ErrorEquals, s.Name)
+			for _, e := range contract.ErrorNames() {
+				assert.NotEqual(t, "ExplainUnnamed", caught(s, string(e)), "%s: %s has a name", s.Name, e)
+			}
+		}
+	})
+}
+
+func TestEveryErrorOfLambdaIsRetriedAsItIsDecided(t *testing.T) {
+	every(t, func(t *testing.T, m statemachine.Machine) {
+		for name, s := range invocations(m) {
+			for _, e := range statemachine.InvokeErrors() {
+				assert.NotEmpty(t, e.Why, e.Name)
+				r, retried := retrier(s, "Lambda."+e.Name)
+				assert.Equal(t, e.Retried != statemachine.Not, retried, "%s: %s", name, e.Name)
+				if e.Retried == statemachine.AsWaking {
+					assert.InDelta(t, 180, waits(r), 30, "%s: about three minutes", e.Name)
+				}
+			}
+		}
+		for _, s := range m.States {
+			for _, e := range statemachine.InvokeErrors() {
+				want := "ExplainLambda"
+				if e.Retried == statemachine.Not {
+					want = "ExplainUnnamed"
+				}
+				if len(s.Catch) > 0 {
+					assert.Equal(t, want, caught(s, "Lambda."+e.Name), s.Name)
+				}
+			}
+		}
+	})
+}
+
+func TestOnlyUnauthorizedMintsAgainBoundedAndWithinAMinute(t *testing.T) {
+	every(t, func(t *testing.T, m statemachine.Machine) {
+		for name, s := range all(m) {
+			if s.Type != statemachine.Parallel {
+				continue
+			}
+			require.Len(t, s.Branches, 1, name)
+			require.Len(t, s.Retry, 1, name)
+			assert.Equal(t, []string{string(contract.Unauthorized)}, s.Retry[0].ErrorEquals, name)
+			assert.Equal(t, 4, s.Retry[0].MaxAttempts, "%s: five attempts with the first", name)
+			assert.LessOrEqual(t, waits(s.Retry[0]), 60, name)
+			first := s.Branches[0].States[0]
+			assert.Equal(t, "${MintTokenFunctionArn}", first.Parameters["FunctionName"], name)
+		}
+	})
+}
+
+func TestOnlyWhatMayBeStaleIsDescribedAgain(t *testing.T) {
+	stale := []string{string(contract.CertificateNotTrusted), string(contract.ClusterUnreachable)}
+	every(t, func(t *testing.T, m statemachine.Machine) {
+		for name, s := range all(m) {
+			for _, c := range s.Catch {
+				if c.Next == "StaleCluster" {
+					assert.Equal(t, stale, c.ErrorEquals, name)
+					assert.Equal(t, statemachine.Parallel, s.Type, "%s reaches the cluster", name)
+				}
+			}
+		}
+	})
+}
+
+// A person reads the cause, not JSON, and the number of attempts that it tells is that of the retries.
+func TestEveryFailureEndsInASentence(t *testing.T) {
+	every(t, func(t *testing.T, m statemachine.Machine) {
+		states := all(m)
+		fail := states["Failed"]
+		assert.Equal(t, statemachine.Fail, fail.Type)
+		assert.Equal(t, "$.Error", fail.ErrorPath, "every error keeps its name")
+		assert.Equal(t, "$.Cause.errorMessage", fail.CausePath)
+		for explain, errors := range map[string][]string{
+			"ExplainTimeout": {"States.Timeout"},
+			"ExplainCrash":   {"Runtime.ExitError", "Sandbox.Timedout", "Lambda.Unknown"},
+			"ExplainLambda":  {"Lambda.ServiceException", "Lambda.TooManyRequestsException", "Lambda.ResourceNotReadyException"},
+			"ExplainUnnamed": {"Lambda.ResourceNotFoundException"},
+		} {
+			assert.Equal(t, "Failed", states[explain].Next)
+			assert.Equal(t, "$.Error", states[explain].Parameters["Error.$"])
+			for _, e := range errors {
+				for _, s := range m.States {
+					if len(s.Catch) > 0 {
+						assert.Equal(t, explain, caught(s, e), s.Name)
+					}
+				}
+				for name, s := range invocations(m) {
+					if r, retried := retrier(s, e); retried {
+						assert.Contains(t, sentence(states[explain]), fmt.Sprintf("at each of %d attempts", r.MaxAttempts+1), name)
+					}
+				}
+			}
+		}
+	})
+}
+
+// sentence is what an Explain state says, as States.Format is given it.
+func sentence(s statemachine.State) string {
+	cause, _ := s.Parameters["Cause"].(statemachine.Object)
+	for _, text := range cause {
+		text, _ := text.(string)
+		text, _, _ = strings.Cut(strings.TrimPrefix(text, "States.Format('"), "', $.")
+		return text
+	}
+	return ""
+}
+
+// caught is where the first catcher of the error leads.
+func caught(s statemachine.State, name string) string {
+	for _, c := range s.Catch {
+		if slices.Contains(c.ErrorEquals, name) || slices.Contains(c.ErrorEquals, "States.ALL") {
+			return c.Next
+		}
+	}
+	return ""
 }

@@ -77,7 +77,7 @@ func TestAnExternalIDThatIsNotTheOneAgreedIsAccessDenied(t *testing.T) {
 	e := s.run(t, in(t, region(), map[string]any{"roleArn": role}))
 
 	stopped(t, e, contract.AccessDenied, "sts:AssumeRole on resource: "+role, "external ID")
-	assert.Equal(t, path("DescribeCluster", "Explain", "Stop", "AccessDenied"), e.Path)
+	assert.Equal(t, path("DescribeCluster", "Explain", "Failed"), e.Path)
 }
 
 func TestARoleOfAnotherAccountThatIsNotMappedIsNamed(t *testing.T) {

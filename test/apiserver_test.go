@@ -72,13 +72,13 @@ func TestAnAPIServerThatCannotServeIsAskedAgain(t *testing.T) {
 	}
 }
 
-// afresh is the way of an execution that meets the same with data described afresh.
-var afresh = path(
+// refreshed is the path of an execution that meets the same with fresh data.
+var refreshed = path(
 	"DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "StaleCluster",
-	"DescribeClusterAfresh", "WithFreshToken", "MintToken", "VerifyRBAC", "StaleCluster", "NotStale", "Explain", "Stop",
+	"RefreshCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "StaleCluster", "NotStale", "Explain", "Failed",
 )
 
-func TestAClusterThatCannotBeReachedIsDescribedAfreshOnceAndThenUnreachable(t *testing.T) {
+func TestAClusterThatCannotBeReachedIsDescribedAgainOnceAndThenUnreachable(t *testing.T) {
 	t.Parallel()
 	for sentence, c := range map[string]struct{ endpoint, cause string }{
 		"nothing listens there": {"https://127.0.0.1:1", "connection refused"},
@@ -93,7 +93,7 @@ func TestAClusterThatCannotBeReachedIsDescribedAfreshOnceAndThenUnreachable(t *t
 			e := s.run(t, in(t, where, nil))
 
 			stopped(t, e, contract.ClusterUnreachable, "demo", c.endpoint, c.cause, "subnets of the cluster's VPC", "port 443")
-			assert.Equal(t, path(afresh, "ClusterUnreachable"), e.Path)
+			assert.Equal(t, refreshed, e.Path)
 			assert.Equal(t, 6, e.Attempts("VerifyRBAC"), "three attempts with each description")
 		})
 	}
@@ -118,7 +118,7 @@ func TestACertificateThatDoesNotFitIsNotTrustedAndNothingIsSent(t *testing.T) {
 			e := s.run(t, in(t, where, nil))
 
 			stopped(t, e, contract.CertificateNotTrusted, "demo", "x509: ", "nothing was sent")
-			assert.Equal(t, path(afresh, "CertificateNotTrusted"), e.Path)
+			assert.Equal(t, refreshed, e.Path)
 			assert.Equal(t, 2, e.Attempts("VerifyRBAC"), "asking again would meet the same certificate")
 			assert.Zero(t, proxy.Passed(reviews))
 		})
@@ -140,6 +140,6 @@ func TestABindingThatGoesBetweenTheReviewAndTheListIsForbidden(t *testing.T) {
 	e := s.run(t, in(t, where, map[string]any{"namespaces": []string{"fleeting"}}))
 
 	stopped(t, e, contract.Forbidden, "kubestep:"+s.stack.Name, "kubestep-pod-readers", "list pods in namespace fleeting", "kubectl apply -k rbac/namespace -n fleeting")
-	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ListPods", "Explain", "Stop", "Forbidden"), e.Path)
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ListPods", "Explain", "Failed"), e.Path)
 	assert.Equal(t, []string{"ListPods: Forbidden"}, failures(e))
 }

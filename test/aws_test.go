@@ -71,7 +71,7 @@ func TestEKSThatThrottlesToTheEndIsThrottled(t *testing.T) {
 	e := s.run(t, in(t, where, nil))
 
 	stopped(t, e, contract.Throttled, "AWS throttled eks:DescribeCluster of cluster demo in "+where, "ThrottlingException", "fewer executions at once")
-	assert.Equal(t, path("DescribeCluster", "Explain", "Stop", "Throttled"), e.Path)
+	assert.Equal(t, path("DescribeCluster", "Explain", "Failed"), e.Path)
 	assert.Equal(t, 7, e.Attempts("DescribeCluster"))
 }
 
@@ -89,7 +89,7 @@ func TestIAMThatDeniesDescribeClusterIsAccessDenied(t *testing.T) {
 	e := s.run(t, in(t, where, nil))
 
 	stopped(t, e, contract.AccessDenied, s.stack.Name+"-DescribeClusterRole", "perform: eks:DescribeCluster on resource: "+clusterARN(where, "111122223333"), "Allow the action")
-	assert.Equal(t, path("DescribeCluster", "Explain", "Stop", "AccessDenied"), e.Path)
+	assert.Equal(t, path("DescribeCluster", "Explain", "Failed"), e.Path)
 	assert.Equal(t, 1, e.Attempts("DescribeCluster"), "what is denied is not asked again")
 }
 
@@ -100,10 +100,10 @@ func TestARoleThatMayNotBeAssumedIsAccessDenied(t *testing.T) {
 		path    []string
 		who     string
 	}{
-		"by describe-cluster": {func(*scenario) []string { return nil }, path("DescribeCluster", "Explain", "Stop", "AccessDenied"), "describe-cluster"},
+		"by describe-cluster": {func(*scenario) []string { return nil }, path("DescribeCluster", "Explain", "Failed"), "describe-cluster"},
 		"by mint-token": {
 			func(s *scenario) []string { return []string{s.stack.Role("describe-cluster")} },
-			path("DescribeCluster", "WithFreshToken", "MintToken", "Explain", "Stop", "AccessDenied"), "mint-token",
+			path("DescribeCluster", "WithFreshToken", "MintToken", "Explain", "Failed"), "mint-token",
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
@@ -145,6 +145,6 @@ func TestASessionTokenThatMakesTheTokenTooLargeIsNamed(t *testing.T) {
 	e := s.run(t, in(t, where, map[string]any{"roleArn": role}))
 
 	stopped(t, e, contract.TokenTooLarge, "EKS takes 4096", "session tags")
-	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "Explain", "Stop", "TokenTooLarge"), e.Path)
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "Explain", "Failed"), e.Path)
 	assert.Equal(t, 1, e.Attempts("MintToken"))
 }

@@ -111,7 +111,7 @@ func TestAFunctionThatAlwaysEndsStopsTheMachineWithASentenceAndLambdasOwnWords(t
 
 	assert.Equal(t, "Runtime.ExitError", e.Error)
 	assert.Regexp(t, `^A function ended without an answer, at each of 3 attempts: .* Lambda says: .*exit status 1`, e.Cause)
-	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ExplainCrash", "Unexpected"), e.Path)
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ExplainCrash", "Failed"), e.Path)
 	assert.Equal(t, 3, e.Attempts("VerifyRBAC"))
 }
 
@@ -130,8 +130,8 @@ func TestAFunctionThatIsBusyToTheEndStopsTheMachineWithASentence(t *testing.T) {
 	e := s.run(t, `{"clusterName":"demo"}`)
 
 	assert.Equal(t, "Lambda.TooManyRequestsException", e.Error)
-	assert.Regexp(t, `^Lambda did not serve a function, at each of 7 attempts\. .* Lambda says: .*429`, e.Cause)
-	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ExplainLambda", "Unexpected"), e.Path)
+	assert.Regexp(t, `^Lambda did not run a function, at each of 7 attempts\. .* Lambda says: .*429`, e.Cause)
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ExplainLambda", "Failed"), e.Path)
 	assert.Equal(t, 7, e.Attempts("VerifyRBAC"))
 }
 
@@ -143,8 +143,8 @@ func TestAFunctionThatIsNotThereStopsTheMachineWithASentence(t *testing.T) {
 	e := s.run(t, `{"clusterName":"demo"}`)
 
 	assert.Equal(t, "Lambda.ResourceNotFoundException", e.Error)
-	assert.Regexp(t, `^kubestep has no name for this error, Lambda\.ResourceNotFoundException\. .* deploy the stack again\. It came with: .*`+s.stack.Name+`-mint-token`, e.Cause)
-	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "ExplainUnnamed", "Unexpected"), e.Path)
+	assert.Regexp(t, `^kubestep has no name for the error Lambda\.ResourceNotFoundException\. .* deploy the stack again\. It came with: .*`+s.stack.Name+`-mint-token`, e.Cause)
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "ExplainUnnamed", "Failed"), e.Path)
 }
 
 func TestAFunctionThatPanicsStopsTheMachineByNameAndIsNotInvokedAgain(t *testing.T) {
@@ -157,7 +157,7 @@ func TestAFunctionThatPanicsStopsTheMachineByNameAndIsNotInvokedAgain(t *testing
 
 	assert.Equal(t, string(contract.Unexpected), e.Error)
 	assert.Equal(t, "kubestep did not expect this, and it may be a fault of its own: panic: by a test", e.Cause)
-	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ListPods", "Explain", "Stop", "Unexpected"), e.Path)
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ListPods", "Explain", "Failed"), e.Path)
 	assert.Equal(t, 1, e.Attempts("ListPods"))
 
 	// The environment that panicked is not used again.

@@ -75,7 +75,7 @@ func TestARoleThatIsNotMappedEndsInUnauthorizedAfterItsAttempts(t *testing.T) {
 	e := s.run(t, `{"clusterName":"demo"}`)
 
 	stopped(t, e, contract.Unauthorized, s.stack.Role("mint-token"), "demo", "CONFIG_MAP", "eksctl create iamidentitymapping")
-	assert.Equal(t, path("DescribeCluster", "WithFreshToken", times(5, "MintToken", "VerifyRBAC"), "Explain", "Stop", "Unauthorized"), e.Path)
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", times(5, "MintToken", "VerifyRBAC"), "Explain", "Failed"), e.Path)
 	assert.Equal(t, 5, e.Attempts("MintToken"))
 }
 
@@ -116,7 +116,7 @@ func TestARoleThatIsMappedButNotBoundIsForbiddenWithoutARetry(t *testing.T) {
 	e := s.run(t, `{"clusterName":"demo","namespaces":["unbound"]}`)
 
 	stopped(t, e, contract.Forbidden, "kubestep:"+s.stack.Name, "kubestep-pod-readers", "list pods in namespace unbound", "kubectl apply -k rbac/namespace -n unbound")
-	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "Explain", "Stop", "Forbidden"), e.Path)
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "Explain", "Failed"), e.Path)
 	assert.Equal(t, 1, e.Attempts("MintToken"))
 	assert.Equal(t, 1, e.Attempts("VerifyRBAC"))
 }
@@ -140,7 +140,7 @@ func TestAnUnknownClusterIsNotFound(t *testing.T) {
 	e := newScenario(t).run(t, `{"clusterName":"nowhere"}`)
 
 	stopped(t, e, contract.ClusterNotFound, "nowhere", "eu-west-1", "aws eks list-clusters --region eu-west-1")
-	assert.Equal(t, path("DescribeCluster", "Explain", "Stop", "ClusterNotFound"), e.Path)
+	assert.Equal(t, path("DescribeCluster", "Explain", "Failed"), e.Path)
 	assert.Zero(t, e.Attempts("MintToken"))
 	assert.Equal(t, 1, e.Attempts("DescribeCluster"))
 }
@@ -154,7 +154,7 @@ func TestAClusterThatIsNotActiveIsNotActive(t *testing.T) {
 			require.NoError(t, local.Describe(&world.ControlPlane{Name: name}, func(c *awsfront.Cluster) { c.Status = status }))
 			e := newScenario(t).run(t, `{"clusterName":"`+name+`"}`)
 			stopped(t, e, contract.ClusterNotActive, name, status)
-			assert.Equal(t, path("DescribeCluster", "Explain", "Stop", "ClusterNotActive"), e.Path)
+			assert.Equal(t, path("DescribeCluster", "Explain", "Failed"), e.Path)
 		})
 	}
 }
@@ -177,7 +177,7 @@ func TestABadInputHasAllItsProblemsNamed(t *testing.T) {
 			t.Parallel()
 			e := newScenario(t).run(t, c.input)
 			stopped(t, e, contract.InvalidInput, c.cause...)
-			assert.Equal(t, path("DescribeCluster", "Explain", "Stop", "InvalidInput"), e.Path)
+			assert.Equal(t, path("DescribeCluster", "Explain", "Failed"), e.Path)
 		})
 	}
 }

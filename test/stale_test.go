@@ -51,7 +51,7 @@ func (s *scenario) furnish(t *testing.T, c *world.ControlPlane, pod string) {
 	require.NoError(t, c.Apply(t.Context(), filepath.Join(repository, "local", "rbac", "default")))
 }
 
-func TestAStaleClusterIsDescribedAfreshOnceAndAllEndsWell(t *testing.T) {
+func TestAStaleClusterIsDescribedAgainOnceAndAllEndsWell(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	where := region()
@@ -66,7 +66,7 @@ func TestAStaleClusterIsDescribedAfreshOnceAndAllEndsWell(t *testing.T) {
 	// finds runs the machine twice: the second time in the environment that the first one healed.
 	finds := func(pod string, failed ...string) {
 		t.Helper()
-		healed := path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "StaleCluster", "DescribeClusterAfresh", well[1:])
+		healed := path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "StaleCluster", "RefreshCluster", well[1:])
 		if len(failed) == 0 {
 			healed = well
 		}

@@ -28,6 +28,9 @@ const (
 	// ClusterUnreachable means that no answer could be had, or only one that says nothing
 	// about the question. The machine retries, then describes the cluster afresh, once.
 	ClusterUnreachable ErrorName = "ClusterUnreachable"
+	// AWSUnreachable means that AWS (EKS, STS or S3) gave no answer. The machine retries,
+	// and does not describe the cluster again: nothing says that its data is stale.
+	AWSUnreachable ErrorName = "AWSUnreachable"
 	// Throttled means that AWS or the API server asked to come back later. The machine retries.
 	Throttled ErrorName = "Throttled"
 	// Unexpected means that the error has no name of its own: a fault of kubestep's. The machine stops.
@@ -38,7 +41,7 @@ const (
 func ErrorNames() []ErrorName {
 	return []ErrorName{
 		InvalidInput, ClusterNotFound, ClusterNotActive, AccessDenied, TokenTooLarge, Forbidden,
-		Unauthorized, CertificateNotTrusted, ClusterUnreachable, Throttled, Unexpected,
+		Unauthorized, CertificateNotTrusted, ClusterUnreachable, AWSUnreachable, Throttled, Unexpected,
 	}
 }
 

@@ -76,7 +76,7 @@ func TestStartThatIsRefusedIsAnError(t *testing.T) {
 
 func TestAFailedExecutionIsShownWithItsWholeCause(t *testing.T) {
 	cause := `{"errorType":"Forbidden","errorMessage":"kubestep may not list pods in shop. Apply this:\n\n  kubectl apply -k rbac/namespace -n shop\n"}`
-	fake := &fakeStepFunctions{events: recorded(t, "afresh.json"), end: ends(types.ExecutionStatusFailed, "Forbidden", cause)}
+	fake := &fakeStepFunctions{events: recorded(t, "refreshed.json"), end: ends(types.ExecutionStatusFailed, "Forbidden", cause)}
 	var out bytes.Buffer
 	got, err := follower(fake, &out).Start(t.Context(), start)
 	require.NoError(t, err)
@@ -86,11 +86,11 @@ func TestAFailedExecutionIsShownWithItsWholeCause(t *testing.T) {
 	assert.Equal(t, cause, got.Cause)
 	assert.Equal(t, []string{
 		"DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC",
-		"DescribeClusterAfresh", "WithFreshToken", "MintToken", "VerifyRBAC",
+		"RefreshCluster", "WithFreshToken", "MintToken", "VerifyRBAC",
 		"StoppedForbidden",
 	}, got.Path)
 	assert.Zero(t, got.Attempts("ListPods"))
-	golden(t, "afresh", out.String())
+	golden(t, "refreshed", out.String())
 }
 
 func TestFollow(t *testing.T) {

@@ -38,7 +38,7 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, err)
 		assert.LessOrEqual(t, len(encoded), 128<<10)
 		again, err := input.Parse(encoded, contract.Request{})
-		require.NoError(t, err, "DescribeClusterAfresh is given the completed request")
+		require.NoError(t, err, "RefreshCluster is given the completed request")
 		assert.Equal(t, request, again)
 		assert.Regexp(t, `^[0-9A-Za-z_-]+$`, request.ClusterName)
 		assert.Regexp(t, `^[0-9a-z-]+$`, request.Region)

@@ -1,0 +1,6 @@
+package statemachine
+
+// Machines are all state machines, by the name that their files have.
+func Machines() map[string]Machine {
+	return map[string]Machine{"pod-inventory": PodInventory()}
+}
