@@ -5,6 +5,8 @@ import "github.com/kubestep/kubestep/internal/contract"
 // cluster is how a machine comes by the cluster that it works on, and by fresh data of
 // it once the data proved stale.
 type cluster struct {
+	// workflow is the name by which describe-cluster knows how to read the input.
+	workflow string
 	// results are the keys that later states write to, each empty at first: JSONPath
 	// has no optional keys, and a missing one is an error that nothing catches.
 	results Object
@@ -14,7 +16,7 @@ type cluster struct {
 
 // describe is the state that lays down the document. Each later state adds one key to it.
 func (c cluster) describe() State {
-	return c.state("DescribeCluster", "$", false,
+	return c.state("DescribeCluster", false,
 		"Checks the input and describes the cluster, from a cache of some minutes. Lays down the document that each later state adds one key to.")
 }
 
@@ -25,10 +27,10 @@ func (c cluster) refresh() States {
 			Name:    "StaleCluster",
 			Type:    Choice,
 			Comment: "The cluster is described again once.",
-			Choices: []Rule{{Variable: "$.afresh", BooleanEquals: new(false), Next: "RefreshCluster"}},
+			Choices: []Rule{{Variable: "$.refreshed", BooleanEquals: new(false), Next: "RefreshCluster"}},
 			Default: "NotStale",
 		},
-		c.state("RefreshCluster", "$.request", true,
+		c.state("RefreshCluster", true,
 			"Describes the cluster again, bypassing the cache, and starts over: a list that began against what may be another cluster does not go on."),
 		{
 			Name:       "NotStale",
@@ -50,14 +52,14 @@ func staleCatcher() Catcher {
 	}
 }
 
-func (c cluster) state(name, input string, refresh bool, comment string) State {
-	document := result("request", "cluster")
-	document["afresh"] = refresh
+func (c cluster) state(name string, refresh bool, comment string) State {
+	document := result("target", "request", "checks", "cluster")
+	document["refreshed"] = refresh
 	for key, empty := range c.results {
 		document[key] = empty
 	}
 	return invoke("DescribeCluster",
-		Object{"execution.$": "$$.Execution.Id", "input.$": input, "afresh": refresh},
+		Object{"execution.$": "$$.Execution.Id", "workflow": c.workflow, "input.$": "$$.Execution.Input", "refresh": refresh},
 		State{
 			Name:           name,
 			Comment:        comment,

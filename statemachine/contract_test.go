@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kubestep/kubestep/internal/access"
 	"github.com/kubestep/kubestep/internal/cluster"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/pods"
-	"github.com/kubestep/kubestep/internal/rbac"
 	mint "github.com/kubestep/kubestep/internal/token"
 	"github.com/kubestep/kubestep/statemachine"
 )
@@ -38,7 +38,7 @@ func of[T, In, Out any](_ func(T, context.Context, In) (Out, error), folder stri
 var functions = map[string]function{
 	"DescribeCluster": of((*cluster.Describer).Describe, "describe-cluster"),
 	"MintToken":       of(mint.Minter.Mint, "mint-token"),
-	"VerifyRBAC":      of(rbac.Verifier.Verify, "verify-rbac"),
+	"VerifyRBAC":      of(access.Verifier.Verify, "verify-rbac"),
 	"ListPods":        of(pods.Lister.List, "list-pods"),
 }
 
@@ -47,14 +47,16 @@ var functions = map[string]function{
 var documents = map[string]struct{ document, output any }{
 	"pod-inventory": {
 		document: struct {
-			Request contract.Request        `json:"request"`
-			Cluster contract.Cluster        `json:"cluster"`
-			Afresh  bool                    `json:"afresh"`
-			Token   contract.Token          `json:"token"`
-			Access  contract.VerifiedAccess `json:"access"`
-			Pods    contract.Listing        `json:"pods"`
+			Target    contract.Target         `json:"target"`
+			Request   pods.Request            `json:"request"`
+			Checks    []contract.Check        `json:"checks"`
+			Cluster   contract.Cluster        `json:"cluster"`
+			Refreshed bool                    `json:"refreshed"`
+			Token     contract.Token          `json:"token"`
+			Access    contract.VerifiedAccess `json:"access"`
+			Pods      contract.Listing        `json:"pods"`
 		}{},
-		output: contract.Output{},
+		output: contract.PodInventory{},
 	},
 }
 

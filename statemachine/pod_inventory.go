@@ -8,7 +8,7 @@ import "slices"
 // token and its own five attempts, and a retry in the tenth round does not list the
 // first nine again.
 func PodInventory() Machine {
-	described := cluster{results: Object{"pods": Object{}}, next: "WithFreshToken"}
+	described := cluster{workflow: "pod-inventory", results: Object{"pods": Object{}}, next: "WithFreshToken"}
 	return Machine{
 		Comment:        "Lists the pods of an EKS cluster: describe the cluster, mint a token, verify access, list.",
 		StartAt:        "DescribeCluster",

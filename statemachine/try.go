@@ -22,12 +22,12 @@ type try struct {
 
 func (t try) state() State {
 	mint := invoke("MintToken",
-		Object{"execution.$": "$$.Execution.Id", "cluster.$": "$.cluster", "roleArn.$": "$.request.roleArn"},
+		Object{"execution.$": "$$.Execution.Id", "cluster.$": "$.cluster", "roleArn.$": "$.target.roleArn"},
 		State{
 			Name:           t.mintToken,
 			Comment:        "Signs a bearer token for the cluster and seals it: it opens only in this execution, for this endpoint.",
 			TimeoutSeconds: 20,
-			ResultSelector: result("sealed", "expiresAt", "principal"),
+			ResultSelector: result("sealed", "expiresAt", "principal", "group"),
 			ResultPath:     "$.token",
 			Next:           t.work[0].Name,
 		})
@@ -54,15 +54,15 @@ func (t try) state() State {
 func verifyRBAC(next string) State {
 	return invoke("VerifyRBAC",
 		Object{
-			"execution.$":  "$$.Execution.Id",
-			"cluster.$":    "$.cluster",
-			"token.$":      "$.token",
-			"namespaces.$": "$.request.namespaces",
-			"onDenied.$":   "$.request.onDenied",
+			"execution.$": "$$.Execution.Id",
+			"cluster.$":   "$.cluster",
+			"token.$":     "$.token",
+			"checks.$":    "$.checks",
+			"onDenied.$":  "$.request.onDenied",
 		},
 		State{
 			Name:           "VerifyRBAC",
-			Comment:        "Asks the cluster, namespace by namespace, whether this identity may list pods.",
+			Comment:        "Asks the cluster whether this identity has the permissions that the request needs.",
 			TimeoutSeconds: 35,
 			ResultSelector: result("allowed", "namespaces", "granted"),
 			ResultPath:     "$.access",

@@ -117,7 +117,7 @@ func TestACertificateThatDoesNotFitIsNotTrustedAndNothingIsSent(t *testing.T) {
 
 			e := s.run(t, in(t, where, nil))
 
-			stopped(t, e, contract.CertificateNotTrusted, "demo", "x509: ", "nothing was sent")
+			stopped(t, e, contract.CertificateNotTrusted, "demo", "x509: ", "no token was sent")
 			assert.Equal(t, refreshed, e.Path)
 			assert.Equal(t, 2, e.Attempts("VerifyRBAC"), "asking again would meet the same certificate")
 			assert.Zero(t, proxy.Passed(reviews))

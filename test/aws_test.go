@@ -144,7 +144,7 @@ func TestASessionTokenThatMakesTheTokenTooLargeIsNamed(t *testing.T) {
 
 	e := s.run(t, in(t, where, map[string]any{"roleArn": role}))
 
-	stopped(t, e, contract.TokenTooLarge, "EKS takes 4096", "session tags")
+	stopped(t, e, contract.TokenTooLarge, "EKS accepts 4096", "session tags")
 	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "Explain", "Failed"), e.Path)
 	assert.Equal(t, 1, e.Attempts("MintToken"))
 }

@@ -90,7 +90,7 @@ func TestAStackIsDeployedStartedReadAndRemovedByTheCommands(t *testing.T) {
 	require.NoError(t, err)
 	found, _, err := s.run(t, append(given, "OUTPUT=json"), script, "start")
 	require.NoError(t, err)
-	var output contract.Output
+	var output contract.PodInventory
 	require.NoError(t, json.Unmarshal([]byte(found), &output))
 	assert.Equal(t, "deployed", output.Cluster.Name, "the stack's default")
 	assert.True(t, output.Access.Allowed, "make deploy applied rbac/")

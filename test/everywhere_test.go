@@ -29,37 +29,31 @@ func grant(t *testing.T, group string, resources ...string) {
 	require.NoError(t, err)
 }
 
-// The pods that the API server prints, and the pods that are printed here where
-// it cannot, are the same in every column.
-func TestAllNamespacesComeToTheSameByEitherWay(t *testing.T) {
+func TestAllNamespacesAreListed(t *testing.T) {
 	t.Parallel()
-	list := func(group string, resources ...string) map[string]contract.Pod {
-		s := newScenario(t)
-		grant(t, group, resources...)
-		s.mapRole(t, group)
-		e := s.run(t, `{"clusterName":"demo","namespaces":["*"],"maxItems":1000}`)
-		output := succeeded(t, e)
-		assert.Equal(t, well, e.Path)
-		require.Len(t, output.Access.Namespaces, 1)
-		assert.Equal(t, "*", output.Access.Namespaces[0].Namespace)
-		_, listed := output.Pods.ByNamespace["kube-system"]
-		assert.Equal(t, len(resources) > 1, listed, "a namespace without pods shows where namespaces are listed")
-		pods := map[string]contract.Pod{}
-		for _, pod := range output.Pods.Items {
-			if pod.Namespace == "default" || pod.Namespace == "shop" { // other scenarios leave those alone
-				pod.Age = ""
-				pods[pod.Namespace+"/"+pod.Name] = pod
-			}
-		}
-		return pods
-	}
-	oneByOne := list("everywhere-one-by-one", "pods", "namespaces")
-	across := list("everywhere-across", "pods")
-	assert.Greater(t, len(oneByOne), 10)
-	assert.Equal(t, oneByOne, across)
+	s := newScenario(t)
+	grant(t, "everywhere", "pods", "namespaces")
+	s.mapRole(t, "everywhere")
+	e := s.run(t, `{"clusterName":"demo","namespaces":["*"],"maxItems":1000}`)
+	output := succeeded(t, e)
+	assert.Equal(t, well, e.Path)
+	require.Len(t, output.Access.Namespaces, 1)
+	assert.Equal(t, "*", output.Access.Namespaces[0].Namespace)
+	assert.Contains(t, output.Pods.ByNamespace, "kube-system", "which has no pods")
+	assert.Positive(t, output.Pods.ByNamespace["default"])
+	assert.Positive(t, output.Pods.ByNamespace["shop"])
 }
 
-func TestAllNamespacesNeedTheRightToAll(t *testing.T) {
+func TestAllNamespacesNeedThePermissionToListThem(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	grant(t, "across", "pods")
+	s.mapRole(t, "across")
+	e := s.run(t, `{"clusterName":"demo","namespaces":["*"]}`)
+	stopped(t, e, contract.Forbidden, " list namespaces. To let group kubestep-pod-readers do so: kubectl apply -k rbac/cluster")
+}
+
+func TestAllNamespacesNeedThePermissionToListPodsInAll(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	s.mapRole(t)

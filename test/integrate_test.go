@@ -27,8 +27,8 @@ func TestTheShellOfIntegrateMDStartsAnExecutionAndWaits(t *testing.T) {
 	require.NotEmpty(t, script)
 	found, _, err := newShell(t, local.ControlPlane.Kubeconfig).run(t, []string{"STATE_MACHINE_ARN=" + s.machine + ":live"}, "bash", "-euc", script)
 	require.NoError(t, err)
-	require.NoError(t, valid(t, "output", found))
-	var output contract.Output
+	require.NoError(t, valid(t, "pod-inventory.output", found))
+	var output contract.PodInventory
 	require.NoError(t, json.Unmarshal([]byte(found), &output))
 	assert.Len(t, output.Access.Namespaces, 2)
 }

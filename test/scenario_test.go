@@ -88,12 +88,12 @@ func (s *scenario) start(t *testing.T, machine, input string) follow.Execution {
 }
 
 // succeeded is the output of an execution that must have succeeded.
-func succeeded(t *testing.T, e follow.Execution) contract.Output {
+func succeeded(t *testing.T, e follow.Execution) contract.PodInventory {
 	t.Helper()
 	require.Equal(t, types.ExecutionStatusSucceeded, e.Status, "%s: %s", e.Error, e.Cause)
 	d := json.NewDecoder(strings.NewReader(e.Output))
 	d.DisallowUnknownFields()
-	var output contract.Output
+	var output contract.PodInventory
 	require.NoError(t, d.Decode(&output))
 	return output
 }

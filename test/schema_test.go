@@ -16,7 +16,7 @@ import (
 
 var schemas = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	compiled := map[string]*jsonschema.Schema{}
-	for _, name := range []string{"input", "output"} {
+	for _, name := range []string{"pod-inventory.input", "pod-inventory.output"} {
 		schema, err := jsonschema.NewCompiler().Compile(filepath.Join(repository, "statemachine", "schema", name+".schema.json"))
 		if err != nil {
 			return nil, err
@@ -42,8 +42,8 @@ func checkSchemas(t *testing.T, input string, e follow.Execution) {
 	if e.Status != types.ExecutionStatusSucceeded {
 		return
 	}
-	assert.NoError(t, valid(t, "input", input), "an input that was taken")
-	assert.NoError(t, valid(t, "output", e.Output))
+	assert.NoError(t, valid(t, "pod-inventory.input", input), "an input that was taken")
+	assert.NoError(t, valid(t, "pod-inventory.output", e.Output))
 }
 
 func TestTheSchemaOfTheInputRefusesWhatTheMachineRefuses(t *testing.T) {
@@ -51,9 +51,9 @@ func TestTheSchemaOfTheInputRefusesWhatTheMachineRefuses(t *testing.T) {
 	for _, input := range []string{
 		`["demo"]`, `{"clusterName":7}`, `{"clusterName":"a b"}`, `{"cluster":"demo"}`, `{"namespaces":[]}`, `{"namespaces":["a","a"]}`, `{"namespaces":[1]}`, `{"onDenied":"maybe"}`,
 	} {
-		assert.Error(t, valid(t, "input", input), input)
+		assert.Error(t, valid(t, "pod-inventory.input", input), input)
 	}
 	for _, input := range []string{`{}`, `{"clusterName":null}`, `{"clusterName":"demo","AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"arn"}`} {
-		assert.NoError(t, valid(t, "input", input), input)
+		assert.NoError(t, valid(t, "pod-inventory.input", input), input)
 	}
 }

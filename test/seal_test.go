@@ -14,9 +14,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kubestep/kubestep/internal/attestation"
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/token"
+	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/local/apiproxy"
 	"github.com/kubestep/kubestep/local/lambdahost"
 )
@@ -36,6 +37,22 @@ func (s *scenario) invoke(t *testing.T, function string, payload, result any) (f
 	}
 	require.NoError(t, json.Unmarshal(answer.Payload, result))
 	return ""
+}
+
+// attest attests a cluster as the stack's describe-cluster does.
+func (s *scenario) attest(t *testing.T, execution string, cluster contract.Cluster) contract.Cluster {
+	t.Helper()
+	for _, f := range local.Lambda.Functions() {
+		if f.Name == s.stack.Name+"-describe-cluster" {
+			attester, err := attestation.New(f.Environment["KUBESTEP_ATTESTATION_KEY"])
+			require.NoError(t, err)
+			attested, err := attester.Attest(execution, "", cluster)
+			require.NoError(t, err)
+			return attested
+		}
+	}
+	require.Fail(t, "the stack has no describe-cluster")
+	return contract.Cluster{}
 }
 
 // thief listens for whatever comes.
@@ -74,16 +91,18 @@ func TestASealedTokenOpensWhereItWasMintedForAndIsSentNowhereElse(t *testing.T) 
 		CertificateAuthority: base64.StdEncoding.EncodeToString(proxy.CertificateAuthority),
 	}
 	const execution = "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:its-own"
-	mint := contract.MintToken{Execution: execution, Cluster: cluster}
+	cluster = s.attest(t, execution, cluster)
 	var minted contract.Token
-	require.Empty(t, s.invoke(t, "mint-token", mint, &minted))
+	require.Empty(t, s.invoke(t, "mint-token", contract.MintToken{Execution: execution, Cluster: cluster}, &minted))
+	session := contract.Session{Execution: execution, Cluster: cluster, Token: minted}
+	checks := pods.Checks([]string{"default"}, pods.DefaultGroup)
 
 	elsewhere := cluster
 	elsewhere.Endpoint = them.endpoint
 	their := rand.Text() + rand.Text()
-	sealer, err := token.NewSealer(their)
+	sealer, err := bearer.NewSealer(their)
 	require.NoError(t, err)
-	forged, err := sealer.Seal(bearer.New("forged"), token.Binding{Execution: execution, Endpoint: cluster.Endpoint, CertificateAuthority: cluster.CertificateAuthority})
+	forged, err := sealer.Seal(bearer.New("forged"), bearer.BindingFor(execution, cluster))
 	require.NoError(t, err)
 	flipped := func(at int) func(*contract.VerifyRBAC) {
 		return func(p *contract.VerifyRBAC) {
@@ -121,22 +140,25 @@ func TestASealedTokenOpensWhereItWasMintedForAndIsSentNowhereElse(t *testing.T) 
 		},
 	}
 	for sentence, attack := range attacks {
-		payload := contract.VerifyRBAC{Execution: execution, Cluster: cluster, Token: minted, Namespaces: []string{"default"}}
+		payload := contract.VerifyRBAC{Session: session, Checks: checks}
 		attack(&payload)
 		assert.Equal(t, string(contract.Unauthorized), s.invoke(t, "verify-rbac", payload, nil), sentence)
-		list := contract.ListPods{Execution: payload.Execution, Cluster: payload.Cluster, Token: payload.Token, Namespaces: payload.Namespaces}
+		list := contract.ListPods{Session: payload.Session, Namespaces: []string{"default"}}
 		assert.Equal(t, string(contract.Unauthorized), s.invoke(t, "list-pods", list, nil), sentence)
 	}
 	assert.Zero(t, them.met.Load(), "nobody calls where a token was moved to")
 	assert.Zero(t, proxy.Passed(reviews)+proxy.Passed("pods"))
 
-	own := contract.VerifyRBAC{Execution: execution, Cluster: cluster, Token: minted, Namespaces: []string{"default"}}
+	own := contract.VerifyRBAC{Session: session, Checks: checks}
 	var verified contract.VerifiedAccess
 	assert.Empty(t, s.invoke(t, "verify-rbac", own, &verified))
 	assert.True(t, verified.Allowed, "and it is good all the while")
 	assert.Equal(t, 1, proxy.Passed(reviews))
 
 	var moved contract.Token
+	assert.Equal(t, string(contract.Unexpected), s.invoke(t, "mint-token", contract.MintToken{Execution: execution, Cluster: elsewhere}, &moved),
+		"no token is minted for an endpoint that describe-cluster did not attest")
+	elsewhere = s.attest(t, execution, elsewhere)
 	require.Empty(t, s.invoke(t, "mint-token", contract.MintToken{Execution: execution, Cluster: elsewhere}, &moved))
 	own.Cluster, own.Token = elsewhere, moved
 	assert.Equal(t, string(contract.ClusterUnreachable), s.invoke(t, "verify-rbac", own, nil))
@@ -159,7 +181,7 @@ func TestAFunctionWithAnotherSealKeyStopsTheMachineByNameAndSendsNothing(t *test
 
 	e := s.run(t, in(t, where, nil))
 
-	stopped(t, e, contract.Unauthorized, "sealed token does not open", "one KUBESTEP_SEAL_KEY")
+	stopped(t, e, contract.Unauthorized, "sealed token does not open", "the same KUBESTEP_SEAL_KEY")
 	assert.Equal(t, path("DescribeCluster", "WithFreshToken", times(5, "MintToken", "VerifyRBAC"), "Explain", "Failed"), e.Path)
 	assert.Zero(t, proxy.Passed(reviews))
 }
@@ -169,7 +191,7 @@ func TestAKeyThatIsRotatedByADeploymentHealsByMintingAgain(t *testing.T) {
 	s := newScenario(t)
 	s.mapRole(t)
 	_, where := proxied(t, apiproxy.Fault{Resource: reviews, Times: 1, Answer: func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
-		s.stack.SecretKey = rand.Text() + rand.Text()
+		s.stack.Secrets = map[string]string{"SealKey": rand.Text() + rand.Text()}
 		assert.NoError(t, local.Deploy(t.Context(), s.stack))
 		pass(w, r)
 	}})

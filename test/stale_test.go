@@ -143,14 +143,15 @@ func TestAContinueTokenThatTheAPIServerNoLongerTakesGoesOnWithItsNewOne(t *testi
 		Name: "demo", Region: "eu-west-1", AuthenticationMode: "CONFIG_MAP",
 		Endpoint: forgetful.Endpoint, CertificateAuthority: base64.StdEncoding.EncodeToString(forgetful.CertificateAuthority),
 	}
+	cluster = s.attest(t, execution, cluster)
 	var minted contract.Token
 	require.Empty(t, s.invoke(t, "mint-token", contract.MintToken{Execution: execution, Cluster: cluster}, &minted))
 	var listing contract.Listing
 	require.Empty(t, s.invoke(t, "list-pods", contract.ListPods{
-		Execution: execution, Cluster: cluster, Token: minted, Namespaces: []string{"default"}, MaxItems: 1000,
+		Session: contract.Session{Execution: execution, Cluster: cluster, Token: minted}, Namespaces: []string{"default"}, MaxItems: 1000,
 		Pods: contract.Listing{
 			Pods:   contract.Pods{Total: 1, ByNamespace: map[string]int{"default": 1}, ByStatus: map[string]int{"Pending": 1}, Items: []contract.Pod{{Namespace: "default", Name: "a", Status: "Pending"}}, Consistent: true},
-			Cursor: &contract.Cursor{Open: []contract.Place{{Namespace: "default", Continue: first.Continue}}},
+			Cursor: &contract.Cursor{Open: []contract.Place{{Namespace: "default", Continue: first.Continue}}, Begun: []string{"default"}},
 		},
 	}, &listing))
 

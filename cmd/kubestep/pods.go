@@ -17,7 +17,7 @@ import (
 
 // podTable is the pods as `kubectl get pods -A -o wide` prints them, and their totals.
 func podTable(execution follow.Execution, style terminal.Style) (string, error) {
-	var output contract.Output
+	var output contract.PodInventory
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
 		return "", fmt.Errorf("the output is not that of pod-inventory: %w", err)
 	}

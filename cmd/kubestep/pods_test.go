@@ -15,7 +15,7 @@ import (
 var demo = contract.ClusterSummary{Name: "demo", Region: "eu-west-1", Version: "1.37", Status: "ACTIVE"}
 
 func TestTable(t *testing.T) {
-	for name, output := range map[string]contract.Output{
+	for name, output := range map[string]contract.PodInventory{
 		"no pods": {Cluster: demo},
 		"one pod": {Cluster: demo, Pods: contract.Pods{
 			Total: 1, ByNamespace: map[string]int{"default": 1}, ByStatus: map[string]int{"Pending": 1},

@@ -8,20 +8,26 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 
+	"github.com/kubestep/kubestep/internal/attestation"
+	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/cluster"
-	"github.com/kubestep/kubestep/internal/iam"
-	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/internal/task"
 )
 
 func main() {
 	cfg := task.Must(config.LoadDefaultConfig(context.Background()))
 	ttl := task.Must(time.ParseDuration(os.Getenv("KUBESTEP_CACHE_TTL")))
-	roles := iam.NewRoles(cfg, os.Getenv("KUBESTEP_EXTERNAL_ID"))
+	roles := awsapi.NewRoles(cfg, os.Getenv("KUBESTEP_EXTERNAL_ID"))
 	describer := cluster.Describer{
 		EKS:      cluster.API(cfg, roles.Credentials),
-		Defaults: input.Defaults(cfg.Region, os.Getenv("KUBESTEP_CLUSTER_NAME")),
-		Cache:    cluster.NewCache(ttl, cluster.MaxCached, time.Now),
+		Defaults: contract.Target{ClusterName: os.Getenv("KUBESTEP_CLUSTER_NAME"), Region: cfg.Region},
+		Workflows: map[string]cluster.Workflow{
+			"pod-inventory": pods.Workflow(os.Getenv("KUBESTEP_KUBERNETES_GROUP")),
+		},
+		Cache:       cluster.NewCache(ttl, cluster.MaxCached, time.Now),
+		Attestation: task.Must(attestation.New(os.Getenv("KUBESTEP_ATTESTATION_KEY"))),
 	}
 	task.Start("DescribeCluster", describer.Describe)
 }

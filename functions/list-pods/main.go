@@ -9,16 +9,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/kubestep/kubestep/internal/archive"
+	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/internal/task"
-	"github.com/kubestep/kubestep/internal/token"
 )
 
 func main() {
 	store := s3.NewFromConfig(task.Must(config.LoadDefaultConfig(context.Background())))
 	lister := pods.Lister{
-		Opener: task.Must(token.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
+		Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
 		Clock:  pods.WallClock{},
 		Archive: func(in contract.ListPods) pods.Writer {
 			return archive.NewWriter(store, in.Output, in.Execution, in.Pods.Archive)

@@ -8,7 +8,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 
-	"github.com/kubestep/kubestep/internal/iam"
+	"github.com/kubestep/kubestep/internal/attestation"
+	"github.com/kubestep/kubestep/internal/awsapi"
+	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/task"
 	"github.com/kubestep/kubestep/internal/token"
 )
@@ -17,9 +19,11 @@ func main() {
 	cfg := task.Must(config.LoadDefaultConfig(context.Background()))
 	minter := token.Minter{
 		FIPS:        token.FIPS(cfg),
-		Credentials: iam.NewRoles(cfg, os.Getenv("KUBESTEP_EXTERNAL_ID")).Credentials,
+		Credentials: awsapi.NewRoles(cfg, os.Getenv("KUBESTEP_EXTERNAL_ID")).Credentials,
 		Principal:   os.Getenv("KUBESTEP_ROLE_ARN"),
-		Sealer:      task.Must(token.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
+		Group:       os.Getenv("KUBESTEP_KUBERNETES_GROUP"),
+		Attestation: task.Must(attestation.New(os.Getenv("KUBESTEP_ATTESTATION_KEY"))),
+		Sealer:      task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
 		Now:         time.Now,
 	}
 	task.Start("MintToken", minter.Mint)

@@ -4,12 +4,12 @@ package main
 import (
 	"os"
 
-	"github.com/kubestep/kubestep/internal/rbac"
+	"github.com/kubestep/kubestep/internal/access"
+	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/task"
-	"github.com/kubestep/kubestep/internal/token"
 )
 
 func main() {
-	verifier := rbac.Verifier{Opener: task.Must(token.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))}
+	verifier := access.Verifier{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))}
 	task.Start("VerifyRBAC", verifier.Verify)
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	smithy "github.com/aws/smithy-go"
 
+	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/iam"
 )
 
 const (
@@ -109,7 +109,7 @@ func (w *Writer) put(ctx context.Context, name, kind string, body []byte) error 
 	}
 	doing := fmt.Sprintf("s3:PutObject of %s to bucket %s", key, w.at.Bucket)
 	if !errors.As(err, &api) {
-		return contract.Errorf(contract.ClusterUnreachable, "S3 could not be reached for %s: %w. In the subnets of a VPC list-pods needs an S3 gateway endpoint", doing, err)
+		return contract.Errorf(contract.AWSUnreachable, "S3 could not be reached for %s: %w. In the subnets of a VPC list-pods needs an S3 gateway endpoint", doing, err)
 	}
-	return iam.Explain(err, doing)
+	return awsapi.Explain(err, doing)
 }

@@ -99,7 +99,7 @@ func TestWhatS3RefusesHasAName(t *testing.T) {
 		"no such bucket":      {&smithy.GenericAPIError{Code: "NoSuchBucket"}, contract.InvalidInput, "output.bucket"},
 		"IAM says no":         {&smithy.GenericAPIError{Code: "AccessDenied"}, contract.AccessDenied, "s3:PutObject of 8f6e/manifest.json to bucket inventories"},
 		"too many requests":   {&smithy.GenericAPIError{Code: "SlowDown"}, contract.Throttled, "throttled"},
-		"no way to the place": {errors.New("dial tcp: timeout"), contract.ClusterUnreachable, "S3 gateway endpoint"},
+		"no way to the place": {errors.New("dial tcp: timeout"), contract.AWSUnreachable, "S3 gateway endpoint"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			w := archive.NewWriter(&bucket{err: c.err}, contract.Destination{Bucket: "inventories"}, execution, nil)

@@ -5,19 +5,18 @@ import (
 	"regexp"
 )
 
-// inTheClear is a token as any text may hold it. What follows the prefix is
-// base64url: https://github.com/kubernetes-sigs/aws-iam-authenticator, pkg/token/token.go.
-var inTheClear = regexp.MustCompile(`k8s-aws-v1\.[A-Za-z0-9_=-]*`)
+// readable matches a token in any text. What follows the prefix is base64url.
+var readable = regexp.MustCompile(regexp.QuoteMeta(v1Prefix) + `[A-Za-z0-9_=-]*`)
 
-// Redact redacts the tokens in a text that somebody else has written: a proxy
-// that quotes the request it refuses quotes its headers too.
-func Redact(text string) string { return inTheClear.ReplaceAllLiteralString(text, Redacted) }
+// Redact redacts the tokens in a text that somebody else wrote: a proxy that quotes
+// the request it refuses quotes its headers too.
+func Redact(text string) string { return readable.ReplaceAllLiteralString(text, Redacted) }
 
-// RedactBytes is Redact of a text in bytes. Where it holds no token, as nearly
-// always, that is the same text, and takes one search for the prefix.
+// RedactBytes is Redact for bytes. Text without a token, which is nearly all, is
+// returned as it is, after one search for the prefix.
 func RedactBytes(text []byte) []byte {
-	if !bytes.Contains(text, []byte("k8s-aws-v1.")) {
+	if !bytes.Contains(text, []byte(v1Prefix)) {
 		return text
 	}
-	return inTheClear.ReplaceAllLiteral(text, []byte(Redacted))
+	return readable.ReplaceAllLiteral(text, []byte(Redacted))
 }

@@ -10,14 +10,14 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-// MaxCached bounds the descriptions that a function keeps: one takes about 3 KB.
+// MaxCached bounds the descriptions that a function keeps; each takes about 3 KB.
 const MaxCached = 256
 
-// Key tells descriptions apart: the same name stands for another cluster in
+// Key identifies a description: the same name is another cluster in
 // another Region, and in the account of another role.
 type Key struct{ Region, RoleARN, Name string }
 
-// flight names the key as singleflight wants it: no field holds a newline, so
+// flight is the key as a string, for singleflight: no field holds a newline, so
 // this is as unambiguous as the struct.
 func (k Key) flight() string { return k.Region + "\n" + k.RoleARN + "\n" + k.Name }
 
@@ -43,7 +43,7 @@ func NewCache(ttl time.Duration, size int, now func() time.Time) *Cache {
 	return &Cache{ttl: ttl, size: size, now: now, entries: map[Key]entry{}}
 }
 
-// Get returns what the cache holds, or else asks. Callers that want the same
+// Get returns what the cache holds, and otherwise asks. Callers that want the same
 // cluster at the same time share one call, which ends when the first one's
 // context does.
 func (c *Cache) Get(ctx context.Context, key Key, ask func(context.Context) (contract.Cluster, error)) (contract.Cluster, error) {
@@ -62,7 +62,7 @@ func (c *Cache) Get(ctx context.Context, key Key, ask func(context.Context) (con
 	})
 	select {
 	case <-ctx.Done():
-		return contract.Cluster{}, contract.Errorf(contract.ClusterUnreachable, "EKS did not answer for cluster %s in %s in time: %w", key.Name, key.Region, ctx.Err())
+		return contract.Cluster{}, contract.Errorf(contract.AWSUnreachable, "EKS did not answer for cluster %s in %s in time: %w", key.Name, key.Region, ctx.Err())
 	case result := <-flight:
 		return result.Val.(contract.Cluster), result.Err
 	}
@@ -93,7 +93,7 @@ func (c *Cache) keep(key Key, cluster contract.Cluster) {
 	c.entries[key] = entry{cluster, c.now().Add(c.ttl)}
 }
 
-// evict makes room: what ends first goes, which is what was asked for first.
+// evict drops the entry that expires first.
 func (c *Cache) evict() {
 	var oldest Key
 	var expires time.Time

@@ -1,10 +1,12 @@
-// Package cluster says where a cluster is and whom to trust there, as EKS
-// describes it. It never connects to the cluster.
+// Package cluster finds out where a cluster is and which certificate authority to
+// trust there, as EKS describes it, and attests that EKS said so. It never connects
+// to the cluster.
 package cluster
 
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -15,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 
+	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/iam"
 	"github.com/kubestep/kubestep/internal/input"
 )
 
@@ -25,63 +27,97 @@ type EKS interface {
 	DescribeCluster(context.Context, *eks.DescribeClusterInput, ...func(*eks.Options)) (*eks.DescribeClusterOutput, error)
 }
 
-// Describer describes clusters and caches what EKS said.
-type Describer struct {
-	// EKS is the API of a Region, called as a role; an empty ARN is the function's own.
-	EKS func(region, roleARN string) EKS
-	// Defaults complete the execution input.
-	Defaults contract.Request
-	Cache    *Cache
+// Attester vouches for a cluster, for one execution and role.
+type Attester interface {
+	Attest(execution, roleARN string, cluster contract.Cluster) (contract.Cluster, error)
 }
 
-// API makes clients for Describer.EKS out of a configuration and credentials by role.
-func API(cfg aws.Config, credentials func(roleARN string) aws.CredentialsProvider) func(region, roleARN string) EKS {
-	return func(region, roleARN string) EKS {
+// Workflow reads what a workflow wants out of the execution input beside the target:
+// its request, completed, and the permissions that it needs.
+type Workflow func(*input.Fields) (request any, checks []contract.Check)
+
+// Describer describes clusters and caches what EKS said.
+type Describer struct {
+	// EKS returns the API of a Region, called as a role for an execution; an empty
+	// ARN is the function's own role.
+	EKS func(region, roleARN, execution string) EKS
+	// Defaults complete the target.
+	Defaults contract.Target
+	// Workflows are those whose inputs are accepted, by name.
+	Workflows   map[string]Workflow
+	Cache       *Cache
+	Attestation Attester
+}
+
+// API makes clients for Describer.EKS out of a configuration and the credentials of roles.
+func API(cfg aws.Config, credentials func(roleARN, execution string) aws.CredentialsProvider) func(region, roleARN, execution string) EKS {
+	return func(region, roleARN, execution string) EKS {
 		return eks.NewFromConfig(cfg, func(o *eks.Options) {
 			o.Region = region
-			o.Credentials = credentials(roleARN)
+			o.Credentials = credentials(roleARN, execution)
+			o.APIOptions = append(o.APIOptions, awsapi.UserAgent(execution))
 		})
 	}
 }
 
-// Describe checks the execution input, completes it, and describes its cluster:
-// from the cache where it holds it, unless it is asked for afresh.
+// Describe reads the execution input and describes its cluster: from the cache if
+// that holds it, unless in.Refresh is set.
 //
 // Errors: InvalidInput, ClusterNotFound, ClusterNotActive, AccessDenied,
-// Throttled, ClusterUnreachable.
+// Throttled, AWSUnreachable, Unexpected.
 func (d *Describer) Describe(ctx context.Context, in contract.DescribeCluster) (contract.DescribedCluster, error) {
-	request, err := input.Parse(in.Input, d.Defaults)
+	out, err := d.read(in)
 	if err != nil {
 		return contract.DescribedCluster{}, err
 	}
-	key := Key{Region: request.Region, RoleARN: request.RoleARN, Name: request.ClusterName}
-	if in.Afresh {
+	key := Key{Region: out.Target.Region, RoleARN: out.Target.RoleARN, Name: out.Target.ClusterName}
+	if in.Refresh {
 		d.Cache.Forget(key)
 	}
-	described, err := d.Cache.Get(ctx, key, func(ctx context.Context) (contract.Cluster, error) { return d.ask(ctx, key) })
+	described, err := d.Cache.Get(ctx, key, func(ctx context.Context) (contract.Cluster, error) { return d.ask(ctx, key, in.Execution) })
 	if err != nil {
 		return contract.DescribedCluster{}, err
 	}
-	return contract.DescribedCluster{Request: request, Cluster: described}, nil
+	out.Cluster, err = d.Attestation.Attest(in.Execution, out.Target.RoleARN, described)
+	return out, err
 }
 
-func (d *Describer) ask(ctx context.Context, key Key) (contract.Cluster, error) {
+// read reads the execution input: the target, and what the workflow wants.
+func (d *Describer) read(in contract.DescribeCluster) (contract.DescribedCluster, error) {
+	workflow, known := d.Workflows[in.Workflow]
+	if !known {
+		return contract.DescribedCluster{}, contract.Errorf(contract.Unexpected, "describe-cluster does not know the workflow %q. Deploy the whole stack, so that the state machine and its functions are of one version", in.Workflow)
+	}
+	fields := input.Read(in.Input, `{"clusterName": "demo"}`)
+	target := input.Target(fields, d.Defaults)
+	request, checks := workflow(fields)
+	if err := fields.Err(); err != nil {
+		return contract.DescribedCluster{}, err
+	}
+	encoded, err := json.Marshal(request)
+	if err != nil {
+		return contract.DescribedCluster{}, fmt.Errorf("encode the request: %w", err)
+	}
+	return contract.DescribedCluster{Target: target, Request: encoded, Checks: checks}, nil
+}
+
+func (d *Describer) ask(ctx context.Context, key Key, execution string) (contract.Cluster, error) {
 	doing := fmt.Sprintf("eks:DescribeCluster of cluster %s in %s%s", key.Name, key.Region, as(key.RoleARN))
-	out, err := d.EKS(key.Region, key.RoleARN).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &key.Name})
+	out, err := d.EKS(key.Region, key.RoleARN, execution).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &key.Name})
 	var missing *types.ResourceNotFoundException
 	switch {
 	case errors.As(err, &missing):
 		return contract.Cluster{}, contract.Errorf(contract.ClusterNotFound,
-			"EKS has no cluster %s in %s%s. See which there are: aws eks list-clusters --region %s", key.Name, key.Region, as(key.RoleARN), key.Region).From(err)
+			"EKS has no cluster %s in %s%s. List the clusters: aws eks list-clusters --region %s", key.Name, key.Region, as(key.RoleARN), key.Region).From(err)
 	case err != nil:
-		return contract.Cluster{}, iam.Explain(err, doing)
+		return contract.Cluster{}, awsapi.Explain(err, doing)
 	case out == nil || out.Cluster == nil:
 		return contract.Cluster{}, contract.Errorf(contract.Unexpected, "EKS answered %s without a cluster", doing)
 	}
 	return read(out.Cluster, key.Region)
 }
 
-// as says whose rights were used, where they are not the function's own.
+// as names the role whose permissions were used, unless it is the function's own.
 func as(roleARN string) string {
 	if roleARN == "" {
 		return ""
@@ -89,7 +125,7 @@ func as(roleARN string) string {
 	return " as " + roleARN
 }
 
-// usable are the states in which a cluster's API answers: one that is UPDATING does.
+// usable are the statuses in which a cluster's API answers: it does while UPDATING.
 // https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html, status
 var usable = []types.ClusterStatus{types.ClusterStatusActive, types.ClusterStatusUpdating}
 
@@ -97,7 +133,7 @@ func read(c *types.Cluster, region string) (contract.Cluster, error) {
 	name := aws.ToString(c.Name)
 	if !slices.Contains(usable, c.Status) {
 		return contract.Cluster{}, contract.Errorf(contract.ClusterNotActive,
-			"Cluster %s in %s is %s, and its API answers only when it is ACTIVE or UPDATING. Wait for it: aws eks wait cluster-active --region %s --name %s", name, region, c.Status, region, name)
+			"Cluster %s in %s is %s, and its API answers only if it is ACTIVE or UPDATING. Wait for it: aws eks wait cluster-active --region %s --name %s", name, region, c.Status, region, name)
 	}
 	described := contract.Cluster{
 		Name:     name,
@@ -106,7 +142,7 @@ func read(c *types.Cluster, region string) (contract.Cluster, error) {
 		Version:  aws.ToString(c.Version),
 		Status:   string(c.Status),
 		Endpoint: aws.ToString(c.Endpoint),
-		// Before access entries there was only aws-auth, and EKS said nothing of a mode.
+		// Clusters older than access entries have no mode, and only aws-auth.
 		AuthenticationMode: string(types.AuthenticationModeConfigMap),
 	}
 	if c.AccessConfig != nil && c.AccessConfig.AuthenticationMode != "" {
@@ -116,9 +152,9 @@ func read(c *types.Cluster, region string) (contract.Cluster, error) {
 		described.CertificateAuthority = aws.ToString(c.CertificateAuthority.Data)
 	}
 	if !strings.HasPrefix(described.Endpoint, "https://") {
-		return contract.Cluster{}, contract.Errorf(contract.Unexpected, "EKS describes cluster %s with the endpoint %q, which is no https URL", name, described.Endpoint)
+		return contract.Cluster{}, contract.Errorf(contract.Unexpected, "EKS describes cluster %s with the endpoint %q, which is not an https URL", name, described.Endpoint)
 	}
-	// Padded standard base64: RawStdEncoding would take it, and silently lose the tail.
+	// Padded standard base64: RawStdEncoding would accept it, and silently lose the tail.
 	bundle, err := base64.StdEncoding.DecodeString(described.CertificateAuthority)
 	if err != nil {
 		return contract.Cluster{}, contract.Errorf(contract.Unexpected, "EKS describes cluster %s with a certificate authority that is not base64: %w", name, err)

@@ -51,6 +51,19 @@ func active(name string) *types.Cluster {
 	}
 }
 
+// painting is the request of a workflow that describe-cluster does not know itself.
+type painting struct {
+	Colour string `json:"colour"`
+}
+
+// stamp attests with the execution and the role.
+type stamp struct{}
+
+func (stamp) Attest(execution, roleARN string, c contract.Cluster) (contract.Cluster, error) {
+	c.Attestation = execution + " " + roleARN
+	return c, nil
+}
+
 // world is a Describer over one fakeEKS, with a clock that is set by hand.
 type world struct {
 	eks   fakeEKS
@@ -63,30 +76,42 @@ func newWorld(answer func(string) (*types.Cluster, error)) *world {
 	w := &world{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 	w.eks.answer = answer
 	w.Describer = cluster.Describer{
-		EKS:      func(region, roleARN string) cluster.EKS { w.asked = append(w.asked, region+" "+roleARN); return &w.eks },
-		Defaults: input.Defaults("eu-west-1", ""),
-		Cache:    cluster.NewCache(5*time.Minute, 2, func() time.Time { return w.now }),
+		EKS: func(region, roleARN, execution string) cluster.EKS {
+			w.asked = append(w.asked, region+" "+roleARN+" "+execution)
+			return &w.eks
+		},
+		Defaults: contract.Target{Region: "eu-west-1"},
+		Workflows: map[string]cluster.Workflow{"painting": func(f *input.Fields) (any, []contract.Check) {
+			p := painting{Colour: "red"}
+			f.String("colour", &p.Colour)
+			return p, []contract.Check{{Verb: "paint", Resource: "walls", Namespace: p.Colour}}
+		}},
+		Cache:       cluster.NewCache(5*time.Minute, 2, func() time.Time { return w.now }),
+		Attestation: stamp{},
 	}
 	return w
 }
 
 func ask(in string) contract.DescribeCluster {
-	return contract.DescribeCluster{Input: json.RawMessage(in)}
+	return contract.DescribeCluster{Execution: "e", Workflow: "painting", Input: json.RawMessage(in)}
 }
 
 func TestAClusterIsDescribedAsEKSDoes(t *testing.T) {
 	w := newWorld(func(name string) (*types.Cluster, error) { return active(name), nil })
 
-	got, err := w.Describe(t.Context(), ask(`{"clusterName":"demo","namespaces":["shop"]}`))
+	got, err := w.Describe(t.Context(), ask(`{"clusterName":"demo","colour":"blue"}`))
 
 	require.NoError(t, err)
 	assert.Equal(t, contract.DescribedCluster{
-		Request: contract.Request{ClusterName: "demo", Region: "eu-west-1", Namespaces: []string{"shop"}, MaxItems: contract.DefaultMaxItems, OnDenied: contract.Fail},
+		Target:  contract.Target{ClusterName: "demo", Region: "eu-west-1"},
+		Request: json.RawMessage(`{"colour":"blue"}`),
+		Checks:  []contract.Check{{Verb: "paint", Resource: "walls", Namespace: "blue"}},
 		Cluster: contract.Cluster{
 			Name: "demo", ARN: "arn:aws:eks:eu-west-1:111122223333:cluster/demo", Region: "eu-west-1", Version: "1.37", Status: "ACTIVE",
-			Endpoint: "https://127.0.0.1:6443", CertificateAuthority: base64.StdEncoding.EncodeToString([]byte(pem)), AuthenticationMode: "API",
+			Endpoint: "https://127.0.0.1:6443", CertificateAuthority: base64.StdEncoding.EncodeToString([]byte(pem)), AuthenticationMode: "API", Attestation: "e ",
 		},
 	}, got)
+	assert.Equal(t, []string{"eu-west-1  e"}, w.asked)
 }
 
 func TestADescriptionIsCached(t *testing.T) {
@@ -96,7 +121,8 @@ func TestADescriptionIsCached(t *testing.T) {
 		require.NoError(t, err)
 	}
 	demo := ask(`{"clusterName":"demo"}`)
-	afresh := contract.DescribeCluster{Input: demo.Input, Afresh: true}
+	refresh := demo
+	refresh.Refresh = true
 	for sentence, c := range map[string]struct {
 		do    func(*testing.T, *world)
 		calls int32
@@ -111,9 +137,9 @@ func TestADescriptionIsCached(t *testing.T) {
 			w.now = w.now.Add(5 * time.Minute)
 			describe(t, w, demo)
 		}, 2},
-		"but not where it is asked for afresh, which is cached again": {func(t *testing.T, w *world) {
+		"but not if a refresh is asked for, which is cached again": {func(t *testing.T, w *world) {
 			describe(t, w, demo)
-			describe(t, w, afresh)
+			describe(t, w, refresh)
 			describe(t, w, demo)
 		}, 2},
 		"apart by Region": {func(t *testing.T, w *world) {
@@ -126,7 +152,7 @@ func TestADescriptionIsCached(t *testing.T) {
 		}, 2},
 		"whatever else the input says": {func(t *testing.T, w *world) {
 			describe(t, w, demo)
-			describe(t, w, ask(`{"clusterName":"demo","namespaces":["shop"]}`))
+			describe(t, w, ask(`{"clusterName":"demo","colour":"blue"}`))
 		}, 1},
 		"of no more clusters than fit, the oldest going first": {func(t *testing.T, w *world) {
 			for _, name := range []string{"a", "b", "c", "c", "b"} {
@@ -202,7 +228,7 @@ func TestWhatEKSAnswersHasAName(t *testing.T) {
 		"credentials not taken":       {failing(coded("UnrecognizedClientException")), contract.AccessDenied, "said AWS"},
 		"throttled":                   {failing(coded("ThrottlingException")), contract.Throttled, "throttled"},
 		"a fault of AWS":              {failing(status(503, coded("ServiceUnavailableException"))), contract.Throttled, "could not serve"},
-		"no answer":                   {failing(errors.New("no such host")), contract.ClusterUnreachable, "no such host"},
+		"no answer":                   {failing(errors.New("no such host")), contract.AWSUnreachable, "no such host"},
 		"an answer that is not known": {failing(status(418, coded("Teapot"))), contract.Unexpected, "Teapot"},
 		"an answer without a cluster": {func(string) (*types.Cluster, error) { return nil, nil }, contract.Unexpected, "without a cluster"},
 		"being created":               {with(func(c *types.Cluster) { c.Status = types.ClusterStatusCreating }), contract.ClusterNotActive, "is CREATING"},
@@ -212,8 +238,8 @@ func TestWhatEKSAnswersHasAName(t *testing.T) {
 		"two authorities are fine": {with(func(c *types.Cluster) {
 			c.CertificateAuthority.Data = aws.String(base64.StdEncoding.EncodeToString([]byte(pem + pem)))
 		}), "", ""},
-		"no endpoint":                  {with(func(c *types.Cluster) { c.Endpoint = nil }), contract.Unexpected, "no https URL"},
-		"an endpoint in the clear":     {with(func(c *types.Cluster) { c.Endpoint = aws.String("http://x") }), contract.Unexpected, "no https URL"},
+		"no endpoint":                  {with(func(c *types.Cluster) { c.Endpoint = nil }), contract.Unexpected, "not an https URL"},
+		"an endpoint in the clear":     {with(func(c *types.Cluster) { c.Endpoint = aws.String("http://x") }), contract.Unexpected, "not an https URL"},
 		"an authority without padding": {with(func(c *types.Cluster) { c.CertificateAuthority.Data = aws.String("LS0tLS1CRUdJTg") }), contract.Unexpected, "not base64"},
 		"an authority that is no PEM":  {with(func(c *types.Cluster) { c.CertificateAuthority.Data = aws.String("AAAA") }), contract.Unexpected, "not PEM"},
 		"no authority":                 {with(func(c *types.Cluster) { c.CertificateAuthority = nil }), contract.Unexpected, "not PEM"},
@@ -235,7 +261,7 @@ func TestWhatEKSAnswersHasAName(t *testing.T) {
 
 func TestAWrongInputIsRefusedBeforeEKSIsCalled(t *testing.T) {
 	w := newWorld(func(name string) (*types.Cluster, error) { return active(name), nil })
-	_, err := w.Describe(t.Context(), ask(`{"clusterName":"demo","namespace":"x"}`))
+	_, err := w.Describe(t.Context(), ask(`{"clusterName":"demo","color":"x"}`))
 	var named *contract.Error
 	require.ErrorAs(t, err, &named)
 	assert.Equal(t, contract.InvalidInput, named.Name)
@@ -247,4 +273,27 @@ func TestAClusterThatKnowsNoModeIsMappedByAwsAuth(t *testing.T) {
 	got, err := w.Describe(t.Context(), ask(`{"clusterName":"demo"}`))
 	require.NoError(t, err)
 	assert.Equal(t, "CONFIG_MAP", got.Cluster.AuthenticationMode)
+}
+
+func TestAnAttestationIsForTheExecutionAlsoIfTheClusterIsCached(t *testing.T) {
+	w := newWorld(func(name string) (*types.Cluster, error) { return active(name), nil })
+	in := ask(`{"clusterName":"demo","roleArn":"arn:aws:iam::444455556666:role/x"}`)
+	for _, execution := range []string{"first", "second"} {
+		in.Execution = execution
+		got, err := w.Describe(t.Context(), in)
+		require.NoError(t, err)
+		assert.Equal(t, execution+" arn:aws:iam::444455556666:role/x", got.Cluster.Attestation)
+	}
+	assert.EqualValues(t, 1, w.eks.calls.Load())
+}
+
+func TestAnUnknownWorkflowIsRefused(t *testing.T) {
+	w := newWorld(nil)
+	in := ask(`{"clusterName":"demo"}`)
+	in.Workflow = "plumbing"
+	_, err := w.Describe(t.Context(), in)
+	var named *contract.Error
+	require.ErrorAs(t, err, &named)
+	assert.Equal(t, contract.Unexpected, named.Name)
+	assert.Contains(t, named.Message, `"plumbing"`)
 }

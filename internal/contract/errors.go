@@ -1,6 +1,9 @@
 package contract
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // ErrorName is the name by which the machine knows an error. Each is a
 // condition, chosen by what the machine does next.
@@ -23,13 +26,13 @@ const (
 	// longer opens. The machine mints again, a bounded number of times.
 	Unauthorized ErrorName = "Unauthorized"
 	// CertificateNotTrusted means that the endpoint's certificate is not signed by the
-	// cluster's authority or not for that host. The machine describes the cluster afresh, once.
+	// cluster's authority or not for that host. The machine describes the cluster again, once.
 	CertificateNotTrusted ErrorName = "CertificateNotTrusted"
 	// ClusterUnreachable means that no answer could be had, or only one that says nothing
-	// about the question. The machine retries, then describes the cluster afresh, once.
+	// about the question. The machine retries, then describes the cluster again, once.
 	ClusterUnreachable ErrorName = "ClusterUnreachable"
-	// AWSUnreachable means that AWS (EKS, STS or S3) gave no answer. The machine retries,
-	// and does not describe the cluster again: nothing says that its data is stale.
+	// AWSUnreachable means that AWS (EKS, STS or S3) did not answer. The machine retries, and never
+	// describes the cluster again because of it.
 	AWSUnreachable ErrorName = "AWSUnreachable"
 	// Throttled means that AWS or the API server asked to come back later. The machine retries.
 	Throttled ErrorName = "Throttled"
@@ -48,7 +51,7 @@ func ErrorNames() []ErrorName {
 // Error is an error that the machine knows by name.
 type Error struct {
 	Name ErrorName
-	// Message is for a person: who was refused, what, where, and what mends it.
+	// Message is for a person: who was refused, what, where, and the fix.
 	// It is logged and stands in the execution history.
 	Message string
 	// Err is what it came from; it may be nil.
@@ -70,3 +73,12 @@ func (e *Error) From(err error) *Error {
 func (e *Error) Error() string { return e.Message }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// Clip truncates text to so many bytes, for a message: what a server or a person
+// wrote must not push the rest of it out.
+func Clip(text string, maxBytes int) string {
+	if len(text) <= maxBytes {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxBytes], "") + "…"
+}

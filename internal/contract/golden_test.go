@@ -27,7 +27,7 @@ func TestEveryMessageIsItsGoldenFileAndNothingElse(t *testing.T) {
 		"verify-rbac.result":       new(contract.VerifiedAccess),
 		"list-pods.payload":        new(contract.ListPods),
 		"list-pods.result":         new(contract.Listing),
-		"output":                   new(contract.Output),
+		"pod-inventory.output":     new(contract.PodInventory),
 	}
 	for name, message := range golden {
 		t.Run(name, func(t *testing.T) {
@@ -66,4 +66,24 @@ func TestAnErrorKeepsWhatItCameFrom(t *testing.T) {
 		assert.Equal(t, contract.ClusterUnreachable, named.Name, how)
 		assert.True(t, strings.HasPrefix(err.Error(), "no way"), how)
 	}
+}
+
+func TestACheckIsWordedAsACauseNeedsIt(t *testing.T) {
+	for want, check := range map[string]contract.Check{
+		"list pods in namespace shop":                  {Verb: "list", Resource: "pods", Namespace: "shop"},
+		"list pods in all namespaces":                  {Verb: "list", Resource: "pods", Namespace: contract.AllNamespaces},
+		"list namespaces":                              {Verb: "list", Resource: "namespaces"},
+		"patch deployments.apps web in namespace shop": {Verb: "patch", Group: "apps", Resource: "deployments", Namespace: "shop", Name: "web"},
+	} {
+		assert.Equal(t, want, check.String())
+	}
+}
+
+func TestTheNamesOfMetricsDoNotGrowWithTheStatusesOfPods(t *testing.T) {
+	listing := contract.Listing{Pods: contract.Pods{ByStatus: map[string]int{
+		"Running": 3, "CrashLoopBackOff": 1, "Init:7/93": 2, "Init:Error": 1, "Ein Status, den es nicht gibt": 2, "ExitCode:137": 1, contract.Other: 4,
+	}}}
+	assert.Equal(t, map[string]int{"pods.Running": 3, "pods.CrashLoopBackOff": 1, "pods.Init": 3, "pods.Other": 7}, listing.Metrics())
+	listing.Cursor = &contract.Cursor{}
+	assert.Nil(t, listing.Metrics(), "while a cursor is left they are not those of the cluster")
 }

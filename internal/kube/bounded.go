@@ -7,38 +7,38 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-// What is read of an answer at most. The server is not ours: without a bound it,
-// or whatever answers in its stead, decides how much memory a function takes.
+// The most that is read of a response. The server is not ours: without a bound it,
+// or whatever answers in its place, decides how much memory a function takes.
 const (
-	// maxPage bounds an answer that is read as it arrives, by a client without
-	// kinds: 5,000 rows of pods take 1.5 MB, and of names as long as can be 5 MB.
-	maxPage = 16 << 20
-	// maxObject bounds one that is read as a whole, by a client of kinds: an access
+	// maxStreamBytes bounds a response that is decoded as it arrives, by a client
+	// without kinds: 5,000 rows of pods take 1.5 MB, and 5 MB if their names are as
+	// long as possible.
+	maxStreamBytes = 16 << 20
+	// maxObjectBytes bounds one that is read whole, by a client of kinds: an access
 	// review takes 1 KB.
-	maxObject = 1 << 20
-	// maxRefusal is where the text of an answer that is no success is cut; its
-	// status says what it is all the same.
-	maxRefusal = 32 << 10
+	maxObjectBytes = 1 << 20
+	// maxErrorBodyBytes truncates the body of a response that is not 2xx; its status
+	// code still says what it is.
+	maxErrorBodyBytes = 32 << 10
 )
 
-// bounded reads no more of an answer than it should, compressed or not: it stands
-// on this side of net/http's own decompression.
+// bounded bounds what is read of a response, after net/http has decompressed it.
 type bounded struct {
-	next http.RoundTripper
-	most int64
+	next             http.RoundTripper
+	maxResponseBytes int64
 }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := b.next.RoundTrip(r)
+	response, err := b.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
-	if answer.StatusCode >= http.StatusMultipleChoices {
-		answer.Body = body{io.LimitReader(answer.Body, maxRefusal), answer.Body}
+	if response.StatusCode >= http.StatusMultipleChoices {
+		response.Body = body{io.LimitReader(response.Body, maxErrorBodyBytes), response.Body}
 	} else {
-		answer.Body = body{&limited{answer.Body, b.most, b.most}, answer.Body}
+		response.Body = body{&limited{response.Body, b.maxResponseBytes, b.maxResponseBytes}, response.Body}
 	}
-	return answer, nil
+	return response, nil
 }
 
 // WrappedRoundTripper lets apimachinery find the transport.
@@ -49,16 +49,16 @@ type body struct {
 	io.Closer
 }
 
-// limited is io.LimitReader, but for its end: an answer that was cut must not
-// look like one that ended.
+// limited is io.LimitReader, except that it fails at the limit: a response that was
+// cut must not look like one that ended.
 type limited struct {
-	r          io.Reader
-	most, left int64
+	r         io.Reader
+	max, left int64
 }
 
 func (l *limited) Read(p []byte) (int, error) {
 	if l.left <= 0 {
-		return 0, contract.Errorf(contract.ClusterUnreachable, "The API server's answer is larger than %d bytes, and no answer to what was asked is. See what stands at the cluster's endpoint", l.most)
+		return 0, contract.Errorf(contract.ClusterUnreachable, "The response is larger than %d bytes, which no response of an API server is. Check what answers at the cluster's endpoint", l.max)
 	}
 	n, err := l.r.Read(p[:min(int64(len(p)), l.left)])
 	l.left -= int64(n)

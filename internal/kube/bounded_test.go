@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
@@ -39,28 +39,27 @@ func TestAnAnswerWithoutEndIsCutAndNamed(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		endless(w, &written)
 	})
-	caller := kube.Caller{Cluster: cluster, Principal: "arn:aws:iam::111122223333:role/reader"}
-
-	t.Run("where it is read whole", func(t *testing.T) {
+	connect := func(t *testing.T, kinds ...func(*runtime.Scheme) error) *kube.Conn {
 		written.Store(0)
-		client, err := kube.NewClient(cluster, bearer.New(kubetest.Token), authorizationv1.AddToScheme)
+		conn, err := kube.Connect(kubetest.Opener{}, kubetest.Session(cluster), kinds...)
 		require.NoError(t, err)
-		defer client.Close()
-		err = client.Get().AbsPath("/x").MaxRetries(0).Do(t.Context()).Error()
-		assertNamed(t, contract.ClusterUnreachable, caller.Explain(err, "look"))
-		assert.ErrorContains(t, caller.Explain(err, "look"), "larger than 1048576 bytes")
+		t.Cleanup(conn.Close)
+		return conn
+	}
+	t.Run("if it is read whole", func(t *testing.T) {
+		conn := connect(t, authorizationv1.AddToScheme)
+		err := conn.Get().AbsPath("/x").MaxRetries(0).Do(t.Context()).Error()
+		assertNamed(t, contract.ClusterUnreachable, conn.Explain(err, "look"))
+		assert.ErrorContains(t, conn.Explain(err, "look"), "larger than 1048576 bytes")
 	})
-	t.Run("where it is read as it comes", func(t *testing.T) {
-		written.Store(0)
-		client, err := kube.NewClient(cluster, bearer.New(kubetest.Token))
-		require.NoError(t, err)
-		defer client.Close()
-		stream, err := client.Get().AbsPath("/x").MaxRetries(0).Stream(t.Context())
+	t.Run("if it is read as it arrives", func(t *testing.T) {
+		conn := connect(t)
+		stream, err := conn.Get().AbsPath("/x").MaxRetries(0).Stream(t.Context())
 		require.NoError(t, err)
 		defer stream.Close()
 		n, err := io.Copy(io.Discard, stream)
 		assert.EqualValues(t, 16<<20, n)
-		assertNamed(t, contract.ClusterUnreachable, caller.Explain(err, "look"))
+		assertNamed(t, contract.ClusterUnreachable, conn.Explain(err, "look"))
 	})
 }
 

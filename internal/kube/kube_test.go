@@ -18,17 +18,52 @@ import (
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 )
 
-// get asks the cluster for something as a Caller would.
+// get asks the cluster for something, as a workflow does.
 func get(ctx context.Context, cluster contract.Cluster) error {
-	client, err := kube.NewClient(cluster, bearer.New(kubetest.Token))
+	conn, err := kube.Connect(kubetest.Opener{}, kubetest.Session(cluster))
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	if err := client.Get().AbsPath("/api").MaxRetries(0).Do(ctx).Error(); err != nil {
-		return kube.Caller{Cluster: cluster, Principal: "arn:aws:iam::111122223333:role/path/reader"}.Explain(err, "look")
+	defer conn.Close()
+	if err := conn.Get().AbsPath("/api").MaxRetries(0).Do(ctx).Error(); err != nil {
+		return conn.Explain(err, "look")
 	}
 	return nil
+}
+
+// closed opens no seal.
+type closed struct{}
+
+func (closed) Open(string, bearer.Binding) (bearer.Token, error) {
+	return bearer.Token{}, contract.Errorf(contract.Unauthorized, "it does not open")
+}
+
+func TestConnectOpensTheSealForThisExecutionAndCluster(t *testing.T) {
+	var asked http.Header
+	cluster := kubetest.Serve(t, func(_ http.ResponseWriter, r *http.Request) { asked = r.Header })
+	require.NoError(t, get(t.Context(), cluster))
+	assert.Equal(t, "Bearer "+kubetest.Token, asked.Get("Authorization"))
+	assert.Equal(t, "kubestep/nightly", asked.Get("User-Agent"), "an audit log leads back to the execution")
+
+	t.Run("and sends nothing if it does not open", func(t *testing.T) {
+		_, err := kube.Connect(closed{}, kubetest.Session(cluster))
+		assertNamed(t, contract.Unauthorized, err)
+	})
+	t.Run("nor if the endpoint is not https", func(t *testing.T) {
+		plain := cluster
+		plain.Endpoint = strings.Replace(cluster.Endpoint, "https://", "http://", 1)
+		_, err := kube.Connect(kubetest.Opener{}, kubetest.Session(plain))
+		assertNamed(t, contract.Unexpected, err)
+	})
+	t.Run("with a user agent that is a header, whatever the execution's name", func(t *testing.T) {
+		s := kubetest.Session(cluster)
+		s.Execution = "arn:aws:states:eu-west-1:111122223333:execution:m:Läuf (1)\r\n"
+		conn, err := kube.Connect(kubetest.Opener{}, s)
+		require.NoError(t, err)
+		defer conn.Close()
+		require.NoError(t, conn.Get().AbsPath("/api").Do(t.Context()).Error())
+		assert.Regexp(t, `^kubestep/L-+uf--1---$`, asked.Get("User-Agent"))
+	})
 }
 
 func TestEveryAnswerOfAClusterHasAName(t *testing.T) {
@@ -44,8 +79,8 @@ func TestEveryAnswerOfAClusterHasAName(t *testing.T) {
 		"400":                        {refuse(400), contract.InvalidInput, "said the server"},
 		"401":                        {refuse(401), contract.Unauthorized, "aws eks create-access-entry --region eu-west-1 --cluster-name demo --principal-arn arn:aws:iam::111122223333:role/path/reader --kubernetes-groups kubestep-pod-readers"},
 		"403":                        {refuse(403), contract.Forbidden, "said the server"},
-		"404":                        {refuse(404), contract.Unexpected, "knows no way to look"},
-		"429":                        {refuse(429), contract.Throttled, "come back later"},
+		"404":                        {refuse(404), contract.Unexpected, "has no API to look"},
+		"429":                        {refuse(429), contract.Throttled, "is overloaded"},
 		"500":                        {refuse(500), contract.ClusterUnreachable, "could not look (500)"},
 		"503":                        {refuse(503), contract.ClusterUnreachable, "could not look (503)"},
 		"504":                        {refuse(504), contract.ClusterUnreachable, "could not look (504)"},
@@ -119,12 +154,12 @@ func TestACertificateThatDoesNotFitIsNotTrustedAndNothingIsSent(t *testing.T) {
 	assert.False(t, asked)
 }
 
-func TestTheMendFitsTheAuthenticationMode(t *testing.T) {
+func TestTheFixFitsTheAuthenticationMode(t *testing.T) {
 	cluster := kubetest.Serve(t, func(w http.ResponseWriter, _ *http.Request) { kubetest.Refuse(w, 401, "Unauthorized", "Unauthorized") })
 	cluster.AuthenticationMode = "CONFIG_MAP"
 	err := get(t.Context(), cluster)
 	require.Error(t, err)
-	assert.Contains(t, err.Error(), "eksctl create iamidentitymapping --region eu-west-1 --cluster demo --arn arn:aws:iam::111122223333:role/reader ", "without the role's path, which aws-auth does not know")
+	assert.Contains(t, err.Error(), "eksctl create iamidentitymapping --region eu-west-1 --cluster demo --arn arn:aws:iam::111122223333:role/reader ", "without the role's path, which aws-auth does not compare")
 }
 
 func assertNamed(t *testing.T, want contract.ErrorName, err error) {

@@ -8,7 +8,7 @@ import (
 
 // Decode counts the pods of a page, as a round does.
 func Decode(r io.Reader) (int, error) {
-	t := newTally(contract.Pods{}, contract.DefaultMaxItems, newOrder(nil))
+	t := newTally(contract.Pods{}, DefaultMaxItems, newOrder(nil))
 	_, err := decodeTable(r, func(r *row) { t.row("shop", r) })
 	return t.total, err
 }

@@ -23,8 +23,8 @@ func newLines() *lines {
 	return l
 }
 
-// add writes a line without memory of its own. What is written to memory does not
-// fail, nor does the quoting of text that was decoded.
+// add writes a line without allocating. Writing to memory does not fail, nor does
+// quoting text that was decoded.
 func (l *lines) add(namespace string, r *row) {
 	l.line = append(l.line[:0], `{"namespace":`...)
 	l.line, _ = jsontext.AppendQuote(l.line, namespace)
@@ -39,11 +39,11 @@ func (l *lines) add(namespace string, r *row) {
 		}
 		l.line, _ = jsontext.AppendQuote(l.line, r.cell(c.column))
 	}
-	// A server may quote what it was asked.
+	// A server may quote the request that it answers, and with it the token.
 	_, _ = l.gzip.Write(bearer.RedactBytes(append(l.line, "}\n"...)))
 }
 
-// close is what was written.
+// close returns what was written.
 func (l *lines) close() []byte {
 	_ = l.gzip.Close()
 	return l.out.Bytes()

@@ -6,8 +6,8 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-// order is that of the items: the unhealthy pods first, then by the place of
-// their namespace in the request, or by its name where the request is for all,
+// order is that of the items: the unhealthy pods first, then by the place of their
+// namespace in the request (by its name, if the request is for all namespaces),
 // then by name.
 type order struct {
 	rank map[string]int
@@ -33,7 +33,7 @@ func (o order) compare(a, b contract.Pod) int {
 	)
 }
 
-// before tells, without memory of its own, whether such a pod comes before another.
+// before reports whether a pod sorts ahead of other, without allocating.
 func (o order) before(isHealthy bool, namespace string, name []byte, other contract.Pod) bool {
 	if c := cmp.Or(health(isHealthy, healthy(other.Status, other.Ready)), o.namespaces(namespace, other.Namespace)); c != 0 {
 		return c < 0

@@ -3,23 +3,23 @@ package pods
 import "time"
 
 const (
-	// firstPage is how many rows a page has before anything is known of them.
-	firstPage = 1000
-	// smallestPage is worth its request.
-	smallestPage = 100
-	// growth bounds how much larger a page is than one that went well.
+	// firstPageRows is the limit of a page before anything is known of the rows.
+	firstPageRows = 1000
+	// minPageRows is the smallest limit that is worth a request.
+	minPageRows = 100
+	// maxPageRows bounds what is decoded before it counts, and with it the memory.
+	maxPageRows = 5000
+	// growth bounds how much larger a page is than the largest so far.
 	growth = 10
-	// pageBytes and pageTime are what a page should take: the API server holds all of a
-	// page while it sends it, and a page that fails is lost as a whole.
+	// pageBytes and pageTime are the most that a page should take: the API server
+	// holds all of a page while it sends it, and a page that fails is lost whole.
 	pageBytes = 4 << 20
 	pageTime  = 5 * time.Second
-	// reserve is kept of the function's time for the answer.
-	reserve = time.Second
 	// caution is how much longer than the slowest page so far the next may take.
 	caution = 3
 )
 
-// pace sizes pages by what the ones before came to.
+// pace chooses the limits of pages by what the earlier ones took.
 type pace struct {
 	largest     int // rows
 	bytesPerRow int
@@ -27,7 +27,7 @@ type pace struct {
 	slowest     time.Duration
 }
 
-// learn takes in what a page came to.
+// learn takes a page into account.
 func (p *pace) learn(rows, bytes int, took time.Duration) {
 	p.slowest = max(p.slowest, took)
 	if rows == 0 {
@@ -35,21 +35,21 @@ func (p *pace) learn(rows, bytes int, took time.Duration) {
 	}
 	p.largest = max(p.largest, rows)
 	p.bytesPerRow = max(p.bytesPerRow, bytes/rows)
-	if rows >= smallestPage || p.timePerRow == 0 { // small pages are mostly their request
+	if rows >= minPageRows || p.timePerRow == 0 { // the time of a small page is mostly its request
 		p.timePerRow = max(p.timePerRow, took/time.Duration(rows))
 	}
 }
 
-// limit is how many rows the next page may have, and whether there is time for
+// limit returns how many rows the next page may have, and whether there is time for
 // it in what is left.
 func (p *pace) limit(left time.Duration) (int, bool) {
 	if left <= caution*p.slowest {
 		return 0, false
 	}
-	rows := firstPage
+	rows := firstPageRows
 	if p.largest > 0 {
-		rows = max(firstPage, p.largest*growth)
-		rows = min(rows, pageBytes/max(1, p.bytesPerRow), int(min(pageTime, left/caution)/max(1, p.timePerRow)))
+		rows = max(firstPageRows, p.largest*growth)
+		rows = min(rows, maxPageRows, pageBytes/max(1, p.bytesPerRow), int(min(pageTime, left/caution)/max(1, p.timePerRow)))
 	}
-	return max(rows, smallestPage), true
+	return max(rows, minPageRows), true
 }

@@ -94,7 +94,7 @@ func list(ctx context.Context, t *testing.T, l pods.Lister, server http.HandlerF
 	if l.Clock == nil {
 		l.Clock = pods.WallClock{}
 	}
-	in := contract.ListPods{Execution: "e", Cluster: kubetest.Serve(t, server), Token: contract.Token{Sealed: "s", Principal: "arn:aws:iam::111122223333:role/reader"}, Namespaces: []string{"shop"}, MaxItems: contract.DefaultMaxItems}
+	in := contract.ListPods{Session: kubetest.Session(kubetest.Serve(t, server)), Namespaces: []string{"shop"}, MaxItems: pods.DefaultMaxItems}
 	if change != nil {
 		change(&in)
 	}
@@ -177,7 +177,7 @@ func TestWhereTimeIsUpACursorSaysWhereToGoOnAndTheRoundsAddUp(t *testing.T) {
 	assert.Len(t, server.requests, 4, "nothing is asked for twice")
 }
 
-func TestARoundGoesOnAtEveryPlaceThatIsOpenAndThenAtTheNextNamespace(t *testing.T) {
+func TestARoundContinuesAtEveryOpenPlaceAndThenAtTheNamespacesNotBegun(t *testing.T) {
 	server := &api{pages: map[string]string{
 		"b/pods?two": table("", row("b2", "1/1", "Running")),
 		"c/pods?":    table("", row("c1", "1/1", "Running")),
@@ -187,7 +187,7 @@ func TestARoundGoesOnAtEveryPlaceThatIsOpenAndThenAtTheNextNamespace(t *testing.
 		in.Namespaces = []string{"a", "b", "c", "d"}
 		in.Pods = contract.Listing{
 			Pods:   contract.Pods{Total: 2, ByNamespace: map[string]int{"a": 1, "b": 1}, ByStatus: map[string]int{"Running": 2}, Consistent: false},
-			Cursor: &contract.Cursor{Open: []contract.Place{{Namespace: "b", Continue: "two"}, {Namespace: "c"}}, Next: "d"},
+			Cursor: &contract.Cursor{Open: []contract.Place{{Namespace: "b", Continue: "two"}, {Namespace: "c"}}, Begun: []string{"a", "b", "c"}},
 		}
 	})
 	require.NoError(t, err)
@@ -267,19 +267,57 @@ func TestEveryPodIsWrittenWhereThatIsAskedFor(t *testing.T) {
 	})
 }
 
+// slowWriter takes as long as its context lets it, and fails when that has ended.
+type slowWriter struct {
+	writer
+	left []time.Duration // of the time, when Finish was called
+}
+
+func (w *slowWriter) Finish(ctx context.Context, complete bool) (*contract.Archive, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	deadline, _ := ctx.Deadline()
+	w.left = append(w.left, time.Until(deadline))
+	return w.writer.Finish(ctx, complete)
+}
+
+func TestAPageThatHangsLeavesTimeToWriteWhatWasListed(t *testing.T) {
+	server := &api{pages: map[string]string{"shop/pods?": table("two", row("a1", "1/1", "Running"))}, before: func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("continue") != "two" {
+			return false
+		}
+		<-r.Context().Done()
+		return true
+	}}
+	ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
+	defer cancel()
+	w := &slowWriter{}
+	got, err := list(ctx, t, pods.Lister{Archive: func(contract.ListPods) pods.Writer { return w }}, server.ServeHTTP, func(in *contract.ListPods) { in.Output.Bucket = "inventories" })
+	require.NoError(t, err)
+	assert.Equal(t, 1, got.Total)
+	assert.NotNil(t, got.Cursor, "the next round continues")
+	require.Len(t, w.left, 1)
+	assert.Greater(t, w.left[0], 3*time.Second, "Finish has time of its own")
+}
+
 func TestWhereNothingIsGrantedNothingIsListed(t *testing.T) {
 	got, err := list(t.Context(), t, pods.Lister{}, (&api{}).ServeHTTP, func(in *contract.ListPods) { in.Namespaces = nil })
 	require.NoError(t, err)
 	assert.Equal(t, contract.Listing{Pods: contract.Pods{ByNamespace: map[string]int{}, ByStatus: map[string]int{}, Items: []contract.Pod{}, Consistent: true}}, got)
 }
 
-func TestARightThatIsTakenAwayBetweenRoundsIsForbidden(t *testing.T) {
-	_, err := list(t.Context(), t, pods.Lister{}, (&api{}).ServeHTTP, func(in *contract.ListPods) {
-		in.Pods.Cursor = &contract.Cursor{Next: "gone"}
+// With "onDenied": "skip" the machine goes on with what is granted now.
+func TestANamespaceThatIsGrantedBetweenRoundsIsListedAndOneThatIsRevokedIsNot(t *testing.T) {
+	server := &api{pages: map[string]string{"a/pods?": table("", row("a1", "1/1", "Running")), "d/pods?": table("", row("d1", "1/1", "Running"))}}
+	got, err := list(t.Context(), t, pods.Lister{}, server.ServeHTTP, func(in *contract.ListPods) {
+		// The first round was granted b, c and d. Since then c was revoked, and a granted.
+		in.Namespaces = []string{"a", "b", "d"}
+		in.Pods = contract.Listing{Pods: contract.Pods{Total: 1, ByNamespace: map[string]int{"b": 1}}, Cursor: &contract.Cursor{Begun: []string{"b"}}}
 	})
-	var named *contract.Error
-	require.ErrorAs(t, err, &named)
-	assert.Equal(t, contract.Forbidden, named.Name)
+	require.NoError(t, err)
+	assert.Equal(t, map[string]int{"a": 1, "b": 1, "d": 1}, got.ByNamespace)
+	assert.Nil(t, got.Cursor)
 }
 
 func TestAContinueTokenThatExpiredGoesOnWithTheServersNewOne(t *testing.T) {
@@ -301,6 +339,27 @@ func TestAContinueTokenThatExpiredGoesOnWithTheServersNewOne(t *testing.T) {
 	assert.Nil(t, got.Cursor)
 	assert.Equal(t, 3, got.Total)
 	assert.Len(t, got.Items, 2, "a pod that came twice is told once")
+}
+
+func TestAContinueTokenThatKeepsExpiringIsFollowedWithPauses(t *testing.T) {
+	clock, refused := newClock(), 0
+	server := &api{
+		pages: map[string]string{"shop/pods?": table("old", row("a", "1/1", "Running")), "shop/pods?new": table("")},
+		before: func(w http.ResponseWriter, r *http.Request) bool {
+			if refused == 4 || !r.URL.Query().Has("continue") {
+				return false
+			}
+			refused++
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusGone)
+			_, _ = fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","metadata":{"continue":"new"},"status":"Failure","reason":"Expired","code":410}`)
+			return true
+		},
+	}
+	got, err := list(t.Context(), t, pods.Lister{Clock: clock}, server.ServeHTTP, nil)
+	require.NoError(t, err)
+	assert.Equal(t, 1, got.Total)
+	assert.Equal(t, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}, clock.slept, "none after the first")
 }
 
 func TestTooManyRequestsAreHonouredWithinTheTimeThereIs(t *testing.T) {
@@ -343,7 +402,7 @@ func TestTooManyRequestsAreHonouredWithinTheTimeThereIs(t *testing.T) {
 		got, err := list(short(t, clock), t, pods.Lister{Clock: clock}, server.ServeHTTP, func(in *contract.ListPods) { in.Namespaces = []string{"a"} })
 		require.NoError(t, err)
 		assert.Equal(t, 1, got.Total)
-		assert.Equal(t, &contract.Cursor{Open: []contract.Place{{Namespace: "a", Continue: "two"}}}, got.Cursor)
+		assert.Equal(t, &contract.Cursor{Open: []contract.Place{{Namespace: "a", Continue: "two"}}, Begun: []string{"a"}}, got.Cursor)
 	})
 }
 
@@ -363,7 +422,7 @@ func TestAPageThatHangsIsLeftToTheNextRoundAndCountsForNothing(t *testing.T) {
 	got, err := list(ctx, t, pods.Lister{}, server.ServeHTTP, nil)
 	require.NoError(t, err)
 	assert.Equal(t, 1, got.Total)
-	assert.Equal(t, &contract.Cursor{Open: []contract.Place{{Namespace: "shop", Continue: "two"}}}, got.Cursor)
+	assert.Equal(t, &contract.Cursor{Open: []contract.Place{{Namespace: "shop", Continue: "two"}}, Begun: []string{"shop"}}, got.Cursor)
 }
 
 func TestPagesGrowWithWhatTheOnesBeforeTook(t *testing.T) {
@@ -387,7 +446,7 @@ func TestPagesGrowWithWhatTheOnesBeforeTook(t *testing.T) {
 		}
 		return all
 	}
-	assert.Equal(t, []string{"1000", "10000"}, limits(time.Millisecond, 1000, time.Minute), "tenfold after a page that was quick")
+	assert.Equal(t, []string{"1000", "5000"}, limits(time.Millisecond, 1000, time.Minute), "as many as may be decoded at once")
 	assert.Equal(t, []string{"1000", "2500"}, limits(2*time.Second, 1000, time.Minute), "as many as come in five seconds")
 	assert.Equal(t, []string{"1000", "1166"}, limits(2*time.Second, 1000, 10*time.Second), "or in a third of the time that is left")
 	assert.Equal(t, []string{"1000"}, limits(4*time.Second, 1000, 10*time.Second), "and none where it is short")

@@ -9,8 +9,8 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-// row is a pod as it is printed, in memory that the next one takes over: most
-// pods are counted and not kept.
+// row is a pod as it is printed, in memory that the next row reuses: most pods are
+// counted and not kept.
 type row struct {
 	text []byte
 	from [columns]int
@@ -22,13 +22,13 @@ func (r *row) reset() {
 	r.from, r.to = [columns]int{}, [columns]int{}
 }
 
-// set takes a JSON value as a column's cell. What is neither a string nor a
-// number is no text.
+// set takes a JSON value as a column's cell. A value that is neither a string nor a
+// number leaves it empty.
 func (r *row) set(column int, value jsontext.Value) {
 	from := len(r.text)
 	switch value.Kind() {
 	case '"':
-		// Its error is of a string that is none, which the decoder has ruled out.
+		// The error is of an invalid string, which the decoder has ruled out.
 		r.text, _ = jsontext.AppendUnquote(r.text, value)
 	case '0':
 		r.text = append(r.text, value...)
@@ -36,14 +36,7 @@ func (r *row) set(column int, value jsontext.Value) {
 	r.from[column], r.to[column] = from, len(r.text)
 }
 
-// put takes a text as a column's cell.
-func (r *row) put(column int, text []byte) {
-	r.from[column] = len(r.text)
-	r.text = append(r.text, text...)
-	r.to[column] = len(r.text)
-}
-
-// cell is a column's text, which is cut at its bound.
+// cell returns a column's text, truncated to its bound.
 func (r *row) cell(column int) []byte {
 	text := r.text[r.from[column]:r.to[column]]
 	if string(text) == "<none>" {
@@ -55,7 +48,7 @@ func (r *row) cell(column int) []byte {
 	return text
 }
 
-// bounds are how many bytes the output holds of each column, whatever a server sends.
+// bounds are the most bytes of each column in the output, whatever a server sends.
 var bounds = [columns]int{name: 253, ready: 16, status: 64, restarts: 32, age: 16, ip: 64, node: 253}
 
 // restarts are printed as a number, or as "3 (5m ago)".
@@ -70,7 +63,7 @@ func (r *row) restarts() int {
 	return n
 }
 
-// healthy pods are done, or run with all their containers ready.
+// healthy reports whether the pod is done, or runs with all its containers ready.
 func (r *row) healthy() bool { return healthy(r.cell(status), r.cell(ready)) }
 
 func healthy[T string | []byte](status, ready T) bool {
@@ -85,9 +78,9 @@ func healthy[T string | []byte](status, ready T) bool {
 	}
 }
 
-// pod is the row as it is kept.
+// pod returns the row as it is kept.
 func (r *row) pod(namespace string) contract.Pod {
-	// One piece of memory for all texts of a pod.
+	// One allocation for all texts of a pod.
 	var all strings.Builder
 	var at [columns + 1]int
 	for column := range columns {

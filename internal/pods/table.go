@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubestep/kubestep/internal/contract"
 )
 
 // The columns of a table of pods, by the names that the API server gives them.
@@ -27,19 +29,19 @@ const (
 
 var columnNames = [columns]string{name: "name", ready: "ready", status: "status", restarts: "restarts", age: "age", ip: "ip", node: "node"}
 
-// table reads a metav1.Table as it arrives, a cell at a time. encoding/json
-// would take three times as long and allocate for each cell; this is the decoder
-// that takes its place in Go 1.27.
+// table reads a metav1.Table as it arrives, cell by cell. encoding/json would take
+// three times as long and allocate for each cell; this is the decoder that replaces
+// it in Go 1.27.
 type table struct {
 	d *jsontext.Decoder
-	// column is which of the columns stands at a place in a row; columns where it is
-	// none of them. It is nil until the definitions are read.
+	// column is the column of each cell in a row, or columns if it is none of ours. It
+	// is nil until the definitions are read.
 	column []int
 	row    row
 }
 
-// decodeTable hands over the rows of a table, and returns what it says of the list
-// that they are a page of. A row is good until add returns.
+// decodeTable passes the rows of a table to add, and returns the metadata of the
+// list. A row is valid until add returns.
 func decodeTable(r io.Reader, add func(*row)) (meta metav1.ListMeta, err error) {
 	t := table{d: jsontext.NewDecoder(bufio.NewReaderSize(r, 32<<10), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
 	if err := t.begin('{'); err != nil {
@@ -74,12 +76,12 @@ func decodeTable(r io.Reader, add func(*row)) (meta metav1.ListMeta, err error) 
 		return metav1.ListMeta{}, err
 	}
 	if kind != "Table" {
-		return metav1.ListMeta{}, fmt.Errorf("the server answered with a %q instead of a Table", clip(kind, 64))
+		return metav1.ListMeta{}, fmt.Errorf("the server answered with a %q instead of a Table", contract.Clip(kind, 64))
 	}
 	return meta, nil
 }
 
-// locate finds the columns by their names.
+// locate finds the columns by name.
 func (t *table) locate(definitions []metav1.TableColumnDefinition) error {
 	t.column = make([]int, len(definitions))
 	var found [columns]bool
@@ -146,7 +148,7 @@ func (t *table) readCells() error {
 	for i := 0; ; i++ {
 		kind := t.d.PeekKind()
 		if kind == ']' || kind == 0 {
-			return t.begin(']') // which says what is wrong where it is no end
+			return t.begin(']') // which reports what is there instead of the end
 		}
 		value, err := t.d.ReadValue()
 		if err != nil {
@@ -158,7 +160,7 @@ func (t *table) readCells() error {
 	}
 }
 
-// value decodes what is small and comes once.
+// value decodes a small value whole.
 func (t *table) value(into any) error {
 	raw, err := t.d.ReadValue()
 	if err != nil {
@@ -179,17 +181,10 @@ func (t *table) begin(want jsontext.Kind) error {
 	return nil
 }
 
-// unfinished makes an end in the middle an error of its own.
+// unfinished reports an end in the middle of the table as unexpected.
 func unfinished(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
-}
-
-func clip(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "")
 }

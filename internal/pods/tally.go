@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// maxOutput bounds what is told of the pods, in bytes, so that the whole state
+	// maxOutputBytes bounds what is told of the pods, in bytes, so that the whole state
 	// stays well under the 262,144 that Step Functions passes on.
-	maxOutput = 64 << 10
-	// maxNamespaceBytes and maxStatusBytes bound the totals in it: any container may
-	// write a status of its own, and a cluster may have thousands of namespaces.
+	maxOutputBytes = 64 << 10
+	// maxNamespaceBytes and maxStatusBytes bound the totals in it: a container may
+	// have any status, and a cluster may have thousands of namespaces.
 	maxNamespaceBytes = 8 << 10
 	maxStatusBytes    = 2 << 10
 )
 
-// tally counts pods, and keeps the first of them in an order of its own, so that
-// it comes to the same whatever the order in which pages arrive.
+// tally counts pods and keeps the first of them in its own order, so that the
+// result does not depend on the order in which pages arrive.
 type tally struct {
 	total       int
 	byNamespace totals
@@ -27,13 +27,13 @@ type tally struct {
 	items       []contract.Pod // in order
 	maxItems    int
 	order       order
-	// beyond is a pod at which, and after which, none need be kept; nil for none such.
+	// beyond is a pod from which on none needs to be kept; nil if there is none.
 	beyond *contract.Pod
-	// lines takes every pod of a page; nil where they are not written.
+	// lines takes every pod of a page; nil if they are not written.
 	lines *lines
 }
 
-// newTally goes on from what earlier rounds counted.
+// newTally continues from what earlier rounds counted.
 func newTally(earlier contract.Pods, maxItems int, order order) *tally {
 	t := &tally{
 		total: earlier.Total, byNamespace: newTotals(maxNamespaceBytes, earlier.ByNamespace), byStatus: newTotals(maxStatusBytes, earlier.ByStatus),
@@ -45,13 +45,11 @@ func newTally(earlier contract.Pods, maxItems int, order order) *tally {
 	return t
 }
 
-// page is a tally of its own for a page, which counts once it is added: a page
-// counts as a whole or not at all.
+// page is a tally for one page, which counts once it is added: a page counts whole
+// or not at all.
 func (t *tally) page(namespace string) *tally {
 	p := newTally(contract.Pods{}, t.maxItems, t.order)
-	if namespace != "" {
-		p.byNamespace.add(namespace, 0) // shows even where it has no pods
-	}
+	p.byNamespace.add(namespace, 0) // it shows even if it has no pods
 	if len(t.items) == t.maxItems && t.maxItems > 0 {
 		last := t.items[t.maxItems-1]
 		p.beyond = &last
@@ -79,7 +77,7 @@ func (t *tally) row(namespace string, r *row) {
 	t.keep(r.pod(namespace))
 }
 
-// keep puts a pod in its place among the items, if it has one.
+// keep inserts a pod into the items, unless they are full of earlier ones.
 func (t *tally) keep(pod contract.Pod) {
 	at, twice := slices.BinarySearchFunc(t.items, pod, t.order.compare)
 	if twice || at >= t.maxItems {
@@ -101,10 +99,10 @@ func (t *tally) add(page *tally) {
 	}
 }
 
-// pods is what was counted, within the output's bound.
+// pods returns what was counted, within the bounds of the output.
 func (t *tally) pods() contract.Pods {
 	p := contract.Pods{Total: t.total, ByNamespace: maps.Collect(t.byNamespace.all()), ByStatus: maps.Collect(t.byStatus.all()), Items: []contract.Pod{}}
-	left := maxOutput - encodedSize(p)
+	left := maxOutputBytes - encodedSize(p)
 	for _, pod := range t.items {
 		if left -= encodedSize(pod) + 1; left < 0 {
 			break

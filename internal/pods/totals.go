@@ -6,9 +6,9 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-// totals are counts by name, bounded in bytes: the first names in their order
-// are kept, and the others summed up. What is kept does not depend on the order
-// in which they come.
+// totals are counts by name, bounded in bytes: the first names in order are kept,
+// and the others summed up. What is kept does not depend on the order in which
+// they are added.
 type totals struct {
 	counts map[string]*int
 	other  int
@@ -17,7 +17,7 @@ type totals struct {
 	left   int    // bytes
 }
 
-// perEntry is what an entry takes beside its name: quotes, colon, comma and a
+// perEntry is the bytes of an entry beside its name: quotes, colon, comma and a
 // count of up to eight digits.
 const perEntry = 12
 
@@ -35,7 +35,7 @@ func newTotals(bytes int, earlier map[string]int) totals {
 	return t
 }
 
-// greatest is the last name in order; empty without any.
+// greatest returns the last name in order; empty if there is none.
 func (t *totals) greatest() string {
 	greatest := ""
 	for name := range t.counts {
@@ -69,7 +69,7 @@ func (t *totals) add(name string, n int) {
 	}
 }
 
-// sumUp takes the last name away.
+// sumUp removes the last name, and adds its count to the others.
 func (t *totals) sumUp(last string) {
 	t.other += *t.counts[last]
 	t.left += encodedSize(last) + perEntry
@@ -77,8 +77,8 @@ func (t *totals) sumUp(last string) {
 	t.cut, t.last = true, t.greatest()
 }
 
-// merge adds other totals. What those have summed up is no longer told apart here
-// either: a count of a part would be mistaken for one of all.
+// merge adds other totals. The names that those have summed up are summed up here
+// too: the count of a part would look like the count of all.
 func (t *totals) merge(more totals) {
 	for name, n := range more.counts {
 		t.add(name, *n)
@@ -93,7 +93,7 @@ func (t *totals) merge(more totals) {
 	}
 }
 
-// all are the counts, with what was summed up as contract.Other.
+// all returns the counts, with what was summed up as contract.Other.
 func (t *totals) all() iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
 		for name, n := range t.counts {

@@ -3,21 +3,14 @@ package task
 import (
 	"log/slog"
 	"maps"
-	"regexp"
 	"slices"
 	"time"
-
-	"github.com/kubestep/kubestep/internal/bearer"
 )
 
 // namespace holds the metrics of all stacks.
 const namespace = "kubestep"
 
-// metricName is what a status must be like to name a metric: any container may
-// write a reason of its own.
-var metricName = regexp.MustCompile(`^[\x21-\x7E]{1,128}$`)
-
-// embedded makes metrics of the line that it stands in, by CloudWatch's embedded
+// embedded makes metrics of the line that it is part of, in CloudWatch's embedded
 // metric format: no call, and nothing to wait for.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 type embedded struct {
@@ -25,8 +18,8 @@ type embedded struct {
 	CloudWatchMetrics []directive
 }
 
-// directive names members of the line that are metrics, and those that are
-// dimensions of them.
+// directive names the members of the line that are metrics, and those that are
+// their dimensions.
 type directive struct {
 	Namespace  string
 	Dimensions [][]string
@@ -35,17 +28,20 @@ type directive struct {
 
 type metric struct{ Name, Unit string }
 
+// maxMetrics is the most that CloudWatch accepts in a directive.
+const maxMetrics = 100
+
 // invocation is what a line says of one.
 type invocation struct {
-	at          time.Time
-	took        time.Duration
-	cold        bool
-	failed      bool
-	podStatuses map[string]int
+	at     time.Time
+	took   time.Duration
+	cold   bool
+	failed bool
+	counts map[string]int // the result's metrics
 }
 
 // attributes are those of the line. It has the members stackName, state, error
-// and cluster already, so far as they are dimensions.
+// and cluster already, as far as they are dimensions.
 func (i invocation) attributes() []any {
 	line := []any{
 		slog.Float64("durationMs", float64(i.took.Microseconds())/1000),
@@ -56,21 +52,16 @@ func (i invocation) attributes() []any {
 		line = append(line, slog.Int("errors", 1))
 		directives = append(directives, of([]string{"stackName", "error"}, metric{"errors", "Count"}))
 	}
-	if len(i.podStatuses) > 0 {
-		counted := map[string]int{}
-		for status, pods := range i.podStatuses {
-			status = bearer.Redact(status)
-			if !metricName.MatchString(status) {
-				status = "(other)"
+	if len(i.counts) > 0 {
+		counts := of([]string{"stackName", "cluster"})
+		for _, name := range slices.Sorted(maps.Keys(i.counts)) {
+			if len(counts.Metrics) == maxMetrics {
+				break
 			}
-			counted["pods."+status] += pods
+			line = append(line, slog.Int(name, i.counts[name]))
+			counts.Metrics = append(counts.Metrics, metric{name, "Count"})
 		}
-		pods := of([]string{"stackName", "cluster"})
-		for _, name := range slices.Sorted(maps.Keys(counted)) {
-			line = append(line, slog.Int(name, counted[name]))
-			pods.Metrics = append(pods.Metrics, metric{name, "Count"})
-		}
-		directives = append(directives, pods)
+		directives = append(directives, counts)
 	}
 	return append(line, slog.Any("_aws", embedded{i.at.UnixMilli(), directives}))
 }

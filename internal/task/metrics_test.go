@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -79,7 +80,7 @@ func list(t *testing.T, results ...any) []line {
 	})
 	for range results {
 		_, _ = handle(t.Context(), contract.ListPods{
-			Execution: "arn:aws:states:eu-west-1:111122223333:execution:one-pod-inventory:nightly", Cluster: contract.Cluster{Name: "demo"},
+			Session: contract.Session{Execution: "arn:aws:states:eu-west-1:111122223333:execution:one-pod-inventory:nightly", Cluster: contract.Cluster{Name: "demo"}},
 		})
 	}
 	return lines(t, logged.String())
@@ -99,17 +100,36 @@ func TestEveryInvocationIsOneLineThatSaysWhatItWasForAndHoldsItsMetrics(t *testi
 	assert.InDelta(t, 1, all[1].metrics["kubestep stackName=one error=Unexpected errors"], 0)
 }
 
-func TestPodsAreCountedByStatusOnceAllAreListed(t *testing.T) {
-	statuses := map[string]int{"Running": 3, "CrashLoopBackOff": 1, "Ein Status, der keine Metrik benennt": 2, strings.Repeat("x", 200): 1}
+func TestWhatAResultMeasuresIsInTheLine(t *testing.T) {
 	all := list(t,
-		contract.Listing{Pods: contract.Pods{ByStatus: statuses}, Cursor: &contract.Cursor{}},
-		contract.Listing{Pods: contract.Pods{ByStatus: statuses}},
+		contract.Listing{Pods: contract.Pods{ByStatus: map[string]int{"Running": 3}}, Cursor: &contract.Cursor{}},
+		contract.Listing{Pods: contract.Pods{ByStatus: map[string]int{"Running": 3, "CrashLoopBackOff": 1}}},
 	)
 	assert.Len(t, all[0].metrics, 2, "not while a cursor is left")
-	for status, pods := range map[string]int{"Running": 3, "CrashLoopBackOff": 1, "(other)": 3} {
-		assert.InDelta(t, pods, all[1].metrics["kubestep stackName=one cluster=demo pods."+status], 0, status)
+	assert.InDelta(t, 3, all[1].metrics["kubestep stackName=one cluster=demo pods.Running"], 0)
+	assert.InDelta(t, 1, all[1].metrics["kubestep stackName=one cluster=demo pods.CrashLoopBackOff"], 0)
+	assert.Len(t, all[1].metrics, 4)
+}
+
+// crowd measures more than CloudWatch accepts in one directive.
+type crowd struct{}
+
+func (crowd) Metrics() map[string]int {
+	counts := map[string]int{}
+	for i := range 150 {
+		counts[fmt.Sprintf("m%03d", i)] = i
 	}
-	assert.Len(t, all[1].metrics, 5)
+	return counts
+}
+
+func (crowd) LogAttrs() []slog.Attr { return []slog.Attr{slog.String("cluster", "demo")} }
+
+func TestALineHasNoMoreMetricsThanCloudWatchAccepts(t *testing.T) {
+	var logged bytes.Buffer
+	log := slog.New(slog.NewJSONHandler(&logged, nil)).With("stackName", "one", "state", "Crowd")
+	_, err := task.Adapt(log, func(context.Context, int) (crowd, error) { return crowd{}, nil })(t.Context(), 1)
+	require.NoError(t, err)
+	assert.Len(t, lines(t, logged.String())[0].metrics, 102)
 }
 
 func TestWhatTheInputLeavesOutTheResultTells(t *testing.T) {

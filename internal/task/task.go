@@ -1,5 +1,6 @@
-// Package task is the Lambda adapter: it hands an invocation to a handler with a
-// deadline, logs how it went, and gives an error the name that the machine knows.
+// Package task is the Lambda adapter: it calls a handler with a deadline, logs the
+// invocation, and gives an error the name that the machine knows. It knows no
+// workflow: what is particular to one comes from its payloads and results.
 package task
 
 import (
@@ -23,27 +24,28 @@ import (
 )
 
 const (
-	// margin is left of the function's time for the answer: a handler that is
-	// stopped by its deadline still says what it was waiting for, where one that
-	// Lambda stops says nothing.
+	// margin is kept of the function's time for the answer: a handler that reaches its
+	// deadline still says what it was waiting for, but Lambda would stop it without a
+	// word.
 	margin = 500 * time.Millisecond
-	// maxMessage bounds an error's message, in bytes: Step Functions cuts a
-	// cause at 32,768 characters, and a cut one is no JSON any more.
-	maxMessage = 8 << 10
+	// maxCauseBytes bounds an error's message as JSON: Step Functions cuts a cause at
+	// 32,768 characters, and what is left would not be JSON. Lambda's answer adds the
+	// type and little else.
+	maxCauseBytes = 16 << 10
 )
 
-// Handler is a state's work.
+// Handler is the work of a state.
 type Handler[In, Out any] func(context.Context, In) (Out, error)
 
-// Start serves invocations until Lambda ends the environment. state is the name
-// of the state that the function stands for.
+// Start serves invocations until Lambda ends the environment. state is the name of
+// the function's state.
 func Start[In, Out any](state string, handle Handler[In, Out]) {
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("stackName", os.Getenv("KUBESTEP_STACK"), "state", state)
 	lambda.Start(Adapt(log, handle))
 }
 
-// Must returns the value, or ends the start of the function with the error: a
-// function that is set up wrongly must not be invoked at all.
+// Must returns the value, or ends the program with the error: a function that is
+// set up wrongly must not be invoked.
 func Must[T any](value T, err error) T {
 	if err != nil {
 		slog.New(slog.NewJSONHandler(os.Stdout, nil)).Error("the function is set up wrongly", "error", err.Error())
@@ -52,18 +54,18 @@ func Must[T any](value T, err error) T {
 	return value
 }
 
-// about is a payload or a result that tells which execution and cluster it is for.
-type about interface {
-	About() (execution, cluster string)
-}
+// attributed is a payload or a result that says which execution and cluster it is
+// for, or more. Of the same attribute the payload's value wins, and empty ones are
+// left out.
+type attributed interface{ LogAttrs() []slog.Attr }
 
-// counted is a result that counts something by status.
-type counted interface{ Counts() map[string]int }
+// measured is a result that has metrics: counts by name.
+type measured interface{ Metrics() map[string]int }
 
-// Adapt makes of a handler what aws-lambda-go invokes. Of each invocation it logs
-// one line, which tells what it was for and how it went, and holds its metrics.
-// The answer is the result in JSON, without any token that a server has quoted:
-// what a function answers, everybody reads who may read the execution.
+// Adapt makes a handler for aws-lambda-go. It logs each invocation in one line,
+// which says what it was for and how it ended, and holds its metrics. The answer is
+// the result in JSON, with any token redacted that a server quoted: whoever may read
+// the execution can read it.
 func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, json.RawMessage] {
 	var warm atomic.Bool
 	return func(ctx context.Context, in In) (json.RawMessage, error) {
@@ -88,35 +90,42 @@ func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, j
 			named := Name(err)
 			if fault := (*panicked)(nil); errors.As(err, &fault) {
 				log = log.With("stack", string(fault.stack))
-				named.ShouldExit = true // what it left behind is not to be trusted
+				named.ShouldExit = true // the state that it left behind cannot be trusted
 			}
 			log.With(i.attributes()...).Error(named.Message, "error", named.Type)
 			return nil, named
 		}
-		if result, ok := any(out).(counted); ok {
-			i.podStatuses = result.Counts()
+		if result, ok := any(out).(measured); ok {
+			i.counts = result.Metrics()
 		}
 		log.With(i.attributes()...).Info("done")
 		return bearer.RedactBytes(answer), nil
 	}
 }
 
-// subject is the execution and the cluster of an invocation, by the payload or,
-// where that leaves the cluster open, by the result.
+// subject are the attributes of an invocation: the payload's and the result's.
 func subject(in, out any) []any {
-	payload, ok := in.(about)
-	if !ok {
-		return nil
+	said := map[string]bool{}
+	var attrs []any
+	for _, of := range []any{in, out} {
+		a, ok := of.(attributed)
+		if !ok {
+			continue
+		}
+		for _, attr := range a.LogAttrs() {
+			text := attr.Value.String()
+			if text == "" || said[attr.Key] {
+				continue
+			}
+			said[attr.Key] = true
+			// An input that nobody has checked may hold anything.
+			attrs = append(attrs, slog.String(attr.Key, bearer.Redact(text)))
+		}
 	}
-	execution, cluster := payload.About()
-	if result, ok := out.(about); ok && cluster == "" {
-		_, cluster = result.About()
-	}
-	// An input that nobody has checked may hold anything.
-	return []any{"execution", execution, "cluster", bearer.Redact(cluster)}
+	return attrs
 }
 
-// panicked is a fault of kubestep's that ended a handler.
+// panicked is a panic of a handler.
 type panicked struct {
 	value any
 	stack []byte
@@ -124,7 +133,8 @@ type panicked struct {
 
 func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-// survive makes an error of a panic. aws-lambda-go does so too, but names it by the Go type of what was panicked with.
+// survive returns a panic as an error. aws-lambda-go does so too, but names it by
+// the Go type of the value.
 func survive[In, Out any](ctx context.Context, in In, handle Handler[In, Out]) (out Out, err error) {
 	defer func() {
 		if value := recover(); value != nil {
@@ -134,18 +144,28 @@ func survive[In, Out any](ctx context.Context, in In, handle Handler[In, Out]) (
 	return handle(ctx, in)
 }
 
-// Name gives an error the name that the machine knows it by. aws-lambda-go hands
-// on the type only of this struct by value; of any other error it tells the
-// name of its Go type.
+// Name gives an error the name that the machine knows it by. aws-lambda-go passes on
+// the type of this struct only, by value; of any other error it passes on the name
+// of its Go type.
 func Name(err error) messages.InvokeResponse_Error {
-	name, message := contract.Unexpected, fmt.Sprintf("kubestep did not expect this, and it may be a fault of its own: %v", err)
+	name, message := contract.Unexpected, fmt.Sprintf("kubestep did not expect this error, which may be a fault of its own: %v", err)
 	if known := (*contract.Error)(nil); errors.As(err, &known) {
 		name, message = known.Name, known.Message
 	}
-	// What a server answered stands in some messages, and a server may quote what it was asked.
-	message = bearer.Redact(message)
-	if len(message) > maxMessage {
-		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
+	// Some messages hold what a server answered, and a server may quote the request.
+	return messages.InvokeResponse_Error{Type: string(name), Message: bound(bearer.Redact(message))}
+}
+
+// bound truncates a message so that it is short enough as JSON, in which a < takes
+// six bytes.
+func bound(message string) string {
+	message = strings.ToValidUTF8(message, "\uFFFD")
+	size := 0
+	for i, r := range message {
+		encoded, _ := json.Marshal(string(r)) // text cannot fail
+		if size += len(encoded) - len(`""`); size > maxCauseBytes {
+			return message[:i] + "…"
+		}
 	}
-	return messages.InvokeResponse_Error{Type: string(name), Message: message}
+	return message
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/token"
 )
@@ -27,19 +28,27 @@ type credentials struct {
 
 func (c credentials) Retrieve(context.Context) (aws.Credentials, error) { return c.Credentials, c.err }
 
-func sealer(t testing.TB, secret string) token.Sealer {
-	t.Helper()
-	s, err := token.NewSealer(secret)
-	require.NoError(t, err)
-	return s
+// attested verifies every cluster but one without an attestation.
+type attested struct{}
+
+func (attested) Verify(_, _ string, cluster contract.Cluster) error {
+	if cluster.Attestation == "" {
+		return contract.Errorf(contract.Unexpected, "not attested")
+	}
+	return nil
 }
 
 func minter(t testing.TB, c credentials) token.Minter {
+	t.Helper()
+	sealer, err := bearer.NewSealer(strings.Repeat("k", 32))
+	require.NoError(t, err)
 	return token.Minter{
 		FIPS:        token.FIPS(aws.Config{BaseEndpoint: aws.String("http://127.0.0.1:1")}),
-		Credentials: func(string) aws.CredentialsProvider { return c },
+		Credentials: func(_, _ string) aws.CredentialsProvider { return c },
 		Principal:   "arn:aws:iam::111122223333:role/own",
-		Sealer:      sealer(t, strings.Repeat("k", 32)),
+		Group:       "kubestep-pod-readers",
+		Attestation: attested{},
+		Sealer:      sealer,
 		Now:         func() time.Time { return now },
 	}
 }
@@ -51,18 +60,14 @@ func lambdaCredentials() credentials {
 func payload() contract.MintToken {
 	return contract.MintToken{
 		Execution: "arn:aws:states:eu-west-1:111122223333:execution:m:1",
-		Cluster:   contract.Cluster{Name: "demo", Region: "eu-west-1", Endpoint: "https://e", CertificateAuthority: "Y2E="},
+		Cluster:   contract.Cluster{Name: "demo", Region: "eu-west-1", Endpoint: "https://e", CertificateAuthority: "Y2E=", Attestation: "a"},
 	}
-}
-
-func binding(in contract.MintToken) token.Binding {
-	return token.Binding{Execution: in.Execution, Endpoint: in.Cluster.Endpoint, CertificateAuthority: in.Cluster.CertificateAuthority}
 }
 
 // open is the URL that a minted token holds.
 func open(t *testing.T, m token.Minter, in contract.MintToken, minted contract.Token) *url.URL {
 	t.Helper()
-	opened, err := m.Sealer.Open(minted.Sealed, binding(in))
+	opened, err := m.Sealer.Open(minted.Sealed, bearer.BindingFor(in.Execution, in.Cluster))
 	require.NoError(t, err)
 	encoded, ok := strings.CutPrefix(opened.Reveal(), "k8s-aws-v1.")
 	require.True(t, ok)
@@ -147,10 +152,11 @@ func TestATokenEndsWithItsSignatureOrItsCredentialsWhicheverIsFirst(t *testing.T
 	}
 }
 
-func TestTheResultNamesThePrincipal(t *testing.T) {
+func TestTheResultNamesThePrincipalAndItsGroup(t *testing.T) {
 	own, err := minter(t, lambdaCredentials()).Mint(t.Context(), payload())
 	require.NoError(t, err)
 	assert.Equal(t, "arn:aws:iam::111122223333:role/own", own.Principal)
+	assert.Equal(t, "kubestep-pod-readers", own.Group)
 
 	in := payload()
 	in.RoleARN = "arn:aws:iam::444455556666:role/theirs"
@@ -185,10 +191,10 @@ func TestWhatKeepsATokenFromBeingMintedHasAName(t *testing.T) {
 		name        contract.ErrorName
 		text        string
 	}{
-		"a session token so large that the token is": {large, contract.TokenTooLarge, "7710 bytes, and EKS takes 4096: the session token of the credentials has 1800"},
+		"a session token so large that the token is": {large, contract.TokenTooLarge, "7710 bytes, and EKS accepts 4096, because the session token of the credentials has 1800"},
 		"a role that may not be assumed":             {credentials{err: &smithy.GenericAPIError{Code: "AccessDenied", Message: "User: arn:x is not authorized to perform: sts:AssumeRole"}}, contract.AccessDenied, "not authorized to perform: sts:AssumeRole"},
 		"STS that throttles":                         {credentials{err: &smithy.GenericAPIError{Code: "Throttling"}}, contract.Throttled, "throttled"},
-		"STS that does not answer":                   {credentials{err: errors.New("i/o timeout")}, contract.ClusterUnreachable, "i/o timeout"},
+		"STS that does not answer":                   {credentials{err: errors.New("i/o timeout")}, contract.AWSUnreachable, "i/o timeout"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			_, err := minter(t, c.credentials).Mint(t.Context(), payload())
@@ -199,4 +205,16 @@ func TestWhatKeepsATokenFromBeingMintedHasAName(t *testing.T) {
 			assert.NotContains(t, named.Message, "k8s-aws-v1.")
 		})
 	}
+}
+
+func TestNoTokenIsMintedForAClusterThatWasNotAttested(t *testing.T) {
+	m, in := minter(t, lambdaCredentials()), payload()
+	m.Credentials = func(_, _ string) aws.CredentialsProvider {
+		t.Error("no credentials are asked for")
+		return lambdaCredentials()
+	}
+	in.Cluster.Attestation = ""
+	minted, err := m.Mint(t.Context(), in)
+	assert.ErrorContains(t, err, "not attested")
+	assert.Zero(t, minted)
 }

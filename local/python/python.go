@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -54,11 +55,36 @@ func Find(ctx context.Context, options Options) (string, error) {
 	if err != nil || serves {
 		return base, err
 	}
+	unlock, err := lock(venv + ".lock")
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if installed(venv) {
+		return interpreter(venv), nil
+	}
 	options.Say("installing moto, the local Step Functions, and the transform of template.yml into %s, once", venv)
 	if err := install(ctx, base, venv, filepath.Join(options.Logs, "pip.log")); err != nil {
 		return "", err
 	}
 	return interpreter(venv), nil
+}
+
+// lock waits until no other process installs: go test runs the packages of a module
+// at the same time.
+func lock(name string) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder of the lock: %w", err)
+	}
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	return func() { _ = file.Close() }, nil
 }
 
 // base is a Python to make the environment by, and whether it serves as it is.

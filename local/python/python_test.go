@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -85,4 +86,23 @@ func TestAnInstallationThatFailsSaysWhatIsMissing(t *testing.T) {
 			assert.False(t, installed(filepath.Join(o.Dir, "venv")))
 		})
 	}
+}
+
+func TestOneProcessInstallsAtATime(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "below", "venv.lock")
+	unlock, err := lock(name)
+	require.NoError(t, err)
+	second := make(chan func())
+	go func() {
+		unlock, err := lock(name)
+		assert.NoError(t, err)
+		second <- unlock
+	}()
+	select {
+	case <-second:
+		t.Fatal("the second has the lock while the first holds it")
+	case <-time.After(50 * time.Millisecond):
+	}
+	unlock()
+	(<-second)()
 }

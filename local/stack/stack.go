@@ -48,6 +48,8 @@ type Stack struct {
 	Binaries string
 	// SecretKey is what the values of the stack's generated secrets derive from.
 	SecretKey string
+	// Secrets overrides them, by the logical ID of the secret.
+	Secrets map[string]string
 	// Environment is added to the variables of all functions, such as AWS_ENDPOINT_URL; it overrides theirs.
 	Environment map[string]string
 }
@@ -57,6 +59,9 @@ func (s Stack) Evaluate() (*cloudformation.Evaluated, error) {
 	evaluated, err := s.Template.Evaluate(cloudformation.Stack{
 		Name: s.Name, Partition: "aws", Region: s.Region, Account: s.Account, Parameters: s.Parameters,
 		Secret: func(arn string) (string, error) {
+			if value, ok := s.Secrets[arn[strings.LastIndexAny(arn, ":-")+1:]]; ok {
+				return value, nil
+			}
 			value := sha256.Sum256([]byte(s.SecretKey + arn))
 			return hex.EncodeToString(value[:]), nil
 		},

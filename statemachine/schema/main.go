@@ -1,5 +1,5 @@
-// Command schema writes the JSON Schemas of the execution's input and output,
-// from the Go types of internal/contract and their comments.
+// Command schema writes the JSON Schemas of each workflow's input and output, from
+// the Go types and their comments.
 //
 //	go run ./statemachine/schema
 package main
@@ -10,6 +10,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -18,17 +19,30 @@ import (
 	"strings"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/pods"
 )
 
 const (
 	// folder is where the schemas are, from the repository's root.
 	folder = "statemachine/schema"
-	source = "internal/contract"
 	draft  = "https://json-schema.org/draft/2020-12/schema"
 )
 
+// sources are the packages that the types are in, from the repository's root.
+var sources = []string{"internal/contract", "internal/pods"}
+
+// workflow is what the schemas of one are made of. Its input is the target and the request.
+type workflow struct {
+	name            string
+	request, output reflect.Type
+}
+
+var workflows = []workflow{
+	{"pod-inventory", reflect.TypeFor[pods.Request](), reflect.TypeFor[contract.PodInventory]()},
+}
+
 func main() {
-	schemas, err := generate(source)
+	schemas, err := generate(".")
 	for name, text := range schemas {
 		if err == nil {
 			err = os.WriteFile(filepath.Join(folder, name), text, 0o644) //nolint:gosec // anybody may read it
@@ -43,34 +57,44 @@ func main() {
 // schema is a JSON Schema, as far as it is needed.
 type schema map[string]any
 
-// generate makes the schemas, by file name. contractFolder holds the source of the types.
-func generate(contractFolder string) (map[string][]byte, error) {
-	said, err := read(contractFolder)
+// generate makes the schemas, by file name, of the sources below root.
+func generate(root string) (map[string][]byte, error) {
+	said, err := read(root)
 	if err != nil {
 		return nil, err
 	}
-	input := said.object(reflect.TypeFor[contract.Request]())
-	input["$schema"], input["title"] = draft, "Input of an execution of kubestep's state machine"
-	input["description"] = "All is optional, but for the cluster where the stack sets none. What is null counts as left out."
-	delete(input, "required")
-	for _, property := range input["properties"].(schema) {
-		optional(property.(schema))
-	}
-	// Step Functions adds such keys where another execution starts this one.
-	input["patternProperties"] = schema{"^AWS_STEP_FUNCTIONS_": schema{}}
-
-	output := said.object(reflect.TypeFor[contract.Output]())
-	output["$schema"], output["title"] = draft, "Output of an execution of kubestep's state machine that succeeded"
-
 	schemas := map[string][]byte{}
-	for name, s := range map[string]schema{"input.schema.json": input, "output.schema.json": output} {
-		text, err := json.MarshalIndent(s, "", "  ")
-		if err != nil {
-			return nil, fmt.Errorf("write %s: %w", name, err)
+	for _, w := range workflows {
+		for kind, s := range map[string]schema{"input": said.input(w), "output": said.output(w)} {
+			text, err := json.MarshalIndent(s, "", "  ")
+			if err != nil {
+				return nil, fmt.Errorf("write the %s of %s: %w", kind, w.name, err)
+			}
+			schemas[w.name+"."+kind+".schema.json"] = append(text, '\n')
 		}
-		schemas[name] = append(text, '\n')
 	}
 	return schemas, nil
+}
+
+func (c comments) input(w workflow) schema {
+	input := c.object(w.request)
+	input["$schema"], input["title"] = draft, "Input of an execution of "+w.name
+	input["description"] = "Every member is optional, except the cluster's name if the stack has no default. Null counts as left out."
+	delete(input, "required")
+	properties := input["properties"].(schema)
+	maps.Copy(properties, c.object(reflect.TypeFor[contract.Target]())["properties"].(schema))
+	for _, property := range properties {
+		optional(property.(schema))
+	}
+	// Step Functions adds such keys if another execution starts this one.
+	input["patternProperties"] = schema{"^AWS_STEP_FUNCTIONS_": schema{}}
+	return input
+}
+
+func (c comments) output(w workflow) schema {
+	output := c.object(w.output)
+	output["$schema"], output["title"] = draft, "Output of an execution of "+w.name+" that succeeded"
+	return output
 }
 
 // optional lets a property be null.
@@ -85,35 +109,37 @@ func optional(s schema) {
 
 // bounds are what a type does not say of a field.
 var bounds = map[string]schema{
-	"Request.ClusterName":   {"pattern": "^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$"},
-	"Request.Namespaces":    {"minItems": 1, "maxItems": contract.MaxNamespaces, "uniqueItems": true},
-	"Request.LabelSelector": {"maxLength": 4096},
-	"Request.FieldSelector": {"maxLength": 4096},
-	"Request.MaxItems":      {"maximum": contract.MaxMaxItems},
+	"contract.Target.ClusterName": {"pattern": "^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$"},
+	"pods.Request.Namespaces":     {"minItems": 1, "maxItems": pods.MaxNamespaces, "uniqueItems": true},
+	"pods.Request.LabelSelector":  {"maxLength": 4096},
+	"pods.Request.FieldSelector":  {"maxLength": 4096},
+	"pods.Request.MaxItems":       {"maximum": pods.MaxMaxItems},
 }
 
-// comments are the comments and constants of a package.
+// comments are the comments and constants of the sources.
 type comments struct {
-	fields map[string]string   // by Type.Field
-	values map[string][]string // of the constants of a type
+	fields map[string]string   // by package.Type.Field
+	values map[string][]string // of the constants of a type, by package.Type
 }
 
-// read reads the package in a folder.
-func read(folder string) (comments, error) {
+// read reads the sources.
+func read(root string) (comments, error) {
 	c := comments{fields: map[string]string{}, values: map[string][]string{}}
-	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
-	if err != nil || len(files) == 0 {
-		return c, fmt.Errorf("there is no Go package in %s", folder)
-	}
-	for _, file := range files {
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
-		if err != nil {
-			return c, fmt.Errorf("read the contract: %w", err)
+	for _, source := range sources {
+		files, err := filepath.Glob(filepath.Join(root, source, "*.go"))
+		if err != nil || len(files) == 0 {
+			return c, fmt.Errorf("there is no Go package in %s", source)
 		}
-		for _, declaration := range parsed.Decls {
-			if general, ok := declaration.(*ast.GenDecl); ok {
-				for _, spec := range general.Specs {
-					c.add(spec)
+		for _, file := range files {
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+			if err != nil {
+				return c, fmt.Errorf("read %s: %w", source, err)
+			}
+			for _, declaration := range parsed.Decls {
+				if general, ok := declaration.(*ast.GenDecl); ok {
+					for _, spec := range general.Specs {
+						c.add(parsed.Name.Name+".", spec)
+					}
 				}
 			}
 		}
@@ -121,13 +147,13 @@ func read(folder string) (comments, error) {
 	return c, nil
 }
 
-func (c comments) add(spec ast.Spec) {
+func (c comments) add(of string, spec ast.Spec) {
 	switch spec := spec.(type) {
 	case *ast.TypeSpec:
 		if structure, ok := spec.Type.(*ast.StructType); ok {
 			for _, field := range structure.Fields.List {
 				for _, name := range field.Names {
-					c.fields[spec.Name.Name+"."+name.Name] = sentence(field.Doc.Text())
+					c.fields[of+spec.Name.Name+"."+name.Name] = sentence(field.Doc.Text())
 				}
 			}
 		}
@@ -139,7 +165,7 @@ func (c comments) add(spec ast.Spec) {
 				continue
 			}
 			if text, err := strconv.Unquote(literal.Value); err == nil {
-				c.values[kind.Name] = append(c.values[kind.Name], text)
+				c.values[of+kind.Name] = append(c.values[of+kind.Name], text)
 			}
 		}
 	}
@@ -167,7 +193,7 @@ func (c comments) of(t reflect.Type) schema {
 		return schema{"type": "integer", "minimum": 0}
 	case reflect.String:
 		s := schema{"type": "string"}
-		if values := c.values[t.Name()]; len(values) > 0 {
+		if values := c.values[t.String()]; len(values) > 0 {
 			all := make([]any, len(values))
 			for i, value := range values {
 				all[i] = value
@@ -189,7 +215,7 @@ func (c comments) object(t reflect.Type) schema {
 			continue
 		}
 		property := c.of(field.Type)
-		key := t.Name() + "." + field.Name
+		key := t.String() + "." + field.Name
 		if comment := c.fields[key]; comment != "" {
 			property["description"] = comment
 		}

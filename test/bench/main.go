@@ -87,7 +87,7 @@ func run(ctx context.Context, o options) error {
 	if err := w.Furnish(ctx); err != nil {
 		return err
 	}
-	if err := w.ControlPlane.Apply(ctx, filepath.Join(root, "rbac", "cluster"), filepath.Join(root, "rbac", "namespaces")); err != nil {
+	if err := w.ControlPlane.Apply(ctx, filepath.Join(root, "rbac", "cluster")); err != nil {
 		return err
 	}
 	b := bench{options: o, world: w, dir: dir}

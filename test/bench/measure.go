@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,9 +21,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
+	"github.com/kubestep/kubestep/internal/attestation"
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/internal/token"
 	"github.com/kubestep/kubestep/local/lambdahost"
 	"github.com/kubestep/kubestep/local/world"
@@ -133,21 +136,45 @@ func (b *bench) invoke(ctx context.Context, function string, payload, into any) 
 	return result, err
 }
 
-// payload is one of list-pods, as the machine would make it.
+// describe is the payload of describe-cluster, as the machine makes it.
+var describe = contract.DescribeCluster{
+	Execution: "arn:aws:states:eu-west-1:111122223333:execution:bench:1", Workflow: "pod-inventory",
+	Input: json.RawMessage(`{"clusterName":"` + world.ClusterName + `"}`),
+}
+
+// attest attests a cluster as describe-cluster does, for an endpoint that counts
+// what it passes on.
+func (b *bench) attest(execution string, cluster contract.Cluster) (contract.Cluster, error) {
+	for _, f := range b.world.Lambda.Functions() {
+		if f.Name == b.functions()+"describe-cluster" {
+			attester, err := attestation.New(f.Environment["KUBESTEP_ATTESTATION_KEY"])
+			if err != nil {
+				return contract.Cluster{}, err
+			}
+			return attester.Attest(execution, "", cluster)
+		}
+	}
+	return contract.Cluster{}, errors.New("there is no describe-cluster")
+}
+
+// payload is one of list-pods, as the machine makes it.
 func (b *bench) payload(ctx context.Context, endpoint string, namespaces ...string) (contract.ListPods, error) {
 	var described contract.DescribedCluster
-	if _, err := b.invoke(ctx, "describe-cluster", contract.DescribeCluster{Input: json.RawMessage(`{"clusterName":"` + world.ClusterName + `"}`)}, &described); err != nil {
+	if _, err := b.invoke(ctx, "describe-cluster", describe, &described); err != nil {
 		return contract.ListPods{}, err
 	}
+	s := contract.Session{Execution: describe.Execution, Cluster: described.Cluster}
 	if endpoint != "" {
-		described.Cluster.Endpoint = endpoint
+		s.Cluster.Endpoint = endpoint
+		var err error
+		if s.Cluster, err = b.attest(s.Execution, s.Cluster); err != nil {
+			return contract.ListPods{}, err
+		}
 	}
-	mint := contract.MintToken{Execution: "arn:aws:states:eu-west-1:111122223333:execution:bench:1", Cluster: described.Cluster}
-	var minted contract.Token
-	if _, err := b.invoke(ctx, "mint-token", mint, &minted); err != nil {
+	if _, err := b.invoke(ctx, "mint-token", contract.MintToken{Execution: s.Execution, Cluster: s.Cluster}, &s.Token); err != nil {
 		return contract.ListPods{}, err
 	}
-	return contract.ListPods{Execution: mint.Execution, Cluster: described.Cluster, Token: minted, Namespaces: namespaces, MaxItems: contract.DefaultMaxItems}, nil
+	return contract.ListPods{Session: s, Namespaces: namespaces, MaxItems: pods.DefaultMaxItems}, nil
 }
 
 // listPods invokes the function in a new environment, once, and returns what
@@ -325,7 +352,11 @@ func (b *bench) received(ctx context.Context, namespace string, n int) (map[stri
 
 // minting is what a token takes, sealed and unsealed.
 func minting(ctx context.Context) (mint, seal testing.BenchmarkResult, err error) {
-	sealer, err := token.NewSealer(strings.Repeat("k", 40))
+	sealer, err := bearer.NewSealer(strings.Repeat("k", 40))
+	if err != nil {
+		return mint, seal, err
+	}
+	attester, err := attestation.New(strings.Repeat("a", 40))
 	if err != nil {
 		return mint, seal, err
 	}
@@ -333,10 +364,14 @@ func minting(ctx context.Context) (mint, seal testing.BenchmarkResult, err error
 		return aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: strings.Repeat("s", 40), SessionToken: strings.Repeat("t", 1000)}, nil
 	})
 	minter := token.Minter{
-		Credentials: func(string) aws.CredentialsProvider { return credentials },
-		Principal:   "arn:aws:iam::111122223333:role/bench", Sealer: sealer, Now: time.Now,
+		Credentials: func(_, _ string) aws.CredentialsProvider { return credentials },
+		Principal:   "arn:aws:iam::111122223333:role/bench", Attestation: attester, Sealer: sealer, Now: time.Now,
 	}
-	in := contract.MintToken{Execution: "e", Cluster: contract.Cluster{Name: "demo", Region: world.Region, Endpoint: "https://example", CertificateAuthority: "LS0t"}}
+	cluster, err := attester.Attest("e", "", contract.Cluster{Name: "demo", Region: world.Region, Endpoint: "https://example", CertificateAuthority: "LS0t"})
+	if err != nil {
+		return mint, seal, err
+	}
+	in := contract.MintToken{Execution: "e", Cluster: cluster}
 	mint = testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()
 		for range b.N {
@@ -346,7 +381,7 @@ func minting(ctx context.Context) (mint, seal testing.BenchmarkResult, err error
 			}
 		}
 	})
-	binding := token.Binding{Execution: "e", Endpoint: "https://example", CertificateAuthority: "LS0t"}
+	binding := bearer.BindingFor("e", cluster)
 	bearerToken := bearer.New("k8s-aws-v1." + strings.Repeat("t", 3200))
 	seal = testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()
@@ -394,24 +429,23 @@ func (b *bench) cold(ctx context.Context) (map[string]time.Duration, error) {
 				return nil, err
 			}
 		}
-		input := json.RawMessage(`{"clusterName":"` + world.ClusterName + `"}`)
 		var described contract.DescribedCluster
 		take := func(name string, payload, into any) error {
 			result, err := b.invoke(ctx, name, payload, into)
 			found[name] = append(found[name], sample{wall: result.Init + result.Duration})
 			return err
 		}
-		if err := take("describe-cluster", contract.DescribeCluster{Input: input}, &described); err != nil {
+		if err := take("describe-cluster", describe, &described); err != nil {
 			return nil, err
 		}
-		var minted contract.Token
-		if err := take("mint-token", contract.MintToken{Execution: "e", Cluster: described.Cluster}, &minted); err != nil {
+		s := contract.Session{Execution: describe.Execution, Cluster: described.Cluster}
+		if err := take("mint-token", contract.MintToken{Execution: s.Execution, Cluster: s.Cluster}, &s.Token); err != nil {
 			return nil, err
 		}
-		if err := take("verify-rbac", contract.VerifyRBAC{Execution: "e", Cluster: described.Cluster, Token: minted, Namespaces: []string{"default"}}, nil); err != nil {
+		if err := take("verify-rbac", contract.VerifyRBAC{Session: s, Checks: described.Checks}, nil); err != nil {
 			return nil, err
 		}
-		if err := take("list-pods", contract.ListPods{Execution: "e", Cluster: described.Cluster, Token: minted, Namespaces: []string{"default"}, MaxItems: 100}, nil); err != nil {
+		if err := take("list-pods", contract.ListPods{Session: s, Namespaces: []string{"default"}, MaxItems: 100}, nil); err != nil {
 			return nil, err
 		}
 		if b.python != "" {

@@ -79,7 +79,7 @@ func (o outcome) answered() error {
 	}
 	d := json.NewDecoder(strings.NewReader(o.output))
 	d.DisallowUnknownFields()
-	var output contract.Output
+	var output contract.PodInventory
 	if err := d.Decode(&output); err != nil {
 		return fmt.Errorf("its output is not that of the contract: %w", err)
 	}

@@ -20,7 +20,6 @@ import (
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/task"
-	"github.com/kubestep/kubestep/internal/token"
 )
 
 // Token is what Opener opens every seal to.
@@ -30,7 +29,16 @@ const Token = "k8s-aws-v1.unit-test" //nolint:gosec // it opens nothing
 type Opener struct{}
 
 // Open returns Token.
-func (Opener) Open(string, token.Binding) (bearer.Token, error) { return bearer.New(Token), nil }
+func (Opener) Open(string, bearer.Binding) (bearer.Token, error) { return bearer.New(Token), nil }
+
+// Session is a session of the role arn:aws:iam::111122223333:role/path/reader with a cluster.
+func Session(cluster contract.Cluster) contract.Session {
+	return contract.Session{
+		Execution: "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly",
+		Cluster:   cluster,
+		Token:     contract.Token{Sealed: "sealed", Principal: "arn:aws:iam::111122223333:role/path/reader", Group: "kubestep-pod-readers"},
+	}
+}
 
 // Serve answers as a cluster until the test ends.
 func Serve(t testing.TB, answer http.HandlerFunc) contract.Cluster {
@@ -68,7 +76,9 @@ func Told(t testing.TB, err error) (name, message string) {
 	require.ErrorAs(t, err, &named)
 	assert.Contains(t, contract.ErrorNames(), named.Name)
 	told := task.Name(err)
-	assert.LessOrEqual(t, len(told.Message), 9<<10)
+	encoded, err := json.Marshal(told)
+	require.NoError(t, err)
+	assert.LessOrEqual(t, len(encoded), 17<<10, "Step Functions cuts a cause at 32 KiB")
 	assert.NotContains(t, told.Message, "k8s-aws-v1.")
 	return told.Type, told.Message
 }

@@ -1,4 +1,4 @@
-package token_test
+package bearer_test
 
 import (
 	"strings"
@@ -9,12 +9,11 @@ import (
 
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/token"
 )
 
 func TestASealedTokenOpensOnlyWhereItWasMade(t *testing.T) {
 	const secret = "0123456789abcdef0123456789abcdef"
-	made := token.Binding{Execution: "e", Endpoint: "https://a", CertificateAuthority: "ca"}
+	made := bearer.Binding{Execution: "e", Endpoint: "https://a", CertificateAuthority: "ca"}
 	s := sealer(t, secret)
 	minted := bearer.New("k8s-aws-v1." + strings.Repeat("x", 1500))
 	sealed, err := s.Seal(minted, made)
@@ -34,14 +33,14 @@ func TestASealedTokenOpensOnlyWhereItWasMade(t *testing.T) {
 	assert.NotEqual(t, sealed, again, "no two seals are alike")
 
 	for sentence, c := range map[string]struct {
-		sealer  token.Sealer
+		sealer  bearer.Sealer
 		sealed  string
-		binding token.Binding
+		binding bearer.Binding
 	}{
-		"in another execution":        {s, sealed, token.Binding{Execution: "f", Endpoint: "https://a", CertificateAuthority: "ca"}},
-		"for another endpoint":        {s, sealed, token.Binding{Execution: "e", Endpoint: "https://b", CertificateAuthority: "ca"}},
-		"for another authority":       {s, sealed, token.Binding{Execution: "e", Endpoint: "https://a", CertificateAuthority: "cb"}},
-		"with fields moved":           {s, sealed, token.Binding{Execution: "ehttps://a", Endpoint: "", CertificateAuthority: "ca"}},
+		"in another execution":        {s, sealed, bearer.Binding{Execution: "f", Endpoint: "https://a", CertificateAuthority: "ca"}},
+		"for another endpoint":        {s, sealed, bearer.Binding{Execution: "e", Endpoint: "https://b", CertificateAuthority: "ca"}},
+		"for another authority":       {s, sealed, bearer.Binding{Execution: "e", Endpoint: "https://a", CertificateAuthority: "cb"}},
+		"with fields moved":           {s, sealed, bearer.Binding{Execution: "ehttps://a", Endpoint: "", CertificateAuthority: "ca"}},
 		"with another key":            {sealer(t, secret[1:]+"x"), sealed, made},
 		"cut at the end":              {s, sealed[:len(sealed)-1], made},
 		"cut to the nonce":            {s, sealed[:16], made},
@@ -67,7 +66,7 @@ func TestASealedTokenOpensOnlyWhereItWasMade(t *testing.T) {
 
 func TestAKeyOfFewCharactersIsRefused(t *testing.T) {
 	for _, secret := range []string{"", "short", strings.Repeat("k", 31)} {
-		_, err := token.NewSealer(secret)
+		_, err := bearer.NewSealer(secret)
 		assert.ErrorContains(t, err, "expected at least 32")
 		if secret != "" {
 			assert.NotContains(t, err.Error(), secret)
@@ -84,4 +83,11 @@ func flip(s string, i int) string {
 		b[i] = 'A'
 	}
 	return string(b)
+}
+
+func sealer(t testing.TB, secret string) bearer.Sealer {
+	t.Helper()
+	s, err := bearer.NewSealer(secret)
+	require.NoError(t, err)
+	return s
 }

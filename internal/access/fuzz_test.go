@@ -1,4 +1,4 @@
-package rbac_test
+package access_test
 
 import (
 	"context"
@@ -11,19 +11,19 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kubestep/kubestep/internal/access"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
-	"github.com/kubestep/kubestep/internal/rbac"
 )
 
 // Whatever stands at the cluster's endpoint writes the reviews: the API server,
 // its authorizers, or a proxy before it.
 func FuzzVerify(f *testing.F) {
 	cluster, answer := kubetest.ServeWhat(f)
-	verifier := rbac.Verifier{Opener: kubetest.Opener{}}
+	verifier := access.Verifier{Opener: kubetest.Opener{}}
 
 	review := func(status string) string {
-		return `{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","metadata":{},"spec":{"resourceAttributes":{"namespace":"shop","verb":"list","version":"v1","resource":"pods"}},"status":` + status + `}`
+		return `{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","metadata":{},"spec":{"resourceAttributes":{"namespace":"shop","verb":"list","version":"*","resource":"pods"}},"status":` + status + `}`
 	}
 	const who = `{"kind":"SelfSubjectReview","apiVersion":"authentication.k8s.io/v1","metadata":{},"status":{"userInfo":{"username":"kubestep","groups":["kubestep-pod-readers"]}}}`
 	no := review(`{"allowed":false}`)
@@ -60,27 +60,25 @@ func FuzzVerify(f *testing.F) {
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		access, err := verifier.Verify(ctx, contract.VerifyRBAC{
-			Execution: "e", Cluster: cluster, Token: contract.Token{Sealed: "s", Principal: "arn:aws:iam::111122223333:role/reader"}, Namespaces: []string{"shop"},
-		})
+		verified, err := verifier.Verify(ctx, contract.VerifyRBAC{Session: kubetest.Session(cluster), Checks: pods("shop")})
 		require.NoError(t, ctx.Err(), "no hang")
 		if err == nil {
-			encoded, err := json.Marshal(access)
+			encoded, err := json.Marshal(verified)
 			require.NoError(t, err)
 			assert.LessOrEqual(t, len(encoded), 64<<10)
-			assert.True(t, access.Allowed)
+			assert.True(t, verified.Allowed)
 			assert.True(t, says(reviewed, true), "nothing is allowed but by a review of what was asked")
 			return
 		}
 		name, message := kubetest.Told(t, err)
-		if name == string(contract.Forbidden) && strings.Contains(message, " list pods in ") {
+		if name == string(contract.Forbidden) && strings.Contains(message, ") list pods in ") {
 			assert.True(t, says(reviewed, false), "could not ask is not denied: %s", message)
-			assert.Contains(t, message, "kubectl apply -k rbac/namespace -n shop", "what mends it is not pushed out")
+			assert.Contains(t, message, "grant -n shop", "the fix is not pushed out")
 		}
 	})
 }
 
-// says tells whether an answer is a review of the access to shop that says so.
+// says reports whether an answer is a review of the access to shop with that result.
 func says(answer []byte, allowed bool) bool {
 	var review struct {
 		Spec struct {

@@ -1,4 +1,4 @@
-package token_test
+package bearer_test
 
 import (
 	"strings"
@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/token"
 )
 
 // genuine is the token k8s-aws-v1.fuzz, sealed: a constant, since no two seals are
@@ -18,9 +18,9 @@ const genuine = "lUXSxO7deaq5An1u7ak31dS1JtGbd8cm1mIWkvCAydCkDde4GFGr5hlqYQ"
 // Whoever may write into an execution's state writes the sealed token and what it
 // is bound to.
 func FuzzOpen(f *testing.F) {
-	s, err := token.NewSealer(strings.Repeat("k", 32))
+	s, err := bearer.NewSealer(strings.Repeat("k", 32))
 	require.NoError(f, err)
-	made := token.Binding{Execution: "e", Endpoint: "https://a", CertificateAuthority: "ca"}
+	made := bearer.Binding{Execution: "e", Endpoint: "https://a", CertificateAuthority: "ca"}
 
 	for _, sealed := range []string{genuine, "", "A", "AA==", genuine[:16], genuine + "A", genuine + "\n", "k8s-aws-v1.eHh4", "\x00\n\r", strings.Repeat("A", 16<<10)} {
 		f.Add(sealed, "e", "https://a", "ca")
@@ -29,10 +29,10 @@ func FuzzOpen(f *testing.F) {
 	f.Add(genuine, `e","https://a`, "ca", "")
 	f.Add(genuine, "e\xff", "https://a", "ca")
 	f.Fuzz(func(t *testing.T, sealed, execution, endpoint, authority string) {
-		opened, err := s.Open(sealed, token.Binding{Execution: execution, Endpoint: endpoint, CertificateAuthority: authority})
+		opened, err := s.Open(sealed, bearer.Binding{Execution: execution, Endpoint: endpoint, CertificateAuthority: authority})
 		if err == nil {
 			assert.Equal(t, genuine, sealed, "nothing opens but what was sealed")
-			assert.Equal(t, made, token.Binding{Execution: execution, Endpoint: endpoint, CertificateAuthority: authority}, "nor elsewhere")
+			assert.Equal(t, made, bearer.Binding{Execution: execution, Endpoint: endpoint, CertificateAuthority: authority}, "nor elsewhere")
 			assert.Equal(t, "k8s-aws-v1.fuzz", opened.Reveal())
 			return
 		}

@@ -1,0 +1,218 @@
+// Package access asks the cluster whether the identity has the permissions that a
+// request needs, with one SelfSubjectAccessReview for each check.
+//
+// A SelfSubjectRulesReview would take one request instead of many, but it is
+// incomplete if a webhook authorizes too, as on EKS.
+// https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
+package access
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/kube"
+)
+
+const (
+	// maxInFlight bounds the reviews that are sent at the same time.
+	maxInFlight = 8
+	// maxReasonBytes bounds what is passed on of an authorizer's reason.
+	maxReasonBytes = 256
+)
+
+// Verifier verifies access.
+type Verifier struct{ Opener kube.Opener }
+
+// Review is the answer to a check.
+type Review struct {
+	contract.Check
+	Allowed bool
+	// Reason is the authorizer's, at most 256 bytes of it; it may be empty.
+	Reason string
+}
+
+// Verify reviews each check, and answers by namespace.
+//
+// Errors: Forbidden if a check is denied and not to be skipped, Unauthorized,
+// Throttled, CertificateNotTrusted, ClusterUnreachable if the cluster could not be
+// asked or its authorizer could not answer.
+func (v Verifier) Verify(ctx context.Context, in contract.VerifyRBAC) (contract.VerifiedAccess, error) {
+	conn, err := kube.Connect(v.Opener, in.Session, authorizationv1.AddToScheme)
+	if err != nil {
+		return contract.VerifiedAccess{}, err
+	}
+	defer conn.Close()
+	reviews, err := ReviewAll(ctx, conn, in.Checks)
+	if err != nil {
+		return contract.VerifiedAccess{}, err
+	}
+	verified := byNamespace(reviews)
+	if !verified.Allowed && in.OnDenied != contract.Skip {
+		return contract.VerifiedAccess{}, Forbidden(ctx, conn, Denied(reviews))
+	}
+	return verified, nil
+}
+
+// ReviewAll reviews the checks, several at the same time, and answers in their
+// order. The connection must know the kinds of authorizationv1. The errors are
+// those of Verify, without Forbidden for a check.
+func ReviewAll(ctx context.Context, conn *kube.Conn, checks []contract.Check) ([]Review, error) {
+	reviews := make([]Review, len(checks))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxInFlight)
+	for i, check := range checks {
+		group.Go(func() error {
+			var err error
+			reviews[i], err = review(ctx, conn, check)
+			return err
+		})
+	}
+	return reviews, group.Wait()
+}
+
+func review(ctx context.Context, conn *kube.Conn, check contract.Check) (Review, error) {
+	question := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: attributes(check)}}
+	answer := &authorizationv1.SelfSubjectAccessReview{}
+	err := conn.Post().AbsPath("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews").MaxRetries(0).Body(question).Do(ctx).Into(answer)
+	if apierrors.IsForbidden(err) {
+		return Review{}, contract.Errorf(contract.Forbidden, "%v. The ClusterRoleBinding system:basic-user lets every authenticated user do so by default: check that it exists",
+			conn.Explain(err, "create selfsubjectaccessreviews.authorization.k8s.io")).From(err)
+	}
+	if err != nil {
+		return Review{}, conn.Explain(err, "review whether it may "+check.String())
+	}
+	// The API server repeats the question. Another answer with status 2xx, such as a
+	// proxy's page, does not answer it, and would be read as a denial.
+	if asked := answer.Spec.ResourceAttributes; asked == nil || *asked != *question.Spec.ResourceAttributes {
+		return Review{}, contract.Errorf(contract.ClusterUnreachable,
+			"The answer from %s is not a review of whether %s may %s in cluster %s. Check that the endpoint is the API server", conn.Cluster.Endpoint, conn.Principal, check, conn.Cluster.Name)
+	}
+	s := answer.Status
+	// An authorizer that failed has not denied. RBAC reports its own problems, such as
+	// a binding to a missing role, in the reason.
+	// https://github.com/kubernetes/kubernetes/blob/v1.37.2/plugin/pkg/auth/authorizer/rbac/rbac.go
+	if !s.Allowed && !s.Denied && s.EvaluationError != "" {
+		return Review{}, contract.Errorf(contract.ClusterUnreachable,
+			"Cluster %s could not evaluate whether %s may %s: %s", conn.Cluster.Name, conn.Principal, check, s.EvaluationError)
+	}
+	return Review{Check: check, Allowed: s.Allowed, Reason: contract.Clip(s.Reason, maxReasonBytes)}, nil
+}
+
+// attributes are the check as the API writes it: no namespace stands for all.
+func attributes(c contract.Check) *authorizationv1.ResourceAttributes {
+	a := &authorizationv1.ResourceAttributes{Verb: c.Verb, Group: c.Group, Version: "*", Resource: c.Resource, Namespace: c.Namespace, Name: c.Name}
+	if c.Namespace == contract.AllNamespaces {
+		a.Namespace = ""
+	}
+	return a
+}
+
+// Denied returns the reviews that were denied.
+func Denied(reviews []Review) []Review {
+	return slices.DeleteFunc(slices.Clone(reviews), func(r Review) bool { return r.Allowed })
+}
+
+// byNamespace sums up the reviews of each namespace: it is granted if all of them
+// are allowed. Reviews across the cluster count as one of contract.AllNamespaces.
+func byNamespace(reviews []Review) contract.VerifiedAccess {
+	verified := contract.VerifiedAccess{Access: contract.Access{Allowed: true, Namespaces: []contract.NamespaceAccess{}}, Granted: []string{}}
+	at := map[string]int{}
+	for _, r := range reviews {
+		namespace := cmp.Or(r.Namespace, contract.AllNamespaces)
+		answer := contract.NamespaceAccess{Namespace: namespace, Allowed: r.Allowed, Reason: r.Reason}
+		if !r.Allowed && r.Reason == "" && r.Fix != "" {
+			answer.Reason = "To allow it: " + r.Fix
+		}
+		i, seen := at[namespace]
+		switch {
+		case !seen:
+			at[namespace] = len(verified.Namespaces)
+			verified.Namespaces = append(verified.Namespaces, answer)
+		case verified.Namespaces[i].Allowed && !r.Allowed:
+			verified.Namespaces[i] = answer
+		}
+		verified.Allowed = verified.Allowed && r.Allowed
+	}
+	for _, n := range verified.Namespaces {
+		if n.Allowed {
+			verified.Granted = append(verified.Granted, n.Namespace)
+		}
+	}
+	return verified
+}
+
+// The most bytes that what is denied and its fixes take in a cause, which is
+// bounded as a whole.
+const (
+	maxDeniedBytes = 2 << 10
+	maxFixesBytes  = 3 << 10
+)
+
+// Forbidden says who is denied what, in the cluster's own words, and how to allow
+// it. There is at least one denied review.
+func Forbidden(ctx context.Context, conn *kube.Conn, denied []Review) *contract.Error {
+	user, groups := conn.Whoami(ctx)
+	var fixes []string
+	reason := ""
+	for _, r := range denied {
+		if reason == "" && r.Reason != "" {
+			reason = fmt.Sprintf(" (%s)", r.Reason)
+		}
+		if r.Fix != "" && !slices.Contains(fixes, r.Fix) {
+			fixes = append(fixes, r.Fix)
+		}
+	}
+	fix := "bind the group there"
+	if len(fixes) > 0 {
+		fix = contract.Clip(strings.Join(fixes, " && "), maxFixesBytes)
+	}
+	return contract.Errorf(contract.Forbidden,
+		"Cluster %s in %s does not let Kubernetes user %q of groups %s (IAM principal %s) %s%s. To let group %s do so: %s. If that group is not among the user's groups, name it in the role's access entry or aws-auth mapping",
+		conn.Cluster.Name, conn.Cluster.Region, user, groups, conn.Principal, contract.Clip(describe(denied), maxDeniedBytes), reason, conn.Group, fix)
+}
+
+// ForbiddenByStatus is Forbidden for a request that the API server refused with
+// status 403, after the check had been allowed.
+func ForbiddenByStatus(ctx context.Context, conn *kube.Conn, check contract.Check, err error) *contract.Error {
+	return Forbidden(ctx, conn, []Review{{Check: check, Reason: contract.Clip(err.Error(), maxReasonBytes)}}).From(err)
+}
+
+// describe lists what is denied, the same verb and resource once: "list pods in 2
+// namespaces (shop, bank)".
+func describe(denied []Review) string {
+	var texts []string
+	for len(denied) > 0 {
+		first := denied[0].Check
+		alike := func(r Review) bool {
+			c := r.Check
+			return c.Verb == first.Verb && c.Group == first.Group && c.Resource == first.Resource && c.Name == first.Name &&
+				c.Namespace != "" && c.Namespace != contract.AllNamespaces
+		}
+		var namespaces []string
+		var others []Review
+		for _, r := range denied[1:] {
+			if alike(denied[0]) && alike(r) {
+				namespaces = append(namespaces, r.Namespace)
+			} else {
+				others = append(others, r)
+			}
+		}
+		if len(namespaces) == 0 {
+			texts = append(texts, first.String())
+		} else {
+			namespaces = append([]string{first.Namespace}, namespaces...)
+			first.Namespace = ""
+			texts = append(texts, fmt.Sprintf("%s in %d namespaces (%s)", first, len(namespaces), strings.Join(namespaces, ", ")))
+		}
+		denied = others
+	}
+	return strings.Join(texts, ", or ")
+}

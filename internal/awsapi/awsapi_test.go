@@ -1,0 +1,129 @@
+package awsapi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	smithy "github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/awsapi"
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// fakeSTS issues credentials that last as long as they were asked for.
+type fakeSTS struct {
+	mu    sync.Mutex
+	calls []url.Values
+}
+
+func (f *fakeSTS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_ = r.ParseForm()
+	f.calls = append(f.calls, r.PostForm)
+	var seconds int
+	_, _ = fmt.Sscan(r.PostForm.Get("DurationSeconds"), &seconds)
+	_, _ = fmt.Fprintf(w, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
+<AccessKeyId>ASIA%d</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>%s</Expiration>
+</Credentials></AssumeRoleResult></AssumeRoleResponse>`, len(f.calls), time.Now().Add(time.Duration(seconds)*time.Second).UTC().Format(time.RFC3339))
+}
+
+func newRoles(t *testing.T, externalID string) (*fakeSTS, *awsapi.Roles) {
+	t.Helper()
+	sts := &fakeSTS{}
+	server := httptest.NewServer(sts)
+	t.Cleanup(server.Close)
+	return sts, awsapi.NewRoles(aws.Config{Region: "eu-west-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("own", "s", "")}, externalID)
+}
+
+const (
+	role = "arn:aws:iam::444455556666:role/theirs"
+	one  = "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly"
+)
+
+func retrieve(t *testing.T, provider aws.CredentialsProvider) aws.Credentials {
+	t.Helper()
+	c, err := provider.Retrieve(context.Background())
+	require.NoError(t, err)
+	return c
+}
+
+func TestWithoutARoleTheCredentialsAreTheFunctionsOwn(t *testing.T) {
+	sts, roles := newRoles(t, "")
+	assert.Equal(t, "own", retrieve(t, roles.Credentials("", one)).AccessKeyID)
+	assert.Empty(t, sts.calls)
+}
+
+func TestARoleIsAssumedOnceForAnExecutionAndLastsLongerThanAToken(t *testing.T) {
+	sts, roles := newRoles(t, "agreed")
+	first, second := retrieve(t, roles.Credentials(role, one)), retrieve(t, roles.Credentials(role, one))
+
+	assert.Equal(t, first, second)
+	require.Len(t, sts.calls, 1, "two uses make one call")
+	assert.Greater(t, time.Until(first.Expires), 25*time.Minute, "when they are renewed they are at least that good, and a token lasts 14 minutes")
+	assert.Equal(t, "kubestep-nightly", sts.calls[0].Get("RoleSessionName"), "which CloudTrail shows")
+	assert.Equal(t, "3600", sts.calls[0].Get("DurationSeconds"))
+	assert.Equal(t, "agreed", sts.calls[0].Get("ExternalId"))
+}
+
+func TestAnotherExecutionIsAnotherSession(t *testing.T) {
+	sts, roles := newRoles(t, "")
+	retrieve(t, roles.Credentials(role, one))
+	retrieve(t, roles.Credentials(role, "arn:aws:states:eu-west-1:111122223333:execution:m:Üben #"+strings.Repeat("x", 80)))
+	require.Len(t, sts.calls, 2)
+	assert.Regexp(t, `^kubestep-[\w+=,.@-]{1,55}$`, sts.calls[1].Get("RoleSessionName"), "whatever the execution's name is")
+	assert.False(t, sts.calls[1].Has("ExternalId"))
+}
+
+func TestTheSessionsThatAreKeptAreBounded(t *testing.T) {
+	sts, roles := newRoles(t, "")
+	for i := range 65 {
+		retrieve(t, roles.Credentials(role, fmt.Sprint(one, i)))
+	}
+	retrieve(t, roles.Credentials(role, fmt.Sprint(one, 0)))
+	assert.Len(t, sts.calls, 66, "the first was dropped to keep no more than 64")
+}
+
+func TestAnErrorOfAWSHasAName(t *testing.T) {
+	coded := func(code string) error { return &smithy.GenericAPIError{Code: code, Message: "said AWS."} }
+	status := func(code int, err error) error {
+		return &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: code}}, Err: err}
+	}
+	for sentence, c := range map[string]struct {
+		err  error
+		name contract.ErrorName
+		text string
+	}{
+		"no answer":                        {errors.New("no such host"), contract.AWSUnreachable, "AWS did not answer s3:PutObject: no such host"},
+		"no answer in time":                {context.DeadlineExceeded, contract.AWSUnreachable, "context deadline exceeded"},
+		"refused by a policy":              {coded("AccessDenied"), contract.AccessDenied, "IAM refused s3:PutObject: said AWS. Allow"},
+		"credentials that are not taken":   {coded("ExpiredToken"), contract.AccessDenied, "said AWS"},
+		"throttled":                        {coded("SlowDown"), contract.Throttled, "throttled s3:PutObject (SlowDown)"},
+		"too many requests by status":      {status(429, coded("Busy")), contract.Throttled, "could not serve"},
+		"a fault of AWS":                   {status(503, coded("ServiceUnavailable")), contract.Throttled, "could not serve"},
+		"an answer that is not known":      {status(418, coded("Teapot")), contract.Unexpected, "Teapot"},
+		"an error that has a name already": {fmt.Errorf("wrapped: %w", contract.Errorf(contract.InvalidInput, "named")), contract.InvalidInput, "named"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			explained := awsapi.Explain(c.err, "s3:PutObject")
+			assert.Equal(t, c.name, explained.Name)
+			assert.Contains(t, explained.Message, c.text)
+			if explained.Name != contract.InvalidInput {
+				assert.ErrorIs(t, explained, c.err, "what it came from is kept")
+			}
+		})
+	}
+}

@@ -1,0 +1,38 @@
+package contract
+
+import (
+	"encoding/json"
+	"log/slog"
+	"strings"
+)
+
+// A payload and a result say by LogAttrs which execution and which cluster an
+// invocation is for. Empty ones are left out.
+
+// LogAttrs reads an input that nobody has checked.
+func (in DescribeCluster) LogAttrs() []slog.Attr {
+	const maxNameLength = 100 // of an EKS cluster's name
+	var given struct {
+		ClusterName string `json:"clusterName"`
+	}
+	if err := json.Unmarshal(in.Input, &given); err != nil || len(given.ClusterName) > maxNameLength {
+		given.ClusterName = ""
+	}
+	return logAttrs(in.Execution, given.ClusterName)
+}
+
+// LogAttrs has the cluster's name, which the input may have left to the stack.
+func (out DescribedCluster) LogAttrs() []slog.Attr { return logAttrs("", out.Cluster.Name) }
+
+// LogAttrs has the execution and the cluster.
+func (in MintToken) LogAttrs() []slog.Attr { return logAttrs(in.Execution, in.Cluster.Name) }
+
+// LogAttrs has the execution and the cluster.
+func (s Session) LogAttrs() []slog.Attr { return logAttrs(s.Execution, s.Cluster.Name) }
+
+func logAttrs(execution, cluster string) []slog.Attr {
+	return []slog.Attr{slog.String("execution", ExecutionName(execution)), slog.String("cluster", cluster)}
+}
+
+// ExecutionName is the last part of an execution's ARN.
+func ExecutionName(arn string) string { return arn[strings.LastIndex(arn, ":")+1:] }

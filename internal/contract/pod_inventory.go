@@ -1,0 +1,112 @@
+package contract
+
+import "strings"
+
+// Other sums up, among totals, what is beyond their bound. It is not a valid name
+// of a namespace, and no reason in Kubernetes has parentheses.
+const Other = "(other)"
+
+// ListPods is the payload of list-pods.
+type ListPods struct {
+	Session
+	Namespaces    []string `json:"namespaces"`
+	LabelSelector string   `json:"labelSelector"`
+	FieldSelector string   `json:"fieldSelector"`
+	MaxItems      int      `json:"maxItems"`
+	// Output is where to write every pod to; nowhere if its bucket is empty.
+	Output Destination `json:"output"`
+	// Pods is what earlier rounds found; empty in the first.
+	Pods Listing `json:"pods"`
+}
+
+// Listing is the result of list-pods.
+type Listing struct {
+	Pods
+	// Cursor is where the next round continues; null once all is listed.
+	Cursor *Cursor `json:"cursor"`
+}
+
+// Pods is what the output says of the pods: totals of all, and some of them.
+type Pods struct {
+	Total int `json:"total"`
+	// ByNamespace and ByStatus are bounded: those beyond, in the order of their
+	// names, are summed up as Other.
+	ByNamespace map[string]int `json:"byNamespace"`
+	ByStatus    map[string]int `json:"byStatus"`
+	// Items are the first pods, the unhealthy ones before the healthy.
+	Items []Pod `json:"items"`
+	// Truncated is true if Items does not hold every pod.
+	Truncated bool `json:"truncated"`
+	// Consistent is false if the pods of a namespace are not those of one
+	// moment: a list took longer than the cluster keeps its past.
+	Consistent bool `json:"consistent"`
+	// Archive is where every pod was written to; null if that was not asked for.
+	Archive *Archive `json:"archive"`
+}
+
+// Cursor is where a round of listing stopped.
+type Cursor struct {
+	// Open are the namespaces that are listed in part.
+	Open []Place `json:"open"`
+	// Begun are the namespaces of the request that a round has begun.
+	Begun []string `json:"begun,omitempty"`
+	// Next is the first namespace by name that no round has begun, if the request
+	// is for all namespaces; empty if all are begun.
+	Next string `json:"next,omitempty"`
+}
+
+// Place is a place in the list of a namespace's pods.
+type Place struct {
+	Namespace string `json:"namespace"`
+	// Continue is the API server's continue token; empty at the start.
+	Continue string `json:"continue"`
+}
+
+// Pod is a row of `kubectl get pods -o wide`, as the API server prints it.
+type Pod struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Ready     string `json:"ready"`
+	Status    string `json:"status"`
+	Restarts  int    `json:"restarts"`
+	// Age is how old the pod was when it was listed, as kubectl writes it ("5d2h").
+	Age string `json:"age"`
+	// IP and Node are empty until the pod has them.
+	IP   string `json:"ip"`
+	Node string `json:"node"`
+}
+
+// PodInventory is the output of an execution of pod-inventory that succeeded.
+type PodInventory struct {
+	Cluster ClusterSummary `json:"cluster"`
+	Access  Access         `json:"access"`
+	Pods    Pods           `json:"pods"`
+}
+
+// statuses are the statuses that have a metric of their own. CloudWatch bills each
+// name, and a container may write any reason: the others are counted as Other.
+// https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/printers/internalversion/printers.go, printPod
+var statuses = map[string]bool{
+	"Running": true, "Completed": true, "Succeeded": true, "Pending": true, "Failed": true, "Unknown": true,
+	"NotReady": true, "Terminating": true, "ContainerCreating": true, "PodInitializing": true, "SchedulingGated": true,
+	"CrashLoopBackOff": true, "Error": true, "OOMKilled": true, "Evicted": true, "NodeLost": true, "ContainerStatusUnknown": true,
+	"ImagePullBackOff": true, "ErrImagePull": true, "InvalidImageName": true, "CreateContainerConfigError": true, "CreateContainerError": true,
+}
+
+// Metrics are the pods of the cluster by status, once all are listed.
+func (l Listing) Metrics() map[string]int {
+	if l.Cursor != nil || len(l.ByStatus) == 0 {
+		return nil
+	}
+	metrics := map[string]int{}
+	for status, pods := range l.ByStatus {
+		switch {
+		case strings.HasPrefix(status, "Init:"):
+			status = "Init"
+		case !statuses[status]:
+			status = "Other"
+		}
+		metrics["pods."+status] += pods
+	}
+	return metrics
+}

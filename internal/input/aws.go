@@ -1,0 +1,73 @@
+package input
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+var (
+	// https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html, name
+	clusterName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$`)
+	// eu-west-1, us-gov-east-1, us-isob-east-1, eusc-de-east-1: a pattern instead of a
+	// list, so that a new Region needs no release.
+	region = regexp.MustCompile(`^[a-z]{2,8}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$`)
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html: a
+	// path may precede the name.
+	roleARN = regexp.MustCompile(`^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/([\x21-\x7E]{1,510}/)?[\w+=,.@-]{1,64}$`)
+	// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	// The characters that need no escaping anywhere; template.yml allows the same.
+	// https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+	keyPrefix = regexp.MustCompile(`^[0-9A-Za-z!_.()/=-]{0,512}$`)
+)
+
+// Target reads clusterName, region and roleArn. defaults fill in what is missing.
+func Target(f *Fields, defaults contract.Target) contract.Target {
+	target := defaults
+	f.String("clusterName", &target.ClusterName)
+	f.String("region", &target.Region)
+	f.String("roleArn", &target.RoleARN)
+	switch {
+	case target.ClusterName == "":
+		f.Problem("clusterName", "missing: expected the name of an EKS cluster, because the stack has no default cluster")
+	case !clusterName.MatchString(target.ClusterName):
+		f.Problem("clusterName", "%s is not a valid EKS cluster name: expected 1 to 100 letters, digits, - and _, starting with a letter or digit", Quote(target.ClusterName))
+	}
+	if !region.MatchString(target.Region) {
+		f.Problem("region", "%s is not a valid AWS Region: expected one such as eu-west-1", Quote(target.Region))
+	}
+	if target.RoleARN != "" && !roleARN.MatchString(target.RoleARN) {
+		f.Problem("roleArn", "%s is not a valid ARN of an IAM role: expected one such as arn:aws:iam::111122223333:role/name", Quote(target.RoleARN))
+	}
+	return target
+}
+
+// Destination reads a place in S3: an object of bucket and prefix. Its bucket is
+// empty if the member is missing.
+func Destination(f *Fields, key string) contract.Destination {
+	var d contract.Destination
+	nested, given := f.Object(key, `{"bucket": "name", "prefix": "kubestep/"}`)
+	if !given {
+		return d
+	}
+	nested.String("bucket", &d.Bucket)
+	nested.String("prefix", &d.Prefix)
+	switch {
+	case d.Bucket == "" && d.Prefix != "":
+		nested.Problem("bucket", "missing: expected the name of an S3 bucket")
+	case d.Bucket != "" && !bucketName.MatchString(d.Bucket):
+		nested.Problem("bucket", "%s is not a valid S3 bucket name", Quote(d.Bucket))
+	}
+	if !keyPrefix.MatchString(d.Prefix) {
+		nested.Problem("prefix", "%s is not a valid key prefix: expected at most 512 letters, digits and any of !_.()/=-", Quote(d.Prefix))
+	}
+	// An IAM policy and S3 compare keys as text, but many programs resolve dots.
+	for _, segment := range strings.Split(d.Prefix, "/") {
+		if segment == "." || segment == ".." {
+			nested.Problem("prefix", "%s is not a valid key prefix: expected no segment . or ..", Quote(d.Prefix))
+		}
+	}
+	return d
+}

@@ -1,0 +1,154 @@
+package pods
+
+import (
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/input"
+)
+
+const (
+	// DefaultGroup is the Kubernetes group that the files in rbac/ bind.
+	DefaultGroup = "kubestep-pod-readers"
+	// DefaultMaxItems is how many pods the output holds if the input does not say.
+	DefaultMaxItems = 100
+	// MaxMaxItems is the most that the input may ask for. The output's own bound in
+	// bytes has room for about 300.
+	MaxMaxItems = 1000
+	// MaxNamespaces bounds the namespaces of one request: with names of 63
+	// characters, the request, its checks and the totals of that many stay well
+	// within the 256 KiB that Step Functions passes between states.
+	MaxNamespaces = 200
+	// maxSelectorBytes bounds a selector: it is sent in the URL of every page.
+	maxSelectorBytes = 4096
+)
+
+// Request is what pod-inventory reads out of the execution input beside the target.
+type Request struct {
+	// Namespaces to list, each once, at most MaxNamespaces; by default "default".
+	// contract.AllNamespaces alone stands for all that there are.
+	Namespaces []string `json:"namespaces"`
+	// LabelSelector and FieldSelector are Kubernetes selectors; empty selects all.
+	LabelSelector string `json:"labelSelector"`
+	FieldSelector string `json:"fieldSelector"`
+	// OnDenied says what happens if RBAC denies a namespace: fail (the default) ends
+	// the execution, and skip lists the others.
+	OnDenied contract.OnDenied `json:"onDenied"`
+	// MaxItems is how many pods the output holds at most, 0 to MaxMaxItems; the
+	// totals count all.
+	MaxItems int `json:"maxItems"`
+	// Output is where every pod is written to; nowhere if its bucket is empty.
+	Output contract.Destination `json:"output"`
+}
+
+// Workflow reads requests whose checks are fixed by binding that Kubernetes group.
+func Workflow(group string) func(*input.Fields) (request any, checks []contract.Check) {
+	return func(f *input.Fields) (any, []contract.Check) {
+		request := Read(f)
+		return request, Checks(request.Namespaces, group)
+	}
+}
+
+// Read reads a request.
+func Read(f *input.Fields) Request {
+	r := Request{Namespaces: []string{metav1.NamespaceDefault}, MaxItems: DefaultMaxItems, OnDenied: contract.Fail}
+	f.Strings("namespaces", &r.Namespaces)
+	f.String("labelSelector", &r.LabelSelector)
+	f.String("fieldSelector", &r.FieldSelector)
+	f.String("onDenied", (*string)(&r.OnDenied))
+	f.Int("maxItems", &r.MaxItems)
+	r.Output = input.Destination(f, "output")
+
+	checkNamespaces(f, r.Namespaces)
+	checkSelector(f, "labelSelector", r.LabelSelector, func(s string) error { _, err := labels.Parse(s); return err })
+	checkSelector(f, "fieldSelector", r.FieldSelector, func(s string) error { _, err := fields.ParseSelector(s); return err })
+	if r.OnDenied != contract.Fail && r.OnDenied != contract.Skip {
+		f.Problem("onDenied", "%s: expected %q or %q", input.Quote(string(r.OnDenied)), contract.Fail, contract.Skip)
+	}
+	if r.MaxItems < 0 || r.MaxItems > MaxMaxItems {
+		f.Problem("maxItems", "%d: expected 0 to %d", r.MaxItems, MaxMaxItems)
+	}
+	return r
+}
+
+func checkNamespaces(f *input.Fields, namespaces []string) {
+	switch n := len(namespaces); {
+	case f.HasProblem("namespaces"):
+		return
+	case n == 0:
+		f.Problem("namespaces", "empty: expected at least one namespace")
+		return
+	case n > MaxNamespaces:
+		f.Problem("namespaces", "%d namespaces: expected at most %d", n, MaxNamespaces)
+		return
+	}
+	first := map[string]int{}
+	for i, namespace := range namespaces {
+		field := fmt.Sprintf("namespaces[%d]", i)
+		if namespace == contract.AllNamespaces {
+			if len(namespaces) > 1 {
+				f.Problem("namespaces", "%q stands for all namespaces: expected no other beside it", namespace)
+			}
+			continue
+		}
+		if wrong := validation.IsDNS1123Label(namespace); len(wrong) > 0 {
+			f.Problem(field, "%s is not a valid namespace: %s", input.Quote(namespace), strings.Join(wrong, "; "))
+			continue
+		}
+		if earlier, again := first[namespace]; again {
+			f.Problem(field, "%s repeats namespaces[%d]", input.Quote(namespace), earlier)
+			continue
+		}
+		first[namespace] = i
+	}
+}
+
+func checkSelector(f *input.Fields, field, selector string, parse func(string) error) {
+	if len(selector) > maxSelectorBytes {
+		f.Problem(field, "%d bytes: expected at most %d", len(selector), maxSelectorBytes)
+		return
+	}
+	if err := parse(selector); err != nil {
+		f.Problem(field, "%s is not a valid selector such as app=web,tier!=db: %s", input.Quote(selector), contract.Clip(err.Error(), 200))
+	}
+}
+
+// Checks are the permissions that listing the pods of the namespaces needs.
+func Checks(namespaces []string, group string) []contract.Check {
+	checks := make([]contract.Check, 0, len(namespaces)+1)
+	for _, namespace := range namespaces {
+		if namespace == contract.AllNamespaces {
+			checks = append(checks, namespacesCheck(group))
+		}
+		checks = append(checks, podsCheck(namespace, group))
+	}
+	return checks
+}
+
+// namespacesCheck is the permission to list the namespaces themselves.
+func namespacesCheck(group string) contract.Check {
+	return contract.Check{Verb: "list", Resource: "namespaces", Fix: fix("rbac/cluster", "", group)}
+}
+
+// podsCheck is the permission to list the pods of a namespace, or of all.
+func podsCheck(namespace, group string) contract.Check {
+	check := contract.Check{Verb: "list", Resource: "pods", Namespace: namespace, Fix: fix("rbac/cluster", "", group)}
+	if namespace != contract.AllNamespaces {
+		check.Fix = fix("rbac/namespace", " -n "+namespace, group)
+	}
+	return check
+}
+
+// fix is the command that applies a folder of rbac/, for the group that the stack uses.
+func fix(folder, flags, group string) string {
+	if group == DefaultGroup {
+		return "kubectl apply -k " + folder + flags
+	}
+	return fmt.Sprintf("kubectl kustomize %s | sed s/%s/%s/ | kubectl apply -f -%s", folder, DefaultGroup, group, flags)
+}

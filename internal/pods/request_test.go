@@ -1,0 +1,92 @@
+package pods_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/pods"
+)
+
+func read(raw string) (pods.Request, error) {
+	f := input.Read(json.RawMessage(raw), "{}")
+	r := pods.Read(f)
+	return r, f.Err()
+}
+
+func TestARequestIsCompleted(t *testing.T) {
+	with := func(change func(*pods.Request)) pods.Request {
+		r := pods.Request{Namespaces: []string{"default"}, MaxItems: 100, OnDenied: contract.Fail}
+		change(&r)
+		return r
+	}
+	for sentence, c := range map[string]struct {
+		raw  string
+		want pods.Request
+	}{
+		"nothing is needed":         {`{}`, with(func(*pods.Request) {})},
+		"all namespaces are a star": {`{"namespaces":["*"]}`, with(func(r *pods.Request) { r.Namespaces = []string{"*"} })},
+		"every member is read": {
+			`{"namespaces":["shop","default"],"labelSelector":"app in (web, api),!canary","fieldSelector":"status.phase!=Running","onDenied":"skip","maxItems":0,"output":{"bucket":"inventories"}}`,
+			pods.Request{Namespaces: []string{"shop", "default"}, LabelSelector: "app in (web, api),!canary", FieldSelector: "status.phase!=Running", OnDenied: contract.Skip, Output: contract.Destination{Bucket: "inventories"}},
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			got, err := read(c.raw)
+			require.NoError(t, err)
+			assert.Equal(t, c.want, got)
+		})
+	}
+}
+
+func TestAWrongRequestIsRefusedWithItsField(t *testing.T) {
+	many := make([]string, pods.MaxNamespaces+1)
+	for i := range many {
+		many[i] = fmt.Sprintf("n%d", i)
+	}
+	tooMany, err := json.Marshal(map[string]any{"namespaces": many})
+	require.NoError(t, err)
+	for sentence, c := range map[string]struct{ raw, field, text string }{
+		"no namespaces":                  {`{"namespaces":[]}`, "namespaces", "at least one"},
+		"null as a namespace":            {`{"namespaces":[null]}`, "namespaces", "not an array with null at [0]"},
+		"too many namespaces":            {string(tooMany), "namespaces", "at most 200"},
+		"a namespace in capitals":        {`{"namespaces":["ok","Shop"]}`, "namespaces[1]", `"Shop" is not a valid namespace`},
+		"all namespaces and one more":    {`{"namespaces":["*","a"]}`, "namespaces", `"*" stands for all namespaces`},
+		"an empty namespace":             {`{"namespaces":[""]}`, "namespaces[0]", `"" is not a valid namespace`},
+		"a namespace twice":              {`{"namespaces":["a","b","a"]}`, "namespaces[2]", `"a" repeats namespaces[0]`},
+		"a label selector in prose":      {`{"labelSelector":"app in web"}`, "labelSelector", "is not a valid selector"},
+		"a field selector without value": {`{"fieldSelector":"status.phase"}`, "fieldSelector", "is not a valid selector"},
+		"a selector that is too long":    {fmt.Sprintf(`{"labelSelector":%q}`, strings.Repeat("a", 4097)), "labelSelector", "at most 4096"},
+		"an unknown way to take denials": {`{"onDenied":"ignore"}`, "onDenied", `"ignore": expected "fail" or "skip"`},
+		"fewer than no items":            {`{"maxItems":-1}`, "maxItems", "-1: expected 0 to 1000"},
+		"too many items":                 {`{"maxItems":1001}`, "maxItems", "1001: expected 0 to 1000"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			_, err := read(c.raw)
+			var problem input.Problem
+			require.ErrorAs(t, err, &problem)
+			assert.Equal(t, c.field, problem.Field)
+			assert.Contains(t, problem.Text, c.text)
+			assert.Contains(t, err.Error(), "1 problem. ")
+		})
+	}
+}
+
+func TestARequestSaysWhichPermissionsItNeedsAndHowToGrantThem(t *testing.T) {
+	assert.Equal(t, []contract.Check{
+		{Verb: "list", Resource: "pods", Namespace: "shop", Fix: "kubectl apply -k rbac/namespace -n shop"},
+		{Verb: "list", Resource: "pods", Namespace: "bank", Fix: "kubectl apply -k rbac/namespace -n bank"},
+	}, pods.Checks([]string{"shop", "bank"}, pods.DefaultGroup))
+	assert.Equal(t, []contract.Check{
+		{Verb: "list", Resource: "namespaces", Fix: "kubectl apply -k rbac/cluster"},
+		{Verb: "list", Resource: "pods", Namespace: "*", Fix: "kubectl apply -k rbac/cluster"},
+	}, pods.Checks([]string{"*"}, pods.DefaultGroup))
+	assert.Equal(t, "kubectl kustomize rbac/namespace | sed s/kubestep-pod-readers/auditors/ | kubectl apply -f - -n shop",
+		pods.Checks([]string{"shop"}, "auditors")[0].Fix, "for the group that the stack uses")
+}
