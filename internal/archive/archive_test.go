@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	smithy "github.com/aws/smithy-go"
 	"github.com/stretchr/testify/assert"
@@ -21,16 +24,24 @@ import (
 
 const execution = "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:8f6e"
 
-// bucket keeps what is put, by key, and fails with an error if there is one.
+// folder is where an execution writes below its prefix.
+const folder = "111122223333/eu-west-1/kubestep-pod-inventory/8f6e/"
+
+// bucket keeps what is put, by key. An error fails every request; a lost answer
+// fails the first, after the object was written, as the SDK sees it.
 type bucket struct {
 	objects map[string][]byte
 	order   []string
 	err     error
+	lose    bool
 }
 
-func (b *bucket) PutObject(_ context.Context, in *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
-	if b.err != nil {
-		return nil, b.err
+func (b *bucket) PutObject(ctx context.Context, in *s3.PutObjectInput, with ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	if b.err != nil || ctx.Err() != nil {
+		return nil, errors.Join(b.err, ctx.Err())
+	}
+	if _, there := b.objects[*in.Key]; there && aws.ToString(in.IfNoneMatch) == "*" {
+		return nil, &smithy.GenericAPIError{Code: "PreconditionFailed"}
 	}
 	content, err := io.ReadAll(in.Body)
 	if b.objects == nil {
@@ -38,6 +49,12 @@ func (b *bucket) PutObject(_ context.Context, in *s3.PutObjectInput, _ ...func(*
 	}
 	b.objects[*in.Key] = content
 	b.order = append(b.order, *in.Key)
+	if b.lose {
+		b.lose = false
+		again := *in
+		again.Body = bytes.NewReader(content)
+		return b.PutObject(ctx, &again, with...)
+	}
 	return &s3.PutObjectOutput{}, err
 }
 
@@ -60,25 +77,79 @@ func TestRoundsWritePartsAndTheLastWritesTheManifest(t *testing.T) {
 	earlier, err := first.Finish(t.Context(), false)
 	require.NoError(t, err)
 	assert.Empty(t, earlier.Manifest)
-	assert.NotContains(t, b.objects, "kubestep/8f6e/manifest.json")
+	manifestKey := "kubestep/" + folder + "manifest.json"
+	assert.NotContains(t, b.objects, manifestKey)
 
 	second := archive.NewWriter(b, to, execution, earlier)
 	require.NoError(t, second.Add(t.Context(), page(t, "d\n"), 1))
 	whole, err := second.Finish(t.Context(), true)
 	require.NoError(t, err)
 
-	assert.Equal(t, []string{"kubestep/8f6e/part-00001.ndjson.gz", "kubestep/8f6e/part-00002.ndjson.gz", "kubestep/8f6e/manifest.json"}, b.order, "the manifest last")
-	reader, err := gzip.NewReader(bytes.NewReader(b.objects["kubestep/8f6e/part-00001.ndjson.gz"]))
+	require.Len(t, b.order, 3)
+	assert.Regexp(t, "^kubestep/"+folder+`part-00001-[A-Z2-7]{26}\.ndjson\.gz$`, b.order[0])
+	assert.Regexp(t, "^kubestep/"+folder+`part-00002-[A-Z2-7]{26}\.ndjson\.gz$`, b.order[1])
+	assert.Equal(t, manifestKey, b.order[2], "the manifest last")
+	assert.Equal(t, "a\nb\nc\n", unpack(t, b.objects[b.order[0]]), "the pages of a part are one stream")
+	var manifest contract.Archive
+	require.NoError(t, json.Unmarshal(b.objects[manifestKey], &manifest))
+	assert.Equal(t, *whole, manifest)
+	assert.Equal(t, 4, manifest.Pods)
+	for i, part := range manifest.Parts {
+		stored := b.objects[manifest.Prefix+part.Name]
+		hash := sha256.Sum256(stored)
+		assert.Equal(t, contract.Part{Name: part.Name, Pods: []int{3, 1}[i], Bytes: len(stored), SHA256: hex.EncodeToString(hash[:])}, part)
+	}
+	assert.Len(t, earlier.Parts, 1, "what an earlier round returned stays as it was")
+}
+
+func unpack(t *testing.T, part []byte) string {
+	t.Helper()
+	reader, err := gzip.NewReader(bytes.NewReader(part))
 	require.NoError(t, err)
 	text, err := io.ReadAll(reader)
 	require.NoError(t, err)
-	assert.Equal(t, "a\nb\nc\n", string(text), "the pages of a part are one stream")
-	var manifest contract.Archive
-	require.NoError(t, json.Unmarshal(b.objects["kubestep/8f6e/manifest.json"], &manifest))
-	assert.Equal(t, *whole, manifest)
-	assert.Equal(t, 4, manifest.Pods)
-	assert.Equal(t, []int{3, 1}, []int{manifest.Parts[0].Pods, manifest.Parts[1].Pods})
-	assert.Len(t, earlier.Parts, 1, "what an earlier round told stays as it was")
+	return string(text)
+}
+
+// Lambda may run the same round twice at the same time, and find other pods.
+func TestTwoAttemptsAtARoundDoNotOverwriteEachOther(t *testing.T) {
+	b := &bucket{}
+	to := contract.Destination{Bucket: "inventories"}
+	lost, kept := archive.NewWriter(b, to, execution, nil), archive.NewWriter(b, to, execution, nil)
+	require.NoError(t, kept.Add(t.Context(), page(t, "a\n"), 1))
+	whole, err := kept.Finish(t.Context(), true)
+	require.NoError(t, err)
+	require.NoError(t, lost.Add(t.Context(), page(t, "a\nb\n"), 2))
+	_, err = lost.Finish(t.Context(), false)
+	require.NoError(t, err)
+
+	require.Len(t, whole.Parts, 1)
+	assert.Equal(t, "a\n", unpack(t, b.objects[whole.Prefix+whole.Parts[0].Name]))
+	assert.Len(t, b.objects, 3, "the other attempt's part is beside it, and the manifest does not name it")
+}
+
+func TestAPartWhoseAnswerWasLostIsWrittenOnce(t *testing.T) {
+	b := &bucket{lose: true}
+	w := archive.NewWriter(b, contract.Destination{Bucket: "inventories"}, execution, nil)
+	require.NoError(t, w.Add(t.Context(), page(t, "a\n"), 1))
+	whole, err := w.Finish(t.Context(), false)
+	require.NoError(t, err, "S3 says that the part is there already")
+	assert.Equal(t, 1, whole.Pods)
+}
+
+func TestExecutionsOfTheSameNameWriteToDifferentKeys(t *testing.T) {
+	prefixes := map[string]bool{}
+	for _, arn := range []string{
+		"arn:aws:states:eu-west-1:111122223333:execution:one-pod-inventory:nightly",
+		"arn:aws:states:eu-west-1:111122223333:execution:two-pod-inventory:nightly",
+		"arn:aws:states:us-east-1:111122223333:execution:one-pod-inventory:nightly",
+		"arn:aws:states:eu-west-1:444455556666:execution:one-pod-inventory:nightly",
+	} {
+		at, err := archive.NewWriter(&bucket{}, contract.Destination{Bucket: "inventories"}, arn, nil).Finish(t.Context(), false)
+		require.NoError(t, err)
+		prefixes[at.Prefix] = true
+	}
+	assert.Len(t, prefixes, 4)
 }
 
 func TestAPartIsWrittenOnceItIsLarge(t *testing.T) {
@@ -87,7 +158,8 @@ func TestAPartIsWrittenOnceItIsLarge(t *testing.T) {
 	for range 3 {
 		require.NoError(t, w.Add(t.Context(), bytes.Repeat([]byte("x"), 600<<10), 1000))
 	}
-	assert.Equal(t, []string{"8f6e/part-00001.ndjson.gz"}, b.order)
+	require.Len(t, b.order, 1)
+	assert.Regexp(t, "^"+folder+"part-00001-", b.order[0])
 }
 
 func TestWhatS3RefusesHasAName(t *testing.T) {
@@ -97,7 +169,7 @@ func TestWhatS3RefusesHasAName(t *testing.T) {
 		text string
 	}{
 		"no such bucket":      {&smithy.GenericAPIError{Code: "NoSuchBucket"}, contract.InvalidInput, "output.bucket"},
-		"IAM says no":         {&smithy.GenericAPIError{Code: "AccessDenied"}, contract.AccessDenied, "s3:PutObject of 8f6e/manifest.json to bucket inventories"},
+		"IAM says no":         {&smithy.GenericAPIError{Code: "AccessDenied"}, contract.AccessDenied, "s3:PutObject of " + folder + "manifest.json to bucket inventories"},
 		"too many requests":   {&smithy.GenericAPIError{Code: "SlowDown"}, contract.Throttled, "throttled"},
 		"no way to the place": {errors.New("dial tcp: timeout"), contract.AWSUnreachable, "S3 gateway endpoint"},
 	} {

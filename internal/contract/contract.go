@@ -165,7 +165,8 @@ type NamespaceAccess struct {
 }
 
 // Archive is what was written to S3: gzipped NDJSON in parts. It is complete once
-// the manifest is there, which holds this.
+// the manifest is there, which holds this. Read the parts that the manifest names,
+// and no others: an attempt that failed may have left parts of its own.
 type Archive struct {
 	Bucket string `json:"bucket"`
 	// Prefix begins the keys of the parts.
@@ -180,8 +181,9 @@ type Archive struct {
 type Part struct {
 	Name string `json:"name"`
 	Pods int    `json:"pods"`
-	// Bytes is its size as it is stored.
-	Bytes int `json:"bytes"`
+	// Bytes is its size as it is stored, and SHA256 the hash of that, in hex.
+	Bytes  int    `json:"bytes"`
+	SHA256 string `json:"sha256"`
 }
 
 // ClusterSummary is what an output says of the cluster: nothing of how to reach it.
