@@ -28,8 +28,9 @@ VERSION_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
 	-X k8s.io/component-base/version.gitMajor=$(word 2,$(subst ., ,$(subst v,.,$(KUBERNETES)))) \
 	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES)))
 GOLANGCI_LINT := v2.15.0
+CYCLONEDX_GOMOD := v1.10.0
 
-.PHONY: bench help run test up down soak fuzz build lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-definition lint-security security schema need-workflow definition
+.PHONY: bench help run test up down soak fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-definition lint-security security schema need-workflow definition
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +93,14 @@ build: need-go ## the functions as they are deployed: build/NAME/bootstrap for p
 		GOOS=linux GOARCH=arm64 go build -tags lambda.norpc -ldflags '$(STRIP)' -o build/$$f/bootstrap ./functions/$$f; \
 	done
 	@echo "built build/{describe-cluster,mint-token,verify-rbac,list-pods}/bootstrap"
+
+release: need-go .bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD) ## the files of a release in build/release, the same bytes from the same sources (VERSION=v1.2.3)
+	@go run ./hack/release -version '$(VERSION)' -cyclonedx '$(CURDIR)/.bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD)'
+
+.bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD):
+	@echo "· building cyclonedx-gomod $(CYCLONEDX_GOMOD), once" >&2
+	@GOBIN=$(CURDIR)/.bin go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_GOMOD)
+	@mv .bin/cyclonedx-gomod $@
 
 # The same programs for this computer, and what stands in for AWS and EKS.
 local: need-go

@@ -1,0 +1,150 @@
+// Command release makes what a release consists of, in one folder:
+//
+//	NAME-VERSION.zip                  a Lambda function
+//	NAME-VERSION.asl.json             the definition of a state machine
+//	template.yml                      the template, which finds these in a bucket
+//	rbac-VERSION.tar.gz               what kubestep needs in a cluster
+//	kubestep_VERSION_OS_ARCH.tar.gz   the command
+//	kubestep-VERSION.cdx.json         the SBOM, in CycloneDX
+//	release-notes.md                  what changed, from the git log
+//	SHA256SUMS
+//
+// The same sources make the same bytes, in every folder and at any time: see
+// https://reproducible-builds.org/docs/definition/.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"slices"
+)
+
+// semver is https://semver.org with a v, as Go has it, without build metadata.
+var semver = regexp.MustCompile(`^v(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?$`)
+
+func main() {
+	root := flag.String("root", ".", "the `folder` of the repository")
+	out := flag.String("out", filepath.Join("build", "release"), "the `folder` to write to; what it held is removed")
+	version := flag.String("version", "", "the `version`, such as v1.2.3")
+	cyclonedx := flag.String("cyclonedx", "", "the `program` cyclonedx-gomod; without it there is no SBOM")
+	stackOnly := flag.Bool("stack-only", false, "make only what a stack is deployed from")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	r := release{root: *root, out: *out, version: *version}
+	if err := r.make(ctx, *cyclonedx, *stackOnly); err != nil {
+		fmt.Fprintln(os.Stderr, "release:", err)
+		os.Exit(1)
+	}
+	fmt.Println("made", *out)
+}
+
+// release is one release, made from the sources in root.
+type release struct{ root, out, version string }
+
+func (r release) make(ctx context.Context, cyclonedx string, stackOnly bool) error {
+	if !semver.MatchString(r.version) {
+		return fmt.Errorf("%q is not a version such as v1.2.3", r.version)
+	}
+	if err := errors.Join(os.RemoveAll(r.out), os.MkdirAll(r.out, 0o750)); err != nil {
+		return fmt.Errorf("empty the folder: %w", err)
+	}
+	steps := []func(context.Context) error{r.functions, r.template, r.rbac}
+	if !stackOnly {
+		steps = append(steps, r.commands, r.notes)
+	}
+	if cyclonedx != "" {
+		steps = append(steps, func(ctx context.Context) error { return r.sbom(ctx, cyclonedx) })
+	}
+	for _, step := range append(steps, r.sums) {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// functions builds and packs every folder of functions/ that holds a program.
+func (r release) functions(ctx context.Context) error {
+	programs, err := filepath.Glob(filepath.Join(r.root, "functions", "*", "main.go"))
+	if err != nil {
+		return fmt.Errorf("find the functions: %w", err)
+	}
+	if len(programs) == 0 {
+		return fmt.Errorf("there are no functions in %s", r.root)
+	}
+	for _, program := range programs {
+		name := filepath.Base(filepath.Dir(program))
+		if err := r.function(ctx, name); err != nil {
+			return fmt.Errorf("function %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// function makes the package of one function. Lambda starts the file bootstrap in it:
+// https://docs.aws.amazon.com/lambda/latest/dg/golang-package.html
+func (r release) function(ctx context.Context, name string) error {
+	binary, err := r.build(ctx, "./functions/"+name, "linux", "arm64", "-tags", "lambda.norpc", "-ldflags", "-s -w")
+	if err != nil {
+		return err
+	}
+	return r.write(name+"-"+r.version+".zip", packZip(file{"bootstrap", 0o755, binary}))
+}
+
+// commands builds and packs the command for each system that it is released for.
+func (r release) commands(ctx context.Context) error {
+	license, err := os.ReadFile(filepath.Join(r.root, "LICENSE"))
+	if err != nil {
+		return fmt.Errorf("read the license: %w", err)
+	}
+	for _, system := range []string{"linux", "darwin"} {
+		for _, architecture := range []string{"amd64", "arm64"} {
+			binary, err := r.build(ctx, "./cmd/kubestep", system, architecture, "-ldflags", "-s -w -X main.version="+r.version)
+			if err != nil {
+				return fmt.Errorf("the command for %s on %s: %w", system, architecture, err)
+			}
+			name := fmt.Sprintf("kubestep_%s_%s_%s.tar.gz", r.version, system, architecture)
+			if err := r.write(name, packTar(file{"LICENSE", 0o644, license}, file{"kubestep", 0o755, binary})); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// rbac packs what kubectl applies.
+func (r release) rbac(context.Context) error {
+	var files []file
+	err := filepath.WalkDir(filepath.Join(r.root, "rbac"), func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path) //nolint:gosec // a file of this repository
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(r.root, path)
+		files = append(files, file{filepath.ToSlash(name), 0o644, content})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read rbac: %w", err)
+	}
+	slices.SortFunc(files, byName)
+	return r.write("rbac-"+r.version+".tar.gz", packTar(files...))
+}
+
+func (r release) write(name string, content []byte) error {
+	if err := os.WriteFile(filepath.Join(r.out, name), content, 0o644); err != nil { //nolint:gosec // to be published
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}

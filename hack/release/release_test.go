@@ -1,0 +1,172 @@
+package main
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	repository = "../.."
+	version    = "v1.2.3"
+)
+
+// make release VERSION=… twice, as the workflow does on a tag, compares all files.
+func TestAFunctionIsTheSameBytesFromTwoFoldersAndEnvironments(t *testing.T) {
+	var packages [][]byte
+	for _, folder := range []string{"one", "another folder that has a longer name"} {
+		root := filepath.Join(t.TempDir(), folder)
+		for _, part := range []string{"functions/mint-token", "internal"} {
+			require.NoError(t, os.CopyFS(filepath.Join(root, part), os.DirFS(filepath.Join(repository, part))))
+		}
+		for _, file := range []string{"go.mod", "go.sum"} {
+			content, err := os.ReadFile(filepath.Join(repository, file))
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(filepath.Join(root, file), content, 0o600))
+		}
+		out := t.TempDir()
+		require.NoError(t, release{root, out, version}.function(t.Context(), "mint-token"))
+		content, err := os.ReadFile(filepath.Join(out, "mint-token-v1.2.3.zip"))
+		require.NoError(t, err)
+		packages = append(packages, content)
+		t.Setenv("GOFLAGS", "-ldflags=-X=main.version=other -buildvcs=true")
+		t.Setenv("GOARM64", "v9.0")
+	}
+	assert.True(t, bytes.Equal(packages[0], packages[1]), "%d and %d bytes", len(packages[0]), len(packages[1]))
+
+	archive, err := zip.NewReader(bytes.NewReader(packages[0]), int64(len(packages[0])))
+	require.NoError(t, err)
+	require.Len(t, archive.File, 1)
+	assert.Equal(t, "bootstrap", archive.File[0].Name)
+	assert.Equal(t, os.FileMode(0o755), archive.File[0].Mode(), "Lambda starts it")
+}
+
+func TestAnArchiveHoldsNothingOfWhenAndByWhomItWasMade(t *testing.T) {
+	packed := packTar(file{"LICENSE", 0o644, []byte("text")}, file{"kubestep", 0o755, []byte("binary")})
+	assert.Equal(t, packed, packTar(file{"LICENSE", 0o644, []byte("text")}, file{"kubestep", 0o755, []byte("binary")}))
+	unzipped, err := gzip.NewReader(bytes.NewReader(packed))
+	require.NoError(t, err)
+	assert.True(t, unzipped.ModTime.IsZero())
+	archive := tar.NewReader(unzipped)
+	for _, want := range []string{"LICENSE", "kubestep"} {
+		header, err := archive.Next()
+		require.NoError(t, err)
+		assert.Equal(t, want, header.Name)
+		assert.True(t, header.ModTime.Equal(modified))
+		assert.Zero(t, header.Uid)
+		assert.Empty(t, header.Uname)
+	}
+	_, err = archive.Next()
+	assert.ErrorIs(t, err, io.EOF)
+}
+
+func TestTheTemplateOfAReleaseFindsEverythingInABucket(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(repository, "template.yml"))
+	require.NoError(t, err)
+	template, definitions, err := packaged(text, version)
+	require.NoError(t, err)
+	assert.NotRegexp(t, `(CodeUri|DefinitionUri): \S`, string(template))
+	assert.NotRegexp(t, `[-:] [&*][a-z]`, string(template), "CloudFormation knows no aliases")
+
+	keys := map[string]bool{}
+	for _, key := range regexp.MustCompile(`Bucket: !Ref CodeBucket\n +Key: !Sub "\$\{CodePrefix\}(.+)"`).FindAllStringSubmatch(string(template), -1) {
+		keys[key[1]] = true
+	}
+	programs, err := filepath.Glob(filepath.Join(repository, "functions", "*", "main.go"))
+	require.NoError(t, err)
+	for _, program := range programs {
+		name := filepath.Base(filepath.Dir(program)) + "-v1.2.3.zip"
+		assert.Contains(t, keys, name)
+		delete(keys, name)
+	}
+	for _, definition := range definitions {
+		name := strings.TrimSuffix(filepath.Base(definition), ".asl.json") + "-v1.2.3.asl.json"
+		assert.Contains(t, keys, name)
+		delete(keys, name)
+	}
+	assert.Empty(t, keys, "and nothing that a release has not")
+
+	var before, after yaml.Node
+	require.NoError(t, yaml.Unmarshal(text, &before))
+	require.NoError(t, yaml.Unmarshal(template, &after))
+	assert.Len(t, value(after.Content[0], "Parameters").Content, len(value(before.Content[0], "Parameters").Content)+4, "two parameters more")
+	assert.Len(t, value(after.Content[0], "Resources").Content, len(value(before.Content[0], "Resources").Content))
+}
+
+func TestNotesAreArrangedByArea(t *testing.T) {
+	assert.Equal(t, `# kubestep v1.2.3
+
+docs/deploy.md says how to deploy these files and how to check where they come from.
+
+Changes since v1.2.2:
+
+## README, docs
+
+- say more (c3)
+
+## local
+
+- start faster (a1)
+- stop faster (b2)
+
+## other
+
+- A subject without an area (d4)
+`, notes(version, "v1.2.2", "a1 local: start faster\nc3 README, docs: say more\nb2 local: stop faster\nd4 A subject without an area\n"))
+}
+
+func TestAVersionIsOneOfSemVer(t *testing.T) {
+	for _, wrong := range []string{"", "1.2.3", "v1.2", "v01.2.3", "v1.2.3 ", "v1.2.3+build", "latest"} {
+		out := filepath.Join(t.TempDir(), "kept")
+		assert.ErrorContains(t, release{repository, out, wrong}.make(t.Context(), "", true), "is not a version such as v1.2.3")
+		assert.NoDirExists(t, out)
+	}
+	assert.Regexp(t, semver, "v1.2.3-rc.1")
+}
+
+// workflow is what this test reads of a file for GitHub Actions.
+type workflow struct {
+	Permissions map[string]string `yaml:"permissions"`
+	Jobs        map[string]struct {
+		Permissions map[string]string `yaml:"permissions"`
+		Steps       []struct {
+			Uses string `yaml:"uses"`
+			Run  string `yaml:"run"`
+		} `yaml:"steps"`
+	} `yaml:"jobs"`
+}
+
+func TestTheWorkflowPinsItsActionsAndMayDoLittle(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(repository, ".github", "workflows", "kubestep.yml"))
+	require.NoError(t, err)
+	var w workflow
+	require.NoError(t, yaml.Unmarshal(text, &w))
+	assert.Equal(t, map[string]string{"contents": "read"}, w.Permissions)
+	makefile, err := os.ReadFile(filepath.Join(repository, "Makefile"))
+	require.NoError(t, err)
+	require.NotEmpty(t, w.Jobs)
+	for name, job := range w.Jobs {
+		if name != "release" {
+			assert.Empty(t, job.Permissions, name)
+		}
+		for _, step := range job.Steps {
+			if step.Uses != "" {
+				assert.Regexp(t, `^actions/[a-z-]+@v\d+\.\d+\.\d+$`, step.Uses)
+			}
+			for _, target := range regexp.MustCompile(`\bmake (?:-C \S+ )?([a-z-]+)`).FindAllStringSubmatch(step.Run, -1) {
+				assert.Regexp(t, "(?m)^"+target[1]+":", string(makefile))
+			}
+		}
+	}
+}
