@@ -158,7 +158,7 @@ func TestEveryPayloadIsWhatTheFunctionTakesAndEveryResultWhatItAnswers(t *testin
 
 func TestTheDocumentBeginsWithEveryKeyThatAStateReadsBeforeItIsWritten(t *testing.T) {
 	for name, m := range statemachine.Machines() {
-		begun := all(m)["DescribeCluster"].ResultSelector
+		begun := all(m)[m.StartAt].ResultSelector
 		document := reflect.TypeOf(documents[name].document)
 		for _, key := range fields(document) {
 			_, copied := begun[key+".$"]

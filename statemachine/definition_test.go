@@ -291,7 +291,7 @@ func TestEveryFailureEndsInASentence(t *testing.T) {
 		states := all(m)
 		fail := states["Failed"]
 		assert.Equal(t, statemachine.Fail, fail.Type)
-		assert.Equal(t, "$.Error", fail.ErrorPath, "every error keeps its name")
+		assert.Equal(t, "$.Error", fail.ErrorPath)
 		assert.Equal(t, "$.Cause.errorMessage", fail.CausePath)
 		for explain, errors := range map[string][]string{
 			"ExplainTimeout": {"States.Timeout"},
@@ -300,7 +300,11 @@ func TestEveryFailureEndsInASentence(t *testing.T) {
 			"ExplainUnnamed": {"Lambda.ResourceNotFoundException"},
 		} {
 			assert.Equal(t, "Failed", states[explain].Next)
-			assert.Equal(t, "$.Error", states[explain].Parameters["Error.$"])
+			if explain == "ExplainTimeout" {
+				assert.Equal(t, "FunctionTimedOut", states[explain].Parameters["Error"], "a name that begins with States. is the language's own")
+			} else {
+				assert.Equal(t, "$.Error", states[explain].Parameters["Error.$"], "the error keeps its name")
+			}
 			for _, e := range errors {
 				for _, s := range m.States {
 					if len(s.Catch) > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/task"
+	"github.com/kubestep/kubestep/local/awsfront"
 	"github.com/kubestep/kubestep/local/lambdahost"
 )
 
@@ -115,6 +117,21 @@ func TestAFunctionThatAlwaysEndsStopsTheMachineWithASentenceAndLambdasOwnWords(t
 	assert.Equal(t, 3, e.Attempts("VerifyRBAC"))
 }
 
+func TestAFunctionThatOutlastsItsStateStopsTheMachineWithASentence(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	// Not one inside the Parallel: the engine does not pass on States.Timeout from a branch.
+	s.breaks(t, "describe-cluster", "sleeps", false)
+	s.redeploy(t, "describe-cluster", func(f *lambdahost.Function) { f.Timeout = 5 * time.Minute })
+
+	e := s.run(t, `{"clusterName":"demo"}`)
+
+	assert.Equal(t, "FunctionTimedOut", e.Error)
+	assert.Regexp(t, `^A function gave no answer within the time of its state, at each of 3 attempts\.`, e.Cause)
+	assert.Equal(t, path("DescribeCluster", "ExplainTimeout", "Failed"), e.Path)
+	assert.Equal(t, 3, e.Attempts("DescribeCluster"))
+}
+
 func TestAFunctionThatIsBusyToTheEndStopsTheMachineWithASentence(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
@@ -133,6 +150,44 @@ func TestAFunctionThatIsBusyToTheEndStopsTheMachineWithASentence(t *testing.T) {
 	assert.Regexp(t, `^Lambda did not run a function, at each of 7 attempts\. .* Lambda says: .*429`, e.Cause)
 	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ExplainLambda", "Failed"), e.Path)
 	assert.Equal(t, 7, e.Attempts("VerifyRBAC"))
+}
+
+func TestAFunctionThatIsNotReadyIsInvokedAgain(t *testing.T) {
+	t.Parallel()
+	for sentence, fault := range map[string]awsfront.Fault{
+		"while it gets its connection to the VPC back": {Code: "ResourceNotReadyException", Status: http.StatusBadGateway, Message: "The function is inactive and its VPC connection is no longer available."},
+		"while it is being updated":                    {Code: "ResourceConflictException", Status: http.StatusConflict, Message: "The operation cannot be performed at this time."},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			s := newScenario(t)
+			s.mapRole(t)
+			s.hurry(t)
+			fault.Service, fault.Operation, fault.Resource, fault.Times = "lambda", "Invoke", s.stack.Name+"-verify-rbac", 2
+			local.Faults.Add(fault)
+
+			e := s.run(t, `{"clusterName":"demo"}`)
+
+			succeeded(t, e)
+			assert.Equal(t, well, e.Path)
+			assert.Equal(t, times(2, "VerifyRBAC: Lambda."+fault.Code), failures(e))
+		})
+	}
+}
+
+func TestAFunctionWhoseEnvironmentCannotBeDecryptedIsNotInvokedAgain(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	local.Faults.Add(awsfront.Fault{
+		Service: "lambda", Operation: "Invoke", Resource: s.stack.Name + "-mint-token", Times: 1,
+		Status: http.StatusBadGateway, Code: "KMSAccessDeniedException", Message: "Lambda was unable to decrypt the environment variables because KMS access was denied.",
+	})
+
+	e := s.run(t, `{"clusterName":"demo"}`)
+
+	assert.Equal(t, "Lambda.KMSAccessDeniedException", e.Error)
+	assert.Regexp(t, `^kubestep has no name for the error Lambda\.KMSAccessDeniedException\. .*unable to decrypt`, e.Cause)
+	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "ExplainUnnamed", "Failed"), e.Path)
 }
 
 func TestAFunctionThatIsNotThereStopsTheMachineWithASentence(t *testing.T) {
