@@ -1,7 +1,7 @@
-// Command bench measures what kubestep takes, and what the other ways to list
-// pods take of the same cluster, and writes docs/benchmarks.md. All of it runs on
-// this computer: the control plane, the functions in the Lambda host, the clients
-// as processes of their own.
+// Command bench measures what kubestep takes, beside the other ways to list pods of
+// the same cluster, and writes docs/benchmarks.md. All of it runs on this computer:
+// the control plane, the functions in the Lambda host, the clients as processes of
+// their own.
 package main
 
 import (
@@ -23,10 +23,10 @@ func main() {
 	flag.StringVar(&o.root, "root", ".", "the repository")
 	flag.StringVar(&o.out, "out", "docs", "the folder of what is written, below the repository")
 	flag.StringVar(&o.python, "python", "", "a Python that has the package kubernetes; empty to leave it out")
-	flag.IntVar(&o.runs, "runs", 5, "how often each is measured")
-	flag.IntVar(&o.pythonMost, "python-most", 50_000, "the most pods that the Python client is measured with: it takes 200 MB for each 1,000")
-	flag.IntVar(&o.pythonRuns, "python-runs", 5, "how often the Python client is measured, at most")
-	flag.IntVar(&o.heavyMost, "heavy-most", 50_000, "the most pods that kubectl and the clientset are measured with: kubectl takes 140 MB for each 1,000 too")
+	flag.IntVar(&o.runs, "runs", 5, "how often each client is measured")
+	flag.IntVar(&o.pythonMost, "python-most", 10_000, "the most pods that the Python client is measured with: it takes 200 MB for each 1,000")
+	flag.IntVar(&o.aloneFrom, "alone-from", 50_000, "from how many pods on each of the other clients gets a control plane to itself")
+	flag.BoolVar(&o.allNamespaces, "all-namespaces", true, "whether to measure requests for all namespaces")
 	sizes := flag.String("pods", "1000,10000,50000", "how many pods in one namespace")
 	flag.Parse()
 	for _, size := range strings.Split(*sizes, ",") {
@@ -46,14 +46,16 @@ func main() {
 	}
 }
 
-// controlPlaneMemory is what Go's runtime keeps the control plane's memory below, if it can.
-const controlPlaneMemory = "7GiB"
+// controlPlaneMemory is what Go's runtime keeps the control plane's memory below, if
+// it can: beside a client that asks for 50,000 pods at once, 24 GiB must do. No
+// measurement comes near it, since each of those has a control plane to itself.
+const controlPlaneMemory = "12GiB"
 
 type options struct {
 	root, out, python string
 	runs, pythonMost  int
-	pythonRuns        int
-	heavyMost         int
+	aloneFrom         int
+	allNamespaces     bool
 	sizes             []int
 }
 
@@ -65,31 +67,34 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	o.root = root
+	return measure(ctx, o)
+}
+
+// inFreshWorld measures in a local world of its own, with a control plane that
+// nobody has asked for anything yet.
+func inFreshWorld(ctx context.Context, o options, measure func(*bench) error) error {
 	// The path of etcd's socket must be short.
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	// For the control plane alone, which would take 14 GB to answer the clients that
-	// ask for 50,000 pods at once, beside the 10 GB that one of them takes.
 	if err := os.Setenv("GOMEMLIMIT", controlPlaneMemory); err != nil {
 		return err
 	}
-	w, err := world.Start(ctx, world.Options{Root: root, Dir: dir, Tools: filepath.Join(root, ".local"), Say: say})
+	w, err := world.Start(ctx, world.Options{Root: o.root, Dir: dir, Tools: filepath.Join(o.root, ".local"), Say: func(string, ...any) {}})
 	if err != nil {
 		return err
 	}
+	defer w.Stop()
 	if err := os.Unsetenv("GOMEMLIMIT"); err != nil {
 		return err
 	}
-	defer w.Stop()
 	if err := w.Furnish(ctx); err != nil {
 		return err
 	}
-	if err := w.ControlPlane.Apply(ctx, filepath.Join(root, "rbac", "cluster")); err != nil {
+	if err := w.ControlPlane.Apply(ctx, filepath.Join(o.root, "rbac", "cluster")); err != nil {
 		return err
 	}
-	b := bench{options: o, world: w, dir: dir}
-	return b.measure(ctx)
+	return measure(&bench{options: o, world: w, dir: dir})
 }

@@ -44,23 +44,32 @@ type sample struct {
 	bytes              int64
 }
 
-// median is that of each figure by itself.
-func median(samples []sample) sample {
-	pick := func(value func(sample) float64) float64 {
-		values := make([]float64, len(samples))
-		for i, s := range samples {
-			values[i] = value(s)
+// figures are what the runs of a client came to: the least, the median and the most
+// of each figure by itself.
+type figures struct{ min, median, max sample }
+
+func summarize(samples []sample) figures {
+	pick := func(at func(n int) int) sample {
+		value := func(of func(sample) float64) float64 {
+			values := make([]float64, len(samples))
+			for i, s := range samples {
+				values[i] = of(s)
+			}
+			slices.Sort(values)
+			return values[at(len(values))]
 		}
-		slices.Sort(values)
-		return values[len(values)/2]
+		return sample{
+			wall:     time.Duration(value(func(s sample) float64 { return float64(s.wall) })),
+			request:  time.Duration(value(func(s sample) float64 { return float64(s.request) })),
+			cpu:      time.Duration(value(func(s sample) float64 { return float64(s.cpu) })),
+			memoryMB: value(func(s sample) float64 { return s.memoryMB }),
+			bytes:    samples[len(samples)-1].bytes,
+		}
 	}
-	last := samples[len(samples)-1]
-	return sample{
-		wall:     time.Duration(pick(func(s sample) float64 { return float64(s.wall) })),
-		request:  time.Duration(pick(func(s sample) float64 { return float64(s.request) })),
-		cpu:      time.Duration(pick(func(s sample) float64 { return float64(s.cpu) })),
-		memoryMB: pick(func(s sample) float64 { return s.memoryMB }),
-		bytes:    last.bytes,
+	return figures{
+		min:    pick(func(int) int { return 0 }),
+		median: pick(func(n int) int { return n / 2 }),
+		max:    pick(func(n int) int { return n - 1 }),
 	}
 }
 
@@ -240,14 +249,14 @@ func processTime(function string) time.Duration {
 }
 
 // clients are the ways to list the pods of a namespace, by name.
-type clients map[string]sample
+type clients map[string]figures
 
 var order = []string{"ListPods", "raw Table", "kubectl", "Go clientset", "Python"}
 
-func (b *bench) build(ctx context.Context) error {
+func build(ctx context.Context, root string) error {
 	for _, name := range []string{"clientset", "table"} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(b.root, "build", "bench", name), "./"+name)
-		cmd.Dir = filepath.Join(b.root, "test", "bench")
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(root, "build", "bench", name), "./"+name)
+		cmd.Dir = filepath.Join(root, "test", "bench")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w: %s", name, err, out)
 		}
@@ -255,99 +264,141 @@ func (b *bench) build(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) commands(kubeconfig, namespace string, n int) map[string][]string {
+// command is the program of a client, and its arguments.
+func (b *bench) command(client, kubeconfig, namespace string) []string {
 	at := func(parts ...string) string { return filepath.Join(append([]string{b.root}, parts...)...) }
-	all := map[string][]string{"raw Table": {at("build", "bench", "table"), kubeconfig, namespace}}
-	if n <= b.heavyMost {
-		all["Go clientset"] = []string{at("build", "bench", "clientset"), kubeconfig, namespace}
-		all["kubectl"] = []string{at("build", "local", "kubectl"), "--kubeconfig", kubeconfig, "get", "pods", "-n", namespace}
+	switch client {
+	case "raw Table":
+		return []string{at("build", "bench", "table"), kubeconfig, namespace}
+	case "Go clientset":
+		return []string{at("build", "bench", "clientset"), kubeconfig, namespace}
+	case "kubectl":
+		return []string{at("build", "local", "kubectl"), "--kubeconfig", kubeconfig, "get", "pods", "-n", namespace}
+	default:
+		return []string{b.python, at("test", "bench", "list_pods.py"), kubeconfig, namespace}
 	}
-	if b.python != "" && n <= b.pythonMost {
-		all["Python"] = []string{b.python, at("test", "bench", "list_pods.py"), kubeconfig, namespace}
-	}
-	return all
 }
 
-// namespace measures all clients with the pods of a namespace.
-func (b *bench) namespace(ctx context.Context, namespace string, n int) (clients, error) {
+// together are the clients that are measured in turn on the same control plane. With
+// many pods, one that asks for the objects leaves the API server with gigabytes to
+// collect, which another client would pay for.
+func (o options) together(n int) [][]string {
+	heavy := []string{"Go clientset", "kubectl"}
+	if o.python != "" && n <= o.pythonMost {
+		heavy = append(heavy, "Python")
+	}
+	rows := []string{"ListPods", "raw Table"}
+	if n < o.aloneFrom {
+		return [][]string{append(rows, heavy...)}
+	}
+	groups := [][]string{rows}
+	for _, client := range heavy {
+		groups = append(groups, []string{client})
+	}
+	return groups
+}
+
+// oneNamespace measures all clients with n pods of a namespace, each at its best: on
+// a fresh control plane, after a run that does not count.
+func oneNamespace(ctx context.Context, o options, n int) (clients, error) {
 	measured := clients{}
-	samples := map[string][]sample{}
-	invoke, err := b.listPods(ctx, namespace)
-	if err != nil {
-		return nil, err
-	}
-	take := func(name string, measure func() (sample, error)) error {
-		s, err := measure()
-		samples[name] = append(samples[name], s)
-		return err
-	}
-	// Turn about, so that what else the computer does falls on all alike; but the two
-	// that take rows before those that take all there is of a pod, which leave the API
-	// server with gigabytes to collect.
-	commands := b.commands(b.world.ControlPlane.Kubeconfig, namespace, n)
-	for _, light := range []bool{true, false} {
-		for run := range b.runs {
-			for name, command := range commands {
-				if light != (name == "raw Table") || name == "Python" && run >= b.pythonRuns {
+	for _, group := range o.together(n) {
+		err := inFreshWorld(ctx, o, func(b *bench) error {
+			namespace := fmt.Sprintf("pods-%d", n)
+			say("%d pods: %s", n, strings.Join(group, ", "))
+			admin, err := b.world.ControlPlane.Admin()
+			if err != nil {
+				return err
+			}
+			if err := fill(ctx, admin, b.socket(), namespace, n); err != nil {
+				return err
+			}
+			ways := map[string]func() (sample, error){}
+			for _, client := range group {
+				if client == "ListPods" {
+					if ways[client], err = b.listPods(ctx, namespace); err != nil {
+						return err
+					}
 					continue
 				}
-				if err := take(name, func() (sample, error) { return child(ctx, command[0], command[1:]...) }); err != nil {
-					return nil, err
-				}
+				command := b.command(client, b.world.ControlPlane.Kubeconfig, namespace)
+				ways[client] = func() (sample, error) { return child(ctx, command[0], command[1:]...) }
 			}
-			if light {
-				if err := take("ListPods", invoke); err != nil {
-					return nil, err
-				}
+			if err := b.turnAbout(measured, ways); err != nil {
+				return err
 			}
+			return b.addReceived(ctx, measured, group, namespace)
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
-	received, err := b.received(ctx, namespace, n)
-	if err != nil {
-		return nil, err
-	}
-	for name, s := range samples {
-		m := median(s)
-		m.bytes = received[name]
-		measured[name] = m
-		say("%6d pods, %-12s wall %v, request %v, cpu %v, %.0f MB, %d bytes", n, name, m.wall, m.request, m.cpu, m.memoryMB, m.bytes)
+	for _, name := range order {
+		if f, ok := measured[name]; ok {
+			say("%6d pods, %-12s wall %v, request %v, cpu %v, %.0f MB, %d bytes", n, name, f.median.wall, f.median.request, f.median.cpu, f.median.memoryMB, f.median.bytes)
+		}
 	}
 	return measured, nil
 }
 
-// received is what each client receives, in a run of its own.
-func (b *bench) received(ctx context.Context, namespace string, n int) (map[string]int64, error) {
+// turnAbout measures ways in turn, so that what else the computer does affects all
+// alike. The first turn does not count.
+func (b *bench) turnAbout(measured clients, ways map[string]func() (sample, error)) error {
+	samples := map[string][]sample{}
+	for turn := range b.runs + 1 {
+		for name, way := range ways {
+			s, err := way()
+			if err != nil {
+				return err
+			}
+			if turn > 0 {
+				samples[name] = append(samples[name], s)
+			}
+		}
+	}
+	for name, s := range samples {
+		measured[name] = summarize(s)
+	}
+	return nil
+}
+
+// addReceived adds what each client receives, in a run of its own through a proxy
+// that counts.
+func (b *bench) addReceived(ctx context.Context, measured clients, group []string, namespace string) error {
 	p, err := newProxy(ctx, b.world.ControlPlane.Endpoint)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer p.close()
 	text, err := os.ReadFile(b.world.ControlPlane.Kubeconfig)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	kubeconfig := filepath.Join(b.dir, "proxied.kubeconfig")
 	if err := os.WriteFile(kubeconfig, bytes.ReplaceAll(text, []byte(b.world.ControlPlane.Endpoint), []byte(p.endpoint)), 0o600); err != nil {
-		return nil, err
+		return err
 	}
-	received := map[string]int64{}
-	for name, command := range b.commands(kubeconfig, namespace, n) {
+	for _, client := range group {
 		p.received.Store(0)
-		if _, err := child(ctx, command[0], command[1:]...); err != nil {
-			return nil, err
+		if client == "ListPods" {
+			payload, err := b.payload(ctx, p.endpoint, namespace)
+			if err != nil {
+				return err
+			}
+			if _, err := b.invoke(ctx, "list-pods", payload, nil); err != nil {
+				return err
+			}
+		} else {
+			command := b.command(client, kubeconfig, namespace)
+			if _, err := child(ctx, command[0], command[1:]...); err != nil {
+				return err
+			}
 		}
-		received[name] = p.received.Load()
+		f := measured[client]
+		f.median.bytes = p.received.Load()
+		measured[client] = f
 	}
-	payload, err := b.payload(ctx, p.endpoint, namespace)
-	if err != nil {
-		return nil, err
-	}
-	p.received.Store(0)
-	if _, err := b.invoke(ctx, "list-pods", payload, nil); err != nil {
-		return nil, err
-	}
-	received["ListPods"] = p.received.Load()
-	return received, nil
+	return nil
 }
 
 // minting is what a token takes, sealed and unsealed.
@@ -458,7 +509,7 @@ func (b *bench) cold(ctx context.Context) (map[string]time.Duration, error) {
 	}
 	medians := map[string]time.Duration{}
 	for name, s := range found {
-		medians[name] = median(s).wall
+		medians[name] = summarize(s).median.wall
 	}
 	return medians, nil
 }

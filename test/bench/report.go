@@ -36,9 +36,10 @@ type report struct {
 	options            options
 	machine            string
 	began              time.Time
+	took               time.Duration
 	sizes              map[int]clients
 	cold               map[string]time.Duration
-	spread, sparse     map[string]sample
+	spread, sparse     clients
 	mint, seal         testing.BenchmarkResult
 	zips               map[string]int
 	full, bare, widest execution
@@ -47,9 +48,9 @@ type report struct {
 
 var functionNames = []string{"describe-cluster", "mint-token", "verify-rbac", "list-pods"}
 
-func (b *bench) measure(ctx context.Context) error {
-	r := &report{options: b.options, machine: machine(), began: time.Now(), sizes: map[int]clients{}, spread: map[string]sample{}, sparse: map[string]sample{}, zips: map[string]int{}}
-	if err := b.build(ctx); err != nil {
+func measure(ctx context.Context, o options) error {
+	r := &report{options: o, machine: machine(), began: time.Now(), sizes: map[int]clients{}, spread: clients{}, sparse: clients{}, zips: map[string]int{}}
+	if err := build(ctx, o.root); err != nil {
 		return err
 	}
 	var err error
@@ -57,6 +58,23 @@ func (b *bench) measure(ctx context.Context) error {
 		return err
 	}
 	say("minting and sealing %s, sealing %s", r.mint, r.seal)
+	if err := inFreshWorld(ctx, o, func(b *bench) error { return b.functionsAndExecutions(ctx, r) }); err != nil {
+		return err
+	}
+	for _, n := range o.sizes {
+		if r.sizes[n], err = oneNamespace(ctx, o, n); err != nil {
+			return err
+		}
+	}
+	r.cost = cost(r)
+	r.took = time.Since(r.began)
+	return r.write(filepath.Join(o.root, o.out))
+}
+
+// functionsAndExecutions measures what does not depend on the number of pods, and
+// requests for all namespaces.
+func (b *bench) functionsAndExecutions(ctx context.Context, r *report) error {
+	var err error
 	for _, name := range functionNames {
 		if r.zips[name], err = b.zipped(ctx, name); err != nil {
 			return err
@@ -71,32 +89,13 @@ func (b *bench) measure(ctx context.Context) error {
 	if r.bare, err = b.execution(ctx, `{"clusterName":"demo","maxItems":0}`); err != nil {
 		return err
 	}
-	if err := b.everywhere(ctx, r); err != nil {
-		return err
-	}
-	if r.widest, err = b.execution(ctx, `{"clusterName":"demo","namespaces":["*"]}`); err != nil {
-		return err
-	}
-	admin, err := b.world.ControlPlane.Admin()
-	if err != nil {
-		return err
-	}
-	for _, n := range b.sizes {
-		namespace := fmt.Sprintf("pods-%d", n)
-		say("making %d pods", n)
-		if err := fill(ctx, admin, b.socket(), namespace, n); err != nil {
-			return err
-		}
-		if r.sizes[n], err = b.namespace(ctx, namespace, n); err != nil {
-			return err
-		}
-		r.cost = b.cost(r)
-		// After each, so that a run that ends early has told what it measured.
-		if err := r.write(filepath.Join(b.root, b.out)); err != nil {
+	if b.options.allNamespaces {
+		if err := b.everywhere(ctx, r); err != nil {
 			return err
 		}
 	}
-	return nil
+	r.widest, err = b.execution(ctx, `{"clusterName":"demo","namespaces":["*"]}`)
+	return err
 }
 
 func (b *bench) socket() string {
@@ -110,7 +109,7 @@ func (b *bench) everywhere(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	say("making %d namespaces of %d pods", spreadNamespaces, spreadPods)
+	say("all namespaces: %d of %d pods", spreadNamespaces, spreadPods)
 	var names []string
 	for i := range spreadNamespaces {
 		names = append(names, fmt.Sprintf("many-%02d", i))
@@ -122,16 +121,17 @@ func (b *bench) everywhere(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
+	all, err := b.listPods(ctx, contract.AllNamespaces)
+	if err != nil {
+		return err
+	}
 	raw := func() (sample, error) {
 		return child(ctx, filepath.Join(b.root, "build", "bench", "table"), append([]string{b.world.ControlPlane.Kubeconfig}, names...)...)
 	}
-	if err := b.turnAbout(r.spread, map[string]func() (sample, error){"raw Tables, one after the other": raw, "ListPods, the 50 by name": named}); err != nil {
+	if err := b.turnAbout(r.spread, map[string]func() (sample, error){"raw Tables, one after the other": raw, "ListPods, the 50 by name": named, everyNamespace: all}); err != nil {
 		return err
 	}
-	if err := b.allNamespaces(ctx, r.spread); err != nil {
-		return err
-	}
-	say("making %d namespaces of %d pods more", sparseNamespaces, sparsePods)
+	say("all namespaces: those, and %d of %d pods", sparseNamespaces, sparsePods)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for i := range sparseNamespaces {
@@ -140,49 +140,18 @@ func (b *bench) everywhere(ctx context.Context, r *report) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return b.allNamespaces(ctx, r.sparse)
+	return b.turnAbout(r.sparse, map[string]func() (sample, error){everyNamespace: all})
 }
 
-// allNamespaces measures a request for all namespaces, which are listed one by one.
-func (b *bench) allNamespaces(ctx context.Context, medians map[string]sample) error {
-	oneByOne, err := b.listPods(ctx, contract.AllNamespaces)
-	if err != nil {
-		return err
-	}
-	if err := b.turnAbout(medians, map[string]func() (sample, error){"ListPods, all of them": oneByOne}); err != nil {
-		return err
-	}
-	for name, s := range medians {
-		say("%-42s request %v, cpu %v, %.0f MB", name, s.request, s.cpu, s.memoryMB)
-	}
-	return nil
-}
-
-// turnAbout takes the medians of ways that are run in turn.
-func (b *bench) turnAbout(medians map[string]sample, ways map[string]func() (sample, error)) error {
-	samples := map[string][]sample{}
-	for range b.runs {
-		for name, way := range ways {
-			s, err := way()
-			if err != nil {
-				return err
-			}
-			samples[name] = append(samples[name], s)
-		}
-	}
-	for name, s := range samples {
-		medians[name] = median(s)
-	}
-	return nil
-}
+const everyNamespace = "ListPods, all of them"
 
 // cost is that of 1,000 executions with up to 10,000 pods, with warm functions, by
 // what they take here.
-func (b *bench) cost(r *report) float64 {
+func cost(r *report) float64 {
 	listing := time.Duration(0)
 	for n, measured := range r.sizes {
 		if n <= 10_000 {
-			listing = max(listing, measured["ListPods"].request)
+			listing = max(listing, measured["ListPods"].median.request)
 		}
 	}
 	seconds := 3*0.128*0.020 + 0.256*math.Ceil(listing.Seconds()*1000)/1000
@@ -209,49 +178,37 @@ func (r *report) markdown() []byte {
 	var b bytes.Buffer
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p("# Benchmarks\n")
-	p("Written by `make bench` on %s, from one run on %s.", r.began.UTC().Format("2 January 2006"), r.machine)
-	p("Figures are medians of %d; the API server, etcd and every client share the computer, and with them whatever the load average tells of. Each pod has two containers and a full status, about 20 KB as JSON.\n", r.options.runs)
+	p("Written by `make bench` on %s: one run of %d minutes on %s.", r.began.UTC().Format("2 January 2006"), int(r.took.Minutes()+0.5), r.machine)
+	p("Each figure is the median of %d runs, with the least and the most where it varies. The API server, etcd and every client share the computer. Each pod has two containers and a full status, about 20 KB as JSON.\n", r.options.runs)
+	p("Each client is measured at its best: on a control plane that was started for that number of pods (from %d pods on, for that client alone; ListPods and the raw Table share one), after a run that does not count, taking turns.\n", r.options.aloneFrom)
 	p("- **ListPods** is the whole invocation of the deployed binary through the local Lambda host, warm; its memory is the peak of its environment, the cold invocation included.")
 	p("- **raw Table** asks for the same rows in one request and throws them away: the least that any client can take.")
-	p("- **Go clientset** lists in protobuf in one request. **kubectl** is `kubectl get pods`. **Python** is the package `kubernetes` doing what the sample does, run %d times at most.", r.options.pythonRuns)
+	p("- **Go clientset** lists in protobuf in one request. **kubectl** is `kubectl get pods`. **Python** is the package `kubernetes`, with at most %d pods: with more it does not fit beside the API server.", r.options.pythonMost)
 	p("- *received* is what crosses the wire, TLS included. kubectl and the clientset ask for gzip, which saves bytes and costs time; ListPods does not.")
-	p("- The control plane has a GOMEMLIMIT of %s, so that it and the largest client fit into 24 GiB.", controlPlaneMemory)
-	p("- The clients are processes of their own: their wall time has their start in it, *request* has not.\n")
+	p("- The clients are processes of their own: their wall time includes their start, *request* does not.\n")
 	p("## Pods of one namespace\n")
 	p("![seconds](benchmarks/wall.svg)\n\n![memory](benchmarks/memory.svg)\n")
 	for _, n := range slices.Sorted(maps.Keys(r.sizes)) {
 		p("### %d pods\n", n)
 		p("| client | wall | request | CPU | peak memory | received | request ÷ raw |\n|---|--:|--:|--:|--:|--:|--:|")
-		raw := r.sizes[n]["raw Table"].request
+		raw := r.sizes[n]["raw Table"].median.request
 		for _, name := range order {
-			s, ok := r.sizes[n][name]
+			f, ok := r.sizes[n][name]
 			if !ok {
 				p("| %s | not measured | | | | | |", name)
 				continue
 			}
-			if s.request == 0 {
-				s.request = s.wall // it does not tell
+			request, median := span(f, func(s sample) time.Duration { return s.request }), f.median.request
+			if median == 0 { // it does not say
+				request, median = "", f.median.wall
 			}
-			p("| %s | %s | %s | %s | %.0f MB | %.1f MB | %.1f |", name, ms(s.wall), ms(s.request), ms(s.cpu), s.memoryMB, float64(s.bytes)/1e6, float64(s.request)/float64(raw))
+			p("| %s | %s | %s | %s | %.0f MB | %.1f MB | %.2f |", name, span(f, func(s sample) time.Duration { return s.wall }), request, ms(f.median.cpu), f.max.memoryMB, float64(f.median.bytes)/1e6, float64(median)/float64(raw))
 		}
 		p("")
 	}
-	for _, all := range []struct {
-		title   string
-		samples map[string]sample
-	}{
-		{fmt.Sprintf("All namespaces: %d of %d pods each", spreadNamespaces, spreadPods), r.spread},
-		{fmt.Sprintf("All namespaces: those, and %d of %d pods each", sparseNamespaces, sparsePods), r.sparse},
-	} {
-		p("## %s\n", all.title)
-		p("| way | request | CPU | peak memory |\n|---|--:|--:|--:|")
-		for _, name := range slices.Sorted(maps.Keys(all.samples)) {
-			s := all.samples[name]
-			p("| %s | %s | %s | %.0f MB |", name, ms(s.request), ms(s.cpu), s.memoryMB)
-		}
-		p("")
+	if r.options.allNamespaces {
+		r.everyNamespace(p)
 	}
-	p("All namespaces are listed one by one: a table of pods across the cluster does not say which namespace a pod is in. %s\n", r.perNamespace())
 	p("## Tokens\n")
 	p("| | time | memory | allocations |\n|---|--:|--:|--:|")
 	for _, t := range []struct {
@@ -280,11 +237,29 @@ func (r *report) markdown() []byte {
 	return b.Bytes()
 }
 
-// perNamespace is what a namespace more takes, by the difference of the two tables.
-func (r *report) perNamespace() string {
-	const way = "ListPods, all of them"
-	more := (r.sparse[way].request - r.spread[way].request) / sparseNamespaces
-	return fmt.Sprintf("By the difference of the two tables, each further namespace of %d pods takes %.2f ms.", sparsePods, float64(more.Microseconds())/1000)
+func (r *report) everyNamespace(p func(string, ...any)) {
+	for _, all := range []struct {
+		title    string
+		measured clients
+	}{
+		{fmt.Sprintf("All namespaces: %d of %d pods each", spreadNamespaces, spreadPods), r.spread},
+		{fmt.Sprintf("All namespaces: those, and %d of %d pods each", sparseNamespaces, sparsePods), r.sparse},
+	} {
+		p("## %s\n", all.title)
+		p("| way | request | CPU | peak memory |\n|---|--:|--:|--:|")
+		for _, name := range slices.Sorted(maps.Keys(all.measured)) {
+			f := all.measured[name]
+			p("| %s | %s | %s | %.0f MB |", name, span(f, func(s sample) time.Duration { return s.request }), ms(f.median.cpu), f.max.memoryMB)
+		}
+		p("")
+	}
+	more := (r.sparse[everyNamespace].median.request - r.spread[everyNamespace].median.request) / sparseNamespaces
+	p("All namespaces are listed one by one: a table of pods across the cluster does not say which namespace a pod is in. By the difference of the two tables, each further namespace of %d pods takes %.2f ms.\n", sparsePods, float64(more.Microseconds())/1000)
+}
+
+// span is the median of a figure, and in parentheses the least and the most.
+func span(f figures, of func(sample) time.Duration) string {
+	return fmt.Sprintf("%s (%s–%s)", ms(of(f.median)), ms(of(f.min)), ms(of(f.max)))
 }
 
 func ms(d time.Duration) string {
@@ -301,8 +276,8 @@ func plot(title string, sizes map[int]clients, value func(sample) float64) []byt
 	const width, height, left, bottom, top = 760, 380, 60, 60, 50
 	least, most := math.Inf(1), 0.0
 	for _, c := range sizes {
-		for _, s := range c {
-			least, most = min(least, value(s)), max(most, value(s))
+		for _, f := range c {
+			least, most = min(least, value(f.median)), max(most, value(f.median))
 		}
 	}
 	low, high := math.Floor(math.Log10(max(least, 1e-4))), math.Ceil(math.Log10(max(most, 1e-3)))
@@ -322,10 +297,11 @@ func plot(title string, sizes map[int]clients, value func(sample) float64) []byt
 		x := float64(left) + group*float64(i) + 15
 		w(`<text x="%.1f" y="%d">%d pods</text>`, x, height-bottom+18, n)
 		for j, name := range order {
-			s, ok := sizes[n][name]
+			f, ok := sizes[n][name]
 			if !ok {
 				continue
 			}
+			s := f.median
 			at := x + float64(j)*(group-30)/float64(len(order))
 			w(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"><title>%s: %g</title></rect>`, at, y(value(s)), (group-30)/float64(len(order))-3, float64(height-bottom)-y(value(s)), colours[name], name, value(s))
 			w(`<text x="%.1f" y="%.1f" font-size="10">%.3g</text>`, at, y(value(s))-3, value(s))
