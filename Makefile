@@ -30,7 +30,7 @@ VERSION_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
 GOLANGCI_LINT := v2.15.0
 CYCLONEDX_GOMOD := v1.10.0
 
-.PHONY: bench bench-quick bench-ready help run test up down soak fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-definition lint-security security schema need-workflow definition
+.PHONY: bench bench-quick bench-ready help run test up down soak fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-security security schema need-workflow definition
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -133,7 +133,7 @@ logs: ## the functions' logs of the deployed stack ([STACK=…] [SINCE=minutes])
 destroy: ## remove the stack, its code in the bucket and what rbac/ put into the cluster ([STACK=…] [KEEP_RBAC=1])
 	@hack/stack.sh destroy
 
-lint: lint-go lint-template lint-definition lint-security ## the linters: Go, template.yml, the definition, docs/security.md
+lint: lint-go lint-template lint-scripts lint-definition lint-security ## the linters: Go, template.yml, scripts, the definition, docs/security.md
 
 lint-go: need-go .bin/golangci-lint-$(GOLANGCI_LINT)
 	.bin/golangci-lint-$(GOLANGCI_LINT) run ./...
@@ -145,8 +145,11 @@ lint-template: .local/lint/done
 	.local/lint/bin/cfn-lint template.yml docs/integrate/*.yml
 	.local/lint/bin/checkov --file template.yml --config-file hack/checkov.yml
 
+lint-scripts: .local/lint/done
+	.local/lint/bin/shellcheck hack/*.sh .ci/run
+
 .local/lint/done: hack/requirements.txt
-	@echo "· installing cfn-lint and checkov into .local/lint, once" >&2
+	@echo "· installing cfn-lint, checkov and shellcheck into .local/lint, once" >&2
 	@rm -rf .local/lint && python3 -m venv .local/lint && .local/lint/bin/pip install --quiet --disable-pip-version-check -r hack/requirements.txt && touch $@
 
 lint-definition: .local/asl/done

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Deploys, watches and removes a stack of kubestep: what make deploy, start, logs and destroy call.
+# Deploys, starts, watches and removes a stack of kubestep: what make deploy, start, logs and destroy call.
 #
 #   hack/stack.sh deploy|start|logs|destroy
 #
-# It reads STACK, CLUSTER, PARAMS, BUCKET, NAMESPACE, WORKFLOW, INPUT, OUTPUT, SINCE and KEEP_RBAC from the environment, and reaches AWS as
-# the aws command does, so it serves the local world too (source .local/env). What is missing is said, all of it, before
-# anything is started.
+# It reads STACK, CLUSTER, PARAMS, BUCKET, NAMESPACE, WORKFLOW, INPUT, OUTPUT, SINCE and KEEP_RBAC from the environment, and
+# reaches AWS as the aws command does, so it serves the local world too (source .local/env). It names everything that is
+# missing before it starts anything.
+#
+# It runs under bash 3.2, the one of macOS: no associative arrays, and an array that may be empty is expanded as
+# ${a[@]+"${a[@]}"}, since that bash takes an empty one for unset.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,10 +20,10 @@ missing=()
 
 say() { printf '· %s\n' "$*" >&2; }
 
-# what notes that something is missing; whatever depends on it is not looked at.
+# lacks notes something that is missing.
 lacks() { missing+=("$1"); }
 
-# stop ends here if anything is missing.
+# stop_if_missing exits if anything is missing.
 stop_if_missing() {
 	if ((${#missing[@]})); then
 		printf 'Nothing was done. Missing:\n' >&2
@@ -29,7 +32,14 @@ stop_if_missing() {
 	fi
 }
 
+# longest_stack is how long STACK may be: Lambda takes 64 characters for a function's name, IAM for a role's.
+longest_stack() {
+	# shellcheck disable=SC2016 # template.yml has it so
+	sed -nE 's/^ *(FunctionName|RoleName): .*"\$\{AWS::StackName\}(-[a-z-]*)".*/\2/p' template.yml | awk '{ if (length > most) most = length } END { print 64 - most }'
+}
+
 need_aws() {
+	local longest
 	if ! command -v aws >/dev/null; then
 		lacks "the aws command: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html says how to install it"
 		stop_if_missing
@@ -40,17 +50,25 @@ need_aws() {
 	fi
 	region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region || true)}}
 	[[ -n $region ]] || lacks "a Region: set AWS_REGION"
-	[[ $STACK =~ ^[A-Za-z][A-Za-z0-9-]{0,49}$ ]] || lacks "a name for the stack that AWS takes: STACK=$STACK is not a letter and up to 49 letters, digits and -"
+	longest=$(longest_stack)
+	if [[ ! $STACK =~ ^[A-Za-z][A-Za-z0-9-]*$ ]] || ((${#STACK} > longest)); then
+		lacks "a valid name of a stack: STACK=$STACK is not a letter and up to $((longest - 1)) letters, digits and -, which the names of functions and roles begin with"
+	fi
 	stop_if_missing
 	export AWS_REGION=$region AWS_DEFAULT_REGION=$region
 }
 
 need_go() { command -v go >/dev/null || lacks "Go: https://go.dev/doc/install says how to install it"; }
 
-# output NAME is an output of the stack, or empty.
-output() {
-	aws cloudformation describe-stacks --stack-name "$STACK" --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue" --output text 2>/dev/null || true
+# described QUERY is that of the stack, or empty.
+described() {
+	local found
+	found=$(aws cloudformation describe-stacks --stack-name "$STACK" --query "Stacks[0].$1" --output text 2>/dev/null) || return 0
+	[[ $found == None ]] || printf '%s' "$found"
 }
+
+# output NAME is an output of the stack, or empty.
+output() { described "Outputs[?OutputKey=='$1'].OutputValue"; }
 
 # reaches CLUSTER tells whether kubectl's current context is that cluster, by its endpoint: a name could be another's.
 reaches() {
@@ -61,49 +79,86 @@ reaches() {
 	kubectl version --request-timeout 10s >/dev/null 2>&1
 }
 
-# PARAMS is NAME=VALUE …, each in quotes where it holds a space.
+# owned BUCKET tells whether a bucket exists and this account owns it. The names of buckets are all accounts' together: somebody
+# else may have made one by the name that is computed here, and would get to exchange the code that is deployed from it.
+owned() { aws s3api head-bucket --bucket "$1" --expected-bucket-owner "$account" >/dev/null 2>&1; }
+
+# code_prefix begins the keys of the stack's code. It is no prefix that listings would be written to.
+code_prefix() { printf 'kubestep-code/%s' "$STACK"; }
+
+# PARAMS is NAME=VALUE …, each in quotes if it holds a space.
 params=()
 while IFS= read -r parameter; do
 	[[ -z $parameter ]] || params+=("$parameter")
 done < <(xargs -n 1 printf '%s\n' <<<"${PARAMS:-}")
 
+# effective prints the parameters that the stack will have, NAME<tab>VALUE and sorted: the template's defaults, what the
+# stack has now, and what is given as arguments, of which the last one counts. Without ReleaseId, which is made from them.
+effective() {
+	{
+		awk '/^Parameters:/ { inside = 1; next } /^[A-Z]/ { inside = 0 }
+			inside && /^  [A-Za-z]+:$/ { name = substr($1, 1, length($1) - 1) }
+			inside && /^    Default: / { sub(/^    Default: /, ""); gsub(/^"|"$/, ""); print name "\t" $0 }' template.yml
+		aws cloudformation describe-stacks --stack-name "$STACK" --query 'Stacks[0].Parameters[].[ParameterKey,ParameterValue]' --output text 2>/dev/null || true
+		(($# == 0)) || printf '%s\n' "$@" | sed "s/=/$(printf '\t')/"
+	} | awk -F '\t' '$1 != "ReleaseId" { name = $1; sub(/^[^\t]*\t?/, ""); value[name] = $0 } END { for (name in value) print name "\t" value[name] }' | LC_ALL=C sort
+}
+
+# release is an id of all that makes a deployment: the functions, the template and the parameters.
+release() {
+	{
+		cat build/*/bootstrap template.yml
+		effective "$@"
+	} | { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi; } | cut -c 1-10
+}
+
 deploy() {
-	local status mode bucket known parameter entry=()
+	local status mode bucket known parameter state given output_bucket
 	need_aws
 	need_go
 	if [[ -z ${CLUSTER:-} ]]; then
 		lacks "the name of the EKS cluster: make deploy CLUSTER=…; aws eks list-clusters --region $region lists them"
 	elif ! read -r status mode < <(aws eks describe-cluster --name "$CLUSTER" --query 'cluster.[status,accessConfig.authenticationMode]' --output text 2>/dev/null); then
-		lacks "the cluster $CLUSTER in $region of account $account, or the right to eks:DescribeCluster; aws eks list-clusters --region $region lists what there is"
+		lacks "the cluster $CLUSTER in $region of account $account, or the permission eks:DescribeCluster; aws eks list-clusters --region $region lists the clusters"
 	elif [[ $status != ACTIVE && $status != UPDATING ]]; then
 		lacks "a cluster that is active: $CLUSTER is $status"
 	fi
+	# A cluster without access entries takes none; after a move to another mode it does. What PARAMS says goes.
+	given=(ClusterName="${CLUSTER:-}" CreateAccessEntry="$([[ ${mode:-} == CONFIG_MAP ]] && echo false || echo true)")
 	known=$(sed -n '/^Parameters:/,/^[A-Z].*:$/s/^  \([A-Za-z]*\):$/\1/p' template.yml)
-	for parameter in "${params[@]}"; do
+	for parameter in ${params[@]+"${params[@]}"}; do
 		if [[ $parameter != *=* ]] || ! grep -qx "${parameter%%=*}" <<<"$known"; then
 			lacks "a parameter of template.yml that is set by NAME=VALUE: PARAMS holds $parameter"
 		fi
 	done
+	given+=(${params[@]+"${params[@]}"})
 	bucket=${BUCKET:-kubestep-$account-$region}
-	if ! aws s3api head-bucket --bucket "$bucket" >/dev/null 2>&1; then
-		lacks "an S3 bucket for the code: aws s3 mb s3://$bucket makes $bucket; BUCKET=… names another"
+	if ! owned "$bucket"; then
+		lacks "an S3 bucket of account $account for the code: aws s3 mb s3://$bucket makes $bucket, unless somebody else has that name; BUCKET=… names another"
+	fi
+	output_bucket=$(effective "${given[@]}" | sed -n "s/^OutputBucket$(printf '\t')//p")
+	if [[ $output_bucket == "$bucket" ]]; then
+		lacks "another bucket for listings, or for the code (BUCKET=…): OutputBucket=$output_bucket is the one that the code is deployed from, and list-pods writes to it"
+	fi
+	state=$(described StackStatus)
+	if [[ $state == ROLLBACK_COMPLETE ]]; then
+		lacks "a stack that can be updated: the first deployment of $STACK failed and was rolled back; aws cloudformation describe-stack-events --stack-name $STACK says why. Remove what is left of it (make destroy STACK=$STACK), then deploy again"
 	fi
 	stop_if_missing
 
 	make build
 	# The key of the code in the bucket is a hash of the archive, which holds the time: the same code is uploaded once.
 	touch -t 200001010000 build/*/bootstrap
-	aws cloudformation package --template-file template.yml --s3-bucket "$bucket" --s3-prefix "$STACK" --output-template-file build/packaged.yml >build/package.log 2>&1 ||
+	given+=(ReleaseId="$(release "${given[@]}")")
+	aws cloudformation package --template-file template.yml --s3-bucket "$bucket" --s3-prefix "$(code_prefix)" --output-template-file build/packaged.yml >build/package.log 2>&1 ||
 		{ cat build/package.log >&2; exit 1; }
-	if [[ $mode == CONFIG_MAP ]]; then
-		entry=(CreateAccessEntry=false) # such a cluster takes none
-	fi
-	aws cloudformation deploy --template-file build/packaged.yml --stack-name "$STACK" --s3-bucket "$bucket" --s3-prefix "$STACK" \
-		--capabilities CAPABILITY_NAMED_IAM --no-fail-on-empty-changeset --parameter-overrides ClusterName="$CLUSTER" "${entry[@]}" "${params[@]}" 2>&1 | tr '\r' '\n' | { grep -v '^Uploading' || true; } >&2
+	# By way of the bucket, since an API request takes templates of up to 51,200 bytes only.
+	aws cloudformation deploy --template-file build/packaged.yml --stack-name "$STACK" --s3-bucket "$bucket" --s3-prefix "$(code_prefix)" \
+		--capabilities CAPABILITY_NAMED_IAM --no-fail-on-empty-changeset --parameter-overrides "${given[@]}" 2>&1 | tr '\r' '\n' | { grep -v '^Uploading' || true; } >&2
 	say "stack $STACK is deployed: $(output StateMachineArn)"
 
 	if [[ -n $(output AwsAuthMapping) ]]; then
-		say "left to do: map the role $(output RoleArn), since the stack has no access entry:"
+		say "left to do: map the role $(output RoleArn), because the stack has no access entry:"
 		printf '\n  eksctl create iamidentitymapping --cluster %s --region %s --arn %s --username kubestep --group %s\n\n' \
 			"$CLUSTER" "$region" "$(output RoleArn)" "$(output KubernetesGroup)"
 	fi
@@ -122,41 +177,35 @@ start() {
 	need_aws
 	need_go
 	# Whatever the output is called: it holds the ARN of the workflow's state machine, or of its alias.
-	machine=$(aws cloudformation describe-stacks --stack-name "$STACK" --output text \
-		--query "Stacks[0].Outputs[?contains(OutputValue, ':stateMachine:$STACK-$WORKFLOW')].OutputValue | [0]" 2>/dev/null) || true
-	[[ $machine != None ]] || machine=
+	machine=$(described "Outputs[?contains(OutputValue, ':stateMachine:$STACK-$WORKFLOW')].OutputValue | [0]")
 	# The local world has a stack that CloudFormation does not know.
 	[[ -n $machine || -n $named || $WORKFLOW != pod-inventory ]] || machine=${STATE_MACHINE_ARN:-}
-	[[ -n $machine ]] || lacks "the state machine $STACK-$WORKFLOW of the stack $STACK in $region of account $account: make deploy CLUSTER=… makes it"
+	[[ -n $machine ]] || lacks "the state machine $STACK-$WORKFLOW of the stack $STACK in $region of account $account: make deploy CLUSTER=… creates it"
 	stop_if_missing
 	go build -o build/kubestep ./cmd/kubestep
 	exec build/kubestep "$WORKFLOW" --state-machine-arn "$machine" --input "${INPUT:-{\}}" --output "${OUTPUT:-table}"
 }
 
 logs() {
-	local since=$((($(date +%s) - 60 * ${SINCE:-60}) * 1000)) function found=
+	local since=$((($(date +%s) - 60 * ${SINCE:-60}) * 1000))
 	need_aws
-	for function in describe-cluster mint-token verify-rbac list-pods; do
-		if aws logs filter-log-events --log-group-name "/aws/lambda/$STACK-$function" --start-time "$since" --query 'events[].[message]' --output text 2>/dev/null; then
-			found=yes
-		fi
-	done
-	[[ -n $found ]] || lacks "log groups of the stack $STACK in $region of account $account, or the right to logs:FilterLogEvents"
+	aws logs filter-log-events --log-group-name "/aws/lambda/$STACK" --start-time "$since" --query 'events[].[message]' --output text 2>/dev/null ||
+		lacks "the log group of the stack $STACK in $region of account $account, or the permission logs:FilterLogEvents"
 	stop_if_missing
 }
 
 destroy() {
 	local cluster bucket
 	need_aws
-	if [[ -z $(output StateMachineArn) ]]; then
+	if [[ -z $(described StackStatus) ]]; then
 		lacks "the stack $STACK in $region of account $account: there is nothing to remove"
 	fi
 	stop_if_missing
-	cluster=${CLUSTER:-$(aws cloudformation describe-stacks --stack-name "$STACK" --query "Stacks[0].Parameters[?ParameterKey=='ClusterName'].ParameterValue" --output text 2>/dev/null)}
+	cluster=${CLUSTER:-$(described "Parameters[?ParameterKey=='ClusterName'].ParameterValue")}
 	bucket=${BUCKET:-kubestep-$account-$region}
 	if [[ -n ${KEEP_RBAC:-} ]]; then
-		say "what rbac/ put into the cluster stays, since KEEP_RBAC is set"
-	elif [[ -n $cluster && $cluster != None ]] && reaches "$cluster"; then
+		say "what rbac/ put into the cluster stays, because KEEP_RBAC is set"
+	elif [[ -n $cluster ]] && reaches "$cluster"; then
 		# Another stack of the same cluster shares it: KEEP_RBAC=1 keeps it.
 		say "removing what rbac/ put into the cluster $cluster"
 		kubectl delete rolebindings,roles --all-namespaces --selector app.kubernetes.io/part-of=kubestep --ignore-not-found >&2
@@ -167,11 +216,11 @@ destroy() {
 	fi
 	aws cloudformation delete-stack --stack-name "$STACK"
 	aws cloudformation wait stack-delete-complete --stack-name "$STACK"
-	if aws s3api head-bucket --bucket "$bucket" >/dev/null 2>&1; then
-		aws s3 rm "s3://$bucket/$STACK/" --recursive --quiet
-		say "stack $STACK is removed. What is left: the bucket $bucket itself (aws s3 rb s3://$bucket), and the role's mapping in aws-auth where it was added by hand"
+	if owned "$bucket"; then
+		aws s3 rm "s3://$bucket/$(code_prefix)/" --recursive --quiet
+		say "stack $STACK is removed. What is left: the bucket $bucket itself (aws s3 rb s3://$bucket), and the role's mapping in aws-auth if somebody added it"
 	else
-		say "stack $STACK is removed. What is left: the code in the bucket that BUCKET named, and the role's mapping in aws-auth where it was added by hand"
+		say "stack $STACK is removed. What is left: the code in the bucket that BUCKET named, and the role's mapping in aws-auth if somebody added it"
 	fi
 }
 

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -61,7 +62,7 @@ func TestAStackIsDeployedStartedReadAndRemovedByTheCommands(t *testing.T) {
 
 	_, said, err := s.run(t, []string{"STACK=made", "PARAMS=Wrong=1"}, script, "deploy")
 	require.Error(t, err)
-	for _, missing := range []string{"Nothing was done", "the name of the EKS cluster", "an S3 bucket for the code: aws s3 mb", "PARAMS holds Wrong=1"} {
+	for _, missing := range []string{"Nothing was done", "the name of the EKS cluster", "an S3 bucket of account 111122223333 for the code: aws s3 mb", "PARAMS holds Wrong=1"} {
 		assert.Contains(t, said, missing, "all that is missing is said at once")
 	}
 	for _, verb := range []string{"start", "destroy"} {
@@ -77,6 +78,21 @@ func TestAStackIsDeployedStartedReadAndRemovedByTheCommands(t *testing.T) {
 	const role = "arn:aws:iam::111122223333:role/made-mint-token"
 	assert.Contains(t, told, "eksctl create iamidentitymapping --cluster deployed --region eu-west-1 --arn "+role, "what is left to do")
 	assert.Len(t, running(stack.Stack{Name: "made"}), 4)
+
+	objects, _, err := s.run(t, nil, "aws", "s3api", "list-objects-v2", "--bucket", "kubestep-111122223333-eu-west-1", "--query", "Contents[].[Key]", "--output", "text")
+	require.NoError(t, err)
+	for _, key := range strings.Fields(objects) {
+		assert.True(t, strings.HasPrefix(key, "kubestep-code/made/"), key)
+	}
+	assert.Greater(t, len(strings.Fields(objects)), 4, "the functions and the template")
+	release := func() string {
+		id, _, err := s.run(t, nil, "aws", "cloudformation", "describe-stacks", "--stack-name", "made",
+			"--query", "Stacks[0].Parameters[?ParameterKey=='ReleaseId'].ParameterValue", "--output", "text")
+		require.NoError(t, err)
+		return strings.TrimSpace(id)
+	}
+	first := release()
+	assert.Regexp(t, "^[0-9a-f]{10}$", first)
 
 	// What eksctl would do.
 	config, err := cluster.Admin()
@@ -97,6 +113,13 @@ func TestAStackIsDeployedStartedReadAndRemovedByTheCommands(t *testing.T) {
 	log, _, err := s.run(t, given, script, "logs")
 	require.NoError(t, err)
 	assert.Contains(t, log, `"state":"ListPods"`)
+
+	_, _, err = s.run(t, append(given, "PARAMS=CacheTtl=9s"), script, "deploy")
+	require.NoError(t, err)
+	assert.Equal(t, first, release(), "the same code, template and parameters")
+	_, _, err = s.run(t, append(given, "PARAMS=CacheTtl=8s"), script, "deploy")
+	require.NoError(t, err)
+	assert.NotEqual(t, first, release())
 
 	_, _, err = s.run(t, given, script, "destroy")
 	require.NoError(t, err)

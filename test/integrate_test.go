@@ -33,13 +33,25 @@ func TestTheShellOfIntegrateMDStartsAnExecutionAndWaits(t *testing.T) {
 	assert.Len(t, output.Access.Namespaces, 2)
 }
 
+func TestWhatIntegrateMDShowsServesEveryPartition(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(repository, "docs", "integrate", "*"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range append(files, filepath.Join(repository, "template.yml")) {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.NotContains(t, strings.ReplaceAll(string(text), "such as\n      arn:aws:", ""), "arn:aws:", file)
+	}
+}
+
 func TestTheParentOfIntegrateMDGoesOnWithThePodsAndFailsAsTheExecutionDid(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	s.mapRole(t)
 	text, err := os.ReadFile(filepath.Join(repository, "docs", "integrate", "parent.asl.json"))
 	require.NoError(t, err)
-	parent := s.parent(t, "integrated", strings.ReplaceAll(string(text), "${StateMachineArn}", s.machine+":live"))
+	parent := s.parent(t, "integrated", strings.NewReplacer("${AWSPartition}", "aws", "${StateMachineArn}", s.machine+":live").Replace(string(text)))
 
 	well := s.start(t, parent, `{"clusterName":"demo"}`)
 	require.Equal(t, types.ExecutionStatusSucceeded, well.Status, well.Cause)

@@ -54,6 +54,8 @@ func (f *Front) cloudFormationHandler(operation string) handler {
 		return f.describeChangeSet
 	case "ExecuteChangeSet":
 		return f.executeChangeSet
+	case "GetTemplateSummary":
+		return f.templateSummary
 	case "DescribeStacks":
 		return f.describeStacks
 	case "DeleteStack":
@@ -74,6 +76,12 @@ func stackID(name string) string {
 
 func (f *Front) createChangeSet(w http.ResponseWriter, _ *http.Request, c call) *apiError {
 	set := changeSet{stack: c.form.Get("StackName"), template: c.form.Get("TemplateBody"), url: c.form.Get("TemplateURL"), parameters: map[string]string{}}
+	f.cloudFormation.mu.Lock()
+	defer f.cloudFormation.mu.Unlock()
+	previous := map[string]string{}
+	for _, p := range f.cloudFormation.stacks[set.stack].Parameters {
+		previous[p.ParameterKey] = p.ParameterValue
+	}
 	for i := 1; ; i++ {
 		parameter := "Parameters.member." + strconv.Itoa(i)
 		name := c.form.Get(parameter + ".ParameterKey")
@@ -81,11 +89,12 @@ func (f *Front) createChangeSet(w http.ResponseWriter, _ *http.Request, c call) 
 			break
 		}
 		set.parameters[name] = c.form.Get(parameter + ".ParameterValue")
+		if c.form.Get(parameter+".UsePreviousValue") == "true" {
+			set.parameters[name] = previous[name]
+		}
 	}
 	id := c.form.Get("ChangeSetName")
-	f.cloudFormation.mu.Lock()
 	f.cloudFormation.changes[id] = set
-	f.cloudFormation.mu.Unlock()
 	type result struct {
 		ID      string `xml:"Id"`
 		StackID string `xml:"StackId"`
@@ -139,6 +148,26 @@ func (f *Front) executeChangeSet(w http.ResponseWriter, r *http.Request, c call)
 	delete(f.cloudFormation.changes, id)
 	f.cloudFormation.mu.Unlock()
 	respond(w, c, "ExecuteChangeSetResult", struct{}{})
+	return nil
+}
+
+// templateSummary tells the parameters that a stack has, which a further deployment keeps.
+func (f *Front) templateSummary(w http.ResponseWriter, _ *http.Request, c call) *apiError {
+	f.cloudFormation.mu.Lock()
+	defer f.cloudFormation.mu.Unlock()
+	s, ok := f.cloudFormation.stacks[c.form.Get("StackName")]
+	if !ok {
+		return invalid(fmt.Sprintf("Stack with id %s does not exist", c.form.Get("StackName")))
+	}
+	type declaration struct{ ParameterKey string }
+	type result struct {
+		Parameters []declaration `xml:"Parameters>member"`
+	}
+	var summary result
+	for _, p := range s.Parameters {
+		summary.Parameters = append(summary.Parameters, declaration{p.ParameterKey})
+	}
+	respond(w, c, "GetTemplateSummaryResult", summary)
 	return nil
 }
 

@@ -1,0 +1,239 @@
+// Package hack_test runs stack.sh against commands that stand in for aws, make, go and kubectl. That it deploys to a whole
+// world is for the scenarios (test/deploy_test.go).
+package hack_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// account is an AWS account as the aws command shows it.
+type account struct {
+	// bucketOwner owns the bucket for the code.
+	bucketOwner string
+	// mode is the cluster's authentication mode.
+	mode string
+	// status and parameters are the stack's; without a status there is none.
+	status, parameters string
+}
+
+const own = "111122223333"
+
+// run runs stack.sh with these variables, and returns what it says and the calls of the aws command.
+func (a account) run(t *testing.T, template string, verb string, variables ...string) (said, calls string, err error) {
+	t.Helper()
+	root, bin := t.TempDir(), t.TempDir()
+	script, err := os.ReadFile("stack.sh")
+	require.NoError(t, err)
+	write := func(name, text string) {
+		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o700))
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o700))
+	}
+	write(filepath.Join(root, "hack", "stack.sh"), string(script))
+	write(filepath.Join(root, "template.yml"), template)
+	write(filepath.Join(root, "build", "list-pods", "bootstrap"), os.Getenv("BOOTSTRAP"))
+	write(filepath.Join(bin, "make"), "#!/bin/sh\n")
+	write(filepath.Join(bin, "go"), "#!/bin/sh\n")
+	write(filepath.Join(bin, "aws"), fmt.Sprintf(`#!/bin/sh
+echo "$@" >>%[1]s/calls
+case "$*" in
+*get-caller-identity*) echo %[2]s ;;
+*describe-cluster*) printf 'ACTIVE\t%[3]s\n' ;;
+*head-bucket*) case "$*" in *--expected-bucket-owner*) case "$*" in *"--expected-bucket-owner %[4]s"*) ;; *) exit 254 ;; esac ;; esac ;;
+*describe-stacks*)
+	[ -n "%[5]s" ] || exit 254
+	case "$*" in
+	*StackStatus*) echo "%[5]s" ;;
+	*Parameters*) printf '%[6]s' ;;
+	esac ;;
+esac
+`, bin, own, a.mode, a.bucketOwner, a.status, a.parameters))
+	var problems bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), "bash", filepath.Join(root, "hack", "stack.sh"), verb)
+	cmd.Env = append(append(os.Environ(), "PATH="+bin+":/usr/bin:/bin", "AWS_REGION=eu-west-1", "CLUSTER=demo", "KEEP_RBAC=1"), variables...)
+	cmd.Stderr = &problems
+	err = cmd.Run()
+	made, _ := os.ReadFile(filepath.Join(bin, "calls"))
+	return problems.String(), string(made), err
+}
+
+const template = `Parameters:
+  ClusterName:
+    Type: String
+    Default: ""
+  CreateAccessEntry:
+    Type: String
+    Default: "true"
+  OutputBucket:
+    Type: String
+    Default: ""
+  CacheTtl:
+    Type: String
+    Default: 5m
+  ReleaseId:
+    Type: String
+    Default: ""
+Resources:
+  ListPodsFunction:
+    Properties:
+      FunctionName: !Sub "${AWS::StackName}-list-pods"
+  ApplyMintTokenRole:
+    Properties:
+      RoleName: !If [HasName, !Ref Name, !Sub "${AWS::StackName}-apply-mint-token"]
+`
+
+func TestWhatIsMissingIsSaidBeforeAnythingIsDone(t *testing.T) {
+	const code = "kubestep-111122223333-eu-west-1"
+	for sentence, c := range map[string]struct {
+		account   account
+		variables []string
+		want      string
+	}{
+		"the bucket belongs to somebody else": {
+			account{bucketOwner: "999999999999", mode: "API"}, nil,
+			"an S3 bucket of account 111122223333 for the code",
+		},
+		"listings would go to the bucket of the code": {
+			account{bucketOwner: own, mode: "API"}, []string{"PARAMS=OutputBucket=" + code},
+			"another bucket for listings, or for the code",
+		},
+		"listings go to the bucket of the code already": {
+			account{bucketOwner: own, mode: "API", status: "UPDATE_COMPLETE", parameters: `OutputBucket\t` + code + `\n`}, nil,
+			"another bucket for listings, or for the code",
+		},
+		"the first deployment was rolled back": {
+			account{bucketOwner: own, mode: "API", status: "ROLLBACK_COMPLETE"}, []string{"STACK=first"},
+			"Remove what is left of it (make destroy STACK=first), then deploy again",
+		},
+		"the stack's name is too long for the longest name that begins with it": {
+			account{bucketOwner: own, mode: "API"}, []string{"STACK=" + strings.Repeat("s", 48)},
+			"a letter and up to 46 letters, digits and -",
+		},
+		"a parameter is none": {
+			account{bucketOwner: own, mode: "API"}, []string{"PARAMS=Wrong=1"},
+			"PARAMS holds Wrong=1",
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			said, calls, err := c.account.run(t, template, "deploy", c.variables...)
+			require.Error(t, err)
+			assert.Contains(t, said, "Nothing was done. Missing:\n")
+			assert.Contains(t, said, c.want)
+			assert.NotContains(t, calls, "cloudformation package")
+		})
+	}
+}
+
+func TestALongNameOfAStackThatFitsIsTaken(t *testing.T) {
+	_, calls, err := account{bucketOwner: own, mode: "API"}.run(t, template, "deploy", "STACK="+strings.Repeat("s", 47))
+	require.NoError(t, err)
+	assert.Contains(t, calls, "cloudformation deploy")
+}
+
+func TestTheOwnerOfTheBucketIsCheckedAndTheCodeHasAPrefixOfItsOwn(t *testing.T) {
+	a := account{bucketOwner: own, mode: "API", status: "UPDATE_COMPLETE"}
+	for _, verb := range []string{"deploy", "destroy"} {
+		_, calls, err := a.run(t, template, verb)
+		require.NoError(t, err)
+		assert.Contains(t, calls, "head-bucket --bucket kubestep-111122223333-eu-west-1 --expected-bucket-owner 111122223333", verb)
+		for call := range strings.Lines(calls) {
+			if strings.Contains(call, "--s3-bucket") {
+				assert.Contains(t, call, "--s3-prefix kubestep-code/kubestep ")
+			}
+			if strings.HasPrefix(call, "s3 rm") {
+				assert.Contains(t, call, "s3://kubestep-111122223333-eu-west-1/kubestep-code/kubestep/ --recursive")
+			}
+		}
+	}
+	a.bucketOwner = "999999999999"
+	_, calls, err := a.run(t, template, "destroy")
+	require.NoError(t, err)
+	assert.NotContains(t, calls, "s3 rm", "of somebody else's bucket nothing is removed")
+}
+
+func TestWhatAFailedFirstDeploymentLeftIsRemoved(t *testing.T) {
+	_, calls, err := account{bucketOwner: own, status: "ROLLBACK_COMPLETE"}.run(t, template, "destroy")
+	require.NoError(t, err)
+	assert.Contains(t, calls, "cloudformation delete-stack --stack-name kubestep")
+}
+
+// overrides are the parameters that a deployment passes, in their order.
+func overrides(t *testing.T, calls string) string {
+	t.Helper()
+	_, after, found := strings.Cut(calls, "--parameter-overrides ")
+	require.True(t, found, calls)
+	line, _, _ := strings.Cut(after, "\n")
+	return line
+}
+
+func TestWhetherThereIsAnAccessEntryFollowsTheCluster(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		mode, params, want string
+	}{
+		"a cluster without access entries":             {"CONFIG_MAP", "", "CreateAccessEntry=false ReleaseId"},
+		"one that has moved to them, after such a one": {"API_AND_CONFIG_MAP", "", "CreateAccessEntry=true ReleaseId"},
+		"one whose entry somebody else creates":        {"API", "CreateAccessEntry=false", "CreateAccessEntry=true CreateAccessEntry=false ReleaseId"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			a := account{bucketOwner: own, mode: c.mode, status: "UPDATE_COMPLETE", parameters: `CreateAccessEntry\tfalse\n`}
+			_, calls, err := a.run(t, template, "deploy", "PARAMS="+c.params)
+			require.NoError(t, err)
+			assert.Contains(t, overrides(t, calls), c.want)
+		})
+	}
+}
+
+func TestAReleaseIsNewWhenCodeTemplateOrParametersAre(t *testing.T) {
+	released := func(a account, template string, variables ...string) string {
+		a.bucketOwner, a.mode = own, "API"
+		_, calls, err := a.run(t, template, "deploy", variables...)
+		require.NoError(t, err)
+		found := regexp.MustCompile(`ReleaseId=([0-9a-f]{10})$`).FindStringSubmatch(overrides(t, calls))
+		require.NotNil(t, found, calls)
+		return found[1]
+	}
+	deployed := account{status: "UPDATE_COMPLETE", parameters: `CacheTtl\t5m\nClusterName\tdemo\nOutputBucket\t\nReleaseId\t0123456789\n`}
+	first := released(account{}, template)
+	for sentence, again := range map[string]string{
+		"the same once more":                        released(account{}, template),
+		"the same, now that the stack is there":     released(deployed, template),
+		"a default that is given":                   released(deployed, template, "PARAMS=CacheTtl=5m"),
+		"a parameter that does not reach the stack": released(deployed, template, "NAMESPACE=shop"),
+	} {
+		assert.Equal(t, first, again, sentence)
+	}
+	kept := deployed
+	kept.parameters = strings.Replace(kept.parameters, "5m", "9s", 1)
+	t.Setenv("BOOTSTRAP", "other")
+	code := released(deployed, template)
+	t.Setenv("BOOTSTRAP", "")
+	for sentence, other := range map[string]string{
+		"other code":                             code,
+		"another template":                       released(deployed, template+"\n"),
+		"another parameter":                      released(deployed, template, "PARAMS=CacheTtl=9s"),
+		"a parameter that the stack has already": released(kept, template),
+	} {
+		assert.NotEqual(t, first, other, sentence)
+	}
+	assert.Equal(t, released(kept, template), released(deployed, template, "PARAMS=CacheTtl=9s"), "whether given now or before")
+}
+
+// bash 3.2 is what macOS has. It is not at hand here, so the script is read for what it does not take.
+func TestTheScriptKeepsToTheBashOfMacOS(t *testing.T) {
+	script, err := os.ReadFile("stack.sh")
+	require.NoError(t, err)
+	for _, expansion := range regexp.MustCompile(`(\+)?"\$\{([a-z_]+)\[@\]\}"`).FindAllStringSubmatch(string(script), -1) {
+		filled := expansion[2] == "missing" || expansion[2] == "given" // after a look at its length, and from its first value on
+		assert.True(t, filled || expansion[1] == "+", "%s fails if %s is empty", expansion[0], expansion[2])
+	}
+	assert.NotRegexp(t, `(declare|local|typeset) -[An]|mapfile|readarray|\$\{[a-z_]+(,,|\^\^|@[A-Z])|&>>|\|&|sed -n? ?'[^']*\\\|`, string(script))
+}
