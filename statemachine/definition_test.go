@@ -194,6 +194,11 @@ func TestEveryErrorNameIsHandledAndEveryHandledNameExists(t *testing.T) {
 		"States.ALL": true, "States.Timeout": true, "Sandbox.Timedout": true, "Runtime.ExitError": true, "Lambda.Unknown": true,
 		// Those of the client that Step Functions invokes by.
 		"Lambda.ClientExecutionTimeoutException": true, "Lambda.AWSLambdaException": true, "Lambda.SdkClientException": true,
+		// Those of starting and describing an execution, by the names that AWS documents and by those that it gives.
+		"StepFunctions.ExecutionAlreadyExists": true, "StepFunctions.ExecutionAlreadyExistsException": true,
+		"StepFunctions.ExecutionLimitExceeded": true, "StepFunctions.ExecutionLimitExceededException": true,
+		"StepFunctions.ThrottlingException": true, "StepFunctions.SdkClientException": true, "StepFunctions.AWSStepFunctionsException": true,
+		"Sfn.ThrottlingException": true, "Sfn.SdkClientException": true, "Sfn.SfnException": true,
 	}
 	for _, name := range contract.ErrorNames() {
 		known[string(name)] = true

@@ -29,18 +29,13 @@ func Target(f *Fields, defaults contract.Target) contract.Target {
 	f.String("clusterName", &target.ClusterName)
 	f.String("region", &target.Region)
 	f.String("roleArn", &target.RoleARN)
-	switch {
-	case target.ClusterName == "":
+	if target.ClusterName == "" {
 		f.Problem("clusterName", "missing: expected the name of an EKS cluster, because the stack has no default cluster")
-	case !clusterName.MatchString(target.ClusterName):
-		f.Problem("clusterName", "%s is not a valid EKS cluster name: expected 1 to 100 letters, digits, - and _, starting with a letter or digit", Quote(target.ClusterName))
+	} else {
+		CheckClusterName(f, "clusterName", target.ClusterName)
 	}
-	if !region.MatchString(target.Region) {
-		f.Problem("region", "%s is not a valid AWS Region: expected one such as eu-west-1", Quote(target.Region))
-	}
-	if target.RoleARN != "" && !roleARN.MatchString(target.RoleARN) {
-		f.Problem("roleArn", "%s is not a valid ARN of an IAM role: expected one such as arn:aws:iam::111122223333:role/name", Quote(target.RoleARN))
-	}
+	CheckRegion(f, "region", target.Region)
+	CheckRole(f, "roleArn", target.RoleARN)
 	return target
 }
 
@@ -57,8 +52,8 @@ func Destination(f *Fields, key string) contract.Destination {
 	switch {
 	case d.Bucket == "" && d.Prefix != "":
 		nested.Problem("bucket", "missing: expected the name of an S3 bucket")
-	case d.Bucket != "" && !bucketName.MatchString(d.Bucket):
-		nested.Problem("bucket", "%s is not a valid S3 bucket name", Quote(d.Bucket))
+	case d.Bucket != "":
+		CheckBucket(nested, "bucket", d.Bucket)
 	}
 	if !keyPrefix.MatchString(d.Prefix) {
 		nested.Problem("prefix", "%s is not a valid key prefix: expected at most 512 letters, digits and any of !_.()/=-", Quote(d.Prefix))
@@ -70,4 +65,32 @@ func Destination(f *Fields, key string) contract.Destination {
 		}
 	}
 	return d
+}
+
+// CheckClusterName adds a problem unless name is a valid name of an EKS cluster.
+func CheckClusterName(f *Fields, field, name string) {
+	if !clusterName.MatchString(name) {
+		f.Problem(field, "%s is not a valid EKS cluster name: expected 1 to 100 letters, digits, - and _, starting with a letter or digit", Quote(name))
+	}
+}
+
+// CheckRegion adds a problem unless name is a valid name of an AWS Region.
+func CheckRegion(f *Fields, field, name string) {
+	if !region.MatchString(name) {
+		f.Problem(field, "%s is not a valid AWS Region: expected one such as eu-west-1", Quote(name))
+	}
+}
+
+// CheckRole adds a problem unless arn is a valid ARN of an IAM role, or empty.
+func CheckRole(f *Fields, field, arn string) {
+	if arn != "" && !roleARN.MatchString(arn) {
+		f.Problem(field, "%s is not a valid ARN of an IAM role: expected one such as arn:aws:iam::111122223333:role/name", Quote(arn))
+	}
+}
+
+// CheckBucket adds a problem unless name is a valid name of an S3 bucket.
+func CheckBucket(f *Fields, field, name string) {
+	if !bucketName.MatchString(name) {
+		f.Problem(field, "%s is not a valid S3 bucket name", Quote(name))
+	}
 }

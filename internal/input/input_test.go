@@ -177,3 +177,21 @@ func TestWhatAnInputTakesIsAFewTimesItsSize(t *testing.T) {
 		})
 	}
 }
+
+func TestTheElementsOfAnArrayAreReadOneByOne(t *testing.T) {
+	f := input.Read([]byte(`{"clusters":["demo",{"clusterName":"shop","regoin":"x"},7],"regions":"eu-west-1"}`), "{}")
+
+	elements := f.Elements("clusters", "an array of clusters")
+	require.Len(t, elements, 3)
+	var name string
+	f.Element("clusters[1]", elements[1], "an object").String("clusterName", &name)
+	f.Element("clusters[2]", elements[2], "an object").String("clusterName", &name)
+	assert.Equal(t, "shop", name)
+	assert.Nil(t, f.Elements("regions", "an array of names"))
+	assert.Nil(t, f.Elements("missing", "an array"))
+
+	err := f.Err()
+	for _, want := range []string{"3 problems", "clusters[2]: expected an object, not a number", "regions: expected an array of names, not a string", `clusters[1]."regoin": unknown key`} {
+		assert.ErrorContains(t, err, want)
+	}
+}

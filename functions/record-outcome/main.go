@@ -1,0 +1,21 @@
+// Command record-outcome is the function of the state RecordOutcome.
+package main
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/kubestep/kubestep/internal/fleet"
+	"github.com/kubestep/kubestep/internal/pods"
+	"github.com/kubestep/kubestep/internal/task"
+)
+
+func main() {
+	recorder := fleet.Recorder{
+		Totals: map[string]fleet.Totals{"pod-inventory": pods.Totals},
+		Store:  fleet.Store{S3: s3.NewFromConfig(task.Must(config.LoadDefaultConfig(context.Background())))},
+	}
+	task.Start("RecordOutcome", recorder.Record)
+}

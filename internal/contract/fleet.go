@@ -1,0 +1,207 @@
+package contract
+
+import (
+	"encoding/json"
+	"time"
+)
+
+const (
+	// MaxFleetClusters bounds the clusters of a fleet.
+	MaxFleetClusters = 10_000
+	// MaxFleetInState is how many clusters, and then outcomes, pass between states. A
+	// larger fleet needs an output in S3.
+	MaxFleetInState = 500
+	// MaxOutcomeBytes bounds an outcome: MaxFleetInState of them leave room for the
+	// rest of the document in the 256 KiB that Step Functions allows.
+	MaxOutcomeBytes = 400
+	// MaxAttempts is how often a cluster is tried: a second time if the first failed
+	// for a reason that may have passed.
+	MaxAttempts = 2
+)
+
+// FindClusters is the payload of find-clusters.
+type FindClusters struct {
+	// Execution is the ARN of the fleet's execution.
+	Execution string    `json:"execution"`
+	StartedAt time.Time `json:"startedAt"`
+	// Input is the execution input as it was given, unchecked.
+	Input json.RawMessage `json:"input"`
+}
+
+// FoundClusters is the result of find-clusters.
+type FoundClusters struct {
+	Fleet Fleet `json:"fleet"`
+	// Request is what each cluster is asked: the workflow's input without the target.
+	Request json.RawMessage `json:"request"`
+	Run     FleetRun        `json:"run"`
+}
+
+// Fleet is what the states share.
+type Fleet struct {
+	// Name begins the name of each cluster's execution. It is the name of the fleet's
+	// execution, unless the input says otherwise.
+	Name string `json:"name"`
+	// Execution is the ARN of the fleet's execution.
+	Execution string    `json:"execution"`
+	StartedAt time.Time `json:"startedAt"`
+	Workflow  string    `json:"workflow"`
+	// StateMachineARN is what runs the workflow, and Executions begins the ARNs of its executions.
+	StateMachineARN string `json:"stateMachineArn"`
+	Executions      string `json:"executions"`
+	// Clusters is how many there are.
+	Clusters    int `json:"clusters"`
+	Concurrency int `json:"concurrency"`
+	// Tolerated is how many clusters may fail without failing the fleet.
+	Tolerated int `json:"tolerated"`
+	// InS3 reports whether clusters and outcomes are in Output, not in the state.
+	InS3 bool `json:"inS3"`
+	// Output is where the report is written; its bucket is empty if nowhere.
+	Output Destination `json:"output"`
+}
+
+// FleetRun is where a fleet stands: what the next Map runs and, once there is nothing
+// left to run, what became of it.
+type FleetRun struct {
+	// Attempt is 1, then 2 for those that are tried again.
+	Attempt int `json:"attempt"`
+	// Clusters are those to run. The list at the key List of the output's bucket takes
+	// their place if the fleet is in S3.
+	Clusters []FleetCluster `json:"clusters"`
+	List     string         `json:"list"`
+	// Outcomes are those that are settled; empty if they are in S3.
+	Outcomes []FleetOutcome `json:"outcomes"`
+	Verdict  Verdict        `json:"verdict"`
+	// Summary is empty before all outcomes are settled.
+	Summary FleetSummary `json:"summary"`
+	// Cause is the sentence of ClustersFailed.
+	Cause string `json:"cause"`
+}
+
+// FleetRan is a FleetRun after its Map: in the place of the clusters are their outcomes.
+type FleetRan struct {
+	Attempt  int            `json:"attempt"`
+	Clusters []FleetOutcome `json:"clusters"`
+	Outcomes []FleetOutcome `json:"outcomes"`
+}
+
+// FleetCluster is a cluster that is to be run.
+type FleetCluster struct {
+	Target Target `json:"target"`
+	// Execution is the name of its execution.
+	Execution string `json:"execution"`
+	Attempt   int    `json:"attempt"`
+}
+
+// OutcomeStatus is how the execution for a cluster ended.
+type OutcomeStatus string
+
+// The statuses are those of Step Functions.
+const (
+	Succeeded OutcomeStatus = "SUCCEEDED"
+	Failed    OutcomeStatus = "FAILED"
+	TimedOut  OutcomeStatus = "TIMED_OUT"
+	Aborted   OutcomeStatus = "ABORTED"
+)
+
+// OutcomeStatuses are all there are, the best first.
+func OutcomeStatuses() []OutcomeStatus {
+	return []OutcomeStatus{Succeeded, Failed, TimedOut, Aborted}
+}
+
+// FleetOutcome is what became of a cluster, in at most MaxOutcomeBytes.
+type FleetOutcome struct {
+	Target
+	Attempt int           `json:"attempt"`
+	Status  OutcomeStatus `json:"status"`
+	// Error is the name, and Cause the sentence, clipped; both are empty if it succeeded.
+	Error string `json:"error,omitempty"`
+	Cause string `json:"cause,omitempty"`
+	// Totals are the workflow's figures by name, such as pods and unhealthy.
+	Totals  map[string]int `json:"totals,omitempty"`
+	Seconds float64        `json:"seconds"`
+}
+
+// RecordOutcome is the payload of record-outcome.
+type RecordOutcome struct {
+	Fleet   Fleet           `json:"fleet"`
+	Cluster FleetCluster    `json:"cluster"`
+	Result  ExecutionResult `json:"result"`
+}
+
+// ExecutionResult is how an execution ended, in one of the forms in which Step
+// Functions tells it: the description of an execution, or the Error and Cause of a
+// state, whose Cause may hold a description in turn.
+type ExecutionResult struct {
+	Status string `json:"Status"`
+	// Output is JSON, or JSON in a string.
+	Output json.RawMessage `json:"Output"`
+	Error  string          `json:"Error"`
+	Cause  string          `json:"Cause"`
+	// StartDate and StopDate are milliseconds since 1970, or RFC 3339.
+	StartDate json.RawMessage `json:"StartDate"`
+	StopDate  json.RawMessage `json:"StopDate"`
+}
+
+// RecordedOutcome is the result of record-outcome: the outcome, or nothing if it is in S3.
+type RecordedOutcome struct {
+	*FleetOutcome
+}
+
+// Summarize is the payload of summarize.
+type Summarize struct {
+	Fleet Fleet    `json:"fleet"`
+	Run   FleetRan `json:"run"`
+}
+
+// Verdict is what the machine does next.
+type Verdict string
+
+const (
+	// TryAgain runs the clusters that are worth a second try.
+	TryAgain Verdict = "TryAgain"
+	// Tolerable means that no more clusters failed than are tolerated.
+	Tolerable Verdict = "Tolerable"
+	// Intolerable fails with ClustersFailed.
+	Intolerable Verdict = "Intolerable"
+)
+
+// FleetSummary adds up the outcomes.
+type FleetSummary struct {
+	Fleet    string `json:"fleet"`
+	Workflow string `json:"workflow"`
+	Clusters int    `json:"clusters"`
+	// ByStatus counts the clusters.
+	ByStatus map[OutcomeStatus]int `json:"byStatus"`
+	// Totals adds up the clusters' figures.
+	Totals map[string]int `json:"totals"`
+	// Failures are the errors, the most frequent first.
+	Failures []FleetFailure `json:"failures"`
+	// Report is null if the input has no output.
+	Report *FleetReport `json:"report"`
+}
+
+// FleetFailure is one error name, and whom it hit.
+type FleetFailure struct {
+	Error    string `json:"error"`
+	Clusters int    `json:"clusters"`
+	// Names are the first of them, and Cause is that of the first.
+	Names []string `json:"names"`
+	Cause string   `json:"cause"`
+}
+
+// FleetReport is where the report is in S3.
+type FleetReport struct {
+	Bucket string `json:"bucket"`
+	HTML   string `json:"html"`
+	CSV    string `json:"csv"`
+	JSON   string `json:"json"`
+	// Failed lists the clusters that failed: the source of a fleet that runs them again.
+	Failed string `json:"failed"`
+}
+
+// FleetOutput is the output of an execution of a fleet.
+type FleetOutput struct {
+	Summary FleetSummary `json:"summary"`
+	// Outcomes are those of all clusters; empty if they are in S3.
+	Outcomes []FleetOutcome `json:"outcomes"`
+}

@@ -1,0 +1,249 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/eks/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubestep/kubestep/internal/awsapi"
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/input"
+)
+
+// asking is how many calls of EKS are made at once.
+const asking = 16
+
+// EKS is what is called of the EKS API.
+type EKS interface {
+	ListClusters(context.Context, *eks.ListClustersInput, ...func(*eks.Options)) (*eks.ListClustersOutput, error)
+	DescribeCluster(context.Context, *eks.DescribeClusterInput, ...func(*eks.Options)) (*eks.DescribeClusterOutput, error)
+}
+
+// Workflow is what may be run on a fleet.
+type Workflow struct {
+	// Read is the workflow's own reader of its request.
+	Read func(*input.Fields) (request any, checks []contract.Check)
+	// StateMachineARN is what runs it; it may be that of an alias.
+	StateMachineARN string
+}
+
+// Finder finds the clusters of a fleet.
+type Finder struct {
+	// EKS returns the API of a Region, called as a role for an execution; an empty
+	// ARN is the function's own role.
+	EKS   func(region, roleARN, execution string) EKS
+	Store Store
+	// Defaults complete a cluster that names no Region.
+	Defaults contract.Target
+	// Workflows are those that may be run, by name.
+	Workflows map[string]Workflow
+}
+
+// API makes clients for Finder.EKS out of a configuration and the credentials of roles.
+func API(cfg aws.Config, credentials func(roleARN, execution string) aws.CredentialsProvider) func(region, roleARN, execution string) EKS {
+	return func(region, roleARN, execution string) EKS {
+		return eks.NewFromConfig(cfg, func(o *eks.Options) {
+			o.Region = region
+			o.Credentials = credentials(roleARN, execution)
+			o.APIOptions = append(o.APIOptions, awsapi.UserAgent(execution))
+		})
+	}
+}
+
+// Find reads the execution input and finds its clusters, each with the name of its
+// execution. The list is in S3 if it is too large for the state.
+//
+// Errors: InvalidInput, AccessDenied, Throttled, AWSUnreachable, Unexpected.
+func (d Finder) Find(ctx context.Context, in contract.FindClusters) (contract.FoundClusters, error) {
+	fields := input.Read(in.Input, example)
+	r := d.read(fields, in)
+	if err := fields.Err(); err != nil {
+		return contract.FoundClusters{}, err
+	}
+	targets, err := d.targets(ctx, r, in.Execution)
+	if err != nil {
+		return contract.FoundClusters{}, err
+	}
+	asked, err := ask(r.asked, in.Execution)
+	if err != nil {
+		return contract.FoundClusters{}, err
+	}
+	machine := d.Workflows[r.workflow].StateMachineARN
+	fleet := contract.Fleet{
+		Name: r.name, Execution: in.Execution, StartedAt: in.StartedAt, Workflow: r.workflow, StateMachineARN: machine, Executions: executions(machine),
+		Clusters: len(targets), Concurrency: r.concurrency, Tolerated: r.tolerated.of(len(targets)), InS3: inS3(targets), Output: r.output,
+	}
+	clusters := make([]contract.FleetCluster, len(targets))
+	for i, target := range targets {
+		clusters[i] = contract.FleetCluster{Target: target, Attempt: 1, Execution: ExecutionName(fleet.Name, target, 1)}
+	}
+	run, err := begin(ctx, d.Store, fleet, 1, clusters)
+	return contract.FoundClusters{Fleet: fleet, Request: asked, Run: run}, err
+}
+
+// ask is the input of each cluster's execution, but for the target. The console links
+// an execution to the one that its input names so.
+// https://docs.aws.amazon.com/step-functions/latest/dg/concepts-nested-workflows.html
+func ask(request any, execution string) (json.RawMessage, error) {
+	text, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode the request: %w", err)
+	}
+	members := map[string]json.RawMessage{}
+	if err := json.Unmarshal(text, &members); err != nil {
+		return nil, fmt.Errorf("read the request: %w", err)
+	}
+	if members["AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"], err = json.Marshal(execution); err != nil {
+		return nil, fmt.Errorf("encode the execution: %w", err)
+	}
+	return json.Marshal(members)
+}
+
+// executions begins the ARNs of a state machine's executions, which name no alias.
+func executions(machine string) string {
+	const parts = 7 // arn:PARTITION:states:REGION:ACCOUNT:stateMachine:NAME
+	all := strings.Split(machine, ":")
+	if len(all) < parts {
+		return ""
+	}
+	all[parts-2] = "execution"
+	return strings.Join(all[:parts], ":")
+}
+
+// targets are the clusters that the input names, or that there are.
+func (d Finder) targets(ctx context.Context, r request, execution string) ([]contract.Target, error) {
+	if len(r.clusters) > 0 {
+		return r.clusters, nil
+	}
+	fields := input.Read(nil, example)
+	var targets []contract.Target
+	var err error
+	if r.source.Bucket != "" {
+		targets, err = d.fromSource(ctx, fields, r.source, account(execution))
+	} else {
+		targets, err = d.list(ctx, r, execution)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(targets) == 0 && !fields.HasProblem("source") {
+		fields.Problem("clusters", "none was found: %s", looked(r))
+	}
+	r.checkSize(fields, targets)
+	return targets, fields.Err()
+}
+
+// looked says where.
+func looked(r request) string {
+	if r.source.Bucket != "" {
+		return fmt.Sprintf("s3://%s/%s names none", r.source.Bucket, r.source.Prefix)
+	}
+	regions := []string{}
+	for _, p := range r.places {
+		if !slices.Contains(regions, p.region) {
+			regions = append(regions, p.region)
+		}
+	}
+	text := "EKS has none in " + strings.Join(regions, ", ")
+	if len(r.tags) > 0 {
+		text += " with those tags"
+	}
+	return text
+}
+
+// list asks EKS, Region by Region and role by role.
+func (d Finder) list(ctx context.Context, r request, execution string) ([]contract.Target, error) {
+	found := make([][]contract.Target, len(r.places))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(asking)
+	for i, p := range r.places {
+		group.Go(func() (err error) {
+			found[i], err = listPlace(groupCtx, d.EKS(p.region, p.roleARN, execution), p)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	targets := slices.Concat(found...)
+	if len(r.tags) > 0 {
+		var err error
+		if targets, err = d.tagged(ctx, targets, r.tags, execution); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(targets, func(a, b contract.Target) int {
+		return cmp.Or(cmp.Compare(a.ClusterName, b.ClusterName), cmp.Compare(a.Region, b.Region), cmp.Compare(a.RoleARN, b.RoleARN))
+	})
+	return slices.Compact(targets), nil
+}
+
+func listPlace(ctx context.Context, api EKS, p place) ([]contract.Target, error) {
+	var targets []contract.Target
+	for pages := eks.NewListClustersPaginator(api, &eks.ListClustersInput{}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, awsapi.Explain(err, "eks:ListClusters in "+p.region+as(p.roleARN))
+		}
+		for _, name := range page.Clusters {
+			targets = append(targets, contract.Target{ClusterName: name, Region: p.region, RoleARN: p.roleARN})
+		}
+	}
+	return targets, nil
+}
+
+// as says as which role, if it is not the function's own.
+func as(roleARN string) string {
+	if roleARN == "" {
+		return ""
+	}
+	return " as " + roleARN
+}
+
+// tagged are the clusters that have all the tags.
+func (d Finder) tagged(ctx context.Context, targets []contract.Target, tags map[string]string, execution string) ([]contract.Target, error) {
+	has := make([]bool, len(targets))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(asking)
+	for i, target := range targets {
+		group.Go(func() error {
+			out, err := d.EKS(target.Region, target.RoleARN, execution).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &target.ClusterName})
+			if _, gone := errors.AsType[*types.ResourceNotFoundException](err); gone {
+				return nil // since it was listed
+			}
+			if err != nil {
+				return awsapi.Explain(err, fmt.Sprintf("eks:DescribeCluster of cluster %s in %s%s", target.ClusterName, target.Region, as(target.RoleARN)))
+			}
+			has[i] = out.Cluster != nil && hasAll(out.Cluster.Tags, tags)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	kept := targets[:0]
+	for i, target := range targets {
+		if has[i] {
+			kept = append(kept, target)
+		}
+	}
+	return kept, nil
+}
+
+func hasAll(tags, wanted map[string]string) bool {
+	for key, value := range wanted {
+		if had, ok := tags[key]; !ok || had != value {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,174 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kubestep/kubestep/internal/bearer"
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+const (
+	// maxError bounds the name of an error, and maxTotals how many figures an outcome has.
+	maxError  = 64
+	maxTotals = 6
+)
+
+// Totals reads a workflow's figures out of the output of one execution.
+type Totals func(output json.RawMessage) (map[string]int, error)
+
+// Recorder keeps what became of a cluster.
+type Recorder struct {
+	// Totals are those of each workflow, by its name.
+	Totals map[string]Totals
+	Store  Store
+}
+
+// Record returns the outcome of a cluster, or writes it to S3 and returns nothing. It
+// does the same each time: an outcome in S3 has the name of its execution.
+//
+// Errors: AccessDenied, Throttled, AWSUnreachable, InvalidInput for a bucket that is not there.
+func (r Recorder) Record(ctx context.Context, in contract.RecordOutcome) (contract.RecordedOutcome, error) {
+	outcome := r.outcome(in)
+	if !in.Fleet.InS3 {
+		return contract.RecordedOutcome{FleetOutcome: &outcome}, nil
+	}
+	text, err := json.Marshal(outcome)
+	if err != nil {
+		return contract.RecordedOutcome{}, fmt.Errorf("encode the outcome: %w", err)
+	}
+	return contract.RecordedOutcome{}, r.Store.Put(ctx, in.Fleet.Output.Bucket, outcomeKey(in.Fleet, in.Cluster.Execution), "application/json", text)
+}
+
+func (r Recorder) outcome(in contract.RecordOutcome) contract.FleetOutcome {
+	result := unwrap(in.Result)
+	outcome := contract.FleetOutcome{
+		Target: in.Cluster.Target, Attempt: in.Cluster.Attempt, Status: status(result),
+		Error: result.Error, Cause: result.Cause, Seconds: seconds(result),
+	}
+	if outcome.Status == contract.Succeeded {
+		outcome.Error, outcome.Cause = "", ""
+		totals, err := r.totals(in.Fleet.Workflow, result.Output)
+		if err != nil {
+			// It did what it was asked, so it has not failed; the sentence says why the figures are missing.
+			outcome.Cause = fmt.Sprintf("Its output has no figures: %v", err)
+		}
+		outcome.Totals = totals
+	}
+	if outcome.Status != contract.Succeeded && outcome.Error == "" {
+		outcome.Error, outcome.Cause = unnamed(outcome.Status)
+	}
+	return Bound(outcome)
+}
+
+func (r Recorder) totals(workflow string, output json.RawMessage) (map[string]int, error) {
+	read, ok := r.Totals[workflow]
+	if !ok {
+		return nil, fmt.Errorf("kubestep knows no workflow %q", workflow)
+	}
+	// DescribeExecution returns the output as a string, startExecution.sync:2 as JSON.
+	var text string
+	if err := json.Unmarshal(output, &text); err == nil {
+		output = json.RawMessage(text)
+	}
+	totals, err := read(output)
+	if err != nil {
+		return nil, err
+	}
+	for len(totals) > maxTotals {
+		delete(totals, slices.Max(slices.Collect(maps.Keys(totals))))
+	}
+	return totals, nil
+}
+
+// unwrap finds the execution's own result in the Cause of the state that ran it:
+// States.TaskFailed says only that the execution did not succeed.
+func unwrap(result contract.ExecutionResult) contract.ExecutionResult {
+	var inner contract.ExecutionResult
+	if result.Status == "" && json.Unmarshal([]byte(result.Cause), &inner) == nil && inner.Status != "" {
+		return inner
+	}
+	return result
+}
+
+// status is FAILED for what never became an execution.
+func status(result contract.ExecutionResult) contract.OutcomeStatus {
+	if known := contract.OutcomeStatus(result.Status); slices.Contains(contract.OutcomeStatuses(), known) {
+		return known
+	}
+	return contract.Failed
+}
+
+// unnamed is the error, and the cause, of an execution that ended without one.
+func unnamed(status contract.OutcomeStatus) (name, cause string) {
+	switch status {
+	case contract.TimedOut:
+		return "States.Timeout", "The execution ran out of time."
+	case contract.Aborted:
+		return "Aborted", "The execution was stopped."
+	default:
+		return string(contract.Unexpected), "The execution failed without saying why."
+	}
+}
+
+func seconds(result contract.ExecutionResult) float64 {
+	from, ok := moment(result.StartDate)
+	to, both := moment(result.StopDate)
+	if !ok || !both || to.Before(from) {
+		return 0
+	}
+	return float64(to.Sub(from).Round(100*time.Millisecond).Milliseconds()) / 1000
+}
+
+func moment(raw json.RawMessage) (time.Time, bool) {
+	if milliseconds, err := strconv.ParseFloat(string(raw), 64); err == nil {
+		return time.UnixMilli(int64(milliseconds)), true
+	}
+	var at time.Time
+	err := json.Unmarshal(raw, &at)
+	return at, err == nil && !at.IsZero()
+}
+
+// Bound clips the error and the cause, and takes tokens out of them, so that the
+// outcome is at most contract.MaxOutcomeBytes once it is encoded.
+func Bound(o contract.FleetOutcome) contract.FleetOutcome {
+	cause := strings.TrimSpace(bearer.Redact(o.Cause))
+	o.Error, o.Cause = abbreviate(bearer.Redact(o.Error), maxError), ""
+	o.Cause = abbreviate(cause, contract.MaxOutcomeBytes-encoded(o)-len(`"cause":"",`))
+	return o
+}
+
+// abbreviate cuts a text, between two runes, so that it takes at most that many bytes
+// in a string of JSON.
+func abbreviate(text string, length int) string {
+	const quotes, ellipsis = len(`""`), "…"
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if encoded(text)-quotes <= length {
+		return text
+	}
+	length -= len(ellipsis)
+	for i, r := range text {
+		if length -= encoded(string(r)) - quotes; length < 0 {
+			if i == 0 {
+				return ""
+			}
+			return text[:i] + ellipsis
+		}
+	}
+	return text
+}
+
+// encoded is how many bytes a value takes in JSON, where < takes six.
+func encoded(value any) int {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return 0 // strings and numbers encode
+	}
+	return len(text)
+}

@@ -1,0 +1,150 @@
+package fleet_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/fleet"
+)
+
+var demo = contract.Target{ClusterName: "demo", Region: "eu-west-1"}
+
+// podTotals stands for a workflow's.
+func podTotals(output json.RawMessage) (map[string]int, error) {
+	var read struct {
+		Pods map[string]int `json:"pods"`
+	}
+	if err := json.Unmarshal(output, &read); err != nil {
+		return nil, errors.New("it is not JSON")
+	}
+	return read.Pods, nil
+}
+
+func recorder(s3 *fakeS3) fleet.Recorder {
+	return fleet.Recorder{Totals: map[string]fleet.Totals{"pod-inventory": podTotals}, Store: fleet.Store{S3: s3}}
+}
+
+func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		result string
+		want   contract.FleetOutcome
+	}{
+		"its totals if it succeeded": {
+			`{"Status":"SUCCEEDED","Output":{"pods":{"pods":12,"unhealthy":3}},"StartDate":1790000000000,"StopDate":1790000004321}`,
+			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12, "unhealthy": 3}, Seconds: 4.3},
+		},
+		"the same if it was started earlier, and is described": {
+			`{"Status":"SUCCEEDED","Output":"{\"pods\":{\"pods\":12}}","StartDate":"2026-11-24T06:00:00Z","StopDate":"2026-11-24T06:00:01.5Z"}`,
+			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12}, Seconds: 1.5},
+		},
+		"its own error and cause if it failed, not those of the state that ran it": {
+			`{"Error":"States.TaskFailed","Cause":"{\"Status\":\"FAILED\",\"Error\":\"Unauthorized\",\"Cause\":\"Map the role.\",\"StartDate\":1790000000000,\"StopDate\":1790000002000}"}`,
+			contract.FleetOutcome{Status: contract.Failed, Error: "Unauthorized", Cause: "Map the role.", Seconds: 2},
+		},
+		"States.Timeout if it ran out of time": {
+			`{"Error":"States.TaskFailed","Cause":"{\"Status\":\"TIMED_OUT\"}"}`,
+			contract.FleetOutcome{Status: contract.TimedOut, Error: "States.Timeout", Cause: "The execution ran out of time."},
+		},
+		"Aborted if somebody stopped it without a word": {
+			`{"Error":"States.TaskFailed","Cause":"{\"Status\":\"ABORTED\"}"}`,
+			contract.FleetOutcome{Status: contract.Aborted, Error: "Aborted", Cause: "The execution was stopped."},
+		},
+		"what Step Functions says if it never started": {
+			`{"Error":"StepFunctions.AccessDeniedException","Cause":"not authorized to perform: states:StartExecution"}`,
+			contract.FleetOutcome{Status: contract.Failed, Error: "StepFunctions.AccessDeniedException", Cause: "not authorized to perform: states:StartExecution"},
+		},
+		"a success without totals if its output has none": {
+			`{"Status":"SUCCEEDED","Output":[]}`,
+			contract.FleetOutcome{Status: contract.Succeeded, Cause: "Its output has no figures: it is not JSON"},
+		},
+		"no token that a server quoted": {
+			`{"Status":"FAILED","Error":"Unexpected","Cause":"403 Bearer k8s-aws-v1.aHR0cHM6"}`,
+			contract.FleetOutcome{Status: contract.Failed, Error: "Unexpected", Cause: "403 Bearer [REDACTED]"},
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			var result contract.ExecutionResult
+			require.NoError(t, json.Unmarshal([]byte(c.result), &result))
+			c.want.Target, c.want.Attempt = demo, 1
+
+			recorded, err := recorder(nil).Record(t.Context(), contract.RecordOutcome{
+				Fleet: contract.Fleet{Workflow: "pod-inventory"}, Cluster: contract.FleetCluster{Target: demo, Attempt: 1}, Result: result,
+			})
+
+			require.NoError(t, err)
+			assert.Equal(t, c.want, *recorded.FleetOutcome)
+		})
+	}
+}
+
+func TestALargeFleetsOutcomeIsAnObjectWithTheNameOfItsExecution(t *testing.T) {
+	s3 := &fakeS3{}
+	in := contract.RecordOutcome{
+		Fleet:   contract.Fleet{Name: "nightly", Workflow: "pod-inventory", InS3: true, Output: contract.Destination{Bucket: "reports", Prefix: "fleets"}},
+		Cluster: contract.FleetCluster{Target: demo, Attempt: 1, Execution: "nightly-demo-abc"},
+		Result:  contract.ExecutionResult{Status: "SUCCEEDED", Output: json.RawMessage(`{"pods":{"pods":1}}`)},
+	}
+	for range 2 { // a retry writes the same object
+		recorded, err := recorder(s3).Record(t.Context(), in)
+		require.NoError(t, err)
+		text, err := json.Marshal(recorded)
+		require.NoError(t, err)
+		assert.JSONEq(t, `{}`, string(text), "the state carries nothing of it")
+	}
+	assert.Len(t, s3.objects, 1)
+	assert.JSONEq(t, `{"clusterName":"demo","region":"eu-west-1","roleArn":"","attempt":1,"status":"SUCCEEDED","totals":{"pods":1},"seconds":0}`, s3.objects["reports/fleets/nightly/outcomes/nightly-demo-abc.json"])
+
+	s3.refuse = map[string]error{"PutObject": apiError("AccessDenied")}
+	_, err := recorder(s3).Record(t.Context(), in)
+	named(t, err, contract.AccessDenied, "s3:PutObject of fleets/nightly/outcomes/nightly-demo-abc.json in bucket reports")
+}
+
+func TestAnOutcomeIsBoundedWhateverAServerSays(t *testing.T) {
+	long := contract.Target{ClusterName: strings.Repeat("c", 100), Region: "ap-southeast-2", RoleARN: "arn:aws-us-gov:iam::444455556666:role/" + strings.Repeat("r", 64)}
+	for sentence, c := range map[string]struct {
+		cause string
+		ends  string
+	}{
+		"a long cause":                        {strings.Repeat("word ", 100), "…"},
+		"one that grows once it is encoded":   {strings.Repeat("<&>", 200), "…"},
+		"one of runes that are not one byte":  {strings.Repeat("é世", 200), "…"},
+		"one that is not text":                {strings.Repeat("\x00\xff", 200), "…"},
+		"one that fits is whole, to its end.": {"Map the role.", "Map the role."},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			for _, target := range []contract.Target{demo, long} {
+				outcome := fleet.Bound(contract.FleetOutcome{Target: target, Attempt: 2, Status: contract.TimedOut, Error: strings.Repeat("E", 1000), Cause: c.cause, Seconds: 12345.6})
+				text, err := json.Marshal(outcome)
+				require.NoError(t, err)
+				assert.LessOrEqual(t, len(text), contract.MaxOutcomeBytes)
+				if target == demo {
+					assert.True(t, strings.HasSuffix(outcome.Cause, c.ends), outcome.Cause)
+					if c.ends == "…" {
+						assert.Greater(t, len(text), contract.MaxOutcomeBytes-20, "as much of it as there is room for")
+					}
+				}
+			}
+		})
+	}
+}
+
+func FuzzBound(f *testing.F) {
+	f.Add("demo", "Unauthorized", "Map the role.")
+	f.Add("c", "<script>", "k8s-aws-v1.abc\xff\u2028")
+	f.Fuzz(func(t *testing.T, cluster, name, cause string) {
+		if len(cluster) > 16 {
+			return // find-clusters checks names
+		}
+		text, err := json.Marshal(fleet.Bound(contract.FleetOutcome{Target: contract.Target{ClusterName: cluster}, Error: name, Cause: cause}))
+		require.NoError(t, err)
+		assert.LessOrEqual(t, len(text), contract.MaxOutcomeBytes)
+		assert.NotContains(t, string(text[bytes.Index(text, []byte(`"attempt"`)):]), "k8s-aws-v1.")
+	})
+}

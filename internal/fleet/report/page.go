@@ -1,0 +1,179 @@
+package report
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"iter"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+var (
+	//go:embed page.html
+	page string
+	//go:embed page.css
+	style string
+	//go:embed page.js
+	script string
+)
+
+// parsed is the page. A template is safe for concurrent use.
+var parsed = template.Must(template.New("page").Funcs(template.FuncMap{
+	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure,
+}).Parse(page))
+
+// view is what the page shows.
+type view struct {
+	Style  template.CSS
+	Script template.JS
+	// Policy lets nothing run or load but what is in the page, told by its hash.
+	Policy   string
+	Summary  contract.FleetSummary
+	Headline string
+	// Verdict is a class: well, tolerable or bad.
+	Verdict  string
+	URL      string
+	Started  time.Time
+	Took     float64
+	Figures  []string
+	Segments []segment
+	Rows     iter.Seq[Row]
+}
+
+// segment is a part of the bar of outcomes, in thousandths of it.
+type segment struct {
+	Status      contract.OutcomeStatus
+	Clusters    int
+	From, Width float64
+}
+
+// HTML writes the page: one file that loads nothing.
+func (r Report) HTML(w io.Writer) error {
+	failed := r.Summary.Clusters - r.Summary.ByStatus[contract.Succeeded]
+	v := view{
+		Style:    template.CSS(style), //nolint:gosec // the file page.css
+		Script:   template.JS(script), //nolint:gosec // the file page.js
+		Policy:   fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", hash(style), hash(script)),
+		Summary:  r.Summary,
+		Headline: headline(r.Summary.Clusters, failed),
+		Verdict:  "bad",
+		URL:      ConsoleURL(r.Fleet.Execution),
+		Started:  r.Fleet.StartedAt.UTC(),
+		Took:     r.FinishedAt.Sub(r.Fleet.StartedAt).Seconds(),
+		Figures:  r.figures(),
+		Segments: segments(r.Summary),
+		Rows:     r.rows(),
+	}
+	switch {
+	case failed == 0:
+		v.Verdict = "well"
+	case failed <= r.Fleet.Tolerated:
+		v.Verdict = "tolerable"
+	}
+	if err := parsed.Execute(w, v); err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	return nil
+}
+
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func headline(clusters, failed int) string {
+	switch {
+	case failed == 0 && clusters == 1:
+		return "The cluster succeeded"
+	case failed == 0:
+		return fmt.Sprintf("All %s clusters succeeded", count(clusters))
+	default:
+		return fmt.Sprintf("%s of %s clusters failed", count(failed), count(clusters))
+	}
+}
+
+// segments share the bar. One cluster of thousands is still to be seen.
+func segments(s contract.FleetSummary) []segment {
+	const whole, least = 1000.0, 4.0
+	var all []segment
+	sum := 0.0
+	for _, status := range contract.OutcomeStatuses() {
+		if n := s.ByStatus[status]; n > 0 {
+			width := max(least, whole*float64(n)/float64(s.Clusters))
+			all = append(all, segment{Status: status, Clusters: n, Width: width})
+			sum += width
+		}
+	}
+	from := 0.0
+	for i := range all {
+		all[i].From, all[i].Width = math.Round(from), math.Round(all[i].Width*whole/sum)
+		from += all[i].Width
+	}
+	return all
+}
+
+// count writes a number with commas.
+func count(n int) string {
+	text := strconv.Itoa(n)
+	for at := len(text) - 3; at > 0 && text[at-1] != '-'; at -= 3 {
+		text = text[:at] + "," + text[at:]
+	}
+	return text
+}
+
+// duration writes seconds as a person reads them.
+func duration(seconds float64) string {
+	switch whole := int(math.Round(seconds)); {
+	case seconds < 10:
+		return strconv.FormatFloat(math.Round(seconds*10)/10, 'f', -1, 64) + " s"
+	case whole < 60:
+		return fmt.Sprintf("%d s", whole)
+	case whole < 3600:
+		return fmt.Sprintf("%d min %d s", whole/60, whole%60)
+	default:
+		return fmt.Sprintf("%d h %d min", whole/3600, whole/60%60)
+	}
+}
+
+// words are the status as a person reads it, and title is a figure's name as a heading.
+func words(status contract.OutcomeStatus) string {
+	return title(strings.ReplaceAll(strings.ToLower(string(status)), "_", " "))
+}
+
+func title(name string) string {
+	if name == "" {
+		return ""
+	}
+	return strings.ToUpper(name[:1]) + name[1:]
+}
+
+// class is the status as a class of the style.
+func class(status contract.OutcomeStatus) string {
+	switch status {
+	case contract.Succeeded:
+		return "ok"
+	case contract.TimedOut:
+		return "late"
+	case contract.Aborted:
+		return "off"
+	default:
+		return "bad"
+	}
+}
+
+// figure is one of a cluster's totals; empty if it has none of that name.
+func figure(totals map[string]int, name string) string {
+	n, ok := totals[name]
+	if !ok {
+		return ""
+	}
+	return count(n)
+}

@@ -1,0 +1,167 @@
+// Package report writes what became of a fleet, for people (HTML), spreadsheets (CSV)
+// and programs (JSON). What a cluster is called, and what it said, is data in each.
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// Report is a fleet that is done.
+type Report struct {
+	Fleet    contract.Fleet
+	Summary  contract.FleetSummary
+	Outcomes []contract.FleetOutcome
+	// Execution is the name of a cluster's execution.
+	Execution  func(contract.FleetOutcome) string
+	FinishedAt time.Time
+}
+
+// Row is a cluster with its outcome.
+type Row struct {
+	contract.FleetOutcome
+	// Account is the 12 digits of the cluster's AWS account.
+	Account string `json:"account"`
+	// Execution is the ARN of the execution, and URL its page in the console, if the partition has one.
+	Execution string `json:"execution"`
+	URL       string `json:"url"`
+}
+
+// rows are the clusters, those that failed first.
+func (r Report) rows() iter.Seq[Row] {
+	order := make([]int, len(r.Outcomes))
+	for i := range order {
+		order[i] = i
+	}
+	failed := func(i int) bool { return r.Outcomes[i].Status != contract.Succeeded }
+	slices.SortStableFunc(order, func(i, j int) int {
+		switch {
+		case failed(i) == failed(j):
+			return 0
+		case failed(i):
+			return -1
+		default:
+			return 1
+		}
+	})
+	own := account(r.Fleet.Execution)
+	return func(yield func(Row) bool) {
+		for _, i := range order {
+			o := r.Outcomes[i]
+			row := Row{FleetOutcome: o, Account: own}
+			if o.RoleARN != "" {
+				row.Account = account(o.RoleARN)
+			}
+			if o.ClusterName != "" {
+				row.Execution = r.Fleet.Executions + ":" + r.Execution(o)
+				row.URL = ConsoleURL(row.Execution)
+			}
+			if !yield(row) {
+				return
+			}
+		}
+	}
+}
+
+// figures are the names of the totals that any cluster has.
+func (r Report) figures() []string { return slices.Sorted(maps.Keys(r.Summary.Totals)) }
+
+func account(text string) string {
+	parsed, err := arn.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return parsed.AccountID
+}
+
+// consoles are the hosts of the console by partition. The isolated partitions publish none.
+// https://docs.aws.amazon.com/general/latest/gr/rande.html
+var consoles = map[string]string{
+	"aws":        "console.aws.amazon.com",
+	"aws-cn":     "console.amazonaws.cn",
+	"aws-us-gov": "console.amazonaws-us-gov.com",
+	"aws-eusc":   "console.amazonaws-eusc.eu",
+}
+
+// ConsoleURL is the page of an execution in the AWS console, or empty if its partition
+// has no console that is known.
+func ConsoleURL(execution string) string {
+	parsed, err := arn.Parse(execution)
+	if err != nil {
+		return ""
+	}
+	host, ok := consoles[parsed.Partition]
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("https://%s.%s/states/home?region=%s#/v2/executions/details/%s", parsed.Region, host, url.QueryEscape(parsed.Region), url.PathEscape(execution))
+}
+
+// JSON writes the summary and every cluster.
+func (r Report) JSON(w io.Writer) error {
+	head, err := json.Marshal(struct {
+		contract.FleetSummary
+		Execution  string    `json:"execution"`
+		URL        string    `json:"url"`
+		StartedAt  time.Time `json:"startedAt"`
+		FinishedAt time.Time `json:"finishedAt"`
+	}{r.Summary, r.Fleet.Execution, ConsoleURL(r.Fleet.Execution), r.Fleet.StartedAt.UTC(), r.FinishedAt.UTC()})
+	if err != nil {
+		return fmt.Errorf("encode the summary: %w", err)
+	}
+	// The clusters follow one by one: all of them at once would be in memory twice.
+	p := &printer{w: w}
+	p.print(strings.TrimSuffix(string(head), "}"), `,"outcomes":[`)
+	separator := "\n"
+	for row := range r.rows() {
+		line, err := json.Marshal(row)
+		if err != nil {
+			return fmt.Errorf("encode an outcome: %w", err)
+		}
+		p.print(separator, string(line))
+		separator = ",\n"
+	}
+	p.print("\n]}\n")
+	return p.err
+}
+
+// Failed writes the clusters that failed, a line of JSON each, as a fleet's source takes them.
+func (r Report) Failed(w io.Writer) error {
+	p := &printer{w: w}
+	for _, o := range r.Outcomes {
+		if o.Status == contract.Succeeded || o.ClusterName == "" {
+			continue
+		}
+		line, err := json.Marshal(o.Target)
+		if err != nil {
+			return fmt.Errorf("encode a cluster: %w", err)
+		}
+		p.print(string(line), "\n")
+	}
+	return p.err
+}
+
+// printer writes until the first error.
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) print(texts ...string) {
+	for _, text := range texts {
+		if p.err == nil {
+			_, p.err = io.WriteString(p.w, text)
+		}
+	}
+}

@@ -1,0 +1,234 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/html"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/fleet/report"
+)
+
+var start = time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
+
+// of is the report on these outcomes.
+func of(outcomes ...contract.FleetOutcome) report.Report {
+	summary := contract.FleetSummary{Fleet: "nightly", Workflow: "pod-inventory", Clusters: len(outcomes), ByStatus: map[contract.OutcomeStatus]int{}, Totals: map[string]int{}}
+	failures := map[string]int{}
+	for _, o := range outcomes {
+		summary.ByStatus[o.Status]++
+		for name, n := range o.Totals {
+			summary.Totals[name] += n
+		}
+		if o.Error == "" {
+			continue
+		}
+		at, known := failures[o.Error]
+		if !known {
+			at = len(summary.Failures)
+			failures[o.Error] = at
+			summary.Failures = append(summary.Failures, contract.FleetFailure{Error: o.Error, Cause: o.Cause, Names: []string{o.ClusterName}})
+		}
+		summary.Failures[at].Clusters++
+	}
+	return report.Report{
+		Fleet: contract.Fleet{
+			Name: "nightly", Workflow: "pod-inventory", StartedAt: start,
+			Execution:  "arn:aws:states:eu-west-1:111122223333:execution:kubestep-fleet:nightly",
+			Executions: "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory",
+		},
+		Summary: summary, Outcomes: outcomes, FinishedAt: start.Add(95 * time.Second),
+		Execution: func(o contract.FleetOutcome) string { return "nightly-" + o.ClusterName },
+	}
+}
+
+func well(name string) contract.FleetOutcome {
+	return contract.FleetOutcome{Target: contract.Target{ClusterName: name, Region: "eu-west-1"}, Attempt: 1, Status: contract.Succeeded, Totals: map[string]int{"pods": 1200, "unhealthy": 3}, Seconds: 4.3}
+}
+
+func failed(name, cause string) contract.FleetOutcome {
+	return contract.FleetOutcome{
+		Target:  contract.Target{ClusterName: name, Region: "us-east-1", RoleARN: "arn:aws:iam::444455556666:role/kubestep"},
+		Attempt: 2, Status: contract.Failed, Error: "ClusterUnreachable", Cause: cause, Seconds: 61,
+	}
+}
+
+// hostile is what somebody who names clusters, or runs an API server, may try.
+var hostile = []string{
+	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `</script><script>alert(1)</script>`, `</style><svg onload=alert(1)>`,
+	`javascript:alert(1)`, `{{.Summary}}`, `=HYPERLINK("http://evil.example","x")`, "+1", "-1", "@SUM(A1)", "\t=1", "\u202eevil", "<!--", "]]>", "'; alert(1); '",
+}
+
+func write(t *testing.T, to func(*bytes.Buffer) error) string {
+	t.Helper()
+	var text bytes.Buffer
+	require.NoError(t, to(&text))
+	return text.String()
+}
+
+func page(t *testing.T, r report.Report) string {
+	t.Helper()
+	return write(t, func(b *bytes.Buffer) error { return r.HTML(b) })
+}
+
+// elements are those of a name.
+func elements(t *testing.T, page, name string) []*html.Node {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(page))
+	require.NoError(t, err)
+	var found []*html.Node
+	for node := range root.Descendants() {
+		if node.Type == html.ElementNode && node.Data == name {
+			found = append(found, node)
+		}
+	}
+	return found
+}
+
+func attribute(node *html.Node, name string) string {
+	for _, a := range node.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func text(node *html.Node) string {
+	var all strings.Builder
+	for child := range node.Descendants() {
+		if child.Type == html.TextNode {
+			all.WriteString(child.Data)
+		}
+	}
+	return all.String()
+}
+
+func TestThePageShowsWhatBecameOfTheFleet(t *testing.T) {
+	all := page(t, of(well("alpha"), failed("beta", "No answer."), well("gamma")))
+
+	assert.Equal(t, "1 of 3 clusters failed", text(elements(t, all, "h1")[0]))
+	rows := elements(t, all, "tr")
+	require.Len(t, rows, 4)
+	assert.Equal(t, "ClusterStatusPodsUnhealthyRegionAccountTimeError", text(rows[0]))
+	assert.Equal(t, "betaFailed 2nd tryus-east-14444555566661 min 1 sClusterUnreachable No answer.", text(rows[1]), "those that failed come first")
+	assert.Equal(t, "alphaSucceeded1,2003eu-west-11111222233334.3 s", text(rows[2]))
+	links := elements(t, all, "a")
+	assert.Equal(t, "https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:111122223333:execution:kubestep-fleet:nightly", attribute(links[0], "href"))
+	assert.Contains(t, attribute(links[1], "href"), "execution:kubestep-pod-inventory:nightly-beta")
+	assert.Contains(t, all, "2,400", "the totals add up")
+	assert.Equal(t, "All 1,000 clusters succeeded", text(elements(t, page(t, of(many(1000, well)...)), "h1")[0]))
+}
+
+func TestThePageLoadsAndRunsNothingButItsOwn(t *testing.T) {
+	all := page(t, of(well("alpha"), failed("beta", "")))
+
+	var policy string
+	for _, meta := range elements(t, all, "meta") {
+		if attribute(meta, "http-equiv") == "Content-Security-Policy" {
+			policy = attribute(meta, "content")
+		}
+	}
+	assert.Regexp(t, `^default-src 'none'; style-src 'sha256-[A-Za-z0-9+/]{43}='; script-src 'sha256-[A-Za-z0-9+/]{43}='; base-uri 'none'; form-action 'none'$`, policy)
+	for _, name := range []string{"link", "img", "iframe", "object", "embed", "base", "form"} {
+		assert.Empty(t, elements(t, all, name), name)
+	}
+	assert.Len(t, elements(t, all, "script"), 1)
+	assert.Empty(t, attribute(elements(t, all, "script")[0], "src"))
+	assert.NotRegexp(t, regexp.MustCompile(`\s(on[a-z]+|style)=`), all, "no handlers or styles in attributes, which the policy would refuse")
+}
+
+func TestHostileNamesAndCausesAreText(t *testing.T) {
+	plain := elements(t, page(t, of(well("alpha"), failed("beta", "why"))), "body")[0]
+	count := map[string]int{}
+	for node := range plain.Descendants() {
+		if node.Type == html.ElementNode {
+			count[node.Data]++
+		}
+	}
+	for _, evil := range hostile {
+		t.Run(evil, func(t *testing.T) {
+			bad := failed(evil, evil)
+			bad.Error, bad.Region = evil, evil
+			good := well(evil)
+			good.Totals = map[string]int{"pods": 1, "unhealthy": 2}
+			r := of(good, bad)
+			r.Summary.Fleet, r.Fleet.Name = evil, evil
+
+			all := page(t, r)
+			got := map[string]int{}
+			for node := range elements(t, all, "body")[0].Descendants() {
+				if node.Type == html.ElementNode {
+					got[node.Data]++
+				}
+			}
+			assert.Equal(t, count, got, "the page has the same elements, whatever a cluster is called")
+			for _, link := range elements(t, all, "a") {
+				assert.Regexp(t, `^https://eu-west-1\.console\.aws\.amazon\.com/`, attribute(link, "href"))
+			}
+
+			lines, err := csv.NewReader(strings.NewReader(write(t, func(b *bytes.Buffer) error { return r.CSV(b) }))).ReadAll()
+			require.NoError(t, err)
+			for _, cell := range []string{lines[1][0], lines[1][6]} {
+				assert.NotRegexp(t, `^[=+\-@\t\r]`, cell, "a spreadsheet would run it")
+				assert.Contains(t, cell, strings.TrimSpace(evil))
+			}
+
+			var read struct {
+				Outcomes []contract.FleetOutcome `json:"outcomes"`
+			}
+			require.NoError(t, json.Unmarshal([]byte(write(t, func(b *bytes.Buffer) error { return r.JSON(b) })), &read))
+			assert.Equal(t, evil, read.Outcomes[0].Cause)
+		})
+	}
+}
+
+func TestTheSpreadsheetHasALineForEachCluster(t *testing.T) {
+	got := write(t, func(b *bytes.Buffer) error { return of(well("alpha"), failed("beta", "No, \"none\".")).CSV(b) })
+	assert.Equal(t, `cluster,region,account,roleArn,status,error,cause,attempt,seconds,pods,unhealthy,execution,url
+beta,us-east-1,444455556666,arn:aws:iam::444455556666:role/kubestep,FAILED,ClusterUnreachable,"No, ""none"".",2,61,,,arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly-beta,https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly-beta
+alpha,eu-west-1,111122223333,,SUCCEEDED,,,1,4.3,1200,3,arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly-alpha,https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly-alpha
+`, got)
+}
+
+func TestTheClustersThatFailedAreASourceOfTheirOwn(t *testing.T) {
+	got := write(t, func(b *bytes.Buffer) error { return of(well("alpha"), failed("beta", "")).Failed(b) })
+	assert.Equal(t, `{"clusterName":"beta","region":"us-east-1","roleArn":"arn:aws:iam::444455556666:role/kubestep"}`+"\n", got)
+}
+
+func TestTheConsoleIsThatOfThePartition(t *testing.T) {
+	for execution, host := range map[string]string{
+		"arn:aws:states:eu-west-1:111122223333:execution:m:n":            "https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/",
+		"arn:aws-us-gov:states:us-gov-west-1:111122223333:execution:m:n": "https://us-gov-west-1.console.amazonaws-us-gov.com/",
+		"arn:aws-cn:states:cn-north-1:111122223333:execution:m:n":        "https://cn-north-1.console.amazonaws.cn/",
+		"arn:aws-iso:states:us-iso-east-1:111122223333:execution:m:n":    "",
+		"nothing": "",
+	} {
+		got := report.ConsoleURL(execution)
+		assert.Equal(t, host == "", got == "", execution)
+		assert.True(t, strings.HasPrefix(got, host), got)
+	}
+}
+
+// many outcomes, with the longest names and causes that there can be.
+func many(n int, of func(string) contract.FleetOutcome) []contract.FleetOutcome {
+	all := make([]contract.FleetOutcome, n)
+	for i := range all {
+		all[i] = of(fmt.Sprintf("cluster-of-a-team-with-a-long-name-%05d", i))
+	}
+	return all
+}
+
+func TestAThousandClustersFitInAMegabyte(t *testing.T) {
+	worst := func(name string) contract.FleetOutcome { return failed(name, strings.Repeat("word ", 30)) }
+	assert.Less(t, len(page(t, of(many(1000, worst)...))), 1_000_000)
+}

@@ -1,0 +1,261 @@
+package fleet
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/input"
+)
+
+const (
+	defaultConcurrency = 40
+	maxConcurrency     = 1000
+	// maxPlaces bounds the Regions, times the roles, whose clusters are listed.
+	maxPlaces = 1000
+	// maxRequest bounds what each cluster is asked: it travels with the outcomes.
+	maxRequest = 32 << 10
+	// maxTarget bounds a cluster that travels in state: with it, its outcome has room
+	// for what went wrong.
+	maxTarget = 260
+
+	example        = `{"workflow": "pod-inventory", "clusters": ["demo"]}`
+	clusterExample = `a name, an ARN, or an object such as {"clusterName": "demo", "region": "eu-west-1", "roleArn": "arn:aws:iam::111122223333:role/name"}`
+)
+
+// fleetName is what an input may call a fleet: it begins names and keys.
+var fleetName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,80}$`)
+
+// request is the execution input, read and checked.
+type request struct {
+	name      string
+	workflow  string
+	asked     any // of each cluster
+	places    []place
+	tags      map[string]string
+	source    contract.Destination // its prefix is the key
+	clusters  []contract.Target
+	tolerated tolerated
+	// concurrency is how many clusters run at once.
+	concurrency int
+	output      contract.Destination
+}
+
+// place is where clusters are listed: a Region, as a role.
+type place struct{ region, roleARN string }
+
+// tolerated is a number of clusters, or a share of them. The other is negative.
+type tolerated struct{ count, percentage int }
+
+// of is how many of that many clusters may fail.
+func (t tolerated) of(clusters int) int {
+	if t.percentage >= 0 {
+		return clusters * t.percentage / 100
+	}
+	return max(0, t.count)
+}
+
+// read reads the execution input. Every problem is in f.
+func (d Finder) read(f *input.Fields, in contract.FindClusters) request {
+	r := request{name: contract.ExecutionName(in.Execution), concurrency: defaultConcurrency, tolerated: tolerated{-1, -1}}
+	if f.String("name", &r.name); f.Raw("name") != nil && !fleetName.MatchString(r.name) {
+		f.Problem("name", "%s is not a valid name: expected 1 to 80 letters, digits, - and _", input.Quote(r.name))
+	}
+	f.Int("concurrency", &r.concurrency)
+	if r.concurrency < 1 || r.concurrency > maxConcurrency {
+		f.Problem("concurrency", "%d: expected 1 to %d", r.concurrency, maxConcurrency)
+	}
+	r.readTolerated(f)
+	r.output = input.Destination(f, "output")
+	d.readWorkflow(f, &r)
+	d.readWhich(f, &r, account(in.Execution))
+	return r
+}
+
+func (r *request) readTolerated(f *input.Fields) {
+	nested, _ := f.Object("toleratedFailures", `{"percentage": 5}`)
+	nested.Int("percentage", &r.tolerated.percentage)
+	nested.Int("count", &r.tolerated.count)
+	percentage, count := nested.Raw("percentage") != nil, nested.Raw("count") != nil
+	switch {
+	case percentage && count:
+		nested.Problem("count", "expected percentage or count, not both")
+	case percentage && (r.tolerated.percentage < 0 || r.tolerated.percentage > 100):
+		nested.Problem("percentage", "%d: expected 0 to 100", r.tolerated.percentage)
+	case count && r.tolerated.count < 0:
+		nested.Problem("count", "%d: expected 0 or more", r.tolerated.count)
+	}
+}
+
+// readWorkflow reads which workflow, and what each cluster is asked, which the
+// workflow's own reader checks.
+func (d Finder) readWorkflow(f *input.Fields, r *request) {
+	f.String("workflow", &r.workflow)
+	workflow, known := d.Workflows[r.workflow]
+	switch names := strings.Join(slices.Sorted(maps.Keys(d.Workflows)), " or "); {
+	case known:
+		nested, _ := f.Object("request", `{"namespaces": ["default"]}`)
+		r.asked, _ = workflow.Read(nested)
+	case r.workflow == "":
+		f.Problem("workflow", "missing: expected %s", names)
+	default:
+		f.Problem("workflow", "%s: expected %s", input.Quote(r.workflow), names)
+	}
+	if size := len(f.Raw("request")); size > maxRequest {
+		f.Problem("request", "%d bytes: expected at most %d", size, maxRequest)
+	}
+}
+
+// readWhich reads which clusters: one of clusters, source, and regions with roleArns and tags.
+func (d Finder) readWhich(f *input.Fields, r *request, own string) {
+	given := func(key string) bool { return f.Raw(key) != nil }
+	clusters := f.Elements("clusters", "an array of clusters: each "+clusterExample)
+	regions, roles := d.readPlaces(f)
+	r.readTags(f)
+	r.readSource(f)
+
+	var ways []string
+	for _, way := range []struct {
+		name string
+		keys []string
+	}{{"clusters", []string{"clusters"}}, {"source", []string{"source"}}, {"regions and roleArns", []string{"regions", "roleArns", "tags"}}} {
+		if slices.ContainsFunc(way.keys, given) {
+			ways = append(ways, way.name)
+		}
+	}
+	switch {
+	case len(ways) == 0:
+		f.Problem("clusters", "missing: expected clusters, source, or regions with roleArns and tags")
+	case len(ways) > 1:
+		f.Problem("clusters", "expected one of %s, not all of them", strings.Join(ways, ", "))
+	case ways[0] == "clusters":
+		r.clusters = d.readClusters(f, "clusters", clusters, own)
+		if len(r.clusters) == 0 {
+			f.Problem("clusters", "empty: expected at least one cluster")
+		}
+		r.checkSize(f, r.clusters)
+	case ways[0] == "source":
+	default:
+		for _, region := range regions {
+			for _, role := range roles {
+				r.places = append(r.places, place{region, role})
+			}
+		}
+		if len(r.places) > maxPlaces {
+			f.Problem("regions", "%d Regions times %d roles: expected at most %d", len(regions), len(roles), maxPlaces)
+		}
+	}
+}
+
+// checkSize holds the number of clusters to what the state, or S3, can take.
+func (r *request) checkSize(f *input.Fields, clusters []contract.Target) {
+	if len(clusters) > contract.MaxFleetClusters {
+		f.Problem("clusters", "%d clusters: expected at most %d", len(clusters), contract.MaxFleetClusters)
+	}
+	if inS3(clusters) && r.output.Bucket == "" && !f.HasProblem("output") {
+		f.Problem("output", "missing: %d clusters are more than an execution can carry, so their outcomes need an S3 bucket: expected an object such as {\"bucket\": \"name\"}", len(clusters))
+	}
+}
+
+// inS3 reports whether the clusters, and their outcomes, are too many or too long for the state.
+func inS3(clusters []contract.Target) bool {
+	return len(clusters) > contract.MaxFleetInState || slices.ContainsFunc(clusters, func(t contract.Target) bool { return encoded(t) > maxTarget })
+}
+
+// readPlaces reads Regions and roles; by default the function's own.
+func (d Finder) readPlaces(f *input.Fields) (regions, roles []string) {
+	regions, roles = []string{d.Defaults.Region}, []string{""}
+	f.Strings("regions", &regions)
+	f.Strings("roleArns", &roles)
+	if len(regions) == 0 {
+		f.Problem("regions", "empty: expected at least one AWS Region")
+	}
+	if len(roles) == 0 {
+		f.Problem("roleArns", "empty: expected at least one role")
+	}
+	for i, region := range regions {
+		input.CheckRegion(f, fmt.Sprintf("regions[%d]", i), region)
+	}
+	for i, role := range roles {
+		input.CheckRole(f, fmt.Sprintf("roleArns[%d]", i), role)
+	}
+	return regions, roles
+}
+
+func (r *request) readTags(f *input.Fields) {
+	raw := f.Raw("tags")
+	if raw == nil {
+		return
+	}
+	if err := json.Unmarshal(raw, &r.tags); err != nil {
+		f.Problem("tags", `expected an object of strings, such as {"environment": "production"}`)
+	}
+}
+
+func (r *request) readSource(f *input.Fields) {
+	nested, given := f.Object("source", `{"bucket": "name", "key": "clusters.csv"}`)
+	if !given {
+		return
+	}
+	nested.String("bucket", &r.source.Bucket)
+	nested.String("key", &r.source.Prefix)
+	input.CheckBucket(nested, "bucket", r.source.Bucket)
+	if r.source.Prefix == "" || len(r.source.Prefix) > 1024 {
+		nested.Problem("key", "%s is not a valid key: expected 1 to 1024 bytes, such as clusters.csv or clusters.jsonl", input.Quote(r.source.Prefix))
+	}
+}
+
+// readClusters reads a list, each once. own is the account of the stack.
+func (d Finder) readClusters(f *input.Fields, list string, elements []json.RawMessage, own string) []contract.Target {
+	targets := make([]contract.Target, 0, len(elements))
+	first := map[contract.Target]int{}
+	for i, element := range elements {
+		field := fmt.Sprintf("%s[%d]", list, i)
+		target := d.readCluster(f, field, element, own)
+		if earlier, again := first[target]; again && target.ClusterName != "" {
+			f.Problem(field, "repeats %s[%d]", list, earlier)
+			continue
+		}
+		first[target] = i
+		targets = append(targets, target)
+	}
+	return targets
+}
+
+func (d Finder) readCluster(f *input.Fields, field string, element json.RawMessage, own string) contract.Target {
+	var text string
+	if err := json.Unmarshal(element, &text); err != nil || string(element) == "null" {
+		return input.Target(f.Element(field, element, clusterExample), contract.Target{Region: d.Defaults.Region})
+	}
+	target := contract.Target{ClusterName: text, Region: d.Defaults.Region}
+	if strings.HasPrefix(text, "arn:") {
+		parsed, err := arn.Parse(text)
+		name, found := strings.CutPrefix(parsed.Resource, "cluster/")
+		if err != nil || parsed.Service != "eks" || !found {
+			f.Problem(field, "%s is not a valid ARN of an EKS cluster: expected one such as arn:aws:eks:eu-west-1:111122223333:cluster/demo", input.Quote(text))
+			return contract.Target{}
+		}
+		if parsed.AccountID != own {
+			f.Problem(field, "%s is in account %s and this stack in %s: expected an object with the roleArn to assume there", input.Quote(text), input.Quote(parsed.AccountID), own)
+		}
+		target.ClusterName, target.Region = name, parsed.Region
+		input.CheckRegion(f, field, target.Region)
+	}
+	input.CheckClusterName(f, field, target.ClusterName)
+	return target
+}
+
+// account is the account of an ARN.
+func account(text string) string {
+	parsed, err := arn.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return parsed.AccountID
+}

@@ -1,0 +1,258 @@
+package fleet
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/fleet/report"
+)
+
+const (
+	// noOutcome is the error of a cluster that left none.
+	noOutcome = "NoOutcome"
+	// maxFailures bounds the errors that a summary names, and maxNames the clusters that it names for each.
+	maxFailures = 12
+	maxNames    = 5
+	// reading is how many outcomes are read at once.
+	reading = 64
+	// maxList bounds the list of clusters: MaxFleetClusters with names and roles of the greatest length.
+	maxList = 16 << 20
+)
+
+// passing are the errors that may not come again.
+var passing = []string{string(contract.Throttled), string(contract.ClusterUnreachable), string(contract.AWSUnreachable)}
+
+// Summarizer adds up what became of the clusters.
+type Summarizer struct {
+	Store Store
+	Now   func() time.Time
+}
+
+// Summarize returns the clusters that are worth a second try or, once all outcomes are
+// settled, their summary, after the report is written. It does the same each time.
+//
+// Errors: AccessDenied, Throttled, AWSUnreachable, InvalidInput for a bucket that is not there.
+func (s Summarizer) Summarize(ctx context.Context, in contract.Summarize) (contract.FleetRun, error) {
+	settled, again, err := s.outcomes(ctx, in)
+	if err != nil {
+		return contract.FleetRun{}, err
+	}
+	if len(again) > 0 {
+		run, err := begin(ctx, s.Store, in.Fleet, in.Run.Attempt+1, again)
+		run.Verdict = contract.TryAgain
+		if !in.Fleet.InS3 {
+			run.Outcomes = settled
+		}
+		return run, err
+	}
+	slices.SortStableFunc(settled, func(a, b contract.FleetOutcome) int {
+		return cmp.Or(cmp.Compare(a.ClusterName, b.ClusterName), cmp.Compare(a.Region, b.Region), cmp.Compare(a.RoleARN, b.RoleARN))
+	})
+	summary := add(in.Fleet, settled)
+	if in.Fleet.Output.Bucket != "" {
+		if summary.Report, err = s.report(ctx, in.Fleet, summary, settled); err != nil {
+			return contract.FleetRun{}, err
+		}
+	}
+	run := contract.FleetRun{Attempt: in.Run.Attempt, Clusters: []contract.FleetCluster{}, Outcomes: settled, Verdict: contract.Tolerable, Summary: summary}
+	if in.Fleet.InS3 {
+		run.Outcomes = []contract.FleetOutcome{}
+	}
+	if failed := failures(summary); failed > in.Fleet.Tolerated {
+		run.Verdict, run.Cause = contract.Intolerable, cause(in.Fleet, summary, failed)
+	}
+	return run, nil
+}
+
+// outcomes are those that stand, and the clusters that are to be tried again.
+func (s Summarizer) outcomes(ctx context.Context, in contract.Summarize) (settled []contract.FleetOutcome, again []contract.FleetCluster, err error) {
+	all := in.Run.Clusters
+	settled = in.Run.Outcomes
+	if in.Fleet.InS3 {
+		if all, err = s.read(ctx, in); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, o := range all {
+		if in.Run.Attempt < contract.MaxAttempts && slices.Contains(passing, o.Error) {
+			again = append(again, contract.FleetCluster{Target: o.Target, Attempt: in.Run.Attempt + 1, Execution: ExecutionName(in.Fleet.Name, o.Target, in.Run.Attempt+1)})
+			continue
+		}
+		settled = append(settled, o)
+	}
+	for range in.Fleet.Clusters - len(settled) - len(again) {
+		settled = append(settled, lost(contract.Target{}, in.Run.Attempt))
+	}
+	return settled, again, nil
+}
+
+// lost is the outcome of a cluster that has none: Step Functions ended the state that
+// was to record it.
+func lost(target contract.Target, attempt int) contract.FleetOutcome {
+	return contract.FleetOutcome{
+		Target: target, Attempt: attempt, Status: contract.Failed, Error: noOutcome,
+		Cause: "No outcome was recorded. See the failed items of the Map Run in the fleet's execution.",
+	}
+}
+
+// read reads every cluster's outcome from S3, that of the second attempt if there was one.
+func (s Summarizer) read(ctx context.Context, in contract.Summarize) ([]contract.FleetOutcome, error) {
+	text, err := s.Store.Get(ctx, in.Fleet.Output.Bucket, listKey(in.Fleet, 1), maxList)
+	if err != nil {
+		return nil, err
+	}
+	var clusters []contract.FleetCluster
+	if err := json.Unmarshal(text, &clusters); err != nil {
+		return nil, fmt.Errorf("read the list of clusters: %w", err)
+	}
+	outcomes := make([]contract.FleetOutcome, len(clusters))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(reading)
+	for i, cluster := range clusters {
+		group.Go(func() (err error) {
+			outcomes[i], err = s.outcome(ctx, in, cluster)
+			return err
+		})
+	}
+	return outcomes, group.Wait()
+}
+
+func (s Summarizer) outcome(ctx context.Context, in contract.Summarize, cluster contract.FleetCluster) (contract.FleetOutcome, error) {
+	first, err := s.get(ctx, in.Fleet, cluster)
+	if err != nil || in.Run.Attempt == 1 || !slices.Contains(passing, first.Error) {
+		return first, err
+	}
+	cluster.Attempt, cluster.Execution = in.Run.Attempt, ExecutionName(in.Fleet.Name, cluster.Target, in.Run.Attempt)
+	return s.get(ctx, in.Fleet, cluster)
+}
+
+func (s Summarizer) get(ctx context.Context, fleet contract.Fleet, cluster contract.FleetCluster) (contract.FleetOutcome, error) {
+	text, err := s.Store.Get(ctx, fleet.Output.Bucket, outcomeKey(fleet, cluster.Execution), contract.MaxOutcomeBytes*2)
+	if errors.Is(err, errNoObject) {
+		return lost(cluster.Target, cluster.Attempt), nil
+	}
+	if err != nil {
+		return contract.FleetOutcome{}, err
+	}
+	var outcome contract.FleetOutcome
+	if err := json.Unmarshal(text, &outcome); err != nil {
+		return contract.FleetOutcome{}, fmt.Errorf("read the outcome of %s: %w", cluster.Execution, err)
+	}
+	return outcome, nil
+}
+
+// begin is an attempt at those clusters. The list is in S3 if the fleet is.
+func begin(ctx context.Context, store Store, fleet contract.Fleet, attempt int, clusters []contract.FleetCluster) (contract.FleetRun, error) {
+	run := contract.FleetRun{Attempt: attempt, Clusters: clusters, Outcomes: []contract.FleetOutcome{}, Summary: add(fleet, nil)}
+	if !fleet.InS3 {
+		return run, nil
+	}
+	run.Clusters, run.List = []contract.FleetCluster{}, listKey(fleet, attempt)
+	text, err := json.Marshal(clusters)
+	if err != nil {
+		return run, fmt.Errorf("encode the list of clusters: %w", err)
+	}
+	return run, store.Put(ctx, fleet.Output.Bucket, run.List, "application/json", text)
+}
+
+// add adds up the outcomes.
+func add(fleet contract.Fleet, outcomes []contract.FleetOutcome) contract.FleetSummary {
+	summary := contract.FleetSummary{
+		Fleet: fleet.Name, Workflow: fleet.Workflow, Clusters: len(outcomes),
+		ByStatus: map[contract.OutcomeStatus]int{}, Totals: map[string]int{},
+	}
+	byError := map[string]*contract.FleetFailure{}
+	for _, o := range outcomes {
+		summary.ByStatus[o.Status]++
+		for name, n := range o.Totals {
+			summary.Totals[name] += n
+		}
+		if o.Status == contract.Succeeded {
+			continue
+		}
+		failure, known := byError[o.Error]
+		if !known {
+			failure = &contract.FleetFailure{Error: o.Error, Cause: o.Cause, Names: []string{}}
+			byError[o.Error] = failure
+		}
+		failure.Clusters++
+		if len(failure.Names) < maxNames {
+			failure.Names = append(failure.Names, o.ClusterName)
+		}
+	}
+	summary.Failures = []contract.FleetFailure{}
+	for _, failure := range slices.SortedFunc(maps.Values(byError), func(a, b *contract.FleetFailure) int {
+		return cmp.Or(-cmp.Compare(a.Clusters, b.Clusters), cmp.Compare(a.Error, b.Error))
+	}) {
+		if len(summary.Failures) < maxFailures {
+			summary.Failures = append(summary.Failures, *failure)
+			continue
+		}
+		last := &summary.Failures[maxFailures-1]
+		*last = contract.FleetFailure{Error: contract.Other, Clusters: last.Clusters + failure.Clusters, Names: last.Names}
+	}
+	return summary
+}
+
+func failures(summary contract.FleetSummary) int {
+	return summary.Clusters - summary.ByStatus[contract.Succeeded]
+}
+
+// cause says how many failed, of which errors, and where to read on.
+func cause(fleet contract.Fleet, summary contract.FleetSummary, failed int) string {
+	errors := make([]string, len(summary.Failures))
+	for i, failure := range summary.Failures {
+		errors[i] = fmt.Sprintf("%d %s", failure.Clusters, failure.Error)
+	}
+	tolerated := "none is tolerated"
+	if fleet.Tolerated > 0 {
+		tolerated = fmt.Sprintf("%d may fail", fleet.Tolerated)
+	}
+	where := "The input has no output to write a report to: the outcomes are in the result of the state Summarize."
+	if summary.Report != nil {
+		where = fmt.Sprintf("The report: aws s3 cp s3://%s/%s .", summary.Report.Bucket, summary.Report.HTML)
+	}
+	return fmt.Sprintf("%d of %d clusters failed, and %s: %s. %s", failed, summary.Clusters, tolerated, strings.Join(errors, ", "), where)
+}
+
+// report writes the report, one object after the other: they are large.
+func (s Summarizer) report(ctx context.Context, fleet contract.Fleet, summary contract.FleetSummary, outcomes []contract.FleetOutcome) (*contract.FleetReport, error) {
+	in := folder(fleet.Output, fleet.Name)
+	at := &contract.FleetReport{Bucket: fleet.Output.Bucket, HTML: in + "report.html", CSV: in + "report.csv", JSON: in + "report.json", Failed: in + "failed.jsonl"}
+	summary.Report = at
+	r := report.Report{
+		Fleet: fleet, Summary: summary, Outcomes: outcomes, FinishedAt: s.Now(),
+		Execution: func(o contract.FleetOutcome) string { return ExecutionName(fleet.Name, o.Target, o.Attempt) },
+	}
+	var body bytes.Buffer
+	for _, file := range []struct {
+		key, kind string
+		write     func(io.Writer) error
+	}{
+		{at.HTML, "text/html; charset=utf-8", r.HTML},
+		{at.CSV, "text/csv; charset=utf-8", r.CSV},
+		{at.JSON, "application/json", r.JSON},
+		{at.Failed, "application/x-ndjson", r.Failed},
+	} {
+		body.Reset()
+		if err := file.write(&body); err != nil {
+			return nil, err
+		}
+		if err := s.Store.Put(ctx, fleet.Output.Bucket, file.key, file.kind, body.Bytes()); err != nil {
+			return nil, err
+		}
+	}
+	return at, nil
+}

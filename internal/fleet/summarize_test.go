@@ -1,0 +1,271 @@
+package fleet_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/fleet"
+)
+
+var start = time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
+
+func summarizer(s3 *fakeS3) fleet.Summarizer {
+	return fleet.Summarizer{Store: fleet.Store{S3: s3}, Now: func() time.Time { return start.Add(time.Minute) }}
+}
+
+// nightly is a fleet of that many clusters.
+func nightly(clusters int) contract.Fleet {
+	return contract.Fleet{
+		Name: "nightly", Workflow: "pod-inventory", StartedAt: start, Clusters: clusters,
+		Execution:  "arn:aws:states:eu-west-1:111122223333:execution:kubestep-fleet:nightly",
+		Executions: "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory",
+	}
+}
+
+func well(name string, pods int) contract.FleetOutcome {
+	return contract.FleetOutcome{Target: contract.Target{ClusterName: name, Region: "eu-west-1"}, Attempt: 1, Status: contract.Succeeded, Totals: map[string]int{"pods": pods}, Seconds: 2}
+}
+
+func failed(name, err string) contract.FleetOutcome {
+	return contract.FleetOutcome{Target: contract.Target{ClusterName: name, Region: "eu-west-1"}, Attempt: 1, Status: contract.Failed, Error: err, Cause: err + " of " + name}
+}
+
+func TestTheSummaryAddsUpTheOutcomes(t *testing.T) {
+	timedOut := failed("e", "States.Timeout")
+	timedOut.Status = contract.TimedOut
+
+	got, err := summarizer(nil).Summarize(t.Context(), contract.Summarize{
+		Fleet: nightly(6), Run: contract.FleetRan{
+			Attempt:  2,
+			Outcomes: []contract.FleetOutcome{well("f", 5), failed("d", "Forbidden"), timedOut},
+			Clusters: []contract.FleetOutcome{well("a", 7), failed("c", "Unauthorized"), failed("b", "Unauthorized")},
+		},
+	})
+
+	require.NoError(t, err)
+	assert.Equal(t, contract.FleetSummary{
+		Fleet: "nightly", Workflow: "pod-inventory", Clusters: 6,
+		ByStatus: map[contract.OutcomeStatus]int{contract.Succeeded: 2, contract.Failed: 3, contract.TimedOut: 1},
+		Totals:   map[string]int{"pods": 12},
+		Failures: []contract.FleetFailure{
+			{Error: "Unauthorized", Clusters: 2, Names: []string{"b", "c"}, Cause: "Unauthorized of b"},
+			{Error: "Forbidden", Clusters: 1, Names: []string{"d"}, Cause: "Forbidden of d"},
+			{Error: "States.Timeout", Clusters: 1, Names: []string{"e"}, Cause: "States.Timeout of e"},
+		},
+	}, got.Summary)
+	var names []string
+	for _, o := range got.Outcomes {
+		names = append(names, o.ClusterName)
+	}
+	assert.Equal(t, []string{"a", "b", "c", "d", "e", "f"}, names, "in the order of their names")
+	assert.Equal(t, contract.Intolerable, got.Verdict)
+	assert.Equal(t, "4 of 6 clusters failed, and none is tolerated: 2 Unauthorized, 1 Forbidden, 1 States.Timeout. The input has no output to write a report to: the outcomes are in the result of the state Summarize.", got.Cause)
+}
+
+func TestAFleetFailsIfMoreClustersFailThanAreTolerated(t *testing.T) {
+	for failures, verdict := range map[int]contract.Verdict{0: contract.Tolerable, 2: contract.Tolerable, 3: contract.Intolerable} {
+		t.Run(fmt.Sprintf("%d of 4, where 2 may", failures), func(t *testing.T) {
+			in := contract.Summarize{Fleet: nightly(4), Run: contract.FleetRan{Attempt: 1}}
+			in.Fleet.Tolerated = 2
+			for i := range 4 {
+				if i < failures {
+					in.Run.Clusters = append(in.Run.Clusters, failed(fmt.Sprint(i), "Forbidden"))
+				} else {
+					in.Run.Clusters = append(in.Run.Clusters, well(fmt.Sprint(i), 1))
+				}
+			}
+			got, err := summarizer(nil).Summarize(t.Context(), in)
+			require.NoError(t, err)
+			assert.Equal(t, verdict, got.Verdict)
+			if verdict == contract.Intolerable {
+				assert.Contains(t, got.Cause, "3 of 4 clusters failed, and 2 may fail: 3 Forbidden.")
+			}
+		})
+	}
+}
+
+func TestWhatMayHavePassedIsTriedOnceMoreAfterTheRest(t *testing.T) {
+	first, err := summarizer(nil).Summarize(t.Context(), contract.Summarize{
+		Fleet: nightly(4), Run: contract.FleetRan{Attempt: 1, Clusters: []contract.FleetOutcome{failed("a", "Throttled"), well("b", 1), failed("c", "ClusterUnreachable"), failed("d", "Unauthorized")}},
+	})
+
+	require.NoError(t, err)
+	assert.Equal(t, contract.TryAgain, first.Verdict)
+	assert.Equal(t, 2, first.Attempt)
+	assert.Equal(t, []contract.FleetCluster{
+		{Target: contract.Target{ClusterName: "a", Region: "eu-west-1"}, Attempt: 2, Execution: fleet.ExecutionName("nightly", contract.Target{ClusterName: "a", Region: "eu-west-1"}, 2)},
+		{Target: contract.Target{ClusterName: "c", Region: "eu-west-1"}, Attempt: 2, Execution: fleet.ExecutionName("nightly", contract.Target{ClusterName: "c", Region: "eu-west-1"}, 2)},
+	}, first.Clusters)
+	assert.Equal(t, []contract.FleetOutcome{well("b", 1), failed("d", "Unauthorized")}, first.Outcomes)
+
+	again := failed("c", "Throttled")
+	again.Attempt = 2
+	second, err := summarizer(nil).Summarize(t.Context(), contract.Summarize{
+		Fleet: nightly(4), Run: contract.FleetRan{Attempt: first.Attempt, Outcomes: first.Outcomes, Clusters: []contract.FleetOutcome{well("a", 1), again}},
+	})
+	require.NoError(t, err)
+	assert.Equal(t, contract.Intolerable, second.Verdict, "and not a third time")
+	assert.Equal(t, 4, second.Summary.Clusters)
+	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: 2, contract.Failed: 2}, second.Summary.ByStatus)
+}
+
+func TestAClusterThatLeftNoOutcomeFailed(t *testing.T) {
+	got, err := summarizer(nil).Summarize(t.Context(), contract.Summarize{Fleet: nightly(3), Run: contract.FleetRan{Attempt: 1, Clusters: []contract.FleetOutcome{well("a", 1)}}})
+	require.NoError(t, err)
+	assert.Equal(t, contract.Intolerable, got.Verdict)
+	assert.Contains(t, got.Cause, "2 of 3 clusters failed, and none is tolerated: 2 NoOutcome.")
+}
+
+func TestTheReportIsWrittenBeforeTheFleetFails(t *testing.T) {
+	s3 := &fakeS3{}
+	in := contract.Summarize{Fleet: nightly(2), Run: contract.FleetRan{Attempt: 1, Clusters: []contract.FleetOutcome{well("a", 1), failed("b", "Forbidden")}}}
+	in.Fleet.Output = contract.Destination{Bucket: "reports", Prefix: "fleets/"}
+
+	got, err := summarizer(s3).Summarize(t.Context(), in)
+
+	require.NoError(t, err)
+	assert.Equal(t, &contract.FleetReport{Bucket: "reports", HTML: "fleets/nightly/report.html", CSV: "fleets/nightly/report.csv", JSON: "fleets/nightly/report.json", Failed: "fleets/nightly/failed.jsonl"}, got.Summary.Report)
+	assert.Contains(t, got.Cause, "The report: aws s3 cp s3://reports/fleets/nightly/report.html .")
+	assert.Equal(t, map[string]string{
+		"reports/fleets/nightly/report.html": "text/html; charset=utf-8", "reports/fleets/nightly/report.csv": "text/csv; charset=utf-8",
+		"reports/fleets/nightly/report.json": "application/json", "reports/fleets/nightly/failed.jsonl": "application/x-ndjson",
+	}, s3.kinds)
+	assert.Contains(t, s3.objects["reports/fleets/nightly/report.html"], "1 of 2 clusters failed")
+	assert.Contains(t, s3.objects["reports/fleets/nightly/report.html"], fleet.ExecutionName("nightly", in.Run.Clusters[1].Target, 1))
+
+	before := s3.objects["reports/fleets/nightly/report.json"]
+	_, err = summarizer(s3).Summarize(t.Context(), in)
+	require.NoError(t, err)
+	assert.Equal(t, before, s3.objects["reports/fleets/nightly/report.json"], "a retry writes the same")
+
+	s3.refuse = map[string]error{"PutObject": apiError("NoSuchBucket")}
+	_, err = summarizer(s3).Summarize(t.Context(), in)
+	named(t, err, contract.InvalidInput, "There is no S3 bucket reports")
+}
+
+// large is a fleet whose outcomes are in S3.
+func large(t testing.TB, s3 *fakeS3, outcomes ...contract.FleetOutcome) contract.Fleet {
+	t.Helper()
+	f := nightly(len(outcomes))
+	f.InS3, f.Output.Bucket = true, "reports"
+	clusters := make([]contract.FleetCluster, len(outcomes))
+	s3.objects, s3.kinds = map[string]string{}, map[string]string{}
+	for i, o := range outcomes {
+		clusters[i] = contract.FleetCluster{Target: o.Target, Attempt: 1, Execution: fleet.ExecutionName("nightly", o.Target, 1)}
+		if o.Status != "" {
+			put(t, s3, "reports/nightly/outcomes/"+clusters[i].Execution+".json", o)
+		}
+	}
+	put(t, s3, "reports/nightly/clusters-1.json", clusters)
+	return f
+}
+
+func put(t testing.TB, s3 *fakeS3, key string, value any) {
+	t.Helper()
+	text, err := json.Marshal(value)
+	require.NoError(t, err)
+	s3.objects[key] = string(text)
+}
+
+func TestTheOutcomesOfALargeFleetAreReadFromS3(t *testing.T) {
+	s3 := &fakeS3{}
+	silent := contract.FleetOutcome{Target: contract.Target{ClusterName: "silent"}}
+	f := large(t, s3, well("a", 3), failed("b", "Throttled"), silent)
+
+	first, err := summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Attempt: 1}})
+	require.NoError(t, err)
+	assert.Equal(t, contract.TryAgain, first.Verdict)
+	assert.Equal(t, "nightly/clusters-2.json", first.List)
+	assert.Empty(t, first.Clusters, "the state carries none")
+	assert.Empty(t, first.Outcomes, "the state carries none")
+	var again []contract.FleetCluster
+	require.NoError(t, json.Unmarshal([]byte(s3.objects["reports/nightly/clusters-2.json"]), &again))
+	require.Len(t, again, 1)
+	assert.Equal(t, "b", again[0].Target.ClusterName)
+
+	second := well("b", 4)
+	second.Attempt = 2
+	put(t, s3, "reports/nightly/outcomes/"+again[0].Execution+".json", second)
+	got, err := summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Attempt: 2}})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]int{"pods": 7}, got.Summary.Totals)
+	assert.Equal(t, []contract.FleetFailure{{Error: "NoOutcome", Clusters: 1, Names: []string{"silent"}, Cause: "No outcome was recorded. See the failed items of the Map Run in the fleet's execution."}}, got.Summary.Failures)
+	assert.Empty(t, got.Outcomes)
+
+	s3.refuse = map[string]error{"GetObject": apiError("AccessDenied")}
+	_, err = summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Attempt: 1}})
+	named(t, err, contract.AccessDenied, "s3:GetObject")
+}
+
+// worst are outcomes of the greatest length.
+func worst(n int) []contract.FleetOutcome {
+	outcomes := make([]contract.FleetOutcome, n)
+	for i := range outcomes {
+		o := failed(fmt.Sprintf("%05d-%s", i, strings.Repeat("c", 94)), fmt.Sprintf("Error%02d", i%40))
+		o.RoleARN = "arn:aws:iam::444455556666:role/" + strings.Repeat("r", 64)
+		o.Cause = strings.Repeat("word ", 80)
+		outcomes[i] = fleet.Bound(o)
+	}
+	return outcomes
+}
+
+func TestTheStateStaysBelowWhatStepFunctionsAllows(t *testing.T) {
+	const limit, request = 256 << 10, 32 << 10
+	f := nightly(contract.MaxFleetInState)
+	f.Output = contract.Destination{Bucket: strings.Repeat("b", 63), Prefix: strings.Repeat("p", 512)}
+	outcomes := worst(contract.MaxFleetInState)
+
+	got, err := summarizer(&fakeS3{}).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Attempt: 2, Clusters: outcomes}})
+	require.NoError(t, err)
+	text, err := json.Marshal(got)
+	require.NoError(t, err)
+	assert.Less(t, len(text)+request, limit-4096, "with room for the fleet itself")
+
+	for i := range outcomes {
+		outcomes[i].Error = "Throttled"
+	}
+	again, err := summarizer(nil).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Attempt: 1, Clusters: outcomes}})
+	require.NoError(t, err)
+	text, err = json.Marshal(again)
+	require.NoError(t, err)
+	assert.Less(t, len(text)+request, limit-4096)
+	assert.Less(t, len(got.Cause), 1024)
+	assert.Len(t, got.Summary.Failures, 12)
+	assert.Equal(t, contract.Other, got.Summary.Failures[11].Error)
+}
+
+func TestTenThousandOutcomesTakeBoundedMemory(t *testing.T) {
+	s3 := &fakeS3{}
+	f := large(t, s3, worst(contract.MaxFleetClusters)...)
+	s3.discard = true
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	peak := make(chan uint64)
+	done := make(chan struct{})
+	go func() {
+		most := uint64(0)
+		for {
+			select {
+			case <-done:
+				peak <- most
+				return
+			case <-time.After(time.Millisecond):
+				runtime.ReadMemStats(&after)
+				most = max(most, after.HeapInuse)
+			}
+		}
+	}()
+	_, err := summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Attempt: 2}})
+	close(done)
+	require.NoError(t, err)
+	assert.Less(t, (<-peak-before.HeapInuse)>>20, uint64(64), "megabytes")
+}

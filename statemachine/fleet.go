@@ -1,0 +1,212 @@
+package statemachine
+
+import (
+	"slices"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// alreadyExists are the errors of a second start of the same execution, by the names
+// that Step Functions gives and documents.
+func alreadyExists() []string {
+	return []string{"StepFunctions.ExecutionAlreadyExistsException", "StepFunctions.ExecutionAlreadyExists"}
+}
+
+// Fleet runs a workflow on many clusters, each as an execution of the workflow's own
+// machine, and reports one outcome for each.
+//
+// A cluster that fails fails nothing else: its item ends in an outcome, whatever
+// happens. Summarize decides whether the fleet has failed, once the report is written.
+// The clusters are items in the state or, if they are too many for it, a list in S3. A
+// state reads items from the one or the other, so there are two of RunClusters.
+func Fleet() Machine {
+	return Machine{
+		Comment:        "Runs a workflow on many EKS clusters: find them, run an execution for each, add up what became of them.",
+		StartAt:        "FindClusters",
+		TimeoutSeconds: 24 * 60 * 60,
+		States: slices.Concat(
+			States{
+				findClusters(),
+				{
+					Name:    "WhereClustersAre",
+					Type:    Choice,
+					Comment: "Many clusters are in a list in S3, few in the state.",
+					Choices: []Rule{{Variable: "$.fleet.inS3", BooleanEquals: new(true), Next: "RunListedClusters"}},
+					Default: "RunClusters",
+				},
+				eachCluster{name: "RunClusters", label: "clusters"}.state(),
+				eachCluster{name: "RunListedClusters", label: "listed", suffix: "OfList", reader: &ItemReader{
+					Resource:     "arn:${AWSPartition}:states:::s3:getObject",
+					ReaderConfig: Object{"InputType": "JSON"},
+					Parameters:   Object{"Bucket.$": "$.fleet.output.bucket", "Key.$": "$.run.list"},
+				}}.state(),
+				summarize(),
+				{
+					Name:    "Verdict",
+					Type:    Choice,
+					Comment: "Clusters that failed for a reason that may have passed are tried once more.",
+					Choices: []Rule{
+						{Variable: "$.run.verdict", StringEquals: string(contract.TryAgain), Next: "WhereClustersAre"},
+						{Variable: "$.run.verdict", StringEquals: string(contract.Tolerable), Next: "Output"},
+					},
+					Default: "ClustersFailed",
+				},
+				{
+					Name:       "Output",
+					Type:       Pass,
+					Comment:    "The output: the summary and, if they are in the state, the outcomes.",
+					Parameters: Object{"summary.$": "$.run.summary", "outcomes.$": "$.run.outcomes"},
+					End:        true,
+				},
+				{
+					Name:      "ClustersFailed",
+					Type:      Fail,
+					Comment:   "More clusters failed than are tolerated. The cause says how many, of which errors, and where the report is.",
+					Error:     string(contract.ClustersFailed),
+					CausePath: "$.run.cause",
+				},
+			},
+			failures(),
+		),
+	}
+}
+
+// findClusters is the state that lays down the document.
+func findClusters() State {
+	return invoke("FindClusters",
+		Object{"execution.$": "$$.Execution.Id", "startedAt.$": "$$.Execution.StartTime", "input.$": "$$.Execution.Input"},
+		State{
+			Name:           "FindClusters",
+			Comment:        "Checks the input, finds the clusters, and names their executions. Starts nothing if anything is wrong.",
+			TimeoutSeconds: 305,
+			ResultSelector: result("fleet", "request", "run"),
+			ResultPath:     "$",
+			Catch:          failureCatchers(),
+			Next:           "WhereClustersAre",
+		})
+}
+
+func summarize() State {
+	return invoke("Summarize",
+		Object{"fleet.$": "$.fleet", "run.$": "$.run"},
+		State{
+			Name:           "Summarize",
+			Comment:        "Names the clusters that are worth a second try or, once there are none, adds up the outcomes and writes the report.",
+			TimeoutSeconds: 125,
+			ResultSelector: result("attempt", "clusters", "list", "outcomes", "verdict", "summary", "cause"),
+			ResultPath:     "$.run",
+			Catch:          failureCatchers(),
+			Next:           "Verdict",
+		})
+}
+
+// eachCluster runs the workflow on each cluster.
+type eachCluster struct {
+	name, label string
+	// suffix tells the states inside apart from those of the other: a name is there
+	// once in a machine.
+	suffix string
+	// reader reads the clusters; nil for those in the state.
+	reader *ItemReader
+}
+
+func (e eachCluster) state() State {
+	s := State{
+		Name:               e.name,
+		Type:               Map,
+		Comment:            "Runs an execution for each cluster. In the place of the clusters come their outcomes.",
+		Label:              e.label,
+		ItemReader:         e.reader,
+		ItemSelector:       Object{"fleet.$": "$.fleet", "request.$": "$.request", "cluster.$": "$$.Map.Item.Value", "result": Object{}},
+		MaxConcurrencyPath: "$.fleet.concurrency",
+		// An item that ends without an outcome, such as one that outgrows the state, is
+		// Summarize's to count.
+		ToleratedFailureCount: contract.MaxFleetClusters,
+		ItemProcessor: &ItemProcessor{
+			ProcessorConfig: &ProcessorConfig{Mode: "DISTRIBUTED", ExecutionType: "STANDARD"},
+			StartAt:         "RunWorkflow" + e.suffix,
+			States:          e.states(),
+		},
+		ResultPath: "$.run.clusters",
+		Catch:      failureCatchers(),
+		Next:       "Summarize",
+	}
+	if e.reader == nil {
+		s.ItemsPath = "$.run.clusters"
+	}
+	return s
+}
+
+func (e eachCluster) states() States {
+	record := "RecordOutcome" + e.suffix
+	recorded := Catcher{Comment: "Whatever happened is the outcome.", ErrorEquals: []string{"States.ALL"}, ResultPath: "$.result", Next: record}
+	described := "DescribeExecution" + e.suffix
+	return States{
+		{
+			Name:     "RunWorkflow" + e.suffix,
+			Type:     Task,
+			Comment:  "Starts the cluster's execution and waits for its end.",
+			Resource: "arn:${AWSPartition}:states:::states:startExecution.sync:2",
+			Parameters: Object{
+				"StateMachineArn.$": "$.fleet.stateMachineArn",
+				"Name.$":            "$.cluster.execution",
+				"Input.$":           "States.JsonMerge($.request, $.cluster.target, false)",
+			},
+			ResultPath: "$.result",
+			Retry:      []Retrier{startRetry()},
+			Catch: []Catcher{
+				{Comment: "It was started before: by a redrive, or by a fleet of the same name.", ErrorEquals: alreadyExists(), ResultPath: "$.result", Next: described},
+				recorded,
+			},
+			Next: record,
+		},
+		{
+			Name:       described,
+			Type:       Task,
+			Comment:    "Reads how the execution ended.",
+			Resource:   "arn:${AWSPartition}:states:::aws-sdk:sfn:describeExecution",
+			Parameters: Object{"ExecutionArn.$": "States.Format('{}:{}', $.fleet.executions, $.cluster.execution)"},
+			ResultPath: "$.result",
+			Retry:      []Retrier{startRetry()},
+			Catch:      []Catcher{recorded},
+			Next:       "IsRunning" + e.suffix,
+		},
+		{
+			Name:    "IsRunning" + e.suffix,
+			Type:    Choice,
+			Comment: "It may still run, with another input.",
+			Choices: []Rule{{Variable: "$.result.Status", StringEquals: "RUNNING", Next: "WaitForExecution" + e.suffix}},
+			Default: record,
+		},
+		{
+			Name:    "WaitForExecution" + e.suffix,
+			Type:    Wait,
+			Comment: "Looks again then.",
+			Seconds: 30,
+			Next:    described,
+		},
+		invoke("RecordOutcome",
+			Object{"fleet.$": "$.fleet", "cluster.$": "$.cluster", "result.$": "$.result"},
+			State{
+				Name:           record,
+				Comment:        "Makes a bounded outcome of it, in the state or in S3.",
+				TimeoutSeconds: 20,
+				OutputPath:     "$.Payload",
+				End:            true,
+			}),
+	}
+}
+
+// startRetry waits for a place: a fleet may start executions faster than the account
+// may.
+// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+func startRetry() Retrier {
+	return Retrier{
+		Comment: "Step Functions is busy, or has no place for another execution.",
+		ErrorEquals: []string{
+			"StepFunctions.ExecutionLimitExceeded", "StepFunctions.ExecutionLimitExceededException", "StepFunctions.ThrottlingException", "StepFunctions.SdkClientException", "StepFunctions.AWSStepFunctionsException",
+			"Sfn.ThrottlingException", "Sfn.SdkClientException", "Sfn.SfnException",
+		},
+		IntervalSeconds: 2, MaxAttempts: 10, BackoffRate: 2, MaxDelaySeconds: 60, JitterStrategy: FullJitter,
+	}
+}
