@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-print-directory
 
-FUNCTIONS := describe-cluster mint-token verify-rbac list-pods
+FUNCTIONS := describe-cluster mint-token verify-rbac list-pods find-clusters record-outcome summarize
 # make run and make start: which workflow, and how to print its output (table, json or yaml). Without INPUT
 # make run uses local/inputs/WORKFLOW.json.
 WORKFLOWS := $(patsubst statemachine/%.asl.json,%,$(wildcard statemachine/*.asl.json))
@@ -98,7 +98,7 @@ build: need-go ## the functions as they are deployed: build/NAME/bootstrap for p
 	@for f in $(FUNCTIONS); do \
 		GOOS=linux GOARCH=arm64 go build -tags lambda.norpc -ldflags '$(STRIP)' -o build/$$f/bootstrap ./functions/$$f; \
 	done
-	@echo "built build/{describe-cluster,mint-token,verify-rbac,list-pods}/bootstrap"
+	@echo "built build/NAME/bootstrap: $(FUNCTIONS)"
 
 release: need-go .bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD) ## the files of a release in build/release, the same bytes from the same sources (VERSION=v1.2.3)
 	@go run ./hack/release -version '$(VERSION)' -cyclonedx '$(CURDIR)/.bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD)'

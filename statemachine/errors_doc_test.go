@@ -92,7 +92,7 @@ func TestThePageOfErrorsTellsWhatTheMachinesDo(t *testing.T) {
 		assert.Contains(t, fates, string(name), "every name of the contract has its row")
 		assert.Contains(t, sections, anchor(string(name)), "and its section")
 	}
-	assert.Contains(t, fates, string(contract.ClustersFailed))
+	assert.Contains(t, fates, contract.ClustersFailed)
 	every(t, func(t *testing.T, m statemachine.Machine) {
 		connects := slices.ContainsFunc(m.States, func(s statemachine.State) bool { return s.Type == statemachine.Parallel })
 		for state, s := range all(m) {

@@ -62,7 +62,7 @@ func Fleet() Machine {
 					Name:      "ClustersFailed",
 					Type:      Fail,
 					Comment:   "More clusters failed than are tolerated. The cause says how many, of which errors, and where the report is.",
-					Error:     string(contract.ClustersFailed),
+					Error:     contract.ClustersFailed,
 					CausePath: "$.run.cause",
 				},
 			},

@@ -36,9 +36,6 @@ const (
 	AWSUnreachable ErrorName = "AWSUnreachable"
 	// Throttled means that AWS or the API server asked to come back later. The machine retries.
 	Throttled ErrorName = "Throttled"
-	// ClustersFailed means that more clusters of a fleet failed than are tolerated. The
-	// machine stops, after the report is written.
-	ClustersFailed ErrorName = "ClustersFailed"
 	// Unexpected means that the error has no name of its own: a fault of kubestep's. The machine stops.
 	Unexpected ErrorName = "Unexpected"
 )

@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// ClustersFailed is the error of a fleet of which more clusters failed than are
+// tolerated. It is no ErrorName: the machine raises it, not a function.
+const ClustersFailed = "ClustersFailed"
+
 const (
 	// MaxFleetClusters bounds the clusters of a fleet.
 	MaxFleetClusters = 10_000

@@ -136,11 +136,13 @@ func moment(raw json.RawMessage) (time.Time, bool) {
 }
 
 // Bound clips the error and the cause, and takes tokens out of them, so that the
-// outcome is at most contract.MaxOutcomeBytes once it is encoded.
+// outcome is at most contract.MaxOutcomeBytes once it is encoded. A target that is too
+// long for the state, and so is in S3, does not count against what went wrong.
 func Bound(o contract.FleetOutcome) contract.FleetOutcome {
 	cause := strings.TrimSpace(bearer.Redact(o.Cause))
 	o.Error, o.Cause = abbreviate(bearer.Redact(o.Error), maxError), ""
-	o.Cause = abbreviate(cause, contract.MaxOutcomeBytes-encoded(o)-len(`"cause":"",`))
+	limit := contract.MaxOutcomeBytes + max(0, encoded(o.Target)-maxTarget)
+	o.Cause = abbreviate(cause, limit-encoded(o)-len(`"cause":"",`))
 	return o
 }
 

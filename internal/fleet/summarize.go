@@ -29,6 +29,8 @@ const (
 	reading = 64
 	// maxList bounds the list of clusters: MaxFleetClusters with names and roles of the greatest length.
 	maxList = 16 << 20
+	// maxOutcome bounds an outcome in S3, whose role may be longer than the state allows.
+	maxOutcome = 4 << 10
 )
 
 // passing are the errors that may not come again.
@@ -139,7 +141,7 @@ func (s Summarizer) outcome(ctx context.Context, in contract.Summarize, cluster 
 }
 
 func (s Summarizer) get(ctx context.Context, fleet contract.Fleet, cluster contract.FleetCluster) (contract.FleetOutcome, error) {
-	text, err := s.Store.Get(ctx, fleet.Output.Bucket, outcomeKey(fleet, cluster.Execution), contract.MaxOutcomeBytes*2)
+	text, err := s.Store.Get(ctx, fleet.Output.Bucket, outcomeKey(fleet, cluster.Execution), maxOutcome)
 	if errors.Is(err, errNoObject) {
 		return lost(cluster.Target, cluster.Attempt), nil
 	}

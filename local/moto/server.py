@@ -1,8 +1,8 @@
 """Runs moto's server with nested executions that work.
 
 moto 5.2.5 names the members of StartExecution and DescribeExecution for a state as boto does for Python, executionArn,
-where Step Functions says ExecutionArn, and puts Python's datetimes into the state. So startExecution.sync and .sync:2 fail
-(https://github.com/getmoto/moto/issues/10076). Once moto translates them itself, NestedExecution can go.
+where Step Functions says ExecutionArn, and puts Python's datetimes into the state. So startExecution.sync, .sync:2 and
+aws-sdk:sfn:describeExecution fail (https://github.com/getmoto/moto/issues/10076). Once moto translates them itself, NestedExecution can go.
 
 moto also makes a new boto3 client for each task, which takes more time than all else in an execution. Here tasks share them.
 """
@@ -18,6 +18,9 @@ _client = functools.lru_cache(maxsize=None)(boto_client.boto_client_for)
 boto_client.boto_client_for = lambda region, service, state_credentials=None: _client(region, service)
 
 from moto.server import main  # noqa: E402
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (  # noqa: E402
+    StateTaskServiceAwsSdk,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (  # noqa: E402
     StateTaskServiceSfn,
 )
@@ -58,6 +61,22 @@ class NestedExecution:
         NestedExecution.eval_service_task(self, env=env, **kwargs)
         _for_state(env.stack[-1])
 
+
+class DescribedExecution:
+    """What StateTaskServiceAwsSdk does for aws-sdk:sfn, with the translation around it."""
+
+    eval_service_task = StateTaskServiceAwsSdk._eval_service_task
+
+    def _eval_service_task(self, env, normalised_parameters, **kwargs):
+        executions = self._get_boto_service_name() == "stepfunctions"
+        if executions:
+            _for_boto(normalised_parameters)
+        DescribedExecution.eval_service_task(self, env=env, normalised_parameters=normalised_parameters, **kwargs)
+        if executions:
+            _for_state(env.stack[-1])
+
+
+StateTaskServiceAwsSdk._eval_service_task = DescribedExecution._eval_service_task
 
 for method in ("_normalise_parameters", "_normalise_response", "_eval_service_task"):
     setattr(StateTaskServiceSfn, method, getattr(NestedExecution, method))
