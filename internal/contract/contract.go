@@ -69,7 +69,7 @@ type OnDenied string
 const (
 	// Fail ends the execution with Forbidden.
 	Fail OnDenied = "fail"
-	// Skip reports the namespace in access, and goes on with the others.
+	// Skip reports the namespace in access, and continues with the others.
 	Skip OnDenied = "skip"
 )
 

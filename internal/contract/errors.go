@@ -52,7 +52,7 @@ func ErrorNames() []ErrorName {
 type Error struct {
 	Name ErrorName
 	// Message is for a person: who was refused, what, where, and the fix.
-	// It is logged and stands in the execution history.
+	// It is logged, and part of the execution history.
 	Message string
 	// Err is what it came from; it may be nil.
 	Err error
@@ -64,7 +64,7 @@ func Errorf(name ErrorName, format string, args ...any) *Error {
 	return &Error{Name: name, Message: err.Error(), Err: err}
 }
 
-// From keeps what the error came from where the message has said it already.
+// From keeps what the error came from, if the message already says it.
 func (e *Error) From(err error) *Error {
 	e.Err = err
 	return e

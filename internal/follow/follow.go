@@ -46,12 +46,12 @@ func (WallClock) After(d time.Duration) <-chan time.Time { return time.After(d) 
 type Follower struct {
 	Client Client
 	Clock  Clock
-	// Interval is the time between two looks at the history. On AWS a fifth of
+	// Interval is the time between two reads of the history. On AWS a fifth of
 	// a second is well within the account's quota of GetExecutionHistory, which
 	// refills with 20 calls a second in the larger Regions and 15 in the others:
 	// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 	Interval time.Duration
-	// Out is where the states are shown.
+	// Out receives the states as they happen.
 	Out io.Writer
 	// Live redraws the running state in place; for a terminal only.
 	Live bool
@@ -66,29 +66,29 @@ type Start struct {
 	StateMachineARN string
 	// Input is a JSON document.
 	Input string
-	// Name is the execution's; where it is empty, a fresh one.
+	// Name is the execution's; empty for a new one.
 	Name string
 }
 
-// Execution is what became of an execution.
+// Execution is an execution and how it ended.
 type Execution struct {
 	ARN    string
 	Name   string
 	Status types.ExecutionStatus
-	// Output is a JSON document where the execution succeeded.
+	// Output is a JSON document if the execution succeeded.
 	Output string
-	// Error and Cause say why it did not, where Step Functions knows.
+	// Error and Cause say why it did not, if Step Functions knows.
 	Error, Cause string
 	// Started and Stopped are Step Functions' own times.
 	Started, Stopped time.Time
-	// Path is the states that were entered, in their order, each as often as it was.
+	// Path are the states in the order in which they were entered.
 	Path []string
-	// Steps is what was shown of them.
+	// Steps are what was shown of them.
 	Steps []Step
 }
 
-// Attempts counts how often a task state ran: when it was entered, and again
-// on each retry of its own.
+// Attempts counts how often a task state ran: when it was entered, and on each of
+// its retries.
 func (e Execution) Attempts(state string) int {
 	n := 0
 	for _, s := range e.Steps {
@@ -110,8 +110,8 @@ func (e Execution) Entered(state string) int {
 	return n
 }
 
-// interruption is the end of a context, said in the words of an execution: to
-// whoever interrupted it, "context canceled" says nothing.
+// interruption is the end of a context as it concerns the execution: "context
+// canceled" would not tell the person who interrupted it what happened.
 type interruption struct {
 	message string
 	err     error
@@ -120,9 +120,9 @@ type interruption struct {
 func (i *interruption) Error() string { return i.message }
 func (i *interruption) Unwrap() error { return i.err }
 
-// Start starts an execution and follows it to its end. That the execution
-// failed is no error: see its Status. Where the context ends first, the
-// execution runs on, and the error says so with its ARN.
+// Start starts an execution and follows it to its end. An execution that failed is
+// not an error: see its Status. If the context ends first, the execution continues,
+// and the error says so with its ARN.
 func (f *Follower) Start(ctx context.Context, start Start) (Execution, error) {
 	name := start.Name
 	if name == "" {
@@ -224,8 +224,8 @@ func (f *Follower) watch(ctx context.Context, execution Execution, show *progres
 	}
 }
 
-// looksPerDescription is how many looks at the history there are for one at the
-// description, while the execution runs.
+// looksPerDescription is how often the history is read for each DescribeExecution,
+// while the execution runs.
 const looksPerDescription = 10
 
 // settling is how long an execution that was just started may be unknown to
@@ -237,9 +237,9 @@ func notThereYet(err error) bool {
 	return errors.As(err, &unknown)
 }
 
-// read hands on what stands in the history from a page on, and returns the
-// page to go on with. The last page may grow, so it is read again each time;
-// history.add knows the events that it has seen.
+// read passes on the events from a page on, and returns the page to continue with.
+// The last page may grow, so it is read again each time; history.add skips the
+// events that it has seen.
 func (f *Follower) read(ctx context.Context, arn string, page *string, event func(types.HistoryEvent)) (*string, error) {
 	for {
 		answer, err := f.Client.GetExecutionHistory(ctx, &sfn.GetExecutionHistoryInput{

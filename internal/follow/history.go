@@ -35,10 +35,9 @@ const (
 
 // history makes steps of the events of one execution.
 //
-// It leans on little: each event names the one it follows from, a state that is
-// entered or exited is named, and an attempt is scheduled before it ends. The
-// order of event types beyond that differs between Step Functions and the
-// engines that stand in for it, so it is not relied upon.
+// It relies on little: each event names the one before it, a state that is entered
+// or exited is named, and an attempt is scheduled before it ends. Beyond that, the
+// order of event types differs between Step Functions and the local engines.
 type history struct {
 	path  []string
 	steps []Step
@@ -49,27 +48,27 @@ type history struct {
 	latest *visit
 }
 
-// mark is what an event leaves behind for those that follow from it.
+// mark is what the events after one need to know of it.
 type mark struct {
 	at    time.Time
 	visit *visit
-	// opens is true where the events that follow are inside the visited state.
+	// opens reports whether the events that follow are inside the visited state.
 	opens bool
 }
 
-// visit is one stay in a state, from its being entered on.
+// visit is one stay in a state, from when it is entered.
 type visit struct {
 	state string
-	// parent is the Parallel or Map that the state is inside of, or nil.
+	// parent is the Parallel or Map around the state, or nil.
 	parent *visit
-	// task is true of a state that does work; the others route.
+	// task reports whether the state does work; the others route.
 	task bool
 	// attempts counts the attempts of a task, or the starts of the branches of a
 	// Parallel or Map.
 	attempts int
-	// began is when the running attempt did.
+	// began is when the running attempt began.
 	began time.Time
-	// failed is the error of the last attempt, empty where there is none.
+	// failed is the error of the last attempt; empty if there is none.
 	failed string
 	exited bool
 }

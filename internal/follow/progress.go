@@ -12,8 +12,8 @@ import (
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
 
-// progress writes what happens, a line each, and where it is live the state
-// that runs on a line below, drawn anew each time.
+// progress writes a line for each step and, if it is live, redraws the running state
+// on a line below.
 type progress struct {
 	out  io.Writer
 	live bool
@@ -22,8 +22,8 @@ type progress struct {
 	style   terminal.Style
 	now     func() time.Time
 
-	// doing is what runs, since when by this computer's clock: the clock of the
-	// history is another.
+	// doing is the running state, and since is when it began by this computer's clock,
+	// which may differ from that of the history.
 	doing string
 	since time.Time
 	frame int
@@ -56,19 +56,19 @@ func attempt(n int) string {
 	return fmt.Sprintf("  on attempt %d", n)
 }
 
-// line writes a line that stays.
+// line writes a permanent line.
 func (p *progress) line(format string, args ...any) {
 	p.clear()
 	p.write(format+"\n", args...)
 }
 
-// write writes without regard to errors: an execution goes on, and is followed
-// to its end, whether or not there is somebody who can read of it.
+// write ignores errors: the execution is followed to its end, even if nobody can
+// read about it.
 func (p *progress) write(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.out, format, args...)
 }
 
-// running shows what runs, on the line that is drawn anew.
+// running redraws the line of the running state.
 func (p *progress) running(what string) {
 	if !p.live {
 		return

@@ -22,8 +22,8 @@ import (
 const (
 	// ClearLine takes the cursor to the line's start and empties the line.
 	ClearLine = "\r\x1b[K"
-	// NoWrap and Wrap stand around a line that may be longer than the terminal
-	// is wide: it is cut at the margin, so that ClearLine clears all of it.
+	// NoWrap and Wrap enclose a line that may be wider than the terminal: it is cut
+	// at the margin, so that ClearLine clears all of it.
 	NoWrap = "\x1b[?7l"
 	Wrap   = "\x1b[?7h"
 )
@@ -35,8 +35,7 @@ func Is(w io.Writer) bool {
 		return false
 	}
 	info, err := f.Stat()
-	// A character device that is no terminal, such as the null device, takes
-	// control sequences without harm.
+	// Other character devices, such as the null device, ignore control sequences.
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
