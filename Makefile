@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-print-directory
 
-FUNCTIONS := describe-cluster mint-token verify-rbac list-pods find-clusters record-outcome summarize
+FUNCTIONS := $(notdir $(patsubst %/main.go,%,$(wildcard functions/*/main.go)))
 # make run and make start: which workflow, and how to print its output (table, json or yaml). Without INPUT
 # make run uses local/inputs/WORKFLOW.json.
 WORKFLOWS := $(patsubst statemachine/%.asl.json,%,$(wildcard statemachine/*.asl.json))

@@ -14,11 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// most is the bound of a package, in bytes.
-const most = 5_500_000
+// most is the bound of a package, in bytes: zip makes them some 3 % smaller than archive/zip.
+const most = 5 << 20
 
 func TestEveryPackageIsSmall(t *testing.T) {
-	for _, name := range []string{"describe-cluster", "mint-token", "verify-rbac", "list-pods"} {
+	functions, err := filepath.Glob("*/main.go")
+	require.NoError(t, err)
+	require.NotEmpty(t, functions)
+	for _, function := range functions {
+		name := filepath.Dir(function)
 		t.Run(name, func(t *testing.T) {
 			binary := filepath.Join(t.TempDir(), "bootstrap")
 			cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", binary, "./"+name)

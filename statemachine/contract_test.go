@@ -19,7 +19,9 @@ import (
 	"github.com/kubestep/kubestep/internal/cluster"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/fleet"
+	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/pods"
+	"github.com/kubestep/kubestep/internal/readiness"
 	mint "github.com/kubestep/kubestep/internal/token"
 	"github.com/kubestep/kubestep/statemachine"
 )
@@ -45,6 +47,12 @@ var functions = map[string]function{
 	"FindClusters":    of(fleet.Finder.Find, "find-clusters"),
 	"RecordOutcome":   of(fleet.Recorder.Record, "record-outcome"),
 	"Summarize":       of(fleet.Summarizer.Summarize, "summarize"),
+
+	"LoadManifests":  of(manifests.Source.Load, "load-manifests"),
+	"VerifyApply":    of(manifests.Applier.Verify, "verify-apply"),
+	"PlanManifests":  of(manifests.Applier.Plan, "plan-manifests"),
+	"ApplyManifests": of(manifests.Applier.Apply, "apply-manifests"),
+	"CheckReadiness": of(readiness.Checker.Check, "check-readiness"),
 }
 
 // documents are what the states of each machine find in the document, and what an
@@ -73,6 +81,22 @@ var documents = map[string]struct{ document, output any }{
 			Result  contract.ExecutionResult `json:"result"`
 		}{},
 		output: contract.FleetOutput{},
+	},
+	"apply-manifests": {
+		document: struct {
+			Target    contract.Target          `json:"target"`
+			Request   contract.ApplyRequest    `json:"request"`
+			Checks    []contract.Check         `json:"checks"`
+			Cluster   contract.Cluster         `json:"cluster"`
+			Refreshed bool                     `json:"refreshed"`
+			Manifests contract.LoadedManifests `json:"manifests"`
+			Token     contract.Token           `json:"token"`
+			Access    contract.VerifiedApply   `json:"access"`
+			Plan      contract.Plan            `json:"plan"`
+			Apply     contract.Applied         `json:"apply"`
+			Readiness contract.Readiness       `json:"readiness"`
+		}{},
+		output: contract.ApplyResult{},
 	},
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/cluster"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/internal/task"
 )
@@ -24,7 +25,8 @@ func main() {
 		EKS:      cluster.API(cfg, roles.Credentials),
 		Defaults: contract.Target{ClusterName: os.Getenv("KUBESTEP_CLUSTER_NAME"), Region: cfg.Region},
 		Workflows: map[string]cluster.Workflow{
-			"pod-inventory": pods.Workflow(os.Getenv("KUBESTEP_KUBERNETES_GROUP")),
+			"pod-inventory":   pods.Workflow(os.Getenv("KUBESTEP_KUBERNETES_GROUP")),
+			"apply-manifests": manifests.Workflow,
 		},
 		Cache:       cluster.NewCache(ttl, cluster.MaxCached, time.Now),
 		Attestation: task.Must(attestation.New(os.Getenv("KUBESTEP_ATTESTATION_KEY"))),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/archive"
 	"github.com/kubestep/kubestep/internal/bearer"
+	"github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/internal/task"
@@ -19,7 +20,7 @@ func main() {
 	store := s3.NewFromConfig(task.Must(config.LoadDefaultConfig(context.Background())))
 	lister := pods.Lister{
 		Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
-		Clock:  pods.WallClock{},
+		Clock:  clock.Wall{},
 		Archive: func(in contract.ListPods) pods.Writer {
 			return archive.NewWriter(store, in.Output, in.Execution, in.Pods.Archive)
 		},

@@ -36,6 +36,12 @@ const (
 	AWSUnreachable ErrorName = "AWSUnreachable"
 	// Throttled means that AWS or the API server asked to come back later. The machine retries.
 	Throttled ErrorName = "Throttled"
+	// UnknownKind means that neither the cluster nor the manifests define the kind of an object. The machine stops.
+	UnknownKind ErrorName = "UnknownKind"
+	// FieldConflict means that other field managers own fields of the manifests. The machine stops.
+	FieldConflict ErrorName = "FieldConflict"
+	// NotReady means that objects were applied and are not ready in time, or never will be. The machine stops.
+	NotReady ErrorName = "NotReady"
 	// Unexpected means that the error has no name of its own: a fault of kubestep's. The machine stops.
 	Unexpected ErrorName = "Unexpected"
 )
@@ -44,7 +50,8 @@ const (
 func ErrorNames() []ErrorName {
 	return []ErrorName{
 		InvalidInput, ClusterNotFound, ClusterNotActive, AccessDenied, TokenTooLarge, Forbidden,
-		Unauthorized, CertificateNotTrusted, ClusterUnreachable, AWSUnreachable, Throttled, Unexpected,
+		Unauthorized, CertificateNotTrusted, ClusterUnreachable, AWSUnreachable, Throttled,
+		UnknownKind, FieldConflict, NotReady, Unexpected,
 	}
 }
 

@@ -28,6 +28,17 @@ func TestEveryMessageIsItsGoldenFileAndNothingElse(t *testing.T) {
 		"list-pods.payload":        new(contract.ListPods),
 		"list-pods.result":         new(contract.Listing),
 		"pod-inventory.output":     new(contract.PodInventory),
+		"load-manifests.payload":   new(contract.LoadManifests),
+		"load-manifests.result":    new(contract.LoadedManifests),
+		"verify-apply.payload":     new(contract.VerifyApply),
+		"verify-apply.result":      new(contract.VerifiedApply),
+		"plan-manifests.payload":   new(contract.PlanManifests),
+		"plan-manifests.result":    new(contract.Plan),
+		"apply-manifests.payload":  new(contract.ApplyManifests),
+		"apply-manifests.result":   new(contract.Applied),
+		"check-readiness.payload":  new(contract.CheckReadiness),
+		"check-readiness.result":   new(contract.Readiness),
+		"apply-manifests.output":   new(contract.ApplyResult),
 	}
 	for name, message := range golden {
 		t.Run(name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	realclock "github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/pods"
@@ -21,7 +22,7 @@ import (
 // at the cluster's endpoint writes all of it.
 func FuzzList(f *testing.F) {
 	cluster, answer := kubetest.ServeWhat(f)
-	lister := pods.Lister{Opener: kubetest.Opener{}, Clock: pods.WallClock{}}
+	lister := pods.Lister{Opener: kubetest.Opener{}, Clock: realclock.Wall{}}
 
 	whole := table("", row("cart", "1/1", "Running"), row("pay", "0/1", "CrashLoopBackOff"))
 	for _, page := range []string{

@@ -81,21 +81,3 @@ func latest(a, b time.Time) time.Time {
 	}
 	return b
 }
-
-// WallClock is the computer's own.
-type WallClock struct{}
-
-// Now is the time.
-func (WallClock) Now() time.Time { return time.Now() }
-
-// Sleep waits.
-func (WallClock) Sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

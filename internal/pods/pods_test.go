@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	realclock "github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/pods"
@@ -92,7 +93,7 @@ func list(ctx context.Context, t *testing.T, l pods.Lister, server http.HandlerF
 	t.Helper()
 	l.Opener = kubetest.Opener{}
 	if l.Clock == nil {
-		l.Clock = pods.WallClock{}
+		l.Clock = realclock.Wall{}
 	}
 	in := contract.ListPods{Session: kubetest.Session(kubetest.Serve(t, server)), Namespaces: []string{"shop"}, MaxItems: pods.DefaultMaxItems}
 	if change != nil {

@@ -39,6 +39,7 @@ type workflow struct {
 
 var workflows = []workflow{
 	{"pod-inventory", reflect.TypeFor[pods.Request](), reflect.TypeFor[contract.PodInventory]()},
+	{"apply-manifests", reflect.TypeFor[contract.ApplyRequest](), reflect.TypeFor[contract.ApplyResult]()},
 }
 
 func main() {
@@ -114,6 +115,9 @@ var bounds = map[string]schema{
 	"pods.Request.LabelSelector":  {"maxLength": 4096},
 	"pods.Request.FieldSelector":  {"maxLength": 4096},
 	"pods.Request.MaxItems":       {"maximum": pods.MaxMaxItems},
+
+	"contract.ApplyRequest.Manifests": {"type": []string{"string", "array", "null"}},
+	"contract.Wait.TimeoutSeconds":    {"minimum": 1, "maximum": contract.MaxWaitSeconds},
 }
 
 // comments are the comments and constants of the sources.
@@ -184,6 +188,9 @@ func (c comments) of(t reflect.Type) schema {
 	case reflect.Struct:
 		return c.object(t)
 	case reflect.Slice:
+		if t == reflect.TypeFor[json.RawMessage]() {
+			return schema{} // anything
+		}
 		return schema{"type": "array", "items": c.of(t.Elem())}
 	case reflect.Map:
 		return schema{"type": "object", "additionalProperties": c.of(t.Elem())}

@@ -1,0 +1,16 @@
+// Command check-readiness is the function of the state CheckReadiness.
+package main
+
+import (
+	"os"
+
+	"github.com/kubestep/kubestep/internal/bearer"
+	"github.com/kubestep/kubestep/internal/clock"
+	"github.com/kubestep/kubestep/internal/readiness"
+	"github.com/kubestep/kubestep/internal/task"
+)
+
+func main() {
+	checker := readiness.Checker{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))), Clock: clock.Wall{}}
+	task.Start("CheckReadiness", checker.Check)
+}

@@ -1,0 +1,22 @@
+// Command load-manifests is the function of the state LoadManifests.
+package main
+
+import (
+	"context"
+	"os"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/kubestep/kubestep/internal/manifests"
+	"github.com/kubestep/kubestep/internal/task"
+)
+
+func main() {
+	source := manifests.Source{
+		S3:           s3.NewFromConfig(task.Must(config.LoadDefaultConfig(context.Background()))),
+		AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ","),
+	}
+	task.Start("LoadManifests", source.Load)
+}

@@ -1,0 +1,28 @@
+// Command plan-manifests is the function of the state PlanManifests.
+package main
+
+import (
+	"context"
+	"os"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/kubestep/kubestep/internal/bearer"
+	"github.com/kubestep/kubestep/internal/clock"
+	"github.com/kubestep/kubestep/internal/manifests"
+	"github.com/kubestep/kubestep/internal/task"
+)
+
+func main() {
+	applier := manifests.Applier{
+		Source: manifests.Source{
+			S3:           s3.NewFromConfig(task.Must(config.LoadDefaultConfig(context.Background()))),
+			AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ","),
+		},
+		Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
+		Clock:  clock.Wall{},
+	}
+	task.Start("PlanManifests", applier.Plan)
+}

@@ -1,0 +1,150 @@
+// Package batch does many requests in rounds: several at once, for as long as the
+// function has time, and at the pace that the API server asks for.
+package batch
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+const (
+	// AtOnce bounds the requests under way. More of them are not faster: the API
+	// server's own work, and etcd's, is what takes the time.
+	AtOnce = 8
+	// reserve is kept of the function's time for the answer.
+	reserve = time.Second
+	// caution is how much longer than the slowest object so far the next may take.
+	caution = 3
+	// defaultRetryAfter is how long to wait if a 429 does not say.
+	defaultRetryAfter = time.Second
+	// unbounded is the time of a call without a deadline.
+	unbounded = 15 * time.Minute
+)
+
+// Clock is the time.
+type Clock interface {
+	Now() time.Time
+	// Sleep returns after d, or with an error if ctx ends before.
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// Round is one invocation's share of the objects: it ends before the function
+// must, and the next round goes on where it stopped.
+type Round struct {
+	clock Clock
+	end   time.Time
+
+	mu        sync.Mutex // guards what follows
+	begun     int
+	slowest   time.Duration
+	failed    bool
+	throttled error // the API server's wish to be asked later than there is time for
+}
+
+// NewRound begins a round that ends before ctx does.
+func NewRound(ctx context.Context, clock Clock) *Round {
+	deadline, bounded := ctx.Deadline()
+	if !bounded {
+		deadline = clock.Now().Add(unbounded)
+	}
+	return &Round{clock: clock, end: deadline.Add(-reserve)}
+}
+
+// Run does the objects from..to, several at once, and returns the first that is
+// not done. What is under way when one fails or the time ends is completed.
+func (r *Round) Run(ctx context.Context, from, to int, do func(ctx context.Context, i int) error) (int, error) {
+	next, done := from, make([]bool, to-from)
+	take := func() (int, bool) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if next == to || r.failed || r.throttled != nil || !r.time() {
+			return 0, false
+		}
+		r.begun++
+		next++
+		return next - 1, true
+	}
+	var group errgroup.Group
+	for range min(AtOnce, to-from) {
+		group.Go(func() error {
+			for {
+				i, ok := take()
+				if !ok {
+					return nil
+				}
+				ok, err := r.one(ctx, func() error { return do(ctx, i) })
+				if err != nil {
+					return err
+				}
+				done[i-from] = ok
+			}
+		})
+	}
+	err := group.Wait()
+	first := from
+	for first < to && done[first-from] {
+		first++
+	}
+	switch {
+	case err != nil && first > from && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return first, nil // the round is worth something without the one that took too long
+	case err == nil && first == from && first < to:
+		return first, r.throttled // the machine can wait for longer than a function should
+	default:
+		return first, err
+	}
+}
+
+// time reports whether there is time for another object. Each round has time for one.
+func (r *Round) time() bool {
+	return r.begun == 0 || r.Left() > caution*r.slowest && r.Left() > 0
+}
+
+// Begun reports whether the round has begun an object.
+func (r *Round) Begun() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.begun > 0
+}
+
+// Left is the time that is left.
+func (r *Round) Left() time.Duration { return r.end.Sub(r.clock.Now()) }
+
+// one does an object, and waits if the API server asks for it. It reports whether
+// the object is done.
+func (r *Round) one(ctx context.Context, do func() error) (bool, error) {
+	for {
+		began := r.clock.Now()
+		err := do()
+		took := r.clock.Now().Sub(began)
+		r.mu.Lock()
+		r.slowest = max(r.slowest, took)
+		left := r.Left()
+		r.mu.Unlock()
+		if err == nil {
+			return true, nil
+		}
+		if !apierrors.IsTooManyRequests(err) {
+			r.mu.Lock()
+			r.failed = true
+			r.mu.Unlock()
+			return false, err
+		}
+		wait := defaultRetryAfter
+		if seconds, said := apierrors.SuggestsClientDelay(err); said && seconds > 0 {
+			wait = time.Duration(seconds) * time.Second
+		}
+		if wait < left && r.clock.Sleep(ctx, wait) == nil {
+			continue
+		}
+		r.mu.Lock()
+		r.throttled = err
+		r.mu.Unlock()
+		return false, nil
+	}
+}

@@ -1,0 +1,152 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// fakeClock moves when somebody sleeps.
+type fakeClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *fakeClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *fakeClock) Sleep(_ context.Context, d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	return nil
+}
+
+// during has a round of so many seconds.
+func during(seconds int) (*Round, *fakeClock) {
+	clock := &fakeClock{now: time.Unix(0, 0)}
+	return &Round{clock: clock, end: clock.now.Add(time.Duration(seconds) * time.Second)}, clock
+}
+
+func TestARoundDoesEachObjectOnce(t *testing.T) {
+	r, _ := during(60)
+	var times [100]atomic.Int32
+	next, err := r.Run(t.Context(), 20, 100, func(_ context.Context, i int) error {
+		times[i].Add(1)
+		return nil
+	})
+	require.NoError(t, err)
+	assert.Equal(t, 100, next)
+	for i := range times {
+		want := int32(0)
+		if i >= 20 {
+			want = 1
+		}
+		assert.Equal(t, want, times[i].Load(), i)
+	}
+}
+
+func TestARoundEndsBeforeItsTimeDoesAndTheNextOneGoesOn(t *testing.T) {
+	done := 0
+	for rounds := 1; ; rounds++ {
+		r, clock := during(10)
+		next, err := r.Run(t.Context(), done, 30, func(context.Context, int) error {
+			return clock.Sleep(t.Context(), time.Second)
+		})
+		require.NoError(t, err)
+		assert.Greater(t, next, done, "each round does something")
+		if done = next; done == 30 {
+			assert.Greater(t, rounds, 2)
+			return
+		}
+	}
+}
+
+func TestARoundWithoutTimeDoesOneObject(t *testing.T) {
+	r, _ := during(-1)
+	next, err := r.Run(t.Context(), 0, 10, func(context.Context, int) error { return nil })
+	require.NoError(t, err)
+	assert.Equal(t, 1, next)
+}
+
+func TestARoundStopsAtAnErrorAndCompletesWhatIsUnderWay(t *testing.T) {
+	r, _ := during(60)
+	broken := errors.New("broken")
+	var completed atomic.Int32
+	failed := make(chan struct{})
+	next, err := r.Run(t.Context(), 0, 1000, func(ctx context.Context, i int) error {
+		if i == 3 {
+			close(failed)
+			return broken
+		}
+		<-failed
+		completed.Add(1)
+		return ctx.Err()
+	})
+	require.ErrorIs(t, err, broken)
+	assert.Less(t, next, 4)
+	assert.Less(t, completed.Load(), int32(1000))
+}
+
+func TestARoundWaitsAsTheServerAsks(t *testing.T) {
+	r, clock := during(60)
+	var refused atomic.Bool
+	next, err := r.Run(t.Context(), 0, 1, func(context.Context, int) error {
+		if !refused.Swap(true) {
+			return apierrors.NewTooManyRequests("later", 7)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	assert.Equal(t, 1, next)
+	assert.Equal(t, time.Unix(7, 0), clock.Now())
+}
+
+func TestARoundLeavesALongerWaitToTheMachine(t *testing.T) {
+	for sentence, c := range map[string]struct{ refusedFrom, next int }{
+		"as an error if nothing is done":     {0, 0},
+		"with what is done, if something is": {1, 1},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			r, _ := during(60)
+			first := make(chan struct{})
+			next, err := r.Run(t.Context(), 0, 2, func(_ context.Context, i int) error {
+				if i >= c.refusedFrom {
+					if c.refusedFrom > 0 {
+						<-first
+					}
+					return apierrors.NewTooManyRequests("later", 120)
+				}
+				close(first)
+				return nil
+			})
+			assert.Equal(t, c.next, next)
+			assert.Equal(t, c.next == 0, apierrors.IsTooManyRequests(err))
+		})
+	}
+}
+
+func TestTheRoundKeepsWhatItHasIfTheLastCallTakesTooLong(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	r, _ := during(60)
+	next, err := r.Run(ctx, 0, 2, func(ctx context.Context, i int) error {
+		if i == 1 {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	assert.Equal(t, 1, next)
+}

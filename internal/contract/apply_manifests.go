@@ -1,0 +1,244 @@
+package contract
+
+import (
+	"encoding/json"
+	"log/slog"
+	"time"
+)
+
+// ApplyRequest is what apply-manifests reads of the execution input, beside the
+// target, with each default filled in.
+type ApplyRequest struct {
+	// Manifests are a string of YAML documents or an array of objects; null if they
+	// are in S3.
+	Manifests json.RawMessage `json:"manifests"`
+	// Source is where the manifests are in S3; its bucket is empty if they are inline.
+	Source ManifestSource `json:"source"`
+	// Namespace is for objects that name none; by default "default".
+	Namespace string `json:"namespace"`
+	// Mode is plan, which changes nothing and is the default, or apply.
+	Mode Mode `json:"mode"`
+	// Force takes the fields that other field managers own.
+	Force bool `json:"force"`
+	// Wait says how long to wait until all objects are ready.
+	Wait Wait `json:"wait"`
+	// Output is where the whole difference is written to; nowhere if its bucket is empty.
+	Output Destination `json:"output"`
+}
+
+// Mode is how far apply-manifests goes.
+type Mode string
+
+const (
+	// PlanOnly tells what applying would change, and changes nothing.
+	PlanOnly Mode = "plan"
+	// Apply applies what was planned.
+	Apply Mode = "apply"
+)
+
+// ManifestSource is an object in S3 with YAML documents, 10 MB at most.
+type ManifestSource struct {
+	Bucket string `json:"bucket"`
+	Key    string `json:"key"`
+	// VersionID is the version of the object; empty for the current one.
+	VersionID string `json:"versionId,omitempty"`
+}
+
+// Wait is for how long.
+type Wait struct {
+	// TimeoutSeconds is 0, for not at all, to MaxWaitSeconds.
+	TimeoutSeconds int `json:"timeoutSeconds"`
+}
+
+// MaxWaitSeconds bounds how long an execution waits for objects to be ready.
+const MaxWaitSeconds = 3600
+
+// LoadManifests is the payload of load-manifests.
+type LoadManifests struct {
+	// Execution is the execution's ARN.
+	Execution string       `json:"execution"`
+	Cluster   Cluster      `json:"cluster"`
+	Request   ApplyRequest `json:"request"`
+}
+
+// LogAttrs has the execution and the cluster.
+func (in LoadManifests) LogAttrs() []slog.Attr { return logAttrs(in.Execution, in.Cluster.Name) }
+
+// LoadedManifests is the result of load-manifests. The manifests themselves do not
+// pass between states: each function reads them again, and compares their hash.
+type LoadedManifests struct {
+	// VersionID is the version in S3 that was read; empty if the bucket keeps none.
+	VersionID string `json:"versionId"`
+	// SHA256 is the hash of the manifests, in hexadecimal.
+	SHA256 string `json:"sha256"`
+	// Objects is how many objects there are.
+	Objects int `json:"objects"`
+}
+
+// ManifestsSession is what a function needs to work on the manifests in the cluster.
+// It is embedded in the payload of each function that does.
+type ManifestsSession struct {
+	Session
+	Request   ApplyRequest    `json:"request"`
+	Manifests LoadedManifests `json:"manifests"`
+}
+
+// VerifyApply is the payload of verify-apply.
+type VerifyApply struct {
+	ManifestsSession
+}
+
+// VerifiedApply is the result of verify-apply: the permissions are there.
+type VerifiedApply struct {
+	// Checks is how many permissions were reviewed.
+	Checks int `json:"checks"`
+}
+
+// PlanManifests is the payload of plan-manifests.
+type PlanManifests struct {
+	ManifestsSession
+	// Plan is what earlier rounds found; empty in the first.
+	Plan Plan `json:"plan"`
+}
+
+// Plan is the result of plan-manifests.
+type Plan struct {
+	PlanReport
+	// Drift is true if the cluster is not as the manifests say.
+	Drift bool `json:"drift"`
+	// Complete is false while there are objects for the next round.
+	Complete bool `json:"complete"`
+	// Actions has a letter for each object, in the order of the manifests.
+	Actions string `json:"actions"`
+	// WaitFor are the objects that must become ready, if the request says to wait.
+	WaitFor []Reference `json:"waitFor"`
+}
+
+// Reference names objects of one kind in one namespace.
+type Reference struct {
+	Kind string `json:"kind"`
+	// Namespace is empty for a kind that is cluster-wide.
+	Namespace string `json:"namespace,omitempty"`
+	// Path is that of the resource in the API.
+	Path  string   `json:"path"`
+	Names []string `json:"names"`
+}
+
+// PlanReport is what the output says of the plan.
+type PlanReport struct {
+	// Created, Configured and Unchanged count the objects by what applying does to them.
+	Created    int `json:"created"`
+	Configured int `json:"configured"`
+	Unchanged  int `json:"unchanged"`
+	// Objects are the objects, those that change first if not all have room.
+	Objects []PlannedObject `json:"objects"`
+	// Truncated is true if Objects does not hold every object.
+	Truncated bool `json:"truncated"`
+	// Diff is where the whole difference was written to; null if that was not asked for.
+	Diff *Diff `json:"diff"`
+}
+
+// PlannedObject is an object and what applying does to it.
+type PlannedObject struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	// Namespace is empty for an object that is cluster-wide.
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	Action    Action `json:"action"`
+	// Changes are paths of fields: "+" before a new one, "-" before one that goes, "~"
+	// before one whose value changes. Past a bound, the last one says how many there are.
+	Changes []string `json:"changes,omitempty"`
+	// Conflicts are fields that another field manager owns, and its name.
+	Conflicts []string `json:"conflicts,omitempty"`
+	// Unchecked says why no dry run is possible yet; empty if there was one.
+	Unchecked string `json:"unchecked,omitempty"`
+}
+
+// Action is what applying does to an object.
+type Action string
+
+// The actions, by the words of kubectl.
+const (
+	Created    Action = "created"
+	Configured Action = "configured"
+	Unchanged  Action = "unchanged"
+)
+
+// Diff is a difference as text in S3, in parts.
+type Diff struct {
+	Bucket string   `json:"bucket"`
+	Keys   []string `json:"keys"`
+}
+
+// Metrics are the objects that are not as the manifests say, once all are planned.
+func (p Plan) Metrics() map[string]int {
+	if !p.Complete {
+		return nil
+	}
+	return map[string]int{"objects.created": p.Created, "objects.configured": p.Configured, "objects.unchanged": p.Unchanged}
+}
+
+// ApplyManifests is the payload of apply-manifests.
+type ApplyManifests struct {
+	ManifestsSession
+	Plan Plan `json:"plan"`
+	// Apply is what earlier rounds did; empty in the first.
+	Apply Applied `json:"apply"`
+}
+
+// Applied is the result of apply-manifests.
+type Applied struct {
+	// Complete is false while there are objects for the next round.
+	Complete bool `json:"complete"`
+	// Applied counts the objects that were applied; unchanged ones are not.
+	Applied int `json:"applied"`
+	// Done has a letter for each object, in the order of the manifests.
+	Done string `json:"done"`
+}
+
+// CheckReadiness is the payload of check-readiness.
+type CheckReadiness struct {
+	Session
+	Wait    Wait        `json:"wait"`
+	WaitFor []Reference `json:"waitFor"`
+	// Readiness is what earlier rounds found; empty in the first.
+	Readiness Readiness `json:"readiness"`
+}
+
+// Readiness is the result of check-readiness.
+type Readiness struct {
+	// Complete is true once every object was ready.
+	Complete bool `json:"complete"`
+	// Until is when NotReady ends the execution.
+	Until time.Time `json:"until"`
+	// WaitSeconds is how long to wait before the next round.
+	WaitSeconds int `json:"waitSeconds"`
+	// NotReady are some of the objects that are not ready.
+	NotReady []NotReadyObject `json:"notReady"`
+	// Done has a letter for each object to wait for.
+	Done string `json:"done"`
+}
+
+// NotReadyObject is an object that is not ready, and why.
+type NotReadyObject struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	// Status is InProgress, Failed, Terminating, NotFound or Unknown.
+	Status  string `json:"status"`
+	Message string `json:"message"`
+}
+
+// ApplyResult is the output of an execution of apply-manifests that succeeded.
+type ApplyResult struct {
+	Cluster ClusterSummary `json:"cluster"`
+	Mode    Mode           `json:"mode"`
+	// Drift is true if the cluster was not as the manifests say.
+	Drift bool       `json:"drift"`
+	Plan  PlanReport `json:"plan"`
+	// Applied counts the objects that were applied: 0 in mode plan.
+	Applied int `json:"applied"`
+	// Ready is true if every object was ready, and false if that was not asked for.
+	Ready bool `json:"ready"`
+}

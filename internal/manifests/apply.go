@@ -1,0 +1,172 @@
+package manifests
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubestep/kubestep/internal/batch"
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+const (
+	// establishing is how long a CRD may take until the API server serves its kind.
+	establishing = 30 * time.Second
+	// interval is how long to wait before the API server is asked the same again.
+	interval = 200 * time.Millisecond
+)
+
+// The letters of Applied.Done.
+const (
+	applied = 'a'
+	skipped = 's'
+)
+
+// Apply applies the objects that the plan would change, in stages, and goes on
+// after the rounds in in.Apply. To apply an object once more is harmless.
+//
+// Errors: those of Plan, and NotReady for a CRD that is not established.
+func (a Applier) Apply(ctx context.Context, in contract.ApplyManifests) (contract.Applied, error) {
+	s, err := a.open(ctx, in.ManifestsSession)
+	if err != nil {
+		return contract.Applied{}, err
+	}
+	defer s.conn.Close()
+	work := &applier{session: s, clock: a.Clock, marks: newMarks(in.Apply.Done, len(s.targets))}
+	for i, letter := range newMarks(in.Plan.Actions, len(s.targets)) {
+		if letter == unchanged {
+			work.marks[i] = skipped
+		}
+	}
+	if err := work.stages(ctx, batch.NewRound(ctx, a.Clock)); err != nil {
+		return contract.Applied{}, work.halfway(err)
+	}
+	return contract.Applied{Complete: work.marks.complete(), Applied: work.marks.count(applied), Done: string(work.marks)}, nil
+}
+
+// applier applies objects.
+type applier struct {
+	*session
+	clock batch.Clock
+
+	mu    sync.Mutex // guards marks
+	marks marks
+}
+
+// stages applies stage by stage, until all is applied or the time is up.
+func (a *applier) stages(ctx context.Context, r *batch.Round) error {
+	for stage := definitions; stage <= admission; stage++ {
+		targets := a.pending(a.marks, func(t target) bool { return t.stage() == stage })
+		if stage > definitions && slices.ContainsFunc(targets, func(t target) bool { return t.kind.defined }) {
+			if ok, err := a.establish(ctx, r); !ok || err != nil {
+				return err
+			}
+		}
+		done, err := r.Run(ctx, 0, len(targets), func(ctx context.Context, i int) error { return a.one(ctx, targets[i]) })
+		if err != nil {
+			return err
+		}
+		if done < len(targets) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// one applies an object.
+func (a *applier) one(ctx context.Context, t target) error {
+	began := a.clock.Now()
+	for {
+		_, _, err := a.apply(ctx, t, false, a.request.Force)
+		switch {
+		case err == nil:
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.marks[t.index] = applied
+			return nil
+		case apierrors.IsTooManyRequests(err):
+			return err
+		case apierrors.IsNotFound(err) && t.kind.defined && a.clock.Now().Sub(began) < establishing && a.clock.Sleep(ctx, interval) == nil:
+			// A CRD is established a moment before each API server serves its kind.
+		case len(conflicts(err)) > 0:
+			return contract.Errorf(contract.FieldConflict, `Applying %s would take fields that others own in cluster %s: %s. Remove these fields from the manifests, or take them with "force": true`,
+				t, a.conn.Cluster.Name, enumerate(conflicts(err)))
+		default:
+			return a.explain(err, "patch", t)
+		}
+	}
+}
+
+// establish waits until the API server serves the kinds that the manifests define.
+// It reports whether it does; if not, the next round waits on.
+func (a *applier) establish(ctx context.Context, r *batch.Round) (bool, error) {
+	end := a.clock.Now().Add(establishing)
+	for _, t := range a.targets {
+		if !t.isDefinition() {
+			continue
+		}
+		for {
+			live, err := a.get(ctx, t)
+			if err != nil {
+				return false, a.explain(err, "get", t)
+			}
+			ok, reason := isEstablished(live)
+			if ok {
+				break
+			}
+			if reason != "" || a.clock.Now().After(end) {
+				return false, contract.Errorf(contract.NotReady, "Cluster %s does not serve the kind that %s defines, so its objects cannot be applied: %s", a.conn.Cluster.Name, t, cmp.Or(reason, "it is not established yet"))
+			}
+			if r.Begun() && r.Left() <= interval {
+				return false, nil
+			}
+			if err := a.clock.Sleep(ctx, interval); err != nil {
+				return false, a.conn.Explain(err, "wait for "+t.String())
+			}
+		}
+	}
+	return true, nil
+}
+
+// isEstablished reports whether a CRD is in use, and why it never will be.
+// https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+func isEstablished(crd map[string]any) (ok bool, reason string) {
+	conditions, _, _ := unstructured.NestedSlice(crd, "status", "conditions")
+	for _, c := range conditions {
+		condition, _ := c.(map[string]any)
+		switch {
+		case condition["type"] == "Established" && condition["status"] == "True":
+			ok = true
+		case condition["type"] == "NamesAccepted" && condition["status"] == "False":
+			reason = contract.Clip(fmt.Sprint(condition["message"]), maxMessage)
+		}
+	}
+	return ok, reason
+}
+
+// halfway adds to an error what was applied before.
+func (a *applier) halfway(err error) error {
+	var named *contract.Error
+	if !errors.As(err, &named) {
+		named = a.conn.Explain(err, "apply the manifests")
+	}
+	var names []string
+	for _, t := range a.targets {
+		if a.marks[t.index] == applied {
+			names = append(names, t.String())
+		}
+	}
+	if len(names) == 0 {
+		named.Message += ". Nothing was applied"
+		return named
+	}
+	named.Message += fmt.Sprintf(". Before, %d of %d objects were applied, and stay so: %s", len(names), len(a.targets), enumerate(names))
+	return named
+}

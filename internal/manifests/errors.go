@@ -1,0 +1,103 @@
+package manifests
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// maxMessage bounds, in bytes, what is passed on of the API server's text about one
+// object.
+const maxMessage = 1 << 10
+
+// apiMessage is the API server's own text.
+func apiMessage(err error) string {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		return status.Status().Message
+	}
+	return err.Error()
+}
+
+// missingNamespace reports whether what was not found is the object's namespace.
+func missingNamespace(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == "namespaces"
+}
+
+// deniedByRBAC tells the text of an authorizer from that of an admission plug-in:
+// both have status 403.
+// https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go, forbiddenMessage
+func deniedByRBAC(message string) bool {
+	return strings.Contains(message, `User "`) && strings.Contains(message, `" cannot `)
+}
+
+// notTyped reports whether the object does not have the structure of its kind, or not
+// the types, which the API server answers with status 500.
+// https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apimachinery/pkg/util/managedfields/internal/structuredmerge.go
+func notTyped(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code == http.StatusInternalServerError &&
+		(strings.HasPrefix(status.Status().Message, "failed to create typed patch object") || strings.HasPrefix(status.Status().Message, "failed to convert new object"))
+}
+
+// conflicts are the fields of which other field managers are the owners; none if
+// the error is another one.
+func conflicts(err error) []string {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Code != http.StatusConflict || status.Status().Details == nil {
+		return nil
+	}
+	var fields []string
+	for _, cause := range status.Status().Details.Causes {
+		if cause.Type == metav1.CauseTypeFieldManagerConflict {
+			// The message is such as: conflict with "kubectl-edit" using apps/v1
+			owner := strings.TrimPrefix(cause.Message, "conflict with ")
+			fields = append(fields, contract.Clip(fmt.Sprintf("%s is owned by %s", strings.TrimPrefix(cause.Field, "."), owner), maxPath))
+		}
+	}
+	return fields
+}
+
+// redact takes the values of a Secret out of a text.
+func (o Object) redact(text string) string {
+	if !o.IsSecret() {
+		return text
+	}
+	var secret struct {
+		Data       map[string]string `json:"data"`
+		StringData map[string]string `json:"stringData"`
+	}
+	_ = json.Unmarshal(o.JSON, &secret) // read.go has seen that they are strings
+	var values []string
+	for _, value := range secret.StringData {
+		values = append(values, value)
+	}
+	for _, value := range secret.Data {
+		values = append(values, value)
+		if plain, err := base64.StdEncoding.DecodeString(value); err == nil {
+			values = append(values, string(plain))
+		}
+	}
+	// A value may be a part of another one.
+	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) })
+	for _, value := range values {
+		if value == "" {
+			continue
+		}
+		quoted := strconv.Quote(value) // as most messages have it
+		text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], hidden)
+		text = strings.ReplaceAll(text, value, hidden)
+	}
+	return text
+}

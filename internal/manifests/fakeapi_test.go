@@ -1,0 +1,196 @@
+package manifests_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	smithy "github.com/aws/smithy-go"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubestep/kubestep/internal/clock"
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/kube/kubetest"
+	"github.com/kubestep/kubestep/internal/manifests"
+)
+
+// fakeAPI is as much of an API server as these tests need: discovery, get, access
+// reviews, and a server-side apply that replaces the object. The scenarios in test/
+// have the real one.
+type fakeAPI struct {
+	cluster contract.Cluster
+
+	mu      sync.Mutex // guards what follows
+	objects map[string]map[string]any
+	// applied are the paths of the patches that were no dry runs, in their order.
+	applied []string
+	// patches and gets count requests.
+	patches, gets int
+	// denied are checks that a review denies, as "patch configmaps shop/".
+	denied map[string]bool
+	// refuse answers a patch of that path in place of the server, if it returns true.
+	refuse map[string]func(w http.ResponseWriter, r *http.Request) bool
+}
+
+var discovery = map[string]string{
+	"/api/v1":                       `{"kind":"APIResourceList","resources":[{"name":"configmaps","kind":"ConfigMap","namespaced":true},{"name":"secrets","kind":"Secret","namespaced":true},{"name":"namespaces","kind":"Namespace"},{"name":"namespaces/status","kind":"Namespace"}]}`,
+	"/apis/apps/v1":                 `{"kind":"APIResourceList","resources":[{"name":"deployments","kind":"Deployment","namespaced":true}]}`,
+	"/apis/apiextensions.k8s.io/v1": `{"kind":"APIResourceList","resources":[{"name":"customresourcedefinitions","kind":"CustomResourceDefinition"}]}`,
+}
+
+func newFakeAPI(t *testing.T) *fakeAPI {
+	f := &fakeAPI{objects: map[string]map[string]any{}, denied: map[string]bool{}, refuse: map[string]func(http.ResponseWriter, *http.Request) bool{}}
+	f.cluster = kubetest.Serve(t, f.serve)
+	return f
+}
+
+func (f *fakeAPI) serve(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if list, ok := discovery[r.URL.Path]; ok {
+		_, _ = io.WriteString(w, list)
+		return
+	}
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews"):
+		f.review(w, r)
+	case strings.HasSuffix(r.URL.Path, "/selfsubjectreviews"):
+		_, _ = io.WriteString(w, `{"status":{"userInfo":{"username":"kubestep","groups":["system:authenticated"]}}}`)
+	case r.Method == http.MethodPatch:
+		f.patches++
+		if refuse := f.refuse[r.URL.Path]; refuse == nil || !refuse(w, r) {
+			f.patch(w, r)
+		}
+	default:
+		f.gets++
+		if object, ok := f.objects[r.URL.Path]; ok {
+			_ = json.NewEncoder(w).Encode(object)
+			return
+		}
+		kubetest.Refuse(w, http.StatusNotFound, metav1.StatusReasonNotFound, "not found")
+	}
+}
+
+func (f *fakeAPI) review(w http.ResponseWriter, r *http.Request) {
+	var review map[string]any
+	_ = json.NewDecoder(r.Body).Decode(&review)
+	a := review["spec"].(map[string]any)["resourceAttributes"].(map[string]any)
+	text := func(key string) string { s, _ := a[key].(string); return s }
+	check := fmt.Sprintf("%s %s %s/%s", text("verb"), text("resource"), text("namespace"), text("name"))
+	review["status"] = map[string]any{"allowed": !f.denied[check]}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusCreated)
+	_ = json.NewEncoder(w).Encode(review)
+}
+
+func (f *fakeAPI) patch(w http.ResponseWriter, r *http.Request) {
+	var object map[string]any
+	body, _ := io.ReadAll(r.Body)
+	_ = json.Unmarshal(body, &object)
+	fields := slices.Sorted(maps.Keys(object))
+	metadata := object["metadata"].(map[string]any)
+	metadata["managedFields"] = []any{map[string]any{"manager": r.URL.Query().Get("fieldManager"), "operation": "Apply", "fieldsV1": map[string]any{"fields": fmt.Sprint(fields)}}}
+	_, exists := f.objects[r.URL.Path]
+	if r.URL.Query().Get("dryRun") == "" {
+		f.objects[r.URL.Path] = object
+		f.applied = append(f.applied, r.URL.Path)
+	}
+	if !exists {
+		w.WriteHeader(http.StatusCreated)
+	}
+	_ = json.NewEncoder(w).Encode(object)
+}
+
+// conflict refuses as the API server does if another manager owns a field.
+func conflict(w http.ResponseWriter, r *http.Request) bool {
+	if r.URL.Query().Get("force") == "true" {
+		return false
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusConflict)
+	_ = json.NewEncoder(w).Encode(metav1.Status{
+		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Code: http.StatusConflict, Reason: metav1.StatusReasonConflict,
+		Message: "Apply failed with 1 conflict",
+		Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: metav1.CauseTypeFieldManagerConflict, Message: `conflict with "kubectl-edit" using v1`, Field: ".data.a"}}},
+	})
+	return true
+}
+
+// says refuses with a status and a text.
+func says(code int32, reason metav1.StatusReason, message string) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, _ *http.Request) bool {
+		kubetest.Refuse(w, code, reason, message)
+		return true
+	}
+}
+
+// bucket is an S3 with one bucket.
+type bucket map[string]string
+
+func (b bucket) GetObject(_ context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
+	text, ok := b[*in.Key]
+	if !ok {
+		return nil, &smithy.GenericAPIError{Code: "NoSuchKey"}
+	}
+	return &s3.GetObjectOutput{Body: io.NopCloser(strings.NewReader(text))}, nil
+}
+
+func (b bucket) PutObject(_ context.Context, in *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	text, err := io.ReadAll(in.Body)
+	b[*in.Key] = string(text)
+	return &s3.PutObjectOutput{}, err
+}
+
+// tester is one execution against the fakes.
+type tester struct {
+	*fakeAPI
+	files   bucket
+	applier manifests.Applier
+	session contract.ManifestsSession
+}
+
+// execution begins one with manifests that are in S3.
+func execution(t *testing.T, text string, changes ...func(*contract.ApplyRequest)) *tester {
+	t.Helper()
+	f := &tester{fakeAPI: newFakeAPI(t), files: bucket{"m.yaml": text}}
+	f.applier = manifests.Applier{Source: manifests.Source{S3: f.files}, Opener: kubetest.Opener{}, Clock: clock.Wall{}}
+	f.session.Session = kubetest.Session(f.cluster)
+	f.session.Token.Group = "kubestep-appliers"
+	f.session.Request = contract.ApplyRequest{Source: contract.ManifestSource{Bucket: "b", Key: "m.yaml"}, Namespace: "shop", Mode: contract.Apply}
+	for _, change := range changes {
+		change(&f.session.Request)
+	}
+	loaded, err := f.applier.Source.Load(t.Context(), contract.LoadManifests{Request: f.session.Request})
+	require.NoError(t, err)
+	f.session.Manifests = loaded
+	return f
+}
+
+func (f *tester) plan(ctx context.Context) (contract.Plan, error) {
+	return f.applier.Plan(ctx, contract.PlanManifests{ManifestsSession: f.session})
+}
+
+func (f *tester) apply(t *testing.T) (contract.Plan, contract.Applied, error) {
+	t.Helper()
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	applied, err := f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	return plan, applied, err
+}
+
+// hurried is a context with time for one object of a round.
+func hurried(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}

@@ -1,0 +1,402 @@
+package manifests_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/kube/kubetest"
+	"github.com/kubestep/kubestep/internal/manifests"
+)
+
+func configMaps(n int) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "---\n"+configMap, fmt.Sprintf("c%d", i))
+	}
+	return text.String()
+}
+
+func path(name string) string { return "/api/v1/namespaces/shop/configmaps/" + name }
+
+func TestAPlanTellsWhatApplyingWouldDoAndChangesNothing(t *testing.T) {
+	f := execution(t, configMaps(3))
+	f.objects[path("c1")] = map[string]any{"metadata": map[string]any{"name": "c1"}, "data": map[string]any{"a": "0", "old": "x"}, "kind": "ConfigMap", "apiVersion": "v1"}
+	_, _, err := f.apply(t)
+	require.NoError(t, err)
+	f.objects[path("c1")]["data"] = map[string]any{"a": "0", "old": "x"}
+	delete(f.objects, path("c2"))
+	f.applied = nil
+
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	assert.True(t, plan.Complete)
+	assert.True(t, plan.Drift)
+	assert.Equal(t, []int{1, 1, 1}, []int{plan.Created, plan.Configured, plan.Unchanged})
+	require.Len(t, plan.Objects, 3)
+	assert.Equal(t, contract.PlannedObject{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "c0", Action: contract.Unchanged}, plan.Objects[0])
+	assert.Equal(t, []string{"~data.a", "-data.old"}, plan.Objects[1].Changes)
+	assert.Equal(t, contract.Created, plan.Objects[2].Action)
+	assert.Nil(t, plan.Diff)
+	assert.Empty(t, f.applied)
+}
+
+func TestOnlyWhatChangesIsApplied(t *testing.T) {
+	f := execution(t, configMaps(10))
+	_, applied, err := f.apply(t)
+	require.NoError(t, err)
+	assert.True(t, applied.Complete)
+	assert.Equal(t, 10, applied.Applied)
+	assert.Len(t, f.applied, 10)
+
+	f.objects[path("c4")]["data"] = map[string]any{}
+	plan, applied, err := f.apply(t)
+	require.NoError(t, err)
+	assert.Equal(t, 9, plan.Unchanged)
+	assert.Equal(t, 1, applied.Applied)
+	assert.Equal(t, path("c4"), f.applied[10])
+	assert.Len(t, f.applied, 11)
+}
+
+func TestAnObjectThatIsRightButNotOwnedIsAppliedAndIsNoDrift(t *testing.T) {
+	f := execution(t, configMaps(1))
+	_, _, err := f.apply(t)
+	require.NoError(t, err)
+	delete(f.objects[path("c0")]["metadata"].(map[string]any), "managedFields")
+	plan, applied, err := f.apply(t)
+	require.NoError(t, err)
+	assert.False(t, plan.Drift)
+	assert.Equal(t, 1, plan.Unchanged)
+	assert.Equal(t, 1, applied.Applied)
+}
+
+func TestPlanAndApplyGoOnWhereTheRoundBeforeStopped(t *testing.T) {
+	f := execution(t, configMaps(30))
+	var plan contract.Plan
+	rounds := 0
+	for ; !plan.Complete; rounds++ {
+		before := strings.Count(plan.Actions, ".")
+		next, err := f.applier.Plan(hurried(t), contract.PlanManifests{ManifestsSession: f.session, Plan: plan})
+		require.NoError(t, err)
+		if rounds > 0 {
+			assert.Less(t, strings.Count(next.Actions, "."), before)
+		}
+		plan = next
+	}
+	assert.Greater(t, rounds, 1)
+	assert.Equal(t, 30, plan.Created)
+	assert.Len(t, plan.Objects, 30)
+	assert.Equal(t, 30, f.patches, "each object once")
+
+	var applied contract.Applied
+	for !applied.Complete {
+		next, err := f.applier.Apply(hurried(t), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan, Apply: applied})
+		require.NoError(t, err)
+		assert.Greater(t, next.Applied, applied.Applied)
+		applied = next
+	}
+	assert.Equal(t, 30, applied.Applied)
+	assert.Len(t, f.applied, 30)
+}
+
+func TestTheReportHasABoundAndKeepsWhatChanges(t *testing.T) {
+	f := execution(t, strings.ReplaceAll(configMaps(1000), "name: c", "name: "+strings.Repeat("long-", 20)+"c"))
+	_, _, err := f.apply(t)
+	require.NoError(t, err)
+	for i := range 3 {
+		delete(f.objects, path(fmt.Sprintf("%sc%d", strings.Repeat("long-", 20), i)))
+	}
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	text, err := json.Marshal(plan)
+	require.NoError(t, err)
+	assert.Less(t, len(text), 56<<10)
+	assert.True(t, plan.Truncated)
+	assert.Equal(t, 997, plan.Unchanged)
+	var created int
+	for _, o := range plan.Objects {
+		if o.Action == contract.Created {
+			created++
+		}
+	}
+	assert.Equal(t, 3, created)
+}
+
+func TestAConflictIsPartOfAPlanAndStopsAnApply(t *testing.T) {
+	f := execution(t, configMaps(3), func(r *contract.ApplyRequest) { r.Mode = contract.PlanOnly })
+	f.objects[path("c1")] = map[string]any{"metadata": map[string]any{"name": "c1"}, "data": map[string]any{"a": "theirs"}, "kind": "ConfigMap", "apiVersion": "v1"}
+	f.refuse[path("c1")] = conflict
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	assert.True(t, plan.Drift)
+	assert.Equal(t, []string{`data.a is owned by "kubectl-edit" using v1`}, plan.Objects[1].Conflicts)
+	assert.Equal(t, []string{"~data.a"}, plan.Objects[1].Changes)
+
+	f.session.Request.Mode = contract.Apply
+	_, err = f.plan(t.Context())
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "FieldConflict", name)
+	assert.Equal(t, `Of 3 objects, 1 would take fields that others own in cluster demo, so nothing was applied: ConfigMap shop/c1: data.a is owned by "kubectl-edit" using v1. Remove these fields from the manifests, or take them with "force": true`, message)
+
+	f.session.Request.Force = true
+	_, applied, err := f.apply(t)
+	require.NoError(t, err)
+	assert.Equal(t, 3, applied.Applied)
+}
+
+func TestWhatTheClusterDoesNotAcceptIsToldOfAllObjectsAtOnce(t *testing.T) {
+	f := execution(t, configMaps(4))
+	f.refuse[path("c1")] = says(422, metav1.StatusReasonInvalid, "data: Invalid value")
+	f.refuse[path("c3")] = says(403, metav1.StatusReasonForbidden, `configmaps "c3" is forbidden: exceeded quota: q`)
+	_, err := f.plan(t.Context())
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "InvalidInput", name)
+	assert.Equal(t, `2 of 4 objects cannot be applied. Cluster demo does not accept ConfigMap shop/c1 (document 2): data: Invalid value. `+
+		`Cluster demo does not admit ConfigMap shop/c3 (document 4): configmaps "c3" is forbidden: exceeded quota: q. This is not about permissions: a quota, a policy or another admission plug-in refuses the object`, message)
+	assert.Empty(t, f.applied)
+}
+
+func TestEachRefusalHasItsName(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		code    int32
+		reason  metav1.StatusReason
+		message string
+		name    contract.ErrorName
+		want    string
+	}{
+		"a field that is not known":      {500, metav1.StatusReasonInternalError, "failed to create typed patch object (shop/c0; /v1, Kind=ConfigMap): .datta: field not declared in schema", contract.InvalidInput, ".datta: field not declared in schema"},
+		"a token that is not accepted":   {401, metav1.StatusReasonUnauthorized, "Unauthorized", contract.Unauthorized, "create an access entry"},
+		"a permission that was revoked":  {403, metav1.StatusReasonForbidden, `configmaps "c0" is forbidden: User "kubestep" cannot patch resource "configmaps"`, contract.Forbidden, "The permission was revoked while the execution ran"},
+		"a kind that is not served":      {404, metav1.StatusReasonNotFound, "the server could not find the requested resource", contract.UnknownKind, "does not serve the kind of ConfigMap shop/c0"},
+		"a server that does not work":    {503, metav1.StatusReasonServiceUnavailable, "etcd", contract.ClusterUnreachable, "(503): etcd"},
+		"a server that has too much":     {429, metav1.StatusReasonTooManyRequests, "later", contract.Throttled, "overloaded"},
+		"an object too large for a body": {413, metav1.StatusReasonRequestEntityTooLarge, "limit is 3145728", contract.InvalidInput, "limit is 3145728"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			f := execution(t, configMaps(1))
+			f.refuse[path("c0")] = says(c.code, c.reason, c.message)
+			_, err := f.plan(hurried(t))
+			name, message := kubetest.Told(t, err)
+			assert.Equal(t, string(c.name), name)
+			assert.Contains(t, message, c.want)
+		})
+	}
+}
+
+func TestAnApplyThatStopsHalfwaySaysWhatWasApplied(t *testing.T) {
+	f := execution(t, configMaps(2)+"---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {}\n")
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	f.refuse["/apis/apps/v1/namespaces/shop/deployments/web"] = says(403, metav1.StatusReasonForbidden, "exceeded quota: q")
+	_, err = f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "Forbidden", name)
+	assert.Contains(t, message, "does not admit Deployment shop/web (document 3): exceeded quota: q")
+	assert.Contains(t, message, ". Before, 2 of 3 objects were applied, and stay so: ConfigMap shop/c0, ConfigMap shop/c1")
+
+	f.refuse["/api/v1/namespaces/shop/configmaps/c0"] = says(503, metav1.StatusReasonServiceUnavailable, "gone")
+	f.refuse["/api/v1/namespaces/shop/configmaps/c1"] = f.refuse["/api/v1/namespaces/shop/configmaps/c0"]
+	_, err = f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	_, message = kubetest.Told(t, err)
+	assert.True(t, strings.HasSuffix(message, ". Nothing was applied"), message)
+}
+
+const secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {pin: hunter2, url: \"two\\nlines\"}\n"
+
+func TestTheValuesOfASecretAreInNoErrorAndInNoDifference(t *testing.T) {
+	f := execution(t, secret, func(r *contract.ApplyRequest) { r.Output = contract.Destination{Bucket: "b", Prefix: "diffs"} })
+	const at = "/api/v1/namespaces/shop/secrets/db"
+	f.refuse[at] = says(422, metav1.StatusReasonInvalid, `stringData.pin: Invalid value: "hunter2"; url: Invalid value: "two\nlines"`)
+	_, err := f.plan(t.Context())
+	_, message := kubetest.Told(t, err)
+	assert.Contains(t, message, `stringData.pin: Invalid value: "(hidden)"; url: Invalid value: "(hidden)"`)
+
+	f.refuse[at] = says(503, metav1.StatusReasonServiceUnavailable, "webhook says hunter2")
+	_, err = f.plan(t.Context())
+	_, message = kubetest.Told(t, err)
+	assert.NotContains(t, message, "hunter2")
+
+	delete(f.refuse, at)
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	text, err := json.Marshal(plan)
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), "hunter2")
+	require.Equal(t, &contract.Diff{Bucket: "b", Keys: []string{"diffs/nightly/diff-00000.txt"}}, plan.Diff)
+	assert.Contains(t, f.files["diffs/nightly/diff-00000.txt"], "Secret shop/db: created\n")
+	assert.NotContains(t, f.files["diffs/nightly/diff-00000.txt"], "hunter2")
+}
+
+const crd = `
+apiVersion: example.com/v1
+kind: Widget
+metadata: {name: one}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: widgets, kind: Widget}
+  versions: [{name: v1, served: true}]
+`
+
+func TestObjectsOfANewKindWaitUntilItIsServed(t *testing.T) {
+	const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"
+	const widget = "/apis/example.com/v1/namespaces/shop/widgets/one"
+	f := execution(t, crd)
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "its CRD is among the manifests", plan.Objects[0].Unchecked)
+	assert.Equal(t, 2, plan.Created)
+
+	f.refuse[definition] = func(w http.ResponseWriter, r *http.Request) bool {
+		f.fakeAPI.patch(w, r)
+		f.objects[r.URL.Path]["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Established", "status": "True"}}}
+		return true
+	}
+	asked := 0
+	f.refuse[widget] = func(w http.ResponseWriter, _ *http.Request) bool {
+		asked++
+		if asked == 1 {
+			kubetest.Refuse(w, http.StatusNotFound, metav1.StatusReasonNotFound, "the server could not find the requested resource")
+		}
+		return asked == 1
+	}
+	applied, err := f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	require.NoError(t, err)
+	assert.True(t, applied.Complete)
+	assert.Equal(t, []string{definition, widget}, f.applied)
+	assert.Equal(t, 2, asked)
+}
+
+func TestADefinitionThatIsRefusedStopsItsObjects(t *testing.T) {
+	const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"
+	f := execution(t, crd)
+	f.refuse[definition] = func(w http.ResponseWriter, r *http.Request) bool {
+		f.fakeAPI.patch(w, r)
+		if object := f.objects[r.URL.Path]; object != nil {
+			object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "NamesAccepted", "status": "False", "message": `"widgets" is already in use`}}}
+		}
+		return true
+	}
+	_, _, err := f.apply(t)
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "NotReady", name)
+	assert.Contains(t, message, `does not serve the kind that CustomResourceDefinition widgets.example.com defines, so its objects cannot be applied: "widgets" is already in use`)
+	assert.Equal(t, []string{definition}, f.applied)
+}
+
+func TestAKindThatNobodyDefinesIsUnknown(t *testing.T) {
+	f := execution(t, "apiVersion: v2\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: apps/v1\nkind: Deploymint\nmetadata: {name: b}\n")
+	_, err := f.plan(t.Context())
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "UnknownKind", name)
+	assert.Contains(t, message, "does not serve the kind of v2 ConfigMap a in document 1, apps/v1 Deploymint b in document 2, and no CRD among the manifests defines it")
+}
+
+func TestAccessIsAskedByNameOnlyIfItIsNotGivenInGeneral(t *testing.T) {
+	f := execution(t, configMaps(3))
+	verified, err := f.applier.Verify(t.Context(), contract.VerifyApply{ManifestsSession: f.session})
+	require.NoError(t, err)
+	assert.Equal(t, 3, verified.Checks, "get, patch, create")
+
+	f.denied["patch configmaps shop/"] = true
+	f.denied["create configmaps shop/"] = true
+	f.objects[path("c1")] = map[string]any{"kind": "ConfigMap"}
+	verified, err = f.applier.Verify(t.Context(), contract.VerifyApply{ManifestsSession: f.session})
+	require.NoError(t, err)
+	assert.Equal(t, 3+3+2, verified.Checks, "patch of three, and create of the two that do not exist")
+
+	f.denied["patch configmaps shop/c1"] = true
+	f.denied["create configmaps shop/c1"] = true
+	f.denied["create configmaps shop/c2"] = true
+	_, err = f.applier.Verify(t.Context(), contract.VerifyApply{ManifestsSession: f.session})
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "Forbidden", name)
+	assert.Contains(t, message, `does not let Kubernetes user "kubestep" of groups [system:authenticated]`)
+	assert.Contains(t, message, "patch configmaps c1 in namespace shop, create configmaps c2 in namespace shop. If group kubestep-appliers")
+	_, yaml, found := strings.Cut(message, "\n---\n")
+	require.True(t, found)
+	objects, err := manifests.Read([]byte(yaml), manifests.Rules{AllowedKinds: []string{"Role", "RoleBinding"}})
+	require.NoError(t, err)
+	assert.Len(t, objects, 2)
+}
+
+func TestManifestsThatChangeWhileTheExecutionRunsAreNotApplied(t *testing.T) {
+	f := execution(t, configMaps(1))
+	f.files["m.yaml"] = configMaps(2)
+	_, err := f.plan(t.Context())
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "InvalidInput", name)
+	assert.Contains(t, message, "source: s3://b/m.yaml changed while the execution ran")
+	delete(f.files, "m.yaml")
+	_, err = f.plan(t.Context())
+	_, message = kubetest.Told(t, err)
+	assert.Equal(t, "source: there is no object s3://b/m.yaml", message)
+}
+
+func TestWhatIsWaitedForIsPartOfThePlan(t *testing.T) {
+	f := execution(t, configMaps(2)+"---\napiVersion: v1\nkind: Namespace\nmetadata: {name: new}\n", func(r *contract.ApplyRequest) { r.Wait.TimeoutSeconds = 60 })
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []contract.Reference{
+		{Kind: "Namespace", Path: "/api/v1/namespaces", Names: []string{"new"}},
+		{Kind: "ConfigMap", Namespace: "shop", Path: "/api/v1/namespaces/shop/configmaps", Names: []string{"c0", "c1"}},
+	}, plan.WaitFor)
+
+	f = execution(t, strings.ReplaceAll(configMaps(900), "name: c", "name: "+strings.Repeat("long-", 20)+"c"), func(r *contract.ApplyRequest) { r.Wait.TimeoutSeconds = 60 })
+	_, err = f.plan(t.Context())
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "InvalidInput", name)
+	assert.Contains(t, message, "wait: the names of the 900 objects to wait for take")
+}
+
+func TestARequestIsReadWithItsDefaults(t *testing.T) {
+	f := input.Read(json.RawMessage(`{"manifests":"a"}`), "{}")
+	request, checks := manifests.Workflow(f)
+	require.NoError(t, f.Err())
+	assert.Empty(t, checks)
+	assert.Equal(t, contract.ApplyRequest{Manifests: json.RawMessage(`"a"`), Namespace: "default", Mode: contract.PlanOnly}, request)
+
+	f = input.Read(json.RawMessage(`{"source":{"bucket":"abc","key":"k","versionId":"v"},"namespace":"shop","mode":"apply","force":true,"wait":{"timeoutSeconds":9},"output":{"bucket":"abc"}}`), "{}")
+	request, _ = manifests.Workflow(f)
+	require.NoError(t, f.Err())
+	assert.Equal(t, contract.ApplyRequest{
+		Source: contract.ManifestSource{Bucket: "abc", Key: "k", VersionID: "v"}, Namespace: "shop", Mode: contract.Apply, Force: true,
+		Wait: contract.Wait{TimeoutSeconds: 9}, Output: contract.Destination{Bucket: "abc"},
+	}, request)
+}
+
+func TestEachProblemOfARequestHasASentence(t *testing.T) {
+	for given, want := range map[string]string{
+		`{}`: "manifests: missing: expected YAML documents in manifests, or an object of S3 in source",
+		`{"manifests":"a","source":{"bucket":"abc","key":"k"}}`: "source: expected either manifests or source, not both",
+		`{"manifests":{}}`: "manifests: expected a string of YAML documents or an array of objects",
+		`{"manifests":"` + strings.Repeat("x", 128<<10) + `"}`:  "manifests: 131074 bytes: expected at most 131072 in the execution input. Put them into S3",
+		`{"source":{"key":"k"}}`:                                "source.bucket: missing",
+		`{"source":{"bucket":"B","key":"k"}}`:                   `source.bucket: "B" is not a valid S3 bucket name`,
+		`{"source":{"bucket":"abc"}}`:                           "source.key: expected 1 to 1024 bytes, not 0",
+		`{"manifests":"a","namespace":"Shop"}`:                  `namespace: "Shop" is not a valid namespace`,
+		`{"manifests":"a","mode":"delete"}`:                     `mode: "delete": expected "plan" or "apply"`,
+		`{"manifests":"a","wait":{"timeoutSeconds":60}}`:        "wait: nothing is applied in mode \"plan\"",
+		`{"manifests":"a","mode":"apply","wait":{}}`:            "wait.timeoutSeconds: 0: expected 1 to 3600",
+		`{"manifests":"a","mode":"apply","wait":{"timeout":5}}`: `unknown key`,
+	} {
+		t.Run(want, func(t *testing.T) {
+			f := input.Read(json.RawMessage(given), "{}")
+			manifests.Workflow(f)
+			require.Error(t, f.Err())
+			assert.Contains(t, f.Err().Error(), want)
+		})
+	}
+}

@@ -1,0 +1,72 @@
+package manifests
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/input"
+)
+
+const (
+	// maxInline bounds manifests in the execution input, in bytes of JSON: they are in
+	// the document that passes between states, which is bounded at 256 KiB as a whole.
+	maxInline = 128 << 10
+	// maxKey is the longest key in S3, and maxVersion the longest version id.
+	maxKey     = 1024
+	maxVersion = 1024
+)
+
+// Workflow reads a request. Its permissions depend on the manifests and on the
+// kinds of the cluster, so there are no checks yet.
+func Workflow(f *input.Fields) (request any, checks []contract.Check) {
+	r := contract.ApplyRequest{Namespace: metav1.NamespaceDefault, Mode: contract.PlanOnly}
+	r.Manifests = f.Raw("manifests")
+	source, fromS3 := f.Object("source", `{"bucket":"manifests","key":"shop.yaml"}`)
+	source.String("bucket", &r.Source.Bucket)
+	source.String("key", &r.Source.Key)
+	source.String("versionId", &r.Source.VersionID)
+	f.String("namespace", &r.Namespace)
+	f.String("mode", (*string)(&r.Mode))
+	f.Bool("force", &r.Force)
+	wait, waits := f.Object("wait", `{"timeoutSeconds":300}`)
+	wait.Int("timeoutSeconds", &r.Wait.TimeoutSeconds)
+	r.Output = input.Destination(f, "output")
+
+	switch {
+	case r.Manifests == nil && !fromS3:
+		f.Problem("manifests", "missing: expected YAML documents in manifests, or an object of S3 in source")
+	case r.Manifests != nil && fromS3:
+		f.Problem("source", "expected either manifests or source, not both")
+	case r.Manifests != nil && len(r.Manifests) > maxInline:
+		f.Problem("manifests", "%d bytes: expected at most %d in the execution input. Put them into S3 and name them by source", len(r.Manifests), maxInline)
+	case r.Manifests != nil && r.Manifests[0] != '"' && r.Manifests[0] != '[':
+		f.Problem("manifests", "expected a string of YAML documents or an array of objects")
+	}
+	if fromS3 {
+		if r.Source.Bucket == "" {
+			source.Problem("bucket", "missing: expected the name of an S3 bucket")
+		} else {
+			input.CheckBucket(source, "bucket", r.Source.Bucket)
+		}
+		if r.Source.Key == "" || len(r.Source.Key) > maxKey {
+			source.Problem("key", "expected 1 to %d bytes, not %d", maxKey, len(r.Source.Key))
+		}
+		if len(r.Source.VersionID) > maxVersion {
+			source.Problem("versionId", "expected at most %d bytes, not %d", maxVersion, len(r.Source.VersionID))
+		}
+	}
+	if len(validation.IsDNS1123Label(r.Namespace)) > 0 {
+		f.Problem("namespace", "%s is not a valid namespace", input.Quote(r.Namespace))
+	}
+	if r.Mode != contract.PlanOnly && r.Mode != contract.Apply {
+		f.Problem("mode", "%s: expected %q or %q", input.Quote(string(r.Mode)), contract.PlanOnly, contract.Apply)
+	}
+	switch {
+	case waits && (r.Wait.TimeoutSeconds < 1 || r.Wait.TimeoutSeconds > contract.MaxWaitSeconds):
+		wait.Problem("timeoutSeconds", "%d: expected 1 to %d", r.Wait.TimeoutSeconds, contract.MaxWaitSeconds)
+	case waits && r.Mode == contract.PlanOnly:
+		f.Problem("wait", "nothing is applied in mode %q, so there is nothing to wait for: expected mode %q", contract.PlanOnly, contract.Apply)
+	}
+	return r, nil
+}

@@ -1,0 +1,134 @@
+package manifests
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// maxRole bounds the roles of a cause, in bytes.
+const maxRole = 6 << 10
+
+// roles are the Roles and ClusterRoles that allow exactly the checks, and their
+// bindings to the group, as YAML for kubectl. If that is too much for a cause, it
+// allows the kinds by any name.
+func roles(checks []contract.Check, group string) string {
+	text := rolesFor(checks, group)
+	if len(text) <= maxRole {
+		return text
+	}
+	for i := range checks {
+		checks[i].Name = ""
+	}
+	return rolesFor(checks, group)
+}
+
+// The fields of Kubernetes' own types that are needed: a package of them would
+// bring all others into the function.
+type (
+	metadata struct {
+		Name      string `json:"name"`
+		Namespace string `json:"namespace,omitempty"`
+	}
+	rule struct {
+		APIGroups     []string `json:"apiGroups"`
+		Resources     []string `json:"resources"`
+		ResourceNames []string `json:"resourceNames,omitempty"`
+		Verbs         []string `json:"verbs"`
+	}
+	role struct {
+		APIVersion string   `json:"apiVersion"`
+		Kind       string   `json:"kind"`
+		Metadata   metadata `json:"metadata"`
+		Rules      []rule   `json:"rules"`
+	}
+	subject struct {
+		APIGroup string `json:"apiGroup"`
+		Kind     string `json:"kind"`
+		Name     string `json:"name"`
+	}
+	binding struct {
+		APIVersion string    `json:"apiVersion"`
+		Kind       string    `json:"kind"`
+		Metadata   metadata  `json:"metadata"`
+		RoleRef    subject   `json:"roleRef"`
+		Subjects   []subject `json:"subjects"`
+	}
+)
+
+func rolesFor(checks []contract.Check, group string) string {
+	byNamespace := map[string][]contract.Check{}
+	for _, c := range checks {
+		byNamespace[c.Namespace] = append(byNamespace[c.Namespace], c)
+	}
+	var b strings.Builder
+	for _, namespace := range slices.Sorted(maps.Keys(byNamespace)) {
+		kind := "Role"
+		if namespace == "" {
+			kind = "ClusterRole"
+		}
+		rules := rulesFor(byNamespace[namespace])
+		of := metadata{Name: "kubestep-apply-" + fingerprint(rules, group), Namespace: namespace}
+		for _, object := range []any{
+			role{groupRBAC + "/v1", kind, of, rules},
+			binding{groupRBAC + "/v1", kind + "Binding", of, subject{groupRBAC, kind, of.Name}, []subject{{groupRBAC, "Group", group}}},
+		} {
+			text, err := yaml.Marshal(object)
+			if err != nil { // strings alone cannot fail
+				panic(err)
+			}
+			fmt.Fprintf(&b, "---\n%s", text)
+		}
+	}
+	return b.String()
+}
+
+// fingerprint keeps roles for different executions apart: one that had the name of
+// another would take its rules away.
+func fingerprint(rules []rule, group string) string {
+	sum := sha256.Sum256(fmt.Append(nil, rules, group))
+	return hex.EncodeToString(sum[:4])
+}
+
+// rulesFor makes a rule of the checks that differ in nothing but verb and name.
+func rulesFor(checks []contract.Check) []rule {
+	type resource struct{ group, name string }
+	names := map[resource]map[string][]string{} // by verb
+	for _, c := range checks {
+		r := resource{c.Group, c.Resource}
+		if names[r] == nil {
+			names[r] = map[string][]string{}
+		}
+		names[r][c.Verb] = append(names[r][c.Verb], c.Name)
+	}
+	var rules []rule
+	for r, byVerb := range names {
+		verbs := map[string]*rule{} // by names
+		for _, verb := range slices.Sorted(maps.Keys(byVerb)) {
+			some := slices.Compact(slices.Sorted(slices.Values(byVerb[verb])))
+			if some[0] == "" {
+				some = nil // any
+			}
+			key := strings.Join(some, "/")
+			if verbs[key] == nil {
+				verbs[key] = &rule{APIGroups: []string{r.group}, Resources: []string{r.name}, ResourceNames: some}
+			}
+			verbs[key].Verbs = append(verbs[key].Verbs, verb)
+		}
+		for _, one := range verbs {
+			rules = append(rules, *one)
+		}
+	}
+	slices.SortFunc(rules, func(a, b rule) int {
+		return cmp.Or(cmp.Compare(a.APIGroups[0], b.APIGroups[0]), cmp.Compare(a.Resources[0], b.Resources[0]), slices.Compare(a.Verbs, b.Verbs))
+	})
+	return rules
+}
