@@ -28,9 +28,10 @@ VERSION_FLAGS := -X k8s.io/component-base/version.gitVersion=$(KUBERNETES) \
 	-X k8s.io/component-base/version.gitMajor=$(word 2,$(subst ., ,$(subst v,.,$(KUBERNETES)))) \
 	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES)))
 GOLANGCI_LINT := v2.15.0
+GOVULNCHECK := v1.9.0
 CYCLONEDX_GOMOD := v1.10.0
 
-.PHONY: bench bench-quick bench-ready help run test up down soak fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-security security schema need-workflow definition
+.PHONY: bench bench-quick bench-ready help run test up down soak fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-security lint-vulnerabilities requirements security schema need-workflow definition
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,7 +69,7 @@ build/local/kubectl: local/controlplane/go.mod | need-go
 	@cd local/controlplane && go build -ldflags '$(STRIP) $(VERSION_FLAGS)' -o ../../$@ k8s.io/kubernetes/cmd/kubectl
 
 .local/aws/done: test/requirements.txt
-	@python3 -m venv .local/aws && .local/aws/bin/pip install --quiet --disable-pip-version-check -r test/requirements.txt && touch $@
+	@python3 -m venv .local/aws && .local/aws/bin/pip install --quiet --disable-pip-version-check --require-hashes -r test/requirements.txt && touch $@
 
 soak: local ## many executions while mappings, bindings and the API server come and go (N=1000 CONCURRENCY=20)
 	cd test && go test -v -count=1 -timeout 1h -run EveryExecution ./soak -executions $(N) -at-once $(CONCURRENCY)
@@ -92,7 +93,7 @@ bench-ready: local build/local/kubectl .local/bench/done
 	@cd test/bench && go build -ldflags '$(STRIP)' -o ../../build/bench/bench .
 
 .local/bench/done: test/bench/requirements.txt
-	@python3 -m venv .local/bench/venv && .local/bench/venv/bin/pip install --quiet --disable-pip-version-check -r test/bench/requirements.txt && touch $@
+	@python3 -m venv .local/bench/venv && .local/bench/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r test/bench/requirements.txt && touch $@
 
 build: need-go ## the functions as they are deployed: build/NAME/bootstrap for provided.al2023 on arm64
 	@for f in $(FUNCTIONS); do \
@@ -133,7 +134,7 @@ logs: ## the functions' logs of the deployed stack ([STACK=…] [SINCE=minutes])
 destroy: ## remove the stack, its code in the bucket and what rbac/ put into the cluster ([STACK=…] [KEEP_RBAC=1])
 	@hack/stack.sh destroy
 
-lint: lint-go lint-template lint-scripts lint-definition lint-security ## the linters: Go, template.yml, scripts, the definition, docs/security.md
+lint: lint-go lint-template lint-scripts lint-definition lint-security lint-vulnerabilities ## the linters: Go, template.yml, scripts, the definition, docs/security.md, known vulnerabilities
 
 lint-go: need-go .bin/golangci-lint-$(GOLANGCI_LINT)
 	.bin/golangci-lint-$(GOLANGCI_LINT) run ./...
@@ -149,8 +150,8 @@ lint-scripts: .local/lint/done
 	.local/lint/bin/shellcheck hack/*.sh .ci/run
 
 .local/lint/done: hack/requirements.txt
-	@echo "· installing cfn-lint, checkov and shellcheck into .local/lint, once" >&2
-	@rm -rf .local/lint && python3 -m venv .local/lint && .local/lint/bin/pip install --quiet --disable-pip-version-check -r hack/requirements.txt && touch $@
+	@echo "· installing cfn-lint, checkov, shellcheck and uv into .local/lint, once" >&2
+	@rm -rf .local/lint && python3 -m venv .local/lint && .local/lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r hack/requirements.txt && touch $@
 
 lint-definition: .local/asl/done
 	for f in statemachine/*.asl.json docs/integrate/*.asl.json; do node .local/asl/asl.js $$f; done
@@ -158,7 +159,7 @@ lint-definition: .local/asl/done
 .local/asl/done: hack/package.json hack/package-lock.json hack/asl.js hack/.npmrc
 	@command -v npm >/dev/null || { echo "Node.js is missing, which checks the definition: https://nodejs.org says how to install it" >&2; exit 1; }
 	@echo "· installing asl-validator and amazon-states-language-service into .local/asl, once" >&2
-	@rm -rf .local/asl && mkdir -p .local/asl && cp hack/package.json hack/package-lock.json hack/asl.js hack/.npmrc .local/asl/ && cd .local/asl && npm ci --silent --no-audit --no-fund && touch done
+	@rm -rf .local/asl && mkdir -p .local/asl && cp hack/package.json hack/package-lock.json hack/asl.js hack/.npmrc .local/asl/ && cd .local/asl && npm ci --ignore-scripts --silent --no-audit --no-fund && touch done
 
 lint-security: need-go
 	@go run ./local policies | diff docs/security.md - || { echo "docs/security.md is not what template.yml says: make security" >&2; exit 1; }
@@ -166,11 +167,24 @@ lint-security: need-go
 definition: need-go ## write the definitions of the state machines, from the Go values in statemachine/
 	go run ./statemachine/definition
 
+lint-vulnerabilities: need-go .bin/govulncheck-$(GOVULNCHECK)
+	@hack/vulnerabilities.sh .bin/govulncheck-$(GOVULNCHECK)
+
+requirements: .local/lint/done ## pin what runs in Python, with hashes: each requirements.txt, from the requirements.in beside it
+	@for f in $$(git ls-files '*requirements.in'); do \
+		.local/lint/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate --custom-compile-command 'make requirements' "$$f" -o "$${f%.in}.txt"; \
+	done
+
 schema: need-go ## write the JSON Schemas of input and output, from the Go types
 	go run ./statemachine/schema
 
 security: need-go ## write docs/security.md: what each role of template.yml may do
 	@mkdir -p build && go run ./local policies >build/security.md && mv build/security.md docs/security.md
+
+.bin/govulncheck-$(GOVULNCHECK):
+	@echo "· building govulncheck $(GOVULNCHECK), once" >&2
+	@GOBIN=$(CURDIR)/.bin go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
+	@mv .bin/govulncheck $@
 
 .bin/golangci-lint-$(GOLANGCI_LINT):
 	@echo "· building golangci-lint $(GOLANGCI_LINT), once" >&2

@@ -2,6 +2,8 @@ module github.com/kubestep/kubestep/local/controlplane
 
 go 1.26.3
 
+toolchain go1.26.8
+
 // The functions' module, for package local/credentials.
 replace github.com/kubestep/kubestep => ../..
 

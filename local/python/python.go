@@ -45,7 +45,7 @@ type Options struct {
 	Say func(format string, args ...any)
 }
 
-// Find finds the Python that has the requirements, and makes it where there is none.
+// Find returns a Python that has the requirements, and installs them if none has.
 func Find(ctx context.Context, options Options) (string, error) {
 	venv := filepath.Join(options.Dir, "venv")
 	if installed(venv) {
@@ -153,7 +153,7 @@ func install(ctx context.Context, base, venv, logName string) error {
 	if err := run(base, "-m", "venv", venv); err != nil {
 		return fmt.Errorf("%s cannot make a virtual environment for moto (%w): install Python's venv module, python3-venv on Debian and Ubuntu; see %s", base, err, logName)
 	}
-	if err := run(interpreter(venv), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-r", wanted); err != nil {
+	if err := run(interpreter(venv), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--require-hashes", "-r", wanted); err != nil {
 		return fmt.Errorf("pip cannot install moto (%w): %s; see %s", err, lastLine(logName), logName)
 	}
 	if err := os.Rename(wanted, marker(venv)); err != nil {
