@@ -55,7 +55,7 @@ unit: need-go
 
 # Two at once: the one waits for control planes to start and stop, the other for an
 # engine of one thread.
-scenarios: local build/local/kubectl .local/aws/done
+scenarios: local build/local/kubectl .local/aws/done $(if $(shell command -v npm),.local/cdk/done)
 	@$(MAKE) -j2 scenarios-controlplane scenarios-machine
 
 scenarios-controlplane:
@@ -70,6 +70,11 @@ build/local/kubectl: local/controlplane/go.mod | need-go
 
 .local/aws/done: test/requirements.txt
 	@python3 -m venv .local/aws && .local/aws/bin/pip install --quiet --disable-pip-version-check --require-hashes -r test/requirements.txt && touch $@
+
+# What reads docs/integrate/app.mjs.
+.local/cdk/done: hack/cdk/package.json hack/cdk/package-lock.json hack/cdk/.npmrc
+	@echo "· installing aws-cdk-lib into .local/cdk, once" >&2
+	@rm -rf .local/cdk && mkdir -p .local/cdk && cp $^ .local/cdk/ && cd .local/cdk && npm ci --ignore-scripts --silent --no-audit --no-fund && touch done
 
 soak: local ## many executions while mappings, bindings and the API server come and go (N=1000 CONCURRENCY=20)
 	cd test && go test -v -count=1 -timeout 1h -run EveryExecution ./soak -executions $(N) -at-once $(CONCURRENCY)

@@ -3,6 +3,7 @@
 //	NAME-VERSION.zip                  a Lambda function
 //	NAME-VERSION.asl.json             the definition of a state machine
 //	template.yml                      the template, which finds these in a bucket
+//	member.yml                        the template for the accounts of a fleet's clusters
 //	rbac-VERSION.tar.gz               what kubestep needs in a cluster
 //	kubestep_VERSION_OS_ARCH.tar.gz   the command
 //	kubestep-VERSION.cdx.json         the SBOM, in CycloneDX

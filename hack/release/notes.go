@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -61,26 +62,36 @@ func notes(version, since, log string) string {
 	return b.String()
 }
 
+// module is this repository in the SBOM, with the version that git tells, or none.
+var module = regexp.MustCompile(`(pkg:golang/github\.com/kubestep/kubestep)(@[^?"]*)?(["?])`)
+
 // sbom writes the modules that the functions and the command are built from.
 func (r release) sbom(ctx context.Context, program string) error {
-	text, err := r.output(ctx, program, "mod", "-json", "-std", "-noserial", "-notimestamp", "-type", "application", ".")
+	// Short purls do not name the system that this runs on.
+	text, err := r.output(ctx, program, "mod", "-json", "-std", "-short-purls", "-noserial", "-notimestamp", "-type", "application", ".")
 	if err != nil {
 		return err
 	}
-	var document map[string]any
-	if err := json.Unmarshal([]byte(text), &document); err != nil {
-		return fmt.Errorf("read the SBOM: %w", err)
+	document, err := withVersion(text, r.version)
+	if err != nil {
+		return fmt.Errorf("the SBOM: %w", err)
 	}
-	// The program takes the version from the tags of a repository: a copy has none.
+	return r.write("kubestep-"+r.version+".cdx.json", document)
+}
+
+// withVersion sets the version of the component that an SBOM is about, which
+// depends on the state of the repository.
+func withVersion(text, version string) ([]byte, error) {
+	var document map[string]any
+	if err := json.Unmarshal([]byte(module.ReplaceAllString(text, "$1@"+version+"$3")), &document); err != nil {
+		return nil, fmt.Errorf("is not valid JSON: %w", err)
+	}
 	metadata, _ := document["metadata"].(map[string]any)
 	component, ok := metadata["component"].(map[string]any)
 	if !ok {
-		return errors.New("the SBOM names no component")
+		return nil, errors.New("names no component")
 	}
-	component["version"] = r.version
-	content, err := json.MarshalIndent(document, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write the SBOM: %w", err)
-	}
-	return r.write("kubestep-"+r.version+".cdx.json", append(content, '\n'))
+	component["version"] = version
+	indented, err := json.MarshalIndent(document, "", "  ")
+	return append(indented, '\n'), err
 }

@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -102,6 +103,17 @@ func TestTheTemplateOfAReleaseFindsEverythingInABucket(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal(template, &after))
 	assert.Len(t, value(after.Content[0], "Parameters").Content, len(value(before.Content[0], "Parameters").Content)+4, "two parameters more")
 	assert.Len(t, value(after.Content[0], "Resources").Content, len(value(before.Content[0], "Resources").Content))
+}
+
+func TestTheSBOMIsTheSameInARepositoryAndInACopy(t *testing.T) {
+	const sbom = `{"metadata":{"component":{"bom-ref":"pkg:golang/github.com/kubestep/kubestep%s?type=module"%s}},
+		"dependencies":[{"ref":"pkg:golang/github.com/kubestep/kubestep%[1]s"},{"ref":"pkg:golang/github.com/kubestep/other@v1"}]}`
+	repository, err := withVersion(fmt.Sprintf(sbom, "@v0.0.0-20261124062309-7223d95a746e", `,"version":"v0.0.0"`), version)
+	require.NoError(t, err)
+	folder, err := withVersion(fmt.Sprintf(sbom, "", ""), version)
+	require.NoError(t, err)
+	assert.Equal(t, string(repository), string(folder))
+	assert.JSONEq(t, fmt.Sprintf(sbom, "@v1.2.3", `,"version":"v1.2.3"`), string(folder))
 }
 
 func TestNotesAreArrangedByArea(t *testing.T) {

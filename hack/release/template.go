@@ -13,6 +13,7 @@ import (
 )
 
 // parameters are what the template of a release has beside those of template.yml.
+// The default of CodePrefix ends with the version.
 const parameters = `
 CodeBucket:
   Type: String
@@ -20,13 +21,13 @@ CodeBucket:
   Description: The S3 bucket, in the Region of the stack, that holds the files of the release.
 CodePrefix:
   Type: String
-  Default: kubestep/
+  Default: kubestep/%s/
   AllowedPattern: "^[0-9A-Za-z!_.()/=-]{0,512}$"
   Description: What the keys of those files begin with.
 `
 
 // template writes template.yml so that it finds its code and definitions in a
-// bucket, and the definitions beside it. Their names hold the version: to
+// bucket, the definitions beside it, and member.yml as it is. Their names hold the version: to
 // CloudFormation, a key that stays the same is code that stays the same.
 func (r release) template(context.Context) error {
 	text, err := os.ReadFile(filepath.Join(r.root, "template.yml"))
@@ -46,7 +47,11 @@ func (r release) template(context.Context) error {
 			return err
 		}
 	}
-	return r.write("template.yml", template)
+	member, err := os.ReadFile(filepath.Join(r.root, "member.yml"))
+	if err != nil {
+		return fmt.Errorf("read the template of member accounts: %w", err)
+	}
+	return errors.Join(r.write("template.yml", template), r.write("member.yml", member))
 }
 
 // published is the name in a release of a file or folder that template.yml names.
@@ -71,7 +76,7 @@ func packaged(text []byte, version string) (template []byte, definitions []strin
 		return nil, nil, errors.New("has no Resources or no Parameters")
 	}
 	var added yaml.Node
-	must(yaml.Unmarshal([]byte(parameters), &added))
+	must(yaml.Unmarshal(fmt.Appendf(nil, parameters, version), &added))
 	declared.Content = append(added.Content[0].Content, declared.Content...)
 
 	for i := 1; i < len(resources.Content); i += 2 {

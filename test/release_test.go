@@ -1,0 +1,37 @@
+package test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheCommandsOfReleaseMDDeployAReleaseThatWorks(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	// As anybody has it who downloads it, but for the command and the SBOM.
+	made := exec.CommandContext(t.Context(), "go", "run", "./hack/release", "-version", "v1.2.3", "-stack-only", "-out", filepath.Join(folder, "v1.2.3"))
+	made.Dir = repository
+	text, err := made.CombinedOutput()
+	require.NoError(t, err, string(text))
+	s := &scenario{stack: local.Stack("released")}
+	s.mapRole(t)
+
+	shell := newShell(t, local.ControlPlane.Kubeconfig)
+	_, _, err = shell.run(t, nil, "aws", "s3", "mb", "s3://releases")
+	require.NoError(t, err)
+	// Other scenarios share the world, and its stack kubestep.
+	script := strings.ReplaceAll(strings.Join(commands(t, "docs/integrate/release.md"), ""), "--stack-name kubestep", "--stack-name released")
+	path, err := filepath.Abs(filepath.Join(repository, "build", "local"))
+	require.NoError(t, err)
+	found, _, err := shell.run(t, []string{"BUCKET=releases", "PATH=" + path + string(os.PathListSeparator) + os.Getenv("PATH")}, "bash", "-euc", "cd '"+folder+"'\n"+script)
+	require.NoError(t, err)
+	assert.Contains(t, found, "execution:released-pod-inventory:")
+	assert.Contains(t, found, "pods in cluster demo")
+	assert.FileExists(t, filepath.Join(folder, "rbac", "namespace", "role.yaml"))
+}
