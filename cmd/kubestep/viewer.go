@@ -41,6 +41,20 @@ const (
 type viewer struct {
 	output  string
 	verbose bool
+	// gauge watches over an execution; nil for most verbs.
+	gauge gauge
+}
+
+// gauge adds to what is shown of an execution.
+type gauge interface {
+	// use is called before the execution starts.
+	use(*sfn.Client)
+	// event is called with each event of the history.
+	event(types.HistoryEvent)
+	// detail is what a live line says of the state that is running.
+	detail(context.Context) string
+	// failed is what is printed of an execution that failed.
+	failed(terminal.Style) string
 }
 
 func newViewer(cmd *cobra.Command) *viewer {
@@ -74,7 +88,7 @@ func (v *viewer) show(cmd *cobra.Command, region string, render table, wrong pro
 	if v.output != asTable {
 		progress = cmd.ErrOrStderr()
 	}
-	execution, err := run(&follow.Follower{
+	follower := &follow.Follower{
 		Client:   client,
 		Clock:    follow.WallClock{},
 		Interval: interval,
@@ -82,11 +96,19 @@ func (v *viewer) show(cmd *cobra.Command, region string, render table, wrong pro
 		Live:     terminal.Is(progress),
 		Style:    terminal.Colors(progress),
 		Verbose:  v.verbose,
-	})
+	}
+	if v.gauge != nil {
+		v.gauge.use(client)
+		follower.Event, follower.Detail = v.gauge.event, v.gauge.detail
+	}
+	execution, err := run(follower)
 	if err != nil {
 		return &failure{err}
 	}
 	if execution.Status != types.ExecutionStatusSucceeded {
+		if v.gauge != nil {
+			_, _ = io.WriteString(progress, v.gauge.failed(terminal.Colors(progress)))
+		}
 		return &failure{}
 	}
 	text, err := v.format(execution, render, terminal.Colors(cmd.OutOrStdout()))

@@ -59,6 +59,10 @@ type Follower struct {
 	Verbose bool
 	// Style colors what is shown, or does not.
 	Style terminal.Style
+	// Event is called with each event of the history, once; it may be nil.
+	Event func(types.HistoryEvent)
+	// Detail is what a live line adds to the state that is running; it may be nil.
+	Detail func(context.Context) string
 }
 
 // Start is an execution to be started.
@@ -187,6 +191,9 @@ func (f *Follower) watch(ctx context.Context, execution Execution, show *progres
 		over := execution.Status != types.ExecutionStatusRunning
 		var err error
 		page, err = f.read(ctx, execution.ARN, page, func(event types.HistoryEvent) {
+			if f.Event != nil && event.Id > past.last {
+				f.Event(event)
+			}
 			if step, ok := past.add(event); ok {
 				show.step(step)
 			}
@@ -215,13 +222,20 @@ func (f *Follower) watch(ctx context.Context, execution Execution, show *progres
 				continue
 			}
 		}
-		show.running(past.running())
+		show.running(past.running(), f.detail(ctx))
 		select {
 		case <-ctx.Done():
 			return execution, context.Cause(ctx)
 		case <-f.Clock.After(f.Interval):
 		}
 	}
+}
+
+func (f *Follower) detail(ctx context.Context) string {
+	if f.Detail == nil || !f.Live {
+		return ""
+	}
+	return f.Detail(ctx)
 }
 
 // looksPerDescription is how often the history is read for each DescribeExecution,

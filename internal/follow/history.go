@@ -63,6 +63,8 @@ type visit struct {
 	parent *visit
 	// task reports whether the state does work; the others route.
 	task bool
+	// items is true of a Map whose items are executions of their own, with a history each.
+	items bool
 	// attempts counts the attempts of a task, or the starts of the branches of a
 	// Parallel or Map.
 	attempts int
@@ -123,6 +125,12 @@ func (h *history) step(e types.HistoryEvent) (Step, bool) {
 	case kind == "MapIterationStarted":
 		now.visit, now.opens = before.visit.around(), true
 
+	case kind == "MapRunStarted":
+		now.visit = before.visit.around()
+		if now.visit != nil {
+			now.visit.items, h.latest = true, now.visit
+		}
+
 	case kind == "LambdaFunctionScheduled", kind == "TaskScheduled", kind == "ActivityScheduled":
 		return now.visit.attempt(at, before.at)
 
@@ -143,7 +151,7 @@ func (h *history) step(e types.HistoryEvent) (Step, bool) {
 // is not known.
 func (h *history) running() string {
 	switch v := h.latest; {
-	case v == nil || h.ended || v.exited || !v.task:
+	case v == nil || h.ended || v.exited || !v.task && !v.items:
 		return ""
 	case v.failed != "":
 		return v.state + ": waiting after " + v.failed

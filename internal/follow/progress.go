@@ -69,7 +69,7 @@ func (p *progress) write(format string, args ...any) {
 }
 
 // running redraws the line of the running state.
-func (p *progress) running(what string) {
+func (p *progress) running(what, detail string) {
 	if !p.live {
 		return
 	}
@@ -82,7 +82,10 @@ func (p *progress) running(what string) {
 	}
 	spinner := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 	p.frame = (p.frame + 1) % len(spinner)
-	p.write("%s%c %-21s %8s%s", terminal.NoWrap, spinner[p.frame], terminal.Line(what), duration(p.now().Sub(p.since)), terminal.Wrap)
+	if detail != "" {
+		detail = "  " + detail
+	}
+	p.write("%s%c %-21s %8s%s%s", terminal.NoWrap, spinner[p.frame], terminal.Line(what), duration(p.now().Sub(p.since)), detail, terminal.Wrap)
 }
 
 func (p *progress) clear() {

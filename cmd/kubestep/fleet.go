@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/internal/follow/terminal"
+)
+
+func fleetWorkflow() workflow {
+	return workflow{name: "fleet", variable: "FLEET_ARN", table: fleetTable}
+}
+
+// fleetVerb is the verb that runs a workflow on many clusters.
+func fleetVerb() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "fleet [CLUSTER...]",
+		Short: "Run a workflow on many clusters",
+		Long: `Run a workflow on many EKS clusters, each as an execution of its own, and print
+what became of them. A cluster that fails does not stop the others.
+
+CLUSTER is a name or an ARN. Leave all of them out to take every cluster of the
+Regions and roles that the flags name, or those of a list in S3.`,
+		Example: `  # The pods of three clusters
+  kubestep fleet payments search checkout
+
+  # Every production cluster of two Regions, with a report as a web page
+  kubestep fleet --region eu-west-1 --region us-east-1 --tag environment=production --report s3://my-bucket/kubestep/
+
+  # The clusters of other accounts; up to 5 % of them may fail
+  kubestep fleet --role-arn arn:aws:iam::444455556666:role/kubestep-member --tolerate 5%
+
+  # What each cluster is asked, and the clusters that failed last time
+  kubestep fleet --source s3://my-bucket/kubestep/nightly/failed.jsonl --request '{"namespaces":["*"]}'`,
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	start := newStarter(cmd, fleetWorkflow())
+	start.gauge = &fleetGauge{}
+	flags := cmd.Flags()
+	workflow := flags.String("workflow", podInventory().name, "`NAME` of the workflow to run")
+	flags.StringSlice("region", nil, "take the clusters of this AWS `REGION`; repeat it for more")
+	flags.StringSlice("role-arn", nil, "take the clusters that the IAM role of this `ARN` sees; repeat it for more")
+	tags := flags.StringToString("tag", nil, "take the clusters that have this tag, `KEY=VALUE`; repeat it for more")
+	source := flags.String("source", "", "take the clusters of a list, `s3://BUCKET/KEY`: CSV, or a line of JSON each")
+	request := flags.String("request", "", "what each cluster is asked, as `JSON` or @FILE: the input of the workflow without the cluster")
+	flags.Int("concurrency", 0, "run at most this `number` of clusters at once (40 if not set)")
+	tolerate := flags.String("tolerate", "", "how many clusters may fail, as a `number` or a percentage such as 5% (none if not set)")
+	report := flags.String("report", "", "write the report below `s3://BUCKET/PREFIX`")
+	start.keys["region"], start.keys["role-arn"], start.keys["concurrency"] = "regions", "roleArns", "concurrency"
+	complete(cmd, "workflow", podInventory().name)
+	for _, flag := range []string{"region", "role-arn", "tag", "source", "concurrency", "tolerate", "report"} {
+		complete(cmd, flag)
+	}
+
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var wrong problems
+		input := map[string]any{}
+		if len(args) > 0 {
+			input["clusters"] = args
+		}
+		if flags.Changed("workflow") || !flags.Changed("input") {
+			input["workflow"] = *workflow
+		}
+		if flags.Changed("tag") {
+			input["tags"] = *tags
+		}
+		if flags.Changed("source") {
+			bucket, key := location("--source", *source, "s3://BUCKET/KEY", &wrong)
+			input["source"] = map[string]string{"bucket": bucket, "key": key}
+		}
+		if flags.Changed("report") {
+			bucket, prefix := location("--report", *report, "s3://BUCKET/PREFIX", &wrong)
+			input["output"] = contract.Destination{Bucket: bucket, Prefix: prefix}
+		}
+		if flags.Changed("request") {
+			text, err := read(*request, cmd.InOrStdin())
+			if err == nil {
+				err = check(text)
+			}
+			if err != nil {
+				wrong.add("--request %v", err)
+			}
+			input["request"] = json.RawMessage(text)
+		}
+		if flags.Changed("tolerate") {
+			number, isShare := strings.CutSuffix(*tolerate, "%")
+			n, err := strconv.Atoi(number)
+			if err != nil || n < 0 {
+				wrong.add("--tolerate %q is not a number such as 3, nor a percentage such as 5%%", *tolerate)
+			}
+			input["toleratedFailures"] = map[string]int{map[bool]string{true: "percentage", false: "count"}[isShare]: n}
+		}
+		return start.start(cmd, input, wrong)
+	}
+	return cmd
+}
+
+// location reads a place in S3.
+func location(flag, value, form string, wrong *problems) (bucket, key string) {
+	path, ok := strings.CutPrefix(value, "s3://")
+	bucket, key, _ = strings.Cut(path, "/")
+	if !ok || bucket == "" {
+		wrong.add("%s %q is not of the form %s", flag, value, form)
+	}
+	return bucket, key
+}
+
+// fleetTable is what became of a fleet that succeeded.
+func fleetTable(execution follow.Execution, style terminal.Style) (string, error) {
+	var output contract.FleetOutput
+	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
+		return "", fmt.Errorf("the output is not that of fleet: %w", err)
+	}
+	return summaryTable(output.Summary, style), nil
+}
+
+// summaryTable is the failures by error, and the totals.
+func summaryTable(summary contract.FleetSummary, style terminal.Style) string {
+	var b bytes.Buffer
+	if len(summary.Failures) > 0 {
+		var rows bytes.Buffer
+		rows.WriteString("ERROR\tCLUSTERS\tNAMES\n")
+		for _, failure := range summary.Failures {
+			names := make([]string, 0, len(failure.Names))
+			for _, name := range failure.Names {
+				names = append(names, cell(name))
+			}
+			if more := failure.Clusters - len(names); more > 0 {
+				names = append(names, fmt.Sprintf("… and %d more", more))
+			}
+			fmt.Fprintf(&rows, "%s\t%d\t%s\n", cell(failure.Error), failure.Clusters, strings.Join(names, ", "))
+		}
+		aligned := tabwriter.NewWriter(&b, 6, 4, 3, ' ', 0)
+		// What is written to memory does not fail.
+		_, _ = rows.WriteTo(aligned)
+		_ = aligned.Flush()
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(&b, "%s: %s\n", clusters(summary.Clusters), outcomes(summary.ByStatus, style))
+	if len(summary.Totals) > 0 {
+		fmt.Fprintf(&b, "in all: %s\n", totals(summary.Totals))
+	}
+	if summary.Report != nil {
+		fmt.Fprintf(&b, "report: s3://%s/%s\n", terminal.Line(summary.Report.Bucket), terminal.Line(summary.Report.HTML))
+	}
+	return b.String()
+}
+
+func clusters(n int) string {
+	if n == 1 {
+		return "1 cluster"
+	}
+	return fmt.Sprintf("%d clusters", n)
+}
+
+// outcomes counts the clusters by status.
+func outcomes(byStatus map[contract.OutcomeStatus]int, style terminal.Style) string {
+	var parts []string
+	for _, status := range contract.OutcomeStatuses() {
+		n := byStatus[status]
+		if n == 0 {
+			continue
+		}
+		part := fmt.Sprintf("%d %s", n, strings.ReplaceAll(strings.ToLower(string(status)), "_", " "))
+		if status == contract.Succeeded {
+			part = style.Green(part)
+		} else {
+			part = style.Red(part)
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ", ")
+}

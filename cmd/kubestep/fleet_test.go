@@ -1,0 +1,63 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+const fleetMachine = "arn:aws:states:eu-west-1:123456789012:stateMachine:kubestep-fleet"
+
+func fleetSummary() contract.FleetSummary {
+	return contract.FleetSummary{
+		Fleet: "nightly", Workflow: "pod-inventory", Clusters: 40,
+		ByStatus: map[contract.OutcomeStatus]int{contract.Succeeded: 37, contract.Failed: 2, contract.TimedOut: 1},
+		Totals:   map[string]int{"pods": 1200, "unhealthy": 7},
+		Failures: []contract.FleetFailure{
+			{Error: "Unauthorized", Clusters: 2, Names: []string{"search"}, Cause: "Map the role."},
+			{Error: "States.Timeout", Clusters: 1, Names: []string{"evil\x1b[2J"}},
+		},
+		Report: &contract.FleetReport{Bucket: "reports", HTML: "nightly/report.html"},
+	}
+}
+
+func TestTheFlagsOfAFleetMakeItsInput(t *testing.T) {
+	output, err := json.Marshal(contract.FleetOutput{Summary: fleetSummary()})
+	require.NoError(t, err)
+	asked := filepath.Join(t.TempDir(), "asked.json")
+	require.NoError(t, os.WriteFile(asked, []byte(`{"namespaces":["*"]}`), 0o600))
+	for want, args := range map[string][]string{
+		`{"workflow":"pod-inventory","clusters":["payments","search"]}`: {"payments", "search"},
+		`{"workflow":"pod-inventory","regions":["eu-west-1","us-east-1"],"tags":{"environment":"production"},"output":{"bucket":"b","prefix":"kubestep/"}}`: {
+			"--region", "eu-west-1", "--region", "us-east-1", "--tag", "environment=production", "--report", "s3://b/kubestep/",
+		},
+		`{"workflow":"apply-manifests","roleArns":["arn:aws:iam::444455556666:role/m"],"toleratedFailures":{"percentage":5},"concurrency":100,"request":{"namespaces":["*"]}}`: {
+			"--workflow", "apply-manifests", "--role-arn", "arn:aws:iam::444455556666:role/m", "--tolerate", "5%", "--concurrency", "100", "--request", "@" + asked,
+		},
+		`{"workflow":"pod-inventory","source":{"bucket":"b","key":"failed.jsonl"},"toleratedFailures":{"count":3}}`: {"--source", "s3://b/failed.jsonl", "--tolerate", "3"},
+		`{"workflow":"other","clusters":["a"]}`: {"--input", `{"workflow":"other","clusters":["a"]}`},
+	} {
+		s := newStepFunctions(t, map[string]any{"status": "SUCCEEDED", "output": string(output)})
+		status, stdout, stderr := kubestep(t.Context(), append([]string{"fleet", "--state-machine-arn", fleetMachine}, args...)...)
+		require.Equal(t, succeeded, status, stderr)
+		assert.JSONEq(t, want, s.called("StartExecution")[0].body["input"].(string))
+		_, table, _ := strings.Cut(stdout, "\n\n")
+		golden(t, "fleet", table)
+	}
+}
+
+func TestEverythingThatIsWrongWithAFleetIsSaid(t *testing.T) {
+	newStepFunctions(t, nil)
+	status, _, stderr := kubestep(t.Context(), "fleet", "--state-machine-arn", fleetMachine, "--source", "here", "--report", "s3://", "--tolerate", "few%", "--request", "{")
+	assert.Equal(t, misused, status)
+	for _, want := range []string{`--source "here" is not of the form s3://BUCKET/KEY`, `--report "s3://" is not of the form s3://BUCKET/PREFIX`, `--tolerate "few%" is not a number such as 3, nor a percentage such as 5%`, "--request is not valid JSON"} {
+		assert.Contains(t, stderr, want)
+	}
+}

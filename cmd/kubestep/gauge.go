@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/follow/terminal"
+)
+
+const (
+	// countInterval is the time between two looks at the clusters' executions.
+	countInterval = 2 * time.Second
+	// countPages bounds the pages of one look, of 1,000 executions each.
+	countPages = 12
+	// fleetNameLength is how much of a fleet's name begins each execution's name, at least.
+	fleetNameLength = 24
+	barWidth        = 24
+)
+
+// fleetGauge counts the clusters of a fleet by outcome while their executions run.
+type fleetGauge struct {
+	client  *sfn.Client
+	fleet   contract.Fleet
+	summary contract.FleetSummary
+	counts  map[contract.OutcomeStatus]int
+	next    time.Time
+}
+
+func (g *fleetGauge) use(client *sfn.Client) { g.client = client }
+
+// event reads the document as FindClusters and Summarize leave it.
+func (g *fleetGauge) event(e types.HistoryEvent) {
+	if e.StateExitedEventDetails == nil {
+		return
+	}
+	var document struct {
+		Fleet contract.Fleet    `json:"fleet"`
+		Run   contract.FleetRun `json:"run"`
+	}
+	switch aws.ToString(e.StateExitedEventDetails.Name) {
+	case "FindClusters", "Summarize":
+		if json.Unmarshal([]byte(aws.ToString(e.StateExitedEventDetails.Output)), &document) == nil {
+			g.fleet, g.summary = document.Fleet, document.Run.Summary
+		}
+	}
+}
+
+// detail is a bar of the clusters that are done.
+func (g *fleetGauge) detail(ctx context.Context) string {
+	if g.fleet.Clusters == 0 {
+		return ""
+	}
+	if now := time.Now(); now.After(g.next) {
+		g.next = now.Add(countInterval)
+		g.count(ctx)
+	}
+	done := 0
+	for _, n := range g.counts {
+		done += n
+	}
+	done = min(done, g.fleet.Clusters)
+	full := barWidth * done / g.fleet.Clusters
+	return strings.TrimRight(fmt.Sprintf("%s%s %d of %s  %s", strings.Repeat("█", full), strings.Repeat("░", barWidth-full), done, clusters(g.fleet.Clusters), outcomes(g.counts, false)), " ")
+}
+
+// count reads how the executions of the fleet ended. What cannot be read now is read
+// at the next look: the bar is not worth ending the command for.
+func (g *fleetGauge) count(ctx context.Context) {
+	counts := map[contract.OutcomeStatus]int{}
+	prefix := g.fleet.Name[:min(len(g.fleet.Name), fleetNameLength)]
+	pages := sfn.NewListExecutionsPaginator(g.client, &sfn.ListExecutionsInput{StateMachineArn: &g.fleet.StateMachineARN, MaxResults: 1000})
+	for page := 0; pages.HasMorePages() && page < countPages; page++ {
+		listed, err := pages.NextPage(ctx)
+		if err != nil {
+			return
+		}
+		older := false
+		for _, e := range listed.Executions {
+			older = older || aws.ToTime(e.StartDate).Before(g.fleet.StartedAt)
+			if e.Status != types.ExecutionStatusRunning && strings.HasPrefix(aws.ToString(e.Name), prefix) && !aws.ToTime(e.StartDate).Before(g.fleet.StartedAt.Truncate(time.Second)) {
+				counts[contract.OutcomeStatus(e.Status)]++
+			}
+		}
+		if older {
+			break // the newest come first
+		}
+	}
+	g.counts = counts
+}
+
+func (g *fleetGauge) failed(style terminal.Style) string {
+	if g.summary.Clusters == 0 {
+		return ""
+	}
+	return "\n" + summaryTable(g.summary, style)
+}
