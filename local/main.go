@@ -172,6 +172,7 @@ func (l local) writeEnv(ctx context.Context, w *world.World) error {
 		{Name: "AWS_REGION", Value: world.Region},
 		{Name: "AWS_DEFAULT_REGION", Value: world.Region},
 		{Name: "STATE_MACHINE_ARN", Value: w.Stack(world.StackName).StateMachineARN("pod-inventory")},
+		{Name: "FLEET_ARN", Value: w.Stack(world.StackName).StateMachineARN("fleet")},
 		{Name: "KUBECONFIG", Value: w.ControlPlane.Kubeconfig},
 	})
 }
@@ -199,7 +200,8 @@ func (l local) run(ctx context.Context, workflow, input, output string) (int, er
 	if err != nil {
 		return 1, err
 	}
-	kubestep := exec.CommandContext(ctx, filepath.Join(l.root, "build", "local", "kubestep"), workflow, "--input", input, "--output", output)
+	name := fmt.Sprintf("run-%d", time.Now().Unix())
+	kubestep := exec.CommandContext(ctx, filepath.Join(l.root, "build", "local", "kubestep"), workflow, "--input", input, "--output", output, "--name", name)
 	kubestep.Stdin, kubestep.Stdout, kubestep.Stderr = os.Stdin, os.Stdout, os.Stderr
 	kubestep.Env = os.Environ()
 	for _, v := range variables {
@@ -209,6 +211,15 @@ func (l local) run(ctx context.Context, workflow, input, output string) (int, er
 	kubestep.Cancel = func() error { return kubestep.Process.Signal(os.Interrupt) }
 	kubestep.WaitDelay = 5 * time.Second
 	err = kubestep.Run()
+	if workflow == "fleet" {
+		page, pageErr := l.savePage(ctx, variables, name)
+		switch {
+		case pageErr != nil:
+			return 1, pageErr
+		case page != "":
+			say("the report is a page to open in a browser: %s", page)
+		}
+	}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return max(exit.ExitCode(), 1), nil
 	}

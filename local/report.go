@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/kubestep/kubestep/local/session"
+	"github.com/kubestep/kubestep/local/world"
+)
+
+// savePage saves the page that an execution of fleet wrote to the local S3, and returns
+// the file: the local S3 may end with this program. It returns nothing if there is no
+// page, such as for an input without output.
+func (l local) savePage(ctx context.Context, variables []session.Variable, execution string) (string, error) {
+	env := map[string]string{}
+	for _, v := range variables {
+		env[v.Name] = v.Value
+	}
+	client := s3.New(s3.Options{
+		Region: env["AWS_REGION"], BaseEndpoint: aws.String(env["AWS_ENDPOINT_URL"]), UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], env["AWS_SESSION_TOKEN"]),
+	})
+	page, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(world.ReportBucket), Key: aws.String(execution + "/report.html")})
+	if _, none := errors.AsType[*types.NoSuchKey](err); none {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the report: %w", err)
+	}
+	defer func() { _ = page.Body.Close() }()
+	name := filepath.Join(string(l.folder), "report.html")
+	file, err := os.Create(name) //nolint:gosec // in the folder of the world's state
+	if err != nil {
+		return "", fmt.Errorf("save the report: %w", err)
+	}
+	_, err = io.Copy(file, page.Body)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return "", fmt.Errorf("save the report: %w", err)
+	}
+	return name, nil
+}
