@@ -16,7 +16,7 @@ import (
 
 var schemas = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	compiled := map[string]*jsonschema.Schema{}
-	for _, name := range []string{"pod-inventory.input", "pod-inventory.output"} {
+	for _, name := range []string{"pod-inventory.input", "pod-inventory.output", "fleet.input", "fleet.output"} {
 		schema, err := jsonschema.NewCompiler().Compile(filepath.Join(repository, "statemachine", "schema", name+".schema.json"))
 		if err != nil {
 			return nil, err

@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/pods"
 )
 
@@ -29,17 +30,20 @@ const (
 )
 
 // sources are the packages that the types are in, from the repository's root.
-var sources = []string{"internal/contract", "internal/pods"}
+var sources = []string{"internal/contract", "internal/fleet", "internal/pods"}
 
-// workflow is what the schemas of one are made of. Its input is the target and the request.
+// workflow is what the schemas of one are made of. Its input is the target, unless it
+// works on many clusters, and the request.
 type workflow struct {
 	name            string
 	request, output reflect.Type
+	many            bool
 }
 
 var workflows = []workflow{
-	{"pod-inventory", reflect.TypeFor[pods.Request](), reflect.TypeFor[contract.PodInventory]()},
-	{"apply-manifests", reflect.TypeFor[contract.ApplyRequest](), reflect.TypeFor[contract.ApplyResult]()},
+	{name: "apply-manifests", request: reflect.TypeFor[contract.ApplyRequest](), output: reflect.TypeFor[contract.ApplyResult]()},
+	{name: "pod-inventory", request: reflect.TypeFor[pods.Request](), output: reflect.TypeFor[contract.PodInventory]()},
+	{name: "fleet", request: reflect.TypeFor[fleet.Input](), output: reflect.TypeFor[contract.FleetOutput](), many: true},
 }
 
 func main() {
@@ -81,9 +85,13 @@ func (c comments) input(w workflow) schema {
 	input := c.object(w.request)
 	input["$schema"], input["title"] = draft, "Input of an execution of "+w.name
 	input["description"] = "Every member is optional, except the cluster's name if the stack has no default. Null counts as left out."
-	delete(input, "required")
 	properties := input["properties"].(schema)
-	maps.Copy(properties, c.object(reflect.TypeFor[contract.Target]())["properties"].(schema))
+	if w.many {
+		input["description"] = "Every member but workflow is optional. Null counts as left out."
+	} else {
+		delete(input, "required")
+		maps.Copy(properties, c.object(reflect.TypeFor[contract.Target]())["properties"].(schema))
+	}
 	for _, property := range properties {
 		optional(property.(schema))
 	}
@@ -118,6 +126,15 @@ var bounds = map[string]schema{
 
 	"contract.ApplyRequest.Manifests": {"type": []string{"string", "array", "null"}},
 	"contract.Wait.TimeoutSeconds":    {"minimum": 1, "maximum": contract.MaxWaitSeconds},
+	"fleet.Input.Name":                {"pattern": "^[0-9A-Za-z_-]{1,80}$"},
+	"fleet.Input.Concurrency":         {"minimum": 1, "maximum": 1000},
+	"fleet.Input.Clusters": {"minItems": 1, "maxItems": contract.MaxFleetClusters, "items": schema{"anyOf": []any{
+		schema{"type": "string"},
+		schema{"type": "object", "required": []string{"clusterName"}, "additionalProperties": false, "properties": schema{
+			"clusterName": schema{"type": "string"}, "region": schema{"type": []string{"string", "null"}}, "roleArn": schema{"type": []string{"string", "null"}},
+		}},
+	}}},
+	"fleet.ToleratedFailures.Percentage": {"maximum": 100},
 }
 
 // comments are the comments and constants of the sources.
@@ -180,6 +197,9 @@ func sentence(comment string) string { return strings.Join(strings.Fields(commen
 
 // of is the schema of a type.
 func (c comments) of(t reflect.Type) schema {
+	if t == reflect.TypeFor[json.RawMessage]() {
+		return schema{"type": "object"}
+	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		s := c.of(t.Elem())
@@ -198,6 +218,8 @@ func (c comments) of(t reflect.Type) schema {
 		return schema{"type": "boolean"}
 	case reflect.Int:
 		return schema{"type": "integer", "minimum": 0}
+	case reflect.Float64:
+		return schema{"type": "number", "minimum": 0}
 	case reflect.String:
 		s := schema{"type": "string"}
 		if values := c.values[t.String()]; len(values) > 0 {

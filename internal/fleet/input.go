@@ -1,0 +1,51 @@
+package fleet
+
+import (
+	"encoding/json"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// Input is the execution input of a fleet, as its JSON Schema describes it. request.go
+// reads it, with every problem at once.
+type Input struct {
+	// Workflow is what to run on each cluster, such as pod-inventory.
+	Workflow string `json:"workflow"`
+	// Request is what each cluster is asked: the workflow's input without the cluster.
+	Request json.RawMessage `json:"request,omitempty"`
+	// Clusters are names, ARNs of clusters in this account, or objects. Without them
+	// and without source, the fleet is all clusters of the Regions, as the roles.
+	Clusters []json.RawMessage `json:"clusters,omitempty"`
+	// Regions are those to list clusters in; by default the functions' own.
+	Regions []string `json:"regions,omitempty"`
+	// RoleARNs are those to list clusters as; by default find-clusters's own.
+	RoleARNs []string `json:"roleArns,omitempty"`
+	// Tags are those that a cluster must have, all of them.
+	Tags map[string]string `json:"tags,omitempty"`
+	// Source is a list of clusters in S3.
+	Source *Source `json:"source,omitempty"`
+	// Name begins the names of the clusters' executions; by default the name of the
+	// fleet's execution. Under the same name no execution is started twice.
+	Name string `json:"name,omitempty"`
+	// Concurrency is how many clusters run at once; by default 40.
+	Concurrency int `json:"concurrency,omitempty"`
+	// ToleratedFailures is how many clusters may fail without failing the fleet; by
+	// default none.
+	ToleratedFailures *ToleratedFailures `json:"toleratedFailures,omitempty"`
+	// Output is where the report is written. More than 500 clusters need it.
+	Output *contract.Destination `json:"output,omitempty"`
+}
+
+// Source is an object in S3: CSV if its key ends in .csv, and else a line of JSON for
+// each cluster.
+type Source struct {
+	Bucket string `json:"bucket"`
+	Key    string `json:"key"`
+}
+
+// ToleratedFailures is a number of clusters or a share of them.
+type ToleratedFailures struct {
+	// Percentage is 0 to 100, and rounded down to whole clusters.
+	Percentage int `json:"percentage,omitempty"`
+	Count      int `json:"count,omitempty"`
+}
