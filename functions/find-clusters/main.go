@@ -11,6 +11,7 @@ import (
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/fleet"
+	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/internal/task"
 )
@@ -22,7 +23,8 @@ func main() {
 		Store:    fleet.Store{S3: s3.NewFromConfig(cfg)},
 		Defaults: contract.Target{Region: cfg.Region},
 		Workflows: map[string]fleet.Workflow{
-			"pod-inventory": {Read: pods.Workflow(os.Getenv("KUBESTEP_KUBERNETES_GROUP")), StateMachineARN: os.Getenv("KUBESTEP_POD_INVENTORY_ARN")},
+			"pod-inventory":   {Read: pods.Workflow(os.Getenv("KUBESTEP_KUBERNETES_GROUP")), StateMachineARN: os.Getenv("KUBESTEP_POD_INVENTORY_ARN")},
+			"apply-manifests": {Read: manifests.Workflow, StateMachineARN: os.Getenv("KUBESTEP_APPLY_MANIFESTS_ARN")},
 		},
 	}
 	task.Start("FindClusters", finder.Find)

@@ -7,15 +7,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/fleet"
-	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/internal/task"
 )
 
 func main() {
 	recorder := fleet.Recorder{
-		Totals: map[string]fleet.Totals{"pod-inventory": pods.Totals},
-		Store:  fleet.Store{S3: s3.NewFromConfig(task.Must(config.LoadDefaultConfig(context.Background())))},
+		Totals: map[string]fleet.Totals{
+			"pod-inventory":   fleet.TotalsOf[contract.PodInventory],
+			"apply-manifests": fleet.TotalsOf[contract.ApplyResult],
+		},
+		Store: fleet.Store{S3: s3.NewFromConfig(task.Must(config.LoadDefaultConfig(context.Background())))},
 	}
 	task.Start("RecordOutcome", recorder.Record)
 }

@@ -209,3 +209,23 @@ type FleetOutput struct {
 	// Outcomes are those of all clusters; empty if they are in S3.
 	Outcomes []FleetOutcome `json:"outcomes"`
 }
+
+// Figures are what a fleet adds up of an execution: the pods, and those whose status is
+// neither Running nor a success.
+func (o PodInventory) Figures() map[string]int {
+	unhealthy := o.Pods.Total
+	for _, status := range []string{"Running", "Completed", "Succeeded"} {
+		unhealthy -= o.Pods.ByStatus[status]
+	}
+	return map[string]int{"pods": o.Pods.Total, "unhealthy": unhealthy}
+}
+
+// Figures are what a fleet adds up of an execution: the objects by what applying does
+// to them, and the clusters that were not as the manifests say.
+func (r ApplyResult) Figures() map[string]int {
+	drift := 0
+	if r.Drift {
+		drift = 1
+	}
+	return map[string]int{"created": r.Plan.Created, "configured": r.Plan.Configured, "unchanged": r.Plan.Unchanged, "applied": r.Applied, "drift": drift}
+}

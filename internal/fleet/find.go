@@ -32,7 +32,8 @@ type EKS interface {
 type Workflow struct {
 	// Read is the workflow's own reader of its request.
 	Read func(*input.Fields) (request any, checks []contract.Check)
-	// StateMachineARN is what runs it; it may be that of an alias.
+	// StateMachineARN is what runs it; it may be that of an alias. It is empty if the
+	// stack does not have the workflow.
 	StateMachineARN string
 }
 

@@ -23,6 +23,15 @@ const (
 // Totals reads a workflow's figures out of the output of one execution.
 type Totals func(output json.RawMessage) (map[string]int, error)
 
+// TotalsOf reads an output of that type.
+func TotalsOf[Output interface{ Figures() map[string]int }](output json.RawMessage) (map[string]int, error) {
+	var read Output
+	if err := json.Unmarshal(output, &read); err != nil {
+		return nil, fmt.Errorf("it is not a %T: %w", read, err)
+	}
+	return read.Figures(), nil
+}
+
 // Recorder keeps what became of a cluster.
 type Recorder struct {
 	// Totals are those of each workflow, by its name.

@@ -3,7 +3,6 @@ package fleet_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 
@@ -16,19 +15,8 @@ import (
 
 var demo = contract.Target{ClusterName: "demo", Region: "eu-west-1"}
 
-// podTotals stands for a workflow's.
-func podTotals(output json.RawMessage) (map[string]int, error) {
-	var read struct {
-		Pods map[string]int `json:"pods"`
-	}
-	if err := json.Unmarshal(output, &read); err != nil {
-		return nil, errors.New("it is not JSON")
-	}
-	return read.Pods, nil
-}
-
 func recorder(s3 *fakeS3) fleet.Recorder {
-	return fleet.Recorder{Totals: map[string]fleet.Totals{"pod-inventory": podTotals}, Store: fleet.Store{S3: s3}}
+	return fleet.Recorder{Totals: map[string]fleet.Totals{"pod-inventory": fleet.TotalsOf[contract.PodInventory], "apply-manifests": fleet.TotalsOf[contract.ApplyResult]}, Store: fleet.Store{S3: s3}}
 }
 
 func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
@@ -37,12 +25,12 @@ func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
 		want   contract.FleetOutcome
 	}{
 		"its totals if it succeeded": {
-			`{"Status":"SUCCEEDED","Output":{"pods":{"pods":12,"unhealthy":3}},"StartDate":1790000000000,"StopDate":1790000004321}`,
+			`{"Status":"SUCCEEDED","Output":{"pods":{"total":12,"byStatus":{"Running":7,"Completed":1,"Succeeded":1,"Pending":2,"(other)":1}}},"StartDate":1790000000000,"StopDate":1790000004321}`,
 			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12, "unhealthy": 3}, Seconds: 4.3},
 		},
 		"the same if it was started earlier, and is described": {
-			`{"Status":"SUCCEEDED","Output":"{\"pods\":{\"pods\":12}}","StartDate":"2026-11-24T06:00:00Z","StopDate":"2026-11-24T06:00:01.5Z"}`,
-			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12}, Seconds: 1.5},
+			`{"Status":"SUCCEEDED","Output":"{\"pods\":{\"total\":12,\"byStatus\":{\"Running\":12}}}","StartDate":"2026-11-24T06:00:00Z","StopDate":"2026-11-24T06:00:01.5Z"}`,
+			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12, "unhealthy": 0}, Seconds: 1.5},
 		},
 		"its own error and cause if it failed, not those of the state that ran it": {
 			`{"Error":"States.TaskFailed","Cause":"{\"Status\":\"FAILED\",\"Error\":\"Unauthorized\",\"Cause\":\"Map the role.\",\"StartDate\":1790000000000,\"StopDate\":1790000002000}"}`,
@@ -62,7 +50,7 @@ func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
 		},
 		"a success without totals if its output has none": {
 			`{"Status":"SUCCEEDED","Output":[]}`,
-			contract.FleetOutcome{Status: contract.Succeeded, Cause: "Its output has no figures: it is not JSON"},
+			contract.FleetOutcome{Status: contract.Succeeded, Cause: "Its output has no figures: it is not a contract.PodInventory: json: cannot unmarshal array into Go value of type contract.PodInventory"},
 		},
 		"no token that a server quoted": {
 			`{"Status":"FAILED","Error":"Unexpected","Cause":"403 Bearer k8s-aws-v1.aHR0cHM6"}`,
@@ -84,12 +72,20 @@ func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
 	}
 }
 
+func TestAFleetOfPlansAddsUpWhatTheyWouldChange(t *testing.T) {
+	recorded, err := recorder(nil).Record(t.Context(), contract.RecordOutcome{Fleet: contract.Fleet{Workflow: "apply-manifests"}, Result: contract.ExecutionResult{
+		Status: "SUCCEEDED", Output: json.RawMessage(`{"drift":true,"plan":{"created":1,"configured":2,"unchanged":3},"applied":0}`),
+	}})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]int{"created": 1, "configured": 2, "unchanged": 3, "applied": 0, "drift": 1}, recorded.Totals)
+}
+
 func TestALargeFleetsOutcomeIsAnObjectWithTheNameOfItsExecution(t *testing.T) {
 	s3 := &fakeS3{}
 	in := contract.RecordOutcome{
 		Fleet:   contract.Fleet{Name: "nightly", Workflow: "pod-inventory", InS3: true, Output: contract.Destination{Bucket: "reports", Prefix: "fleets"}},
 		Cluster: contract.FleetCluster{Target: demo, Attempt: 1, Execution: "nightly-demo-abc"},
-		Result:  contract.ExecutionResult{Status: "SUCCEEDED", Output: json.RawMessage(`{"pods":{"pods":1}}`)},
+		Result:  contract.ExecutionResult{Status: "SUCCEEDED", Output: json.RawMessage(`{"pods":{"total":1,"byStatus":{"Running":1}}}`)},
 	}
 	for range 2 { // a retry writes the same object
 		recorded, err := recorder(s3).Record(t.Context(), in)
@@ -99,7 +95,7 @@ func TestALargeFleetsOutcomeIsAnObjectWithTheNameOfItsExecution(t *testing.T) {
 		assert.JSONEq(t, `{}`, string(text), "the state carries nothing of it")
 	}
 	assert.Len(t, s3.objects, 1)
-	assert.JSONEq(t, `{"clusterName":"demo","region":"eu-west-1","roleArn":"","attempt":1,"status":"SUCCEEDED","totals":{"pods":1},"seconds":0}`, s3.objects["reports/fleets/nightly/outcomes/nightly-demo-abc.json"])
+	assert.JSONEq(t, `{"clusterName":"demo","region":"eu-west-1","roleArn":"","attempt":1,"status":"SUCCEEDED","totals":{"pods":1,"unhealthy":0},"seconds":0}`, s3.objects["reports/fleets/nightly/outcomes/nightly-demo-abc.json"])
 
 	s3.refuse = map[string]error{"PutObject": apiError("AccessDenied")}
 	_, err := recorder(s3).Record(t.Context(), in)

@@ -99,6 +99,9 @@ func (d Finder) readWorkflow(f *input.Fields, r *request) {
 	f.String("workflow", &r.workflow)
 	workflow, known := d.Workflows[r.workflow]
 	switch names := strings.Join(slices.Sorted(maps.Keys(d.Workflows)), " or "); {
+	case known && workflow.StateMachineARN == "":
+		f.Problem("workflow", "this stack does not have %s: deploy it with that workflow", r.workflow)
+		f.Raw("request") // which nobody reads
 	case known:
 		nested, _ := f.Object("request", `{"namespaces": ["default"]}`)
 		r.asked, _ = workflow.Read(nested)
