@@ -173,6 +173,7 @@ func (l local) writeEnv(ctx context.Context, w *world.World) error {
 		{Name: "AWS_DEFAULT_REGION", Value: world.Region},
 		{Name: "STATE_MACHINE_ARN", Value: w.Stack(world.StackName).StateMachineARN("pod-inventory")},
 		{Name: "FLEET_ARN", Value: w.Stack(world.StackName).StateMachineARN("fleet")},
+		{Name: "APPLY_MANIFESTS_ARN", Value: w.Stack(world.StackName).StateMachineARN("apply-manifests")},
 		{Name: "KUBECONFIG", Value: w.ControlPlane.Kubeconfig},
 	})
 }

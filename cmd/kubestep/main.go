@@ -60,6 +60,7 @@ NO_COLOR turns colors off.`,
 		Example: `  kubestep inventory demo -n shop
   kubestep inventory demo --all-namespaces --output json
   kubestep fleet --region eu-west-1 --tag environment=production --report s3://my-bucket/kubestep/
+  kubestep apply demo -f shop.yaml --plan
   kubestep follow arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:morning`,
 		Version:       release(),
 		SilenceErrors: true,
@@ -67,7 +68,7 @@ NO_COLOR turns colors off.`,
 	}
 	cmd.Flags().Bool("version", false, "print the version") // cobra's would take -v
 	cmd.SetVersionTemplate("kubestep {{.Version}}\n")
-	cmd.AddCommand(inventory(), fleetVerb(), followVerb())
+	cmd.AddCommand(inventory(), apply(), fleetVerb(), followVerb())
 	return cmd
 }
 

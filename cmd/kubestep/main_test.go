@@ -64,7 +64,7 @@ func environment(t *testing.T) {
 	t.Helper()
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
-		if strings.HasPrefix(name, "AWS_") || name == "STATE_MACHINE_ARN" {
+		if strings.HasPrefix(name, "AWS_") || strings.HasSuffix(name, "STATE_MACHINE_ARN") {
 			t.Setenv(name, "")
 			require.NoError(t, os.Unsetenv(name))
 		}

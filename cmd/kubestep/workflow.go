@@ -21,7 +21,7 @@ type table func(follow.Execution, terminal.Style) (string, error)
 
 // workflows lists all of them. A verb adds its own.
 func workflows() []workflow {
-	return []workflow{podInventory(), fleetWorkflow()}
+	return []workflow{podInventory(), applyManifests(), fleetWorkflow()}
 }
 
 // workflowOf returns the workflow that an execution belongs to. The resource of

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// StackName is the stack that rbac/aws-auth maps.
+	// StackName is the stack that local/rbac maps.
 	StackName = "kubestep"
 	// ReportBucket is the bucket that the stack may write to.
 	ReportBucket = "reports"
@@ -41,7 +41,7 @@ func (w *World) Furnish(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		deployment := w.Stack(StackName)
-		deployment.Parameters = map[string]string{"OutputBucket": ReportBucket}
+		deployment.Parameters = map[string]string{"OutputBucket": ReportBucket, "EnableApply": "true"}
 		return w.Deploy(ctx, deployment)
 	})
 	group.Go(func() error { return w.CreateBucket(ctx, ReportBucket) })
@@ -53,7 +53,7 @@ func (w *World) Furnish(ctx context.Context) error {
 		return sample.Fill(ctx, admin, time.Now())
 	})
 	group.Go(func() error {
-		return w.ControlPlane.Apply(ctx, filepath.Join(w.options.Root, "rbac", "aws-auth"), filepath.Join(w.options.Root, "local", "rbac"))
+		return w.ControlPlane.Apply(ctx, filepath.Join(w.options.Root, "local", "rbac"))
 	})
 	return group.Wait()
 }

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+func applyManifests() workflow {
+	return workflow{name: "apply-manifests", variable: "APPLY_MANIFESTS_ARN", table: planTable}
+}
+
+// apply is the verb that applies manifests to a cluster.
+func apply() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "apply [CLUSTER] -f FILE",
+		Aliases: []string{applyManifests().name},
+		Short:   "Apply manifests to a cluster",
+		Long: `Apply manifests to an EKS cluster by server-side apply, or only plan it: show what
+would be created and configured, and which fields would change.
+
+CLUSTER is the name of the cluster. Leave it out if the stack has a default cluster
+(its parameter ClusterName), or if --input names one. The stack must be deployed with
+EnableApply, and RBAC must let the group kubestep-appliers apply the objects.
+
+Secrets cannot be part of the execution input, because its history keeps it: put such
+manifests into S3 and name them with --source.`,
+		Example: `  # What would change in the cluster? Nothing is applied
+  kubestep apply demo -f shop.yaml --plan
+
+  # Apply, and wait up to five minutes until all is ready
+  kubestep apply demo -n shop -f deployment.yaml -f service.yaml --wait 5m
+
+  # What helm or kustomize writes
+  kubectl kustomize overlays/production | kubestep apply demo -f -
+
+  # Manifests in S3, up to 10 MB
+  kubestep apply demo --source s3://my-manifests/shop.yaml`,
+		SuggestFor: []string{"deploy", "diff", "plan"},
+	}
+	start := newStarter(cmd, applyManifests())
+	start.addTarget(cmd)
+	flags := cmd.Flags()
+	files := flags.StringArrayP("filename", "f", nil, "`FILE` with manifests, or - for standard input; repeat it for several")
+	source := flags.String("source", "", "manifests in S3, as `s3://BUCKET/KEY`")
+	plan := flags.Bool("plan", false, "show what would change, and apply nothing")
+	flags.Bool("force", false, "take the fields that other field managers own")
+	wait := flags.Duration("wait", 0, "wait up to this `DURATION`, such as 5m, until every object is ready")
+	flags.StringP("namespace", "n", "", "`namespace` of objects that name none (the namespace default if not set)")
+	diff := flags.String("diff", "", "also write the whole difference to S3, below `s3://BUCKET/PREFIX`")
+	start.keys["namespace"], start.keys["force"] = "namespace", "force"
+	for _, flag := range []string{"source", "wait", "namespace", "diff"} {
+		complete(cmd, flag)
+	}
+
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var wrong problems
+		input := map[string]any{}
+		start.target(args, input, &wrong)
+		given := len(*files) > 0 || flags.Changed("source")
+		switch {
+		case len(*files) > 0 && flags.Changed("source"):
+			wrong.add("--filename and --source exclude each other")
+		case len(*files) > 0:
+			input["manifests"] = manifests(cmd, *files, &wrong)
+		case flags.Changed("source"):
+			bucket, key := location("--source", *source, "s3://BUCKET/KEY", &wrong)
+			input["source"] = contract.ManifestSource{Bucket: bucket, Key: key}
+		case !flags.Changed("input"):
+			wrong.add("there are no manifests: use --filename, --source or --input")
+		}
+		switch {
+		case *plan:
+			input["mode"] = contract.PlanOnly
+		case given:
+			input["mode"] = contract.Apply
+		}
+		if flags.Changed("wait") {
+			input["wait"] = contract.Wait{TimeoutSeconds: int(math.Ceil(wait.Seconds()))}
+			if *wait < time.Second || *wait > contract.MaxWaitSeconds*time.Second {
+				wrong.add("--wait %s is not between 1s and 1h", *wait)
+			}
+			if *plan {
+				wrong.add("--plan and --wait exclude each other: nothing is applied")
+			}
+		}
+		if flags.Changed("diff") {
+			bucket, prefix := location("--diff", *diff, "s3://BUCKET/PREFIX", &wrong)
+			input["output"] = contract.Destination{Bucket: bucket, Prefix: prefix}
+		}
+		return start.start(cmd, input, wrong)
+	}
+	return cmd
+}
+
+// manifests are the files, one after the other.
+func manifests(cmd *cobra.Command, files []string, wrong *problems) string {
+	var texts []string
+	for _, file := range files {
+		if file != "-" {
+			file = "@" + file
+		}
+		text, err := read(file, cmd.InOrStdin())
+		if err != nil {
+			wrong.add("--filename %s %v", strings.TrimPrefix(file, "@"), err)
+		}
+		texts = append(texts, strings.TrimSuffix(text, "\n"))
+	}
+	return strings.Join(texts, "\n---\n") + "\n"
+}

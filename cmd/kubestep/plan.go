@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/internal/follow/terminal"
+)
+
+// planTable is each object, what was done to it, and the fields that changed.
+func planTable(execution follow.Execution, style terminal.Style) (string, error) {
+	var output contract.ApplyResult
+	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
+		return "", fmt.Errorf("the output is not that of apply-manifests: %w", err)
+	}
+	var b bytes.Buffer
+	plan := output.Plan
+	if len(plan.Objects) > 0 {
+		writeObjects(&b, output)
+		if more := plan.Created + plan.Configured + plan.Unchanged - len(plan.Objects); more > 0 {
+			fmt.Fprintf(&b, "… and %d more\n", more)
+		}
+		b.WriteByte('\n')
+	}
+	for _, o := range plan.Objects {
+		writeDifference(&b, o, style)
+	}
+	if plan.Diff != nil {
+		for _, key := range plan.Diff.Keys {
+			fmt.Fprintf(&b, "the whole difference: s3://%s/%s\n", terminal.Line(plan.Diff.Bucket), terminal.Line(key))
+		}
+	}
+	cluster := output.Cluster
+	fmt.Fprintf(&b, "%s in cluster %s (Kubernetes %s, %s): %d created, %d configured, %d unchanged, in %.1f s\n", verdict(output),
+		terminal.Line(cluster.Name), terminal.Line(cluster.Version), terminal.Line(cluster.Region),
+		plan.Created, plan.Configured, plan.Unchanged, execution.Stopped.Sub(execution.Started).Seconds())
+	return b.String(), nil
+}
+
+func verdict(output contract.ApplyResult) string {
+	switch {
+	case output.Mode == contract.PlanOnly && output.Drift:
+		return "Planned"
+	case output.Mode == contract.PlanOnly:
+		return "No drift"
+	default:
+		return "Applied"
+	}
+}
+
+func writeObjects(b *bytes.Buffer, output contract.ApplyResult) {
+	ready := "" // nobody looked
+	if output.Ready {
+		ready = "yes" // or the execution would have failed
+	}
+	var rows bytes.Buffer
+	rows.WriteString("KIND\tNAMESPACE\tNAME\tACTION\tREADY\n")
+	for _, o := range output.Plan.Objects {
+		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s\t%s\n", cell(o.Kind), cell(o.Namespace), cell(o.Name), cell(string(o.Action)), cell(ready))
+	}
+	aligned := tabwriter.NewWriter(b, 6, 4, 3, ' ', 0)
+	_, _ = rows.WriteTo(aligned)
+	_ = aligned.Flush()
+}
+
+// writeDifference prints the paths that change, in the colors of a diff.
+func writeDifference(b *bytes.Buffer, o contract.PlannedObject, style terminal.Style) {
+	if len(o.Changes)+len(o.Conflicts) == 0 && o.Unchecked == "" {
+		return
+	}
+	name := o.Name
+	if o.Namespace != "" {
+		name = o.Namespace + "/" + name
+	}
+	fmt.Fprintf(b, "%s\n", style.Bold(terminal.Line(o.Kind+" "+name)))
+	if o.Unchecked != "" {
+		fmt.Fprintf(b, "  no dry run: %s\n", terminal.Line(o.Unchecked))
+	}
+	for _, change := range o.Changes {
+		line := terminal.Line(change)
+		switch {
+		case strings.HasPrefix(line, "+"):
+			line = style.Green(line)
+		case strings.HasPrefix(line, "-"):
+			line = style.Red(line)
+		case strings.HasPrefix(line, "~"):
+			line = style.Yellow(line)
+		}
+		fmt.Fprintf(b, "  %s\n", line)
+	}
+	for _, conflict := range o.Conflicts {
+		fmt.Fprintf(b, "  %s %s\n", style.Red("conflict:"), terminal.Line(conflict))
+	}
+	b.WriteByte('\n')
+}
