@@ -55,7 +55,7 @@ func TestEKSThatHangsIsAskedAgain(t *testing.T) {
 	e := s.run(t, in(t, where, nil))
 
 	succeeded(t, e)
-	assert.Equal(t, []string{"DescribeCluster: ClusterUnreachable"}, failures(e))
+	assert.Equal(t, []string{"DescribeCluster: AWSUnreachable"}, failures(e))
 	assert.Equal(t, well, e.Path)
 }
 

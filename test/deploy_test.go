@@ -77,7 +77,7 @@ func TestAStackIsDeployedStartedReadAndRemovedByTheCommands(t *testing.T) {
 	require.NoError(t, err)
 	const role = "arn:aws:iam::111122223333:role/made-mint-token"
 	assert.Contains(t, told, "eksctl create iamidentitymapping --cluster deployed --region eu-west-1 --arn "+role, "what is left to do")
-	assert.Len(t, running(stack.Stack{Name: "made"}), 4)
+	assert.Len(t, running(stack.Stack{Name: "made"}), 7)
 
 	objects, _, err := s.run(t, nil, "aws", "s3api", "list-objects-v2", "--bucket", "kubestep-111122223333-eu-west-1", "--query", "Contents[].[Key]", "--output", "text")
 	require.NoError(t, err)

@@ -59,7 +59,7 @@ func (s Stack) Evaluate() (*cloudformation.Evaluated, error) {
 	evaluated, err := s.Template.Evaluate(cloudformation.Stack{
 		Name: s.Name, Partition: "aws", Region: s.Region, Account: s.Account, Parameters: s.Parameters,
 		Secret: func(arn string) (string, error) {
-			if value, ok := s.Secrets[arn[strings.LastIndexAny(arn, ":-")+1:]]; ok {
+			if value, ok := s.Secrets[secretID(arn)]; ok {
 				return value, nil
 			}
 			value := sha256.Sum256([]byte(s.SecretKey + arn))
@@ -70,6 +70,14 @@ func (s Stack) Evaluate() (*cloudformation.Evaluated, error) {
 		return nil, fmt.Errorf("stack %s: %w", s.Name, err)
 	}
 	return evaluated, nil
+}
+
+// secretID is the logical ID of the secret in a dynamic reference: an ARN ending in
+// STACK-ID and, after further colons, what is read of the secret.
+func secretID(reference string) string {
+	_, name, _ := strings.Cut(reference, ":secret:")
+	name, _, _ = strings.Cut(name, ":")
+	return name[strings.LastIndexByte(name, '-')+1:]
 }
 
 // Role is the ARN of a function's role; that of mint-token is whom the cluster knows. It is empty if the stack is not valid, which Deploy

@@ -30,7 +30,7 @@ const template = `{
 		"WorkFunction": {"Type": "AWS::Lambda::Function", "Properties": {
 			"FunctionName": {"Fn::Sub": "${AWS::StackName}-work"}, "Runtime": "provided.al2023", "Handler": "bootstrap", "Code": {"S3Bucket": "local", "S3Key": "build/work"},
 			"Role": {"Fn::GetAtt": ["Role", "Arn"]}, "Timeout": 7, "MemorySize": 200, "ReservedConcurrentExecutions": {"Ref": "Limit"},
-			"Environment": {"Variables": {"KEY": {"Fn::Sub": "{{resolve:secretsmanager:${Key}}}"}, "TTL": "5m"}}}},
+			"Environment": {"Variables": {"KEY": {"Fn::Sub": "{{resolve:secretsmanager:${Key}:SecretString::AWSCURRENT:}}"}, "TTL": "5m"}}}},
 		"Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {
 			"StateMachineName": {"Fn::Sub": "${AWS::StackName}-machine"}, "StateMachineType": "STANDARD", "RoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
 			"DefinitionS3Location": {"Bucket": "local", "Key": "machine.json"},

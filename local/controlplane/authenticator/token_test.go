@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/aws-iam-authenticator/pkg/token"
 
+	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
 	kubestep "github.com/kubestep/kubestep/internal/token"
 	"github.com/kubestep/kubestep/local/controlplane/pki"
@@ -47,6 +48,11 @@ func standIn(t *testing.T) credentials.Authority {
 	return authority
 }
 
+// anybody attests every cluster.
+type anybody struct{}
+
+func (anybody) Verify(_, _ string, _ contract.Cluster) error { return nil }
+
 // minted is a token as mint-token mints it, in the environment that the test has set.
 func minted(t *testing.T, authority credentials.Authority, partition, region string) (string, error) {
 	t.Helper()
@@ -54,11 +60,12 @@ func minted(t *testing.T, authority credentials.Authority, partition, region str
 	require.NoError(t, err)
 	issued, err := authority.Issue("arn:"+partition+":iam::111122223333:role/kubestep-mint-token", "kubestep", time.Now().Add(time.Hour))
 	require.NoError(t, err)
-	sealer, err := kubestep.NewSealer(rand.Text() + rand.Text())
+	sealer, err := bearer.NewSealer(rand.Text() + rand.Text())
 	require.NoError(t, err)
 	minter := kubestep.Minter{
 		FIPS: kubestep.FIPS(cfg), Sealer: sealer, Now: time.Now,
-		Credentials: func(string) aws.CredentialsProvider {
+		Attestation: anybody{},
+		Credentials: func(_, _ string) aws.CredentialsProvider {
 			return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return issued, nil })
 		},
 	}
@@ -66,7 +73,7 @@ func minted(t *testing.T, authority credentials.Authority, partition, region str
 	if err != nil {
 		return "", err
 	}
-	opened, err := sealer.Open(sealed.Sealed, kubestep.Binding{Execution: "e"})
+	opened, err := sealer.Open(sealed.Sealed, bearer.Binding{Execution: "e"})
 	require.NoError(t, err)
 	return opened.Reveal(), nil
 }
