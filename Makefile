@@ -148,7 +148,7 @@ lint-go: need-go .bin/golangci-lint-$(GOLANGCI_LINT)
 	cd test/bench && ../../.bin/golangci-lint-$(GOLANGCI_LINT) run ./...
 
 lint-template: .local/lint/done
-	.local/lint/bin/cfn-lint template.yml docs/integrate/*.yml
+	.local/lint/bin/cfn-lint template.yml member.yml docs/integrate/*.yml
 	.local/lint/bin/checkov --file template.yml --config-file hack/checkov.yml
 
 lint-scripts: .local/lint/done
