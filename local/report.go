@@ -38,7 +38,7 @@ func (l local) savePage(ctx context.Context, variables []session.Variable, execu
 	}
 	defer func() { _ = page.Body.Close() }()
 	name := filepath.Join(string(l.folder), "report.html")
-	file, err := os.Create(name) //nolint:gosec // in the folder of the world's state
+	file, err := os.Create(name)
 	if err != nil {
 		return "", fmt.Errorf("save the report: %w", err)
 	}
