@@ -84,7 +84,7 @@ func release() string {
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	cmd := root()
+	cmd := root() //nolint:contextcheck // cobra passes the context to a verb as it runs
 	cmd.SetArgs(args)
 	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)

@@ -38,9 +38,10 @@ func main() {
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	r := release{root: *root, out: *out, version: *version}
-	if err := r.make(ctx, *cyclonedx, *stackOnly); err != nil {
+	err := r.make(ctx, *cyclonedx, *stackOnly)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
 		os.Exit(1)
 	}

@@ -260,7 +260,7 @@ func TestObjectsOfANewKindWaitUntilItIsServed(t *testing.T) {
 	assert.Equal(t, 2, plan.Created)
 
 	f.refuse[definition] = func(w http.ResponseWriter, r *http.Request) bool {
-		f.fakeAPI.patch(w, r)
+		f.patch(w, r)
 		f.objects[r.URL.Path]["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Established", "status": "True"}}}
 		return true
 	}
@@ -283,7 +283,7 @@ func TestADefinitionThatIsRefusedStopsItsObjects(t *testing.T) {
 	const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"
 	f := execution(t, crd)
 	f.refuse[definition] = func(w http.ResponseWriter, r *http.Request) bool {
-		f.fakeAPI.patch(w, r)
+		f.patch(w, r)
 		if object := f.objects[r.URL.Path]; object != nil {
 			object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "NamesAccepted", "status": "False", "message": `"widgets" is already in use`}}}
 		}

@@ -2,7 +2,7 @@ package manifests
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -100,7 +100,7 @@ func stageOf(o Object, clusterScoped bool) stage {
 		return admission
 	case clusterScoped:
 		return clusterWide
-	case o.Group == "" && strings.Contains(" ServiceAccount LimitRange ResourceQuota ConfigMap Secret ", " "+o.Kind+" "):
+	case o.Group == "" && slices.Contains([]string{"ServiceAccount", "LimitRange", "ResourceQuota", "ConfigMap", "Secret"}, o.Kind):
 		// https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/ says
 		// which plug-ins look at the first three.
 		return prerequisites

@@ -109,8 +109,8 @@ func (s *session) waitFor() ([]contract.Reference, error) {
 	return references, err
 }
 
-func (t target) isDefinition() bool   { return t.Object.IsDefinition() }
-func (t target) isNoDefinition() bool { return !t.Object.IsDefinition() }
+func (t target) isDefinition() bool   { return t.IsDefinition() }
+func (t target) isNoDefinition() bool { return !t.IsDefinition() }
 
 // planner gathers what the dry runs say.
 type planner struct {

@@ -15,7 +15,7 @@ import (
 	"strings"
 
 	yamlv2 "go.yaml.in/yaml/v2"
-	pathvalidation "k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -25,8 +25,9 @@ import (
 )
 
 const (
-	// MaxBytes and MaxObjects bound the manifests of an execution.
-	MaxBytes   = 10 << 20
+	// MaxBytes bounds the manifests of an execution.
+	MaxBytes = 10 << 20
+	// MaxObjects bounds the objects in them.
 	MaxObjects = 1000
 	// maxDocument bounds a YAML document, and any one object: the API server takes no
 	// larger body (MaxRequestBodyBytes in
@@ -241,7 +242,7 @@ func (r *reader) object(at place, text []byte) {
 	if err != nil || apiVersion != "" && !validGroupVersion(groupVersion) {
 		r.problem(at, what, "%q is not a valid apiVersion", told(apiVersion))
 	}
-	if wrong := pathvalidation.IsValidPathSegmentName(kind); len(wrong) > 0 {
+	if wrong := content.IsPathSegmentName(kind); len(wrong) > 0 {
 		r.problem(at, what, "%q is not a valid kind", told(kind))
 	}
 	o := Object{GroupVersionKind: groupVersion.WithKind(kind), Namespace: namespace, Name: name, JSON: text, place: at}
@@ -311,7 +312,7 @@ func (r *reader) names(o Object, what string, metadata map[string]json.RawMessag
 	case len(o.Name) > maxName:
 		r.problem(o.place, what, "its name has %d characters: expected at most %d", len(o.Name), maxName)
 	default:
-		if wrong := pathvalidation.IsValidPathSegmentName(o.Name); len(wrong) > 0 {
+		if wrong := content.IsPathSegmentName(o.Name); len(wrong) > 0 {
 			r.problem(o.place, what, "%q is not a valid name: it %s", told(o.Name), strings.Join(wrong, ", "))
 		}
 	}
@@ -377,7 +378,7 @@ func statusOnly(fields map[string]json.RawMessage) bool {
 }
 
 func validGroupVersion(v schema.GroupVersion) bool {
-	return len(pathvalidation.IsValidPathSegmentName(v.Version)) == 0 && len(pathvalidation.IsValidPathSegmentName(v.Group)) == 0
+	return len(content.IsPathSegmentName(v.Version)) == 0 && len(content.IsPathSegmentName(v.Group)) == 0
 }
 
 // blank reports whether a document has no line but comments and separators.

@@ -38,7 +38,7 @@ func Workflow(f *input.Fields) (request any, checks []contract.Check) {
 		f.Problem("manifests", "missing: expected YAML documents in manifests, or an object of S3 in source")
 	case r.Manifests != nil && fromS3:
 		f.Problem("source", "expected either manifests or source, not both")
-	case r.Manifests != nil && len(r.Manifests) > maxInline:
+	case len(r.Manifests) > maxInline:
 		f.Problem("manifests", "%d bytes: expected at most %d in the execution input. Put them into S3 and name them by source", len(r.Manifests), maxInline)
 	case r.Manifests != nil && r.Manifests[0] != '"' && r.Manifests[0] != '[':
 		f.Problem("manifests", "expected a string of YAML documents or an array of objects")
