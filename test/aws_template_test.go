@@ -151,8 +151,9 @@ func matches(t *testing.T, pattern, line string) bool {
 
 func TestAnUpdateIsRolledBackByKubestepsFaultsAndNotByACallers(t *testing.T) {
 	t.Parallel()
-	stack := evaluated(t, "aws", nil)
-	const machine = "StateMachineArn=arn:aws:states:eu-west-1:111122223333:stateMachine:s-pod-inventory"
+	stack := evaluated(t, "aws", map[string]string{"EnableApply": "true"})
+	// machine stands for the dimension of the state machine whose alias is looked at.
+	const machine = "StateMachineArn=MACHINE"
 	failed := func(name contract.ErrorName) []string {
 		return []string{
 			metric("AWS/States", "ExecutionsFailed", machine), metric("AWS/States", "ExecutionsFailed", machine, "Alias=live"),
@@ -190,11 +191,16 @@ func TestAnUpdateIsRolledBackByKubestepsFaultsAndNotByACallers(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			for _, alias := range ofType(stack.Resources, "AWS::StepFunctions::StateMachineAlias") {
-				preference := into[struct{ Alarms []string }](t, stack.Resources[alias].Properties["DeploymentPreference"])
+				preference := into[struct {
+					StateMachineVersionArn string
+					Alarms                 []string
+				}](t, stack.Resources[alias].Properties["DeploymentPreference"])
+				arn := preference.StateMachineVersionArn[:strings.LastIndex(preference.StateMachineVersionArn, ":")]
+				raised := strings.Split(strings.ReplaceAll(strings.Join(c.raised, "\n"), "MACHINE", arn), "\n")
 				back := false
 				for _, id := range ofType(stack.Resources, "AWS::CloudWatch::Alarm") {
 					if slices.Contains(preference.Alarms, stack.PhysicalIDs[id]) {
-						back = back || slices.ContainsFunc(watched(t, stack.Resources[id]), func(m string) bool { return slices.Contains(c.raised, m) })
+						back = back || slices.ContainsFunc(watched(t, stack.Resources[id]), func(m string) bool { return slices.Contains(raised, m) })
 					}
 				}
 				assert.Equal(t, c.back, back, alias)
@@ -235,7 +241,7 @@ func like(patterns []string, value string) bool {
 
 func TestOnlyTheFunctionsDecryptTheirVariables(t *testing.T) {
 	t.Parallel()
-	stack := evaluated(t, "aws", nil)
+	stack := evaluated(t, "aws", map[string]string{"EnableApply": "true"})
 	require.Equal(t, []string{"Key"}, ofType(stack.Resources, "AWS::KMS::Key"))
 	policy := into[policyDocument](t, stack.Resources["Key"].Properties["KeyPolicy"])
 	const account, key = "arn:aws:iam::111122223333:root", "arn:aws:kms:eu-west-1:111122223333:key/s-Key"
@@ -286,7 +292,7 @@ func TestOnlyTheFunctionsDecryptTheirVariables(t *testing.T) {
 	}
 
 	const own = "arn:aws:kms:eu-west-1:111122223333:key/own"
-	stack = evaluated(t, "aws", map[string]string{"EncryptionKeyArn": own})
+	stack = evaluated(t, "aws", map[string]string{"EncryptionKeyArn": own, "EnableApply": "true"})
 	assert.Empty(t, ofType(stack.Resources, "AWS::KMS::Key"))
 	for _, id := range ofType(stack.Resources, "AWS::Lambda::Function") {
 		f := stack.Resources[id].Properties
@@ -317,9 +323,9 @@ func roleARN(stack *cloudformation.Evaluated, id string) string {
 
 func TestARotationOfTheSecretsReachesAllFunctionsAtOnce(t *testing.T) {
 	t.Parallel()
-	variables := func(parameters map[string]string) map[string]string {
+	variables := func(stage string) map[string]string {
 		all := map[string]string{}
-		stack := evaluated(t, "aws", parameters)
+		stack := evaluated(t, "aws", map[string]string{"EnableApply": "true", "SecretStage": stage})
 		for _, id := range ofType(stack.Resources, "AWS::Lambda::Function") {
 			for name, value := range into[struct{ Variables map[string]string }](t, stack.Resources[id].Properties["Environment"]).Variables {
 				all[id+" "+name] = value
@@ -327,7 +333,7 @@ func TestARotationOfTheSecretsReachesAllFunctionsAtOnce(t *testing.T) {
 		}
 		return all
 	}
-	before, after := variables(nil), variables(map[string]string{"SecretStage": "second"})
+	before, after := variables("AWSCURRENT"), variables("second")
 	holders := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if !strings.HasPrefix(before[name], "secret ") {
