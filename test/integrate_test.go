@@ -14,19 +14,19 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-func TestTheShellOfIntegrateMDStartsAnExecutionAndWaits(t *testing.T) {
+func TestTheCommandsOfIntegrateMDStartExecutionsAndWait(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	s.mapRole(t)
-	var script string
-	for _, block := range commands(t, "docs/integrate.md") {
-		if strings.Contains(block, "start-execution") {
-			script = block
-		}
-	}
-	require.NotEmpty(t, script)
-	found, _, err := newShell(t, local.ControlPlane.Kubeconfig).run(t, []string{"STATE_MACHINE_ARN=" + s.machine + ":live"}, "bash", "-euc", script)
+	path, err := filepath.Abs(filepath.Join(repository, "build", "local"))
 	require.NoError(t, err)
+	given := []string{"STATE_MACHINE_ARN=" + s.machine + ":live", "PATH=" + path + string(os.PathListSeparator) + os.Getenv("PATH")}
+	var found string
+	for _, block := range commands(t, "docs/integrate.md") {
+		found, _, err = newShell(t, local.ControlPlane.Kubeconfig).run(t, given, "bash", "-euc", block)
+		require.NoError(t, err)
+	}
+	// The last one is in the aws command alone.
 	require.NoError(t, valid(t, "pod-inventory.output", found))
 	var output contract.PodInventory
 	require.NoError(t, json.Unmarshal([]byte(found), &output))

@@ -3,6 +3,7 @@ package test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -52,4 +53,16 @@ func TestTheGroupMayListPodsAndNothingElse(t *testing.T) {
 
 	namespace(t, "unbound")
 	assert.ElementsMatch(t, rights(t, "unbound"), rights(t, "unbound", "kubestep-pod-readers"), "and nothing where it is not bound")
+}
+
+func TestTheCommandsOfRBACREADMEGrantAndRevoke(t *testing.T) {
+	t.Parallel()
+	cluster, err := local.StartControlPlane(t.Context(), "granted")
+	require.NoError(t, err)
+	t.Cleanup(cluster.Stop)
+	script := "kubectl create namespace shop\n" + strings.Join(commands(t, "rbac/README.md"), "")
+	said, _, err := newShell(t, cluster.Kubeconfig).run(t, nil, "bash", "-euo", "pipefail", "-c", script)
+	require.NoError(t, err)
+	assert.Regexp(t, `(?m)^pods +\[\] +\[\] +\[list\]$`, said, "what the group may do")
+	assert.Regexp(t, `(?s)\[list\].+rolebinding.+ deleted.+clusterrolebinding.+ deleted`, said)
 }

@@ -46,7 +46,7 @@ func TestEveryCommandOfREADMERuns(t *testing.T) {
 	require.Greater(t, ran, 10, "README has commands")
 	state := t.TempDir()
 	run := func(script string) (string, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 		defer cancel()
 		shell := exec.CommandContext(ctx, "bash", "-eux", "-c", script)
 		shell.Dir = repository
