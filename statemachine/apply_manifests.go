@@ -18,7 +18,7 @@ func ApplyManifests() Machine {
 			"manifests": Object{},
 			"plan":      Object{"complete": false},
 			"apply":     Object{"complete": false, "applied": 0},
-			"readiness": Object{"complete": false},
+			"readiness": Object{"complete": false, "waitSeconds": 1},
 		},
 		next: "LoadManifests",
 	}

@@ -72,7 +72,7 @@ func (s *scenario) run(t *testing.T, input string) follow.Execution {
 	t.Helper()
 	execution := s.start(t, s.machine, input)
 	s.executions = append(s.executions, execution)
-	checkSchemas(t, input, execution)
+	checkSchemas(t, "pod-inventory", input, execution)
 	return execution
 }
 

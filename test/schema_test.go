@@ -16,7 +16,7 @@ import (
 
 var schemas = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	compiled := map[string]*jsonschema.Schema{}
-	for _, name := range []string{"pod-inventory.input", "pod-inventory.output", "fleet.input", "fleet.output"} {
+	for _, name := range []string{"pod-inventory.input", "pod-inventory.output", "apply-manifests.input", "apply-manifests.output", "fleet.input", "fleet.output"} {
 		schema, err := jsonschema.NewCompiler().Compile(filepath.Join(repository, "statemachine", "schema", name+".schema.json"))
 		if err != nil {
 			return nil, err
@@ -37,13 +37,13 @@ func valid(t *testing.T, schema, document string) error {
 }
 
 // checkSchemas holds what an execution took and gave to the schemas that are published.
-func checkSchemas(t *testing.T, input string, e follow.Execution) {
+func checkSchemas(t *testing.T, workflow, input string, e follow.Execution) {
 	t.Helper()
 	if e.Status != types.ExecutionStatusSucceeded {
 		return
 	}
-	assert.NoError(t, valid(t, "pod-inventory.input", input), "an input that was taken")
-	assert.NoError(t, valid(t, "pod-inventory.output", e.Output))
+	assert.NoError(t, valid(t, workflow+".input", input), "an input that was taken")
+	assert.NoError(t, valid(t, workflow+".output", e.Output))
 }
 
 func TestTheSchemaOfTheInputRefusesWhatTheMachineRefuses(t *testing.T) {

@@ -1,0 +1,466 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/local/apiproxy"
+)
+
+// applier is a stack with apply-manifests, a group and a namespace of its own.
+type applier struct {
+	*scenario
+	group, namespace string
+}
+
+// newApplier deploys a stack whose role is mapped, and may do nothing yet.
+func newApplier(t *testing.T) *applier {
+	t.Helper()
+	s := newScenario(t)
+	a := &applier{scenario: s, group: "appliers-" + s.stack.Name, namespace: "apply-" + s.stack.Name}
+	s.stack.Parameters = map[string]string{"EnableApply": "true", "ApplyKubernetesGroup": a.group}
+	s.deploy(t)
+	s.machine = s.stack.StateMachineARN("apply-manifests")
+	editAwsAuth(t, func(mappings []mapping) []mapping {
+		return append(mappings, mapping{s.stack.Role("apply-mint-token"), "applier:" + s.stack.Name, []string{a.group}})
+	})
+	namespace(t, a.namespace)
+	return a
+}
+
+// newAdmin is one that may apply everything.
+func newAdmin(t *testing.T) *applier {
+	t.Helper()
+	a := newApplier(t)
+	a.allow(t, rbacv1.PolicyRule{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"get", "create", "patch"}})
+	return a
+}
+
+// allow binds a ClusterRole of those rules to the group.
+func (a *applier) allow(t *testing.T, rules ...rbacv1.PolicyRule) {
+	t.Helper()
+	of := metav1.ObjectMeta{Name: a.group}
+	_, err := admin(t).RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: of, Rules: rules}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = admin(t).RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: of, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: a.group},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "Group", Name: a.group}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+}
+
+// run runs apply-manifests, in mode apply and the scenario's namespace unless more says otherwise.
+func (a *applier) run(t *testing.T, more map[string]any) follow.Execution {
+	t.Helper()
+	input := map[string]any{"clusterName": "demo", "mode": "apply", "namespace": a.namespace}
+	for key, value := range more {
+		input[key] = value
+	}
+	text, err := json.Marshal(input)
+	require.NoError(t, err)
+	e := a.start(t, a.machine, string(text))
+	a.executions = append(a.executions, e)
+	checkSchemas(t, "apply-manifests", string(text), e)
+	return e
+}
+
+// apply applies inline manifests.
+func (a *applier) apply(t *testing.T, manifests string) follow.Execution {
+	t.Helper()
+	return a.run(t, map[string]any{"manifests": manifests})
+}
+
+// applied is the output of an execution of apply-manifests that must have succeeded.
+func applied(t *testing.T, e follow.Execution) contract.ApplyResult {
+	t.Helper()
+	require.Equal(t, types.ExecutionStatusSucceeded, e.Status, "%s: %s", e.Error, e.Cause)
+	d := json.NewDecoder(strings.NewReader(e.Output))
+	d.DisallowUnknownFields()
+	var output contract.ApplyResult
+	require.NoError(t, d.Decode(&output))
+	return output
+}
+
+// bucket makes a bucket of the scenario's own with one object, and is its source.
+func (a *applier) bucket(t *testing.T, manifests string) (client *s3.Client, source map[string]any) {
+	t.Helper()
+	name := "manifests-" + a.stack.Name
+	require.NoError(t, local.CreateBucket(t.Context(), name))
+	developer, err := local.Developer()
+	require.NoError(t, err)
+	client = s3.NewFromConfig(developer, func(o *s3.Options) { o.UsePathStyle = true })
+	key := "all.yaml"
+	_, err = client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &name, Key: &key, Body: strings.NewReader(manifests)})
+	require.NoError(t, err)
+	return client, map[string]any{"bucket": name, "key": key}
+}
+
+// The parts of an execution's way.
+var (
+	planned = path("DescribeCluster", "LoadManifests", "WithFreshToken", "MintToken", "IsApplied", "VerifyApply", "IsPlanned", "PlanManifests", "WhatIsLeft")
+	put     = path("WithFreshToken", "MintToken", "IsApplied", "VerifyApply", "IsPlanned", "ApplyManifests", "WhatIsLeft")
+	checked = path("WithFreshToken", "MintToken", "IsApplied", "CheckReadiness", "WhatIsLeft")
+)
+
+func configMap(name, value string) string {
+	return fmt.Sprintf("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {a: %q}\n", name, value)
+}
+
+func configMaps(n int) string {
+	var text strings.Builder
+	for i := range n {
+		text.WriteString(configMap(fmt.Sprintf("c%d", i), "1"))
+	}
+	return text.String()
+}
+
+const webDeployment = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: registry.example.com/web:1}]}
+`
+
+func TestObjectsAreCreatedThenUnchangedThenConfigured(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	e := a.run(t, map[string]any{"manifests": configMap("one", "1") + "---" + webDeployment, "mode": "plan"})
+	assert.Equal(t, path(planned, "Output"), e.Path)
+	output := applied(t, e)
+	assert.True(t, output.Drift)
+	assert.Equal(t, 2, output.Plan.Created)
+	assert.Zero(t, output.Applied, "a plan changes nothing")
+	_, err := admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), "one", metav1.GetOptions{})
+	require.Error(t, err)
+
+	e = a.apply(t, configMap("one", "1")+"---"+webDeployment)
+	assert.Equal(t, path(planned, put, "Output"), e.Path)
+	assert.Equal(t, 2, applied(t, e).Applied)
+
+	output = applied(t, a.apply(t, configMap("one", "1")+"---"+webDeployment))
+	assert.False(t, output.Drift)
+	assert.Equal(t, 2, output.Plan.Unchanged)
+	assert.Zero(t, output.Applied)
+
+	output = applied(t, a.apply(t, configMap("one", "2")+"---"+strings.ReplaceAll(webDeployment, "web:1", "web:2")))
+	assert.Equal(t, 2, output.Plan.Configured)
+	assert.Equal(t, []string{"~data.a"}, output.Plan.Objects[0].Changes)
+	assert.Equal(t, []string{"~spec.template.spec.containers[name=web].image"}, output.Plan.Objects[1].Changes)
+	live, err := admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), "one", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, "2", live.Data["a"])
+	require.Len(t, live.ManagedFields, 1)
+	assert.Equal(t, "kubestep", live.ManagedFields[0].Manager)
+}
+
+func TestDriftIsSeenByAPlan(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	applied(t, a.apply(t, configMaps(3)))
+	assert.False(t, applied(t, a.run(t, map[string]any{"manifests": configMaps(3), "mode": "plan"})).Drift)
+
+	maps := admin(t).CoreV1().ConfigMaps(a.namespace)
+	live, err := maps.Get(t.Context(), "c1", metav1.GetOptions{})
+	require.NoError(t, err)
+	live.Data["a"] = "theirs"
+	_, err = maps.Update(t.Context(), live, metav1.UpdateOptions{FieldManager: "kubectl-edit"})
+	require.NoError(t, err)
+
+	output := applied(t, a.run(t, map[string]any{"manifests": configMaps(3), "mode": "plan"}))
+	assert.True(t, output.Drift)
+	assert.Equal(t, 1, output.Plan.Configured)
+	assert.Equal(t, []string{"~data.a"}, output.Plan.Objects[1].Changes)
+	require.Len(t, output.Plan.Objects[1].Conflicts, 1)
+	assert.Contains(t, output.Plan.Objects[1].Conflicts[0], `data.a is owned by "kubectl-edit"`)
+
+	e := a.apply(t, configMaps(3))
+	stopped(t, e, contract.FieldConflict, "nothing was applied", "ConfigMap "+a.namespace+`/c1: data.a is owned by "kubectl-edit"`, `"force": true`)
+	output = applied(t, a.run(t, map[string]any{"manifests": configMaps(3), "force": true}))
+	assert.Equal(t, 1, output.Applied)
+	live, err = maps.Get(t.Context(), "c1", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, "1", live.Data["a"])
+}
+
+func TestAKindIsDefinedAndUsedInOneFileInANamespaceOfTheSameFile(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	group := a.stack.Name + ".example.com"
+	manifests := fmt.Sprintf(`
+apiVersion: %[1]s/v1
+kind: Widget
+metadata: {name: one, namespace: fresh-%[2]s}
+spec: {size: 3}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: one, namespace: fresh-%[2]s}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: fresh-%[2]s}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.%[1]s}
+spec:
+  group: %[1]s
+  scope: Namespaced
+  names: {plural: widgets, singular: widget, kind: Widget}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer}}}}}}
+`, group, a.stack.Name)
+	output := applied(t, a.apply(t, manifests))
+	assert.Equal(t, 4, output.Applied)
+	assert.Equal(t, "its CRD is among the manifests", output.Plan.Objects[0].Unchecked)
+	assert.Equal(t, "its namespace is among the manifests", output.Plan.Objects[1].Unchecked)
+
+	output = applied(t, a.apply(t, manifests))
+	assert.Equal(t, 4, output.Plan.Unchanged)
+
+	e := a.apply(t, strings.ReplaceAll(manifests, "kind: Widget\nmetadata", "kind: Gadget\nmetadata"))
+	stopped(t, e, contract.UnknownKind, group+"/v1 Gadget one in document 1", "no CRD among the manifests defines it")
+}
+
+func TestWhatTheClusterDoesNotAcceptStopsAnApplyBeforeItBegins(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	applied(t, a.apply(t, webDeployment))
+	immutable := strings.ReplaceAll(webDeployment, "app: web}", "app: other}")
+	e := a.apply(t, configMap("good", "1")+"---"+immutable+"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: bad}\ndatta: {a: b}\n")
+	stopped(t, e, contract.InvalidInput, "2 of 3 objects cannot be applied", "Deployment "+a.namespace+"/web (document 2)", "field is immutable", "ConfigMap "+a.namespace+"/bad (document 3)", "datta: field not declared in schema")
+	assert.Equal(t, path("DescribeCluster", "LoadManifests", "WithFreshToken", "MintToken", "IsApplied", "VerifyApply", "IsPlanned", "PlanManifests", "Explain", "Failed"), e.Path)
+	_, err := admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), "good", metav1.GetOptions{})
+	assert.Error(t, err, "nothing was applied")
+
+	e = a.apply(t, "kind: ConfigMap\n---\na: [\n")
+	stopped(t, e, contract.InvalidInput, "The manifests have 3 problems", "document 1 (ConfigMap): apiVersion is missing", "document 2: it is not valid YAML")
+	assert.Equal(t, path("DescribeCluster", "LoadManifests", "Explain", "Failed"), e.Path)
+}
+
+func TestAQuotaThatIsUsedUpHalfwaySaysWhatWasApplied(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	quotas := admin(t).CoreV1().ResourceQuotas(a.namespace)
+	hard := corev1.ResourceList{"count/configmaps": resource.MustParse("5")}
+	quota, err := quotas.Create(t.Context(), &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "few"}, Spec: corev1.ResourceQuotaSpec{Hard: hard}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	// No controller runs here, which would write the status that admission goes by.
+	quota.Status = corev1.ResourceQuotaStatus{Hard: hard, Used: corev1.ResourceList{"count/configmaps": resource.MustParse("0")}}
+	_, err = quotas.UpdateStatus(t.Context(), quota, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	time.Sleep(time.Second) // the plug-in's informer sees it
+
+	e := a.apply(t, configMaps(10))
+	stopped(t, e, contract.Forbidden, "exceeded quota: few", "This is not about permissions", "Before, 5 of 10 objects were applied, and stay so: ConfigMap "+a.namespace+"/c")
+	require.NoError(t, quotas.Delete(t.Context(), "few", metav1.DeleteOptions{}))
+	output := applied(t, a.apply(t, configMaps(10)))
+	assert.Equal(t, 5, output.Plan.Unchanged)
+	assert.Equal(t, 5, output.Applied, "the next execution continues")
+}
+
+func TestADenialOfOneOfTenIsFixedByTheRolesOfItsCause(t *testing.T) {
+	t.Parallel()
+	a := newApplier(t)
+	rule := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "create", "patch"}}
+	for i := range 9 {
+		rule.ResourceNames = append(rule.ResourceNames, fmt.Sprintf("c%d", i))
+	}
+	a.allow(t, rule)
+
+	e := a.apply(t, configMaps(10))
+
+	stopped(t, e, contract.Forbidden, "applier:"+a.stack.Name, a.group, "get/patch/create configmaps c9 in namespace "+a.namespace)
+	assert.NotContains(t, e.Cause, "c8")
+	_, roles, found := strings.Cut(e.Cause, "\n---\n")
+	require.True(t, found, e.Cause)
+	kubectl := exec.CommandContext(t.Context(), "kubectl", "--kubeconfig", local.ControlPlane.Kubeconfig, "apply", "-f", "-")
+	kubectl.Stdin = strings.NewReader(roles)
+	out, err := kubectl.CombinedOutput()
+	require.NoError(t, err, string(out))
+	assert.Equal(t, 10, applied(t, a.apply(t, configMaps(10))).Applied)
+}
+
+func TestAThousandObjectsOfS3(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	client, source := a.bucket(t, configMaps(1000))
+	output := applied(t, a.run(t, map[string]any{"source": source, "output": map[string]any{"bucket": source["bucket"], "prefix": "diffs/"}}))
+	assert.Equal(t, 1000, output.Applied)
+	require.NotNil(t, output.Plan.Diff)
+	var text bytes.Buffer
+	for _, key := range output.Plan.Diff.Keys {
+		part, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &output.Plan.Diff.Bucket, Key: &key})
+		require.NoError(t, err)
+		_, err = text.ReadFrom(part.Body)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, 1000, strings.Count(text.String(), ": created\n"))
+
+	output = applied(t, a.run(t, map[string]any{"source": source, "mode": "plan"}))
+	assert.Equal(t, 1000, output.Plan.Unchanged)
+	assert.True(t, output.Plan.Truncated)
+	e := a.run(t, map[string]any{"source": map[string]any{"bucket": source["bucket"], "key": "nowhere.yaml"}})
+	stopped(t, e, contract.InvalidInput, "there is no object s3://manifests-"+a.stack.Name+"/nowhere.yaml")
+}
+
+func TestTheValuesOfASecretAreFoundNowhere(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	value := "hunter2-" + a.stack.Name + "-hunter2"
+	encoded := base64.StdEncoding.EncodeToString([]byte(value))
+	secret := fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {pin: %s}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: other}\ndata: {pin: %s}\n", value, encoded)
+	client, source := a.bucket(t, secret)
+	destination := map[string]any{"bucket": source["bucket"], "prefix": "diffs"}
+	assert.Equal(t, 2, applied(t, a.run(t, map[string]any{"source": source, "output": destination})).Applied)
+
+	secrets := admin(t).CoreV1().Secrets(a.namespace)
+	live, err := secrets.Get(t.Context(), "db", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, value, string(live.Data["pin"]))
+	live.Data["pin"] = []byte(value + "-theirs")
+	_, err = secrets.Update(t.Context(), live, metav1.UpdateOptions{FieldManager: "kubectl-edit"})
+	require.NoError(t, err)
+	output := applied(t, a.run(t, map[string]any{"source": source, "output": destination, "mode": "plan"}))
+	assert.True(t, output.Drift)
+	// A type that the value does not fit, so that the API server has something to quote.
+	bad := fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: bad}\ntype: kubernetes.io/tls\nstringData: {tls.crt: %s}\n", value)
+	_, err = client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: ptr(source["bucket"]), Key: ptr("bad.yaml"), Body: strings.NewReader(bad)})
+	require.NoError(t, err)
+	stopped(t, a.run(t, map[string]any{"source": map[string]any{"bucket": source["bucket"], "key": "bad.yaml"}}), contract.InvalidInput, "Secret "+a.namespace+"/bad")
+
+	for _, text := range []string{value, encoded} {
+		found, err := find(t.Context(), a.client, text, logs, []string{a.machine})
+		require.NoError(t, err)
+		assert.Empty(t, found.places)
+		assert.Positive(t, found.executions)
+	}
+	objects, err := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: ptr(source["bucket"]), Prefix: ptr("diffs/")})
+	require.NoError(t, err)
+	assert.Len(t, objects.Contents, 2)
+	for _, o := range objects.Contents {
+		assert.NotContains(t, readObject(t, client, source["bucket"], o), "hunter2")
+	}
+
+	stopped(t, a.apply(t, "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {pin: inline}\n"), contract.InvalidInput, "a Secret in the execution input stays readable in the execution history")
+}
+
+func ptr(value any) *string { text := value.(string); return &text }
+
+func readObject(t *testing.T, client *s3.Client, bucket any, o s3types.Object) string {
+	t.Helper()
+	out, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: ptr(bucket), Key: o.Key})
+	require.NoError(t, err)
+	var text bytes.Buffer
+	_, err = text.ReadFrom(out.Body)
+	require.NoError(t, err)
+	return text.String()
+}
+
+func TestAnAPIServerThatGoesAwayHalfwayIsContinuedWith(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	var cut atomic.Bool
+	_, where := proxied(t, apiproxy.Fault{Resource: "c37", Answer: func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
+		if r.Method == http.MethodPatch && r.URL.Query().Get("dryRun") == "" && !cut.Swap(true) {
+			apiproxy.Cut(w, r, pass)
+		}
+		pass(w, r)
+	}})
+	e := a.run(t, map[string]any{"manifests": configMaps(60), "region": where})
+	output := applied(t, e)
+	assert.Equal(t, []string{"ApplyManifests: ClusterUnreachable"}, failures(e))
+	assert.Equal(t, 60, output.Plan.Created, "the plan is that of before")
+	assert.Equal(t, 60, output.Applied)
+	maps, err := admin(t).CoreV1().ConfigMaps(a.namespace).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	assert.Len(t, maps.Items, 60)
+}
+
+func TestADeploymentIsWaitedForUntilItIsReady(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	// No controller runs here: the test writes the status once the first round has looked.
+	a.progress = &onFirst{text: "CheckReadiness", do: func() { go becomeReady(context.WithoutCancel(t.Context()), t, a.namespace) }}
+	e := a.run(t, map[string]any{"manifests": configMap("one", "1") + "---" + webDeployment, "wait": map[string]any{"timeoutSeconds": 60}})
+	assert.True(t, applied(t, e).Ready)
+	rounds := e.Attempts("CheckReadiness")
+	assert.Greater(t, rounds, 1)
+	assert.Equal(t, path(planned, put, times(rounds, path("WaitUntilReady", checked)...), "Output"), e.Path)
+}
+
+func becomeReady(ctx context.Context, t *testing.T, namespace string) {
+	deployments := admin(t).AppsV1().Deployments(namespace)
+	live, err := deployments.Get(ctx, "web", metav1.GetOptions{})
+	if !assert.NoError(t, err) {
+		return
+	}
+	live.Status = appsv1.DeploymentStatus{
+		ObservedGeneration: live.Generation, Replicas: 2, UpdatedReplicas: 2, ReadyReplicas: 2, AvailableReplicas: 2,
+		Conditions: []appsv1.DeploymentCondition{
+			{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue},
+			{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionTrue, Reason: "NewReplicaSetAvailable"},
+		},
+	}
+	_, err = deployments.UpdateStatus(ctx, live, metav1.UpdateOptions{})
+	assert.NoError(t, err)
+}
+
+func TestADeploymentThatNeverGetsReadyIsNamed(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	e := a.run(t, map[string]any{"manifests": configMap("one", "1") + "---" + webDeployment, "wait": map[string]any{"timeoutSeconds": 4}})
+	stopped(t, e, contract.NotReady, "1 of 2 objects in cluster demo are not ready: Deployment "+a.namespace+"/web (InProgress: ", "All are applied, and stay so")
+}
+
+func TestAStackAppliesOnlyIfItIsAsked(t *testing.T) {
+	t.Parallel()
+	reader := newScenario(t)
+	assert.Empty(t, reader.stack.Role("apply-manifests"))
+
+	a := newApplier(t)
+	keys := map[string]string{}
+	for _, f := range local.Lambda.Functions() {
+		if name, own := strings.CutPrefix(f.Name, a.stack.Name+"-"); own && f.Environment["KUBESTEP_SEAL_KEY"] != "" {
+			keys[name] = f.Environment["KUBESTEP_SEAL_KEY"]
+		}
+	}
+	for _, writer := range []string{"apply-mint-token", "verify-apply", "plan-manifests", "apply-manifests", "check-readiness"} {
+		assert.Equal(t, keys["apply-mint-token"], keys[writer], writer)
+		for _, reader := range []string{"mint-token", "verify-rbac", "list-pods"} {
+			assert.NotEqual(t, keys[reader], keys[writer], "%s cannot open what %s opens", reader, writer)
+		}
+	}
+	e := a.apply(t, "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: all}\nrules: []\n")
+	stopped(t, e, contract.InvalidInput, "whoever applies Role objects can give themselves any permission")
+}
