@@ -36,6 +36,8 @@ func running(s stack.Stack) map[string]lambdahost.Function {
 func TestWhatRunsIsWhatTheTransformedTemplateSays(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
+	s.stack.Parameters = map[string]string{"EnableApply": "true"} // the others are always there
+	s.deploy(t)
 	functions := running(s.stack)
 	said := 0
 	for _, r := range s.stack.Template.Resources {
