@@ -42,7 +42,7 @@ STATE ?= .local
 run: need-workflow local ## try it: start a cluster on this computer, run a workflow, print its output (WORKFLOW=… INPUT='{…}' OUTPUT=json)
 	@build/local/local run --state '$(STATE)' --workflow '$(WORKFLOW)' --input '$(subst ','\'',$(INPUT))' --output '$(OUTPUT)'
 
-up: local ## start the same local world and leave it running, for aws and kubectl
+up: local $(if $(shell command -v aws),,.local/aws/done) ## start the same local world and leave it running, for aws and kubectl
 	@build/local/local up --state '$(STATE)'
 
 down: need-go ## end what make up started
@@ -55,7 +55,7 @@ unit: need-go
 
 # Two at once: the one waits for control planes to start and stop, the other for an
 # engine of one thread.
-scenarios: local build/local/kubectl .local/aws/done $(if $(shell command -v npm),.local/cdk/done)
+scenarios: local .local/aws/done $(if $(shell command -v npm),.local/cdk/done)
 	@$(MAKE) -j2 scenarios-controlplane scenarios-machine
 
 scenarios-controlplane:
@@ -64,7 +64,7 @@ scenarios-controlplane:
 scenarios-machine:
 	cd test && PATH="$(CURDIR)/build/local:$(CURDIR)/.local/aws/bin:$$PATH" go test -count=1 -parallel 12 -timeout 15m ./...
 
-# The commands that README names, as the scenarios run them.
+# It applies rbac/ to the local cluster. All but a tenth of its packages are the control plane's.
 build/local/kubectl: local/controlplane/go.mod | need-go
 	@cd local/controlplane && go build -ldflags '$(STRIP) $(VERSION_FLAGS)' -o ../../$@ k8s.io/kubernetes/cmd/kubectl
 
@@ -94,7 +94,7 @@ bench-quick: bench-ready ## the same with 1,000 and 10,000 pods and fewer runs, 
 	@build/bench/bench --pods 1000,10000 --runs 3 --all-namespaces=false --out build/bench/quick $(BENCH)
 	@cat build/bench/quick/benchmarks.md
 
-bench-ready: local build/local/kubectl .local/bench/done
+bench-ready: local .local/bench/done
 	@cd test/bench && go build -ldflags '$(STRIP)' -o ../../build/bench/bench .
 
 .local/bench/done: test/bench/requirements.txt
@@ -115,7 +115,7 @@ release: need-go .bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD) ## the files of a relea
 	@mv .bin/cyclonedx-gomod $@
 
 # The same programs for this computer, and what stands in for AWS and EKS.
-local: need-go
+local: need-go .local/venv/done
 	@for f in $(FUNCTIONS); do \
 		go build -tags lambda.norpc -ldflags '$(STRIP)' -o build/local/$$f/bootstrap ./functions/$$f; \
 	done
@@ -125,6 +125,14 @@ local: need-go
 		echo "· building the control plane: etcd, kube-apiserver $(KUBERNETES) and aws-iam-authenticator. The first time this takes some minutes, and then never again" >&2; \
 	fi
 	@cd local/controlplane && go build -ldflags '$(STRIP) $(VERSION_FLAGS)' -o ../../build/local/controlplane .
+	@$(MAKE) build/local/kubectl
+
+# What runs in Python: Step Functions (moto), and the transform of template.yml.
+.local/venv/done: local/requirements.txt
+	@python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
+		{ echo "Python 3.10 or newer with its venv module is missing (python3-venv on Debian and Ubuntu), which runs moto, the local Step Functions" >&2; exit 1; }
+	@echo "· installing moto, the local Step Functions, into .local/venv, once" >&2
+	@rm -rf .local/venv .local/transformed && python3 -m venv .local/venv && .local/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r local/requirements.txt && touch $@
 
 # These pass on what is set on the command line: STACK CLUSTER PARAMS BUCKET NAMESPACE WORKFLOW INPUT OUTPUT SINCE KEEP_RBAC.
 deploy: ## deploy to AWS: CLUSTER=… [STACK=kubestep] [PARAMS="NAME=VALUE …"] [BUCKET=…] [NAMESPACE=default]
@@ -166,7 +174,7 @@ lint-definition: .local/asl/done
 	@echo "· installing asl-validator and amazon-states-language-service into .local/asl, once" >&2
 	@rm -rf .local/asl && mkdir -p .local/asl && cp hack/package.json hack/package-lock.json hack/asl.js hack/.npmrc .local/asl/ && cd .local/asl && npm ci --ignore-scripts --silent --no-audit --no-fund && touch done
 
-lint-security: need-go
+lint-security: need-go .local/venv/done
 	@go run ./local policies | diff docs/security.md - || { echo "docs/security.md is not what template.yml says: make security" >&2; exit 1; }
 
 definition: need-go ## write the definitions of the state machines, from the Go values in statemachine/
@@ -183,7 +191,7 @@ requirements: .local/lint/done ## pin what runs in Python, with hashes: each req
 schema: need-go ## write the JSON Schemas of input and output, from the Go types
 	go run ./statemachine/schema
 
-security: need-go ## write docs/security.md: what each role of template.yml may do
+security: need-go .local/venv/done ## write docs/security.md: what each role of template.yml may do
 	@mkdir -p build && go run ./local policies >build/security.md && mv build/security.md docs/security.md
 
 .bin/govulncheck-$(GOVULNCHECK):

@@ -20,7 +20,6 @@ import (
 
 	"github.com/kubestep/kubestep/local/cloudformation"
 	"github.com/kubestep/kubestep/local/policies"
-	"github.com/kubestep/kubestep/local/python"
 	"github.com/kubestep/kubestep/local/sam"
 	"github.com/kubestep/kubestep/local/session"
 	"github.com/kubestep/kubestep/local/world"
@@ -101,11 +100,7 @@ func repository() (string, error) {
 
 // policies prints what docs/security.md holds.
 func (l local) policies(ctx context.Context) error {
-	interpreter, err := python.Find(ctx, python.Options{Dir: l.tools(), Logs: filepath.Join(l.tools(), "logs"), Say: say})
-	if err != nil {
-		return err
-	}
-	text, err := sam.Transform(ctx, interpreter, filepath.Join(l.root, "template.yml"), filepath.Join(l.tools(), "transformed"), nil)
+	text, err := sam.Transform(ctx, filepath.Join(l.tools(), "venv", "bin", "python"), filepath.Join(l.root, "template.yml"), filepath.Join(l.tools(), "transformed"), nil)
 	if err != nil {
 		return err
 	}
@@ -175,7 +170,30 @@ func (l local) writeEnv(ctx context.Context, w *world.World) error {
 		{Name: "FLEET_ARN", Value: w.Stack(world.StackName).StateMachineARN("fleet")},
 		{Name: "APPLY_MANIFESTS_ARN", Value: w.Stack(world.StackName).StateMachineARN("apply-manifests")},
 		{Name: "KUBECONFIG", Value: w.ControlPlane.Kubeconfig},
-	})
+	}, l.bin())
+}
+
+// bin is the folder of the commands that a shell needs and this computer may not have.
+func (l local) bin() string { return filepath.Join(l.tools(), "bin") }
+
+// lend links the commands that make has built or installed into bin.
+func (l local) lend() error {
+	if err := os.MkdirAll(l.bin(), 0o700); err != nil {
+		return fmt.Errorf("make the folder of commands: %w", err)
+	}
+	for name, program := range map[string]string{"kubectl": "build/local/kubectl", "aws": ".local/aws/bin/aws"} {
+		link := filepath.Join(l.bin(), name)
+		if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("replace %s: %w", link, err)
+		}
+		if err := os.Symlink(filepath.Join(l.root, program), link); err != nil {
+			return fmt.Errorf("link %s: %w", name, err)
+		}
+		if path, err := exec.LookPath(name); err != nil || filepath.Dir(path) == l.bin() {
+			say("this computer has no %s: env puts %s on the PATH", name, program)
+		}
+	}
+	return nil
 }
 
 // run starts one execution, in the world that runs or in one of its own.

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,8 +30,7 @@ func (l local) up() error {
 		return err
 	} else if runs {
 		say("the local world runs already, as process %d", pid)
-		l.hint()
-		return nil
+		return l.hint()
 	}
 	if err := os.MkdirAll(filepath.Join(string(l.folder), "logs"), 0o700); err != nil {
 		return fmt.Errorf("make the folder of logs: %w", err)
@@ -66,23 +66,38 @@ func (l local) up() error {
 		_ = serve.Wait()
 		return fmt.Errorf("the local world did not start: %s", strings.TrimPrefix(last, "error: "))
 	}
-	l.hint()
-	return nil
+	return l.hint()
 }
 
-// hint says what a running world is good for.
-func (l local) hint() {
+// hint suggests what to try in a running world: each workflow that has an input in local/inputs, in the words of its definition.
+func (l local) hint() error {
+	if err := l.lend(); err != nil {
+		return err
+	}
 	env := l.folder.EnvFile()
 	if here, err := filepath.Rel(l.root, env); err == nil && filepath.IsLocal(here) {
 		env = here
 	}
-	fmt.Fprintf(os.Stderr, `
-  source %s
-  aws stepfunctions start-execution --state-machine-arn "$STATE_MACHINE_ARN" --input '{"clusterName":"demo"}'
-  kubectl get pods -A
-
-make run starts an execution and shows its states; make down ends the local world.
-`, env)
+	inputs, err := filepath.Glob(filepath.Join(l.root, "local", "inputs", "*.json"))
+	if err != nil {
+		return fmt.Errorf("find the inputs: %w", err)
+	}
+	fmt.Fprint(os.Stderr, "\nTry next:\n\n")
+	for _, input := range inputs {
+		workflow := strings.TrimSuffix(filepath.Base(input), ".json")
+		text, err := os.ReadFile(filepath.Join(l.root, "statemachine", workflow+".asl.json"))
+		var definition struct{ Comment string }
+		if err == nil {
+			err = json.Unmarshal(text, &definition)
+		}
+		if err != nil {
+			return fmt.Errorf("read the definition of %s: %w", workflow, err)
+		}
+		does, _, _ := strings.Cut(definition.Comment, ":")
+		fmt.Fprintf(os.Stderr, "  make run WORKFLOW=%-16s # %s\n", workflow, does)
+	}
+	fmt.Fprintf(os.Stderr, "\nAfter `source %s`, aws, kubectl and build/local/kubestep reach the local world too; make down ends it.\n", env)
+	return nil
 }
 
 // serve is the process behind up: a world until it is told to end.

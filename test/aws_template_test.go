@@ -14,7 +14,6 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/local/cloudformation"
-	"github.com/kubestep/kubestep/local/python"
 	"github.com/kubestep/kubestep/local/sam"
 )
 
@@ -25,9 +24,7 @@ func transformed(t *testing.T, parameters map[string]string) *cloudformation.Tem
 	t.Helper()
 	root, err := filepath.Abs(repository)
 	require.NoError(t, err)
-	interpreter, err := python.Find(t.Context(), python.Options{Dir: filepath.Join(root, ".local"), Logs: logs, Say: t.Logf})
-	require.NoError(t, err)
-	text, err := sam.Transform(t.Context(), interpreter, filepath.Join(root, "template.yml"), t.TempDir(), parameters)
+	text, err := sam.Transform(t.Context(), filepath.Join(root, ".local", "venv", "bin", "python"), filepath.Join(root, "template.yml"), t.TempDir(), parameters)
 	require.NoError(t, err)
 	template, err := cloudformation.Parse(text)
 	require.NoError(t, err)

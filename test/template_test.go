@@ -17,7 +17,6 @@ import (
 
 	"github.com/kubestep/kubestep/local/cloudformation"
 	"github.com/kubestep/kubestep/local/lambdahost"
-	"github.com/kubestep/kubestep/local/python"
 	"github.com/kubestep/kubestep/local/sam"
 	"github.com/kubestep/kubestep/local/stack"
 )
@@ -99,9 +98,7 @@ func TestAChangeOfTheTemplateShowsInTheNextDeployment(t *testing.T) {
 	require.NoError(t, err)
 	changed := filepath.Join(t.TempDir(), "template.yml")
 	require.NoError(t, os.WriteFile(changed, []byte(strings.Replace(string(text), "Timeout: 30", "Timeout: 29", 1)), 0o600))
-	interpreter, err := python.Find(t.Context(), python.Options{Dir: filepath.Join(root, ".local"), Logs: logs, Say: t.Logf})
-	require.NoError(t, err)
-	transformed, err := sam.Transform(t.Context(), interpreter, changed, t.TempDir(), nil)
+	transformed, err := sam.Transform(t.Context(), filepath.Join(root, ".local", "venv", "bin", "python"), changed, t.TempDir(), nil)
 	require.NoError(t, err)
 	s.stack.Template, err = cloudformation.Parse(transformed)
 	require.NoError(t, err)

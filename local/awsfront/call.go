@@ -114,7 +114,7 @@ func segments(u *url.URL) []string {
 
 // readBody reads a small body and puts it back.
 func readBody(r *http.Request) ([]byte, error) {
-	const most = 4 << 20 // a state machine's definition is 1 MB at most, an execution's input 256 KiB
+	const most = maxRequest + 1<<20 // the largest is Lambda's; a state machine's definition is 1 MB at most
 	body, err := io.ReadAll(io.LimitReader(r.Body, most))
 	if err != nil {
 		return nil, fmt.Errorf("read the request: %w", err)

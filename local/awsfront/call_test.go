@@ -77,7 +77,7 @@ func TestIdentify(t *testing.T) {
 func TestARequestThatCannotBeReadIsRefused(t *testing.T) {
 	for name, body := range map[string]string{
 		"a form that is none":      "Action=%zz",
-		"a form that is too large": strings.Repeat("x", 5<<20),
+		"a form that is too large": strings.Repeat("x", maxRequest+1<<20),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"sync"
@@ -36,6 +37,9 @@ type cloudFormationStack struct {
 	Parameters   []cloudFormationParameter `xml:"Parameters>member"`
 	Outputs      []cloudFormationOutput    `xml:"Outputs>member"`
 }
+
+// stackName is what CloudFormation accepts as one: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateChangeSet.html
+var stackName = regexp.MustCompile(`^[a-zA-Z][-a-zA-Z0-9]{0,127}$`)
 
 type cloudFormationParameter struct{ ParameterKey, ParameterValue string }
 
@@ -75,6 +79,9 @@ func stackID(name string) string {
 }
 
 func (f *Front) createChangeSet(w http.ResponseWriter, _ *http.Request, c call) *apiError {
+	if name := c.form.Get("StackName"); !stackName.MatchString(name) {
+		return invalid(fmt.Sprintf("1 validation error detected: Value '%s' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: %s", name, stackName))
+	}
 	set := changeSet{stack: c.form.Get("StackName"), template: c.form.Get("TemplateBody"), url: c.form.Get("TemplateURL"), parameters: map[string]string{}}
 	f.cloudFormation.mu.Lock()
 	defer f.cloudFormation.mu.Unlock()

@@ -2,7 +2,9 @@ package awsfront
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -30,7 +33,6 @@ const (
 	callerRole = "arn:aws:iam::111111111111:role/caller"
 	otherRole  = "arn:aws:iam::222222222222:role/path/other"
 	functions  = "/2015-03-31/functions/"
-	lambdaAuth = "AWS4-HMAC-SHA256 Credential=ak/20261123/eu-west-1/lambda/aws4_request, SignedHeaders=host, Signature=00"
 )
 
 // world is a front, and all that it answers from.
@@ -118,12 +120,28 @@ func (w *world) config(roleARN string) aws.Config {
 	}
 }
 
+// credentials are those of the caller.
+func (w *world) credentials() aws.Credentials {
+	issued, err := w.authority.Issue(callerRole, "test", w.now.Add(time.Hour))
+	require.NoError(w.t, err)
+	return issued
+}
+
+// sign signs a request with that body.
+func (w *world) sign(r *http.Request, body string, signer aws.Credentials, service string) {
+	hash := sha256.Sum256([]byte(body))
+	require.NoError(w.t, v4.NewSigner().SignHTTP(w.t.Context(), signer, r, hex.EncodeToString(hash[:]), service, "eu-west-1", w.now))
+}
+
 func (w *world) send(method, path, body string, header ...string) (*http.Response, string) {
 	w.t.Helper()
 	request, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
 	require.NoError(w.t, err)
 	for i := 0; i < len(header); i += 2 {
 		request.Header.Set(header[i], header[i+1])
+	}
+	if strings.HasPrefix(path, functions) {
+		w.sign(request, body, w.credentials(), "lambda")
 	}
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(w.t, err)
@@ -143,22 +161,16 @@ func assertError(t *testing.T, err error, code, message string) {
 
 func TestInvokeRunsAFunctionHoweverItIsNamed(t *testing.T) {
 	for name, path := range map[string]string{
-		"by name":                          "list-pods",
-		"by name and version":              "list-pods:$LATEST",
-		"by ARN":                           "arn:aws:lambda:eu-west-1:111111111111:function:list-pods",
-		"by ARN with escaped colons":       "arn%3Aaws%3Alambda%3Aeu-west-1%3A111111111111%3Afunction%3Alist-pods",
-		"by ARN and version":               "arn:aws:lambda:eu-west-1:111111111111:function:list-pods:$LATEST",
-		"by part of an ARN":                "111111111111:function:list-pods",
-		"without a signature, by its path": "list-pods",
+		"by name":                    "list-pods",
+		"by name and version":        "list-pods:$LATEST",
+		"by ARN":                     "arn:aws:lambda:eu-west-1:111111111111:function:list-pods",
+		"by ARN with escaped colons": "arn%3Aaws%3Alambda%3Aeu-west-1%3A111111111111%3Afunction%3Alist-pods",
+		"by ARN and version":         "arn:aws:lambda:eu-west-1:111111111111:function:list-pods:$LATEST",
+		"by part of an ARN":          "111111111111:function:list-pods",
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			header := []string{"Authorization", lambdaAuth}
-			if strings.HasPrefix(name, "without") {
-				header = nil
-			}
-
-			response, body := w.send(http.MethodPost, functions+path+"/invocations", `{"a":1}`, header...)
+			response, body := w.send(http.MethodPost, functions+path+"/invocations", `{"a":1}`)
 
 			assert.Equal(t, http.StatusOK, response.StatusCode)
 			assert.Equal(t, `{"total":3}`, body)
@@ -218,7 +230,7 @@ func TestInvokeRefuses(t *testing.T) {
 			w := newWorld(t)
 			w.host.err = test.host
 
-			response, body := w.send(http.MethodPost, functions+test.path, test.body, "Authorization", lambdaAuth)
+			response, body := w.send(http.MethodPost, functions+test.path, test.body)
 
 			assert.Equal(t, test.status, response.StatusCode)
 			assert.Equal(t, test.code, response.Header.Get("X-Amzn-Errortype"))
@@ -237,10 +249,10 @@ func TestFunctionsAreDescribedWithoutTheirSecrets(t *testing.T) {
 		"list-pods":               `{"Configuration":` + description + `,"Concurrency":{"ReservedConcurrentExecutions":3}}`,
 		"list-pods/configuration": description,
 	} {
-		_, body := w.send(http.MethodGet, functions+path, "", "Authorization", lambdaAuth)
+		_, body := w.send(http.MethodGet, functions+path, "")
 		assert.JSONEq(t, want, body, path)
 	}
-	response, _ := w.send(http.MethodGet, functions+"other", "", "Authorization", lambdaAuth)
+	response, _ := w.send(http.MethodGet, functions+"other", "")
 	assert.Equal(t, http.StatusNotFound, response.StatusCode)
 }
 
@@ -517,7 +529,7 @@ func TestAFaultSpeaksTheProtocolOfItsService(t *testing.T) {
 	assertError(t, err, "Broken", "on <purpose>")
 	_, err = eks.NewFromConfig(config).ListClusters(t.Context(), nil)
 	assertError(t, err, "Broken", "on <purpose>")
-	response, body := w.send(http.MethodPost, functions+"list-pods/invocations", "{}", "Authorization", lambdaAuth)
+	response, body := w.send(http.MethodPost, functions+"list-pods/invocations", "{}")
 	assert.Equal(t, "Broken", response.Header.Get("X-Amzn-Errortype"))
 	assert.JSONEq(t, `{"message":"on <purpose>"}`, body)
 }

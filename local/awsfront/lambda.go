@@ -51,8 +51,8 @@ func functionName(reference string) string {
 	return strings.TrimSuffix(reference, ":"+latest)
 }
 
-// invoke answers https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html. It asks nobody for credentials: the engine, which calls for
-// the state machine, has none that are known here.
+// invoke answers https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html. The engine, which calls for
+// the state machine, has credentials of its own.
 func (f *Front) invoke(w http.ResponseWriter, r *http.Request, c call) *apiError {
 	if _, err := f.function(r, c); err != nil {
 		return err

@@ -1,4 +1,7 @@
 // Package child starts processes that do not outlive this one, however this one ends.
+//
+// It stays because os/exec leaves children running if their parent is killed, and what the kernel offers against that is Linux's alone,
+// and does not reach a child's children.
 package child
 
 import (
@@ -25,15 +28,19 @@ type Process struct {
 // Give cmd files for its output, not other writers: those are copied by this process, and a grandchild could hold them open.
 func Start(cmd *exec.Cmd) (*Process, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	untie, err := startTied(cmd)
+	g, err := sharedGuard()
 	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
+	g.watch(cmd.Process.Pid)
 	p := &Process{pid: cmd.Process.Pid, exited: make(chan struct{})}
 	go func() {
 		p.err = cmd.Wait()
 		p.over.Store(true)
-		untie()
+		g.forget(p.pid)
 		close(p.exited)
 	}()
 	return p, nil

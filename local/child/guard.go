@@ -30,6 +30,9 @@ type guard struct {
 	input io.WriteCloser
 }
 
+// sharedGuard is that of all children.
+var sharedGuard = sync.OnceValues(startGuard)
+
 func startGuard() (*guard, error) {
 	cmd := exec.Command("/bin/sh", "-c", guardScript) //nolint:noctx // it outlives this process on purpose
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,9 +23,7 @@ import (
 	"github.com/kubestep/kubestep/local/controlplane/apiserver"
 	"github.com/kubestep/kubestep/local/controlplane/authenticator"
 	"github.com/kubestep/kubestep/local/controlplane/etcd"
-	"github.com/kubestep/kubestep/local/controlplane/kubeconfig"
 	"github.com/kubestep/kubestep/local/controlplane/namespaces"
-	"github.com/kubestep/kubestep/local/controlplane/pki"
 	"github.com/kubestep/kubestep/local/controlplane/sts"
 	"github.com/kubestep/kubestep/local/credentials"
 )
@@ -99,23 +95,25 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 	}
 	defer store.Close()
 
-	ca, err := certificates(dir, s.cluster, endpoint, port, s.newCA)
+	f := files{dir}
+	ca, err := f.certificate(s.newCA)
 	if err != nil {
 		return err
 	}
-	stand, err := standInForSTS(ctx, dir, ca, authority)
-	if err != nil {
+	if err := f.users(s.cluster, ca, map[string]string{admin: endpoint, "authenticator": "https://" + net.JoinHostPort(loopbackName, port)}); err != nil {
 		return err
 	}
-	defer func() { _ = stand.Close() }()
+	if err := standInForSTS(f.path("sts.log"), authority); err != nil {
+		return err
+	}
 	webhook, err := authenticator.Prepare(ctx, authenticator.Config{
 		Cluster:    s.cluster,
 		Region:     s.region,
-		Dir:        filepath.Join(dir, "authenticator"),
-		Kubeconfig: filepath.Join(dir, "authenticator.kubeconfig"),
+		Dir:        f.path("authenticator"),
+		Kubeconfig: f.kubeconfig("authenticator"),
 		APIServer:  net.JoinHostPort(loopbackName, port),
-		LogFile:    filepath.Join(dir, "authenticator.log"),
-		Fatal:      gaveUp(ctx, "the authenticator", filepath.Join(dir, "authenticator.log")),
+		LogFile:    f.path("authenticator.log"),
+		Fatal:      gaveUp(ctx, "the authenticator", f.path("authenticator.log")),
 	})
 	if err != nil {
 		return err
@@ -129,28 +127,26 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return apiserver.Run(running, apiserver.Config{
-			Listener:              listener,
-			Etcd:                  etcd.Endpoint,
-			CompactEvery:          s.compactEvery,
-			CertFile:              filepath.Join(dir, "apiserver.crt"),
-			KeyFile:               filepath.Join(dir, "apiserver.key"),
-			ClientCAFile:          filepath.Join(dir, "ca.crt"),
-			ServiceAccountKeyFile: filepath.Join(dir, "service-account.key"),
-			WebhookFile:           webhook.WebhookFile(),
-			LogFile:               filepath.Join(dir, "apiserver.log"),
-			Fatal:                 gaveUp(ctx, "the API server", filepath.Join(dir, "apiserver.log")),
+			Listener:     listener,
+			Etcd:         etcd.Endpoint,
+			CompactEvery: s.compactEvery,
+			CertFile:     f.path(certFile),
+			KeyFile:      f.path(keyFile),
+			TokenFile:    f.path(tokenFile),
+			WebhookFile:  webhook.WebhookFile(),
+			LogFile:      f.path("apiserver.log"),
+			Fatal:        gaveUp(ctx, "the API server", f.path("apiserver.log")),
 		})
 	})
 	group.Go(func() error {
-		kubeconfigFile := filepath.Join(dir, "kubeconfig")
-		if err := finish(running, kubeconfigFile, webhook); err != nil {
+		if err := finish(running, f.kubeconfig(admin), webhook); err != nil {
 			return err
 		}
 		return json.NewEncoder(out).Encode(ready{
 			Cluster:              s.cluster,
 			Endpoint:             endpoint,
-			CertificateAuthority: base64.StdEncoding.EncodeToString(ca.PEM),
-			Kubeconfig:           kubeconfigFile,
+			CertificateAuthority: base64.StdEncoding.EncodeToString(ca),
+			Kubeconfig:           f.kubeconfig(admin),
 		})
 	})
 	return group.Wait()
@@ -184,70 +180,16 @@ func finish(ctx context.Context, kubeconfigFile string, webhook *authenticator.A
 	return webhook.Start(ctx)
 }
 
-// certificates makes all that the cluster needs; only the CA, and the key of the service accounts, outlive it.
-func certificates(dir, cluster, endpoint, port string, newCA bool) (*pki.CA, error) {
-	now := time.Now()
-	certFile, keyFile := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key")
-	if newCA {
-		if err := errors.Join(removed(certFile), removed(keyFile)); err != nil {
-			return nil, fmt.Errorf("remove the CA: %w", err)
-		}
-	}
-	ca, err := pki.LoadOrNewCA(certFile, keyFile, now)
-	if err != nil {
-		return nil, err
-	}
-	server, err := ca.Server(now, loopback, loopbackName)
-	if err != nil {
-		return nil, err
-	}
-	if err := server.Save(filepath.Join(dir, "apiserver.crt"), filepath.Join(dir, "apiserver.key")); err != nil {
-		return nil, err
-	}
-	for _, client := range []struct{ user, file, server string }{
-		{"kubestep-admin", "kubeconfig", endpoint},
-		{"aws-iam-authenticator", "authenticator.kubeconfig", "https://" + net.JoinHostPort(loopbackName, port)},
-	} {
-		pair, err := ca.Client(now, client.user, "system:masters")
-		if err != nil {
-			return nil, err
-		}
-		if err := kubeconfig.Write(filepath.Join(dir, client.file), cluster, client.server, ca.PEM, client.user, pair); err != nil {
-			return nil, err
-		}
-	}
-	return ca, pki.EnsureKey(filepath.Join(dir, "service-account.key"))
-}
-
-// removed removes a file that may not be there.
-func removed(file string) error {
-	if err := os.Remove(file); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// standInForSTS starts the STS stand-in, and puts it in the way of the authenticator, whose verifier calls STS through
+// standInForSTS puts the STS stand-in in the way of the authenticator, whose verifier calls STS through
 // http.DefaultTransport and offers no other way to send it elsewhere.
-func standInForSTS(ctx context.Context, dir string, ca *pki.CA, authority credentials.Authority) (*sts.Server, error) {
-	logFile, err := os.OpenFile(filepath.Join(dir, "sts.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+func standInForSTS(logFile string, authority credentials.Authority) error {
+	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open the log of the STS stand-in: %w", err)
+		return fmt.Errorf("open the log of the STS stand-in: %w", err)
 	}
-	log := slog.New(slog.NewTextHandler(logFile, nil))
-	server, err := sts.Listen(ctx, sts.Handler{Authority: authority, Now: time.Now, Log: log}, log,
-		func(host string) (*tls.Certificate, error) {
-			pair, err := ca.Server(time.Now(), host)
-			if err != nil {
-				return nil, err
-			}
-			return pair.TLS()
-		})
-	if err != nil {
-		return nil, err
-	}
-	server.Redirect(http.DefaultTransport.(*http.Transport), ca.Pool())
-	return server, nil
+	stand := sts.Transport{Authority: authority, Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil))}
+	stand.Register(http.DefaultTransport.(*http.Transport))
+	return nil
 }
 
 // awaitReady waits until the API server says that it is ready and has made the namespaces that everybody counts on,

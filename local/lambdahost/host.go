@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -149,10 +150,16 @@ func (h *Host) Delete(name string) {
 	}
 }
 
+// functionName is what Lambda accepts as one, and a log file is named by it: https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
+var functionName = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,64}$`)
+
 // complete sets Lambda's defaults and refuses what Lambda refuses.
 func complete(f *Function) error {
 	if f.Name == "" || f.ARN == "" || f.Role == "" {
 		return errors.New("a function needs a name, an ARN and a role")
+	}
+	if !functionName.MatchString(f.Name) {
+		return fmt.Errorf("the name must match %s", functionName)
 	}
 	path, err := filepath.Abs(f.Bootstrap)
 	if err != nil {

@@ -426,6 +426,7 @@ func TestPutRefuses(t *testing.T) {
 		err      string
 	}{
 		"a function without a role": {Function{Name: "f", ARN: "a", Bootstrap: os.Args[0]}, "needs a name, an ARN and a role"},
+		"a name that is a path":     {Function{Name: "../f", ARN: "a", Role: "r", Bootstrap: os.Args[0]}, "the name must match"},
 		"a file that is not there":  {Function{Name: "f", ARN: "a", Role: "r", Bootstrap: plain + "er"}, "no such file"},
 		"a file that is no program": {Function{Name: "f", ARN: "a", Role: "r", Bootstrap: plain}, "is not executable"},
 		"a variable of Lambda's": {

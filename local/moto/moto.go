@@ -1,5 +1,5 @@
 // Package moto runs moto (https://docs.getmoto.org), which executes state machines on this computer. It is a Python program, which
-// server.py starts; local/python installs it.
+// server.py starts and the Makefile installs.
 //
 // Other code needs only the address of its endpoint, so that another emulator can take its place.
 package moto
@@ -20,6 +20,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/kubestep/kubestep/local/child"
 )
@@ -48,6 +50,8 @@ type Options struct {
 	Logs string
 	// Account is the AWS account that moto takes itself to be.
 	Account string
+	// Credentials sign its calls.
+	Credentials aws.Credentials
 	// FrontPort is the port on localhost that moto calls Lambda and other services at.
 	FrontPort int
 }
@@ -135,6 +139,9 @@ func environment(own []string, options Options) []string {
 	return append(kept,
 		"MOTO_PORT="+strconv.Itoa(options.FrontPort),
 		"MOTO_ACCOUNT_ID="+options.Account,
+		"AWS_ACCESS_KEY_ID="+options.Credentials.AccessKeyID,
+		"AWS_SECRET_ACCESS_KEY="+options.Credentials.SecretAccessKey,
+		"AWS_SESSION_TOKEN="+options.Credentials.SessionToken,
 		"AWS_CONFIG_FILE="+os.DevNull,
 		"AWS_SHARED_CREDENTIALS_FILE="+os.DevNull,
 		"AWS_EC2_METADATA_DISABLED=true",

@@ -10,8 +10,18 @@ moto also makes a new boto3 client for each task, which takes more time than all
 import datetime
 import functools
 import sys
+import types
 
+import boto3
 from moto.stepfunctions.parser.asl.utils import boto_client
+
+
+def _signed(aws_access_key_id, aws_secret_access_key, **kwargs):
+    """A client with the credentials of the environment, which local/awsfront knows, in place of moto's made-up ones."""
+    return boto3.client(**kwargs)
+
+
+boto_client.boto3 = types.SimpleNamespace(client=_signed)
 
 # Before the services import it by its name. The role, which moto ignores too, is not hashable.
 _client = functools.lru_cache(maxsize=None)(boto_client.boto_client_for)

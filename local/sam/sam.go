@@ -15,8 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-
-	"github.com/kubestep/kubestep/local/python"
 )
 
 // Bucket stands for the repository: the transformed template has the paths of code and definitions as keys in this bucket.
@@ -26,8 +24,8 @@ const Bucket = "local"
 var script []byte
 
 // Transform returns the template in a file as plain CloudFormation, in JSON. The transform resolves the parameters in a
-// few places, such as the hash that names a function's version. interpreter is a Python of local/python, and cache a folder
-// for results.
+// few places, such as the hash that names a function's version. interpreter is a Python with local/requirements.txt, and cache
+// a folder for results.
 func Transform(ctx context.Context, interpreter, file, cache string, parameters map[string]string) ([]byte, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -56,7 +54,7 @@ func Transform(ctx context.Context, interpreter, file, cache string, parameters 
 // key is a hash of all that the result depends on.
 func key(text, parameters []byte) string {
 	hash := sha256.New()
-	for _, part := range [][]byte{text, parameters, script, python.Requirements} {
+	for _, part := range [][]byte{text, parameters, script} {
 		fmt.Fprintf(hash, "%d\n", len(part))
 		hash.Write(part)
 	}

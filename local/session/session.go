@@ -121,12 +121,14 @@ func (f Folder) End(grace time.Duration) (bool, error) {
 type Variable struct{ Name, Value string }
 
 // WriteEnv writes the file that a shell sources.
-func (f Folder) WriteEnv(variables []Variable) error {
+// A shell finds the programs in the folder of tools after its own.
+func (f Folder) WriteEnv(variables []Variable, tools string) error {
 	var b strings.Builder
 	b.WriteString("# Reaches the local world of kubestep: source it. make down ends that world.\n")
 	for _, v := range variables {
 		fmt.Fprintf(&b, "export %s='%s'\n", v.Name, strings.ReplaceAll(v.Value, "'", `'\''`))
 	}
+	fmt.Fprintf(&b, "export PATH=\"$PATH:%s\"\n", tools)
 	b.WriteString("# A profile or a proxy of this shell's would lead elsewhere.\n")
 	b.WriteString("unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_IGNORE_CONFIGURED_ENDPOINT_URLS\n")
 	b.WriteString("export NO_PROXY=\"127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}\"\n")

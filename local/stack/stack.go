@@ -165,7 +165,11 @@ func (s Stack) code(ctx context.Context, value any) (string, error) {
 	location, _ := value.(map[string]any)
 	bucket, key := fmt.Sprint(location["S3Bucket"]), fmt.Sprint(location["S3Key"])
 	if bucket == sam.Bucket {
-		return path.Base(key), nil
+		name, ok := strings.CutPrefix(key, "build/")
+		if !ok || strings.ContainsAny(name, "/.") {
+			return "", fmt.Errorf("the code is at %s, not at build/NAME", key)
+		}
+		return name, nil
 	}
 	archive, err := s.Read(ctx, bucket, key)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,7 +61,7 @@ func startControlPlane(ctx context.Context, binary, dir, logs, name, region, key
 	}
 	defer func() { _ = stdout.Close() }()
 
-	cmd := exec.Command(binary, append([]string{"serve", "--dir", dir, "--cluster", name, "--region", region, "--credentials-key-file", keyFile}, flags...)...) //nolint:noctx // it runs until Stop
+	cmd := exec.Command(binary, append([]string{"--dir", dir, "--cluster", name, "--region", region, "--credentials-key-file", keyFile}, flags...)...) //nolint:noctx // it runs until Stop
 	cmd.Stdout, cmd.Stderr = stdoutWriter, log
 	process, err := child.Start(cmd)
 	_ = stdoutWriter.Close()
@@ -98,23 +99,23 @@ func (c *ControlPlane) Admin() (*rest.Config, error) {
 	return config, nil
 }
 
-// Apply applies kustomizations, as kubectl apply -k does.
+// Apply applies kustomizations; what they say wins over what others have set.
 func (c *ControlPlane) Apply(ctx context.Context, folders ...string) error {
-	return c.objects(ctx, "apply", folders)
+	return c.kubectl(ctx, folders, "apply", "--server-side", "--force-conflicts")
 }
 
-// Delete deletes what kustomizations hold, as kubectl delete -k does.
+// Delete deletes what kustomizations hold, if it is there.
 func (c *ControlPlane) Delete(ctx context.Context, folders ...string) error {
-	return c.objects(ctx, "delete", folders)
+	return c.kubectl(ctx, folders, "delete", "--ignore-not-found")
 }
 
-func (c *ControlPlane) objects(ctx context.Context, verb string, folders []string) error {
-	args := []string{verb, "--kubeconfig", c.Kubeconfig}
+// kubectl runs kubectl on each of the kustomizations.
+func (c *ControlPlane) kubectl(ctx context.Context, folders []string, args ...string) error {
 	for _, folder := range folders {
-		args = append(args, "-k", folder)
-	}
-	if out, err := exec.CommandContext(ctx, c.binary, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", verb, strings.Join(folders, ", "), err, out)
+		args := append(slices.Clone(args), "-k", folder, "--kubeconfig", c.Kubeconfig, "--cache-dir", filepath.Join(filepath.Dir(c.Kubeconfig), "kubectl"))
+		if out, err := exec.CommandContext(ctx, filepath.Join(filepath.Dir(c.binary), "kubectl"), args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("kubectl %s -k %s: %w: %s", args[0], folder, err, out)
+		}
 	}
 	return nil
 }

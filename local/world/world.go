@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,7 +23,6 @@ import (
 	"github.com/kubestep/kubestep/local/credentials"
 	"github.com/kubestep/kubestep/local/lambdahost"
 	"github.com/kubestep/kubestep/local/moto"
-	"github.com/kubestep/kubestep/local/python"
 	"github.com/kubestep/kubestep/local/sam"
 	"github.com/kubestep/kubestep/local/stack"
 )
@@ -40,6 +38,8 @@ const (
 	sessionLength = 6 * time.Hour
 	// developer is the role of who works with the local world from a shell.
 	developer = "arn:aws:iam::" + Account + ":role/developer"
+	// engineRole is the role of the Step Functions engine, which calls for all state machines.
+	engineRole = "arn:aws:iam::" + Account + ":role/step-functions"
 	// kubernetesVersion is what the control plane is; see local/controlplane/go.mod.
 	kubernetesVersion = "1.37"
 )
@@ -49,7 +49,7 @@ type Options struct {
 	// Root is the folder of the repository.
 	Root string
 	// Dir is the folder of the state: credentials, logs, the cluster's data. Tools is
-	// that of what is made once: the Python environment, and the transformed template.
+	// that of what make installs: the Python environment, and the transformed template.
 	Dir, Tools string
 	// Say is told what is being done, a sentence at a time.
 	Say func(format string, args ...any)
@@ -67,13 +67,11 @@ type World struct {
 	Roles    *awsfront.Roles
 	Faults   *awsfront.Faults
 
-	options Options
-	// interpreter is a Python that has moto and the transform.
-	interpreter string
-	template    *cloudformation.Template
-	authority   credentials.Authority
-	secretKey   string
-	stop        []func()
+	options   Options
+	template  *cloudformation.Template
+	authority credentials.Authority
+	secretKey string
+	stop      []func()
 }
 
 // Start starts the control plane, the Step Functions engine, the Lambda host and
@@ -107,17 +105,19 @@ func Start(ctx context.Context, options Options) (w *World, err error) {
 	w.Endpoint = "http://" + listener.Addr().String()
 
 	var engine *moto.Engine
-	w.interpreter, err = python.Find(ctx, python.Options{Dir: options.Tools, Logs: w.logs(), Say: options.Say})
-	if err != nil {
-		return w, err
-	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		w.ControlPlane, err = w.StartControlPlane(groupCtx, ClusterName)
 		return err
 	})
 	group.Go(func() (err error) {
-		engine, err = moto.Start(groupCtx, moto.Options{Python: w.interpreter, Logs: w.logs(), FrontPort: listener.Addr().(*net.TCPAddr).Port, Account: Account})
+		issued, err := w.authority.Issue(engineRole, "engine", time.Now().AddDate(1, 0, 0))
+		if err != nil {
+			return fmt.Errorf("issue the credentials of the Step Functions engine: %w", err)
+		}
+		engine, err = moto.Start(groupCtx, moto.Options{
+			Python: w.interpreter(), Logs: w.logs(), FrontPort: listener.Addr().(*net.TCPAddr).Port, Account: Account, Credentials: issued,
+		})
 		return err
 	})
 	group.Go(func() error { return w.readTemplate(groupCtx) })
@@ -188,12 +188,12 @@ func (w *World) readTemplate(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	w.options.Say("of template.yml the local world leaves out %s; local/stack/leftout.go says why", strings.Join(missing, ", "))
+	w.options.Say("%d parts of template.yml have no local counterpart, such as %s: see local/stack/leftout.go", len(missing), missing[0])
 	return nil
 }
 
 func (w *World) transform(ctx context.Context, file string, parameters map[string]string) (*cloudformation.Template, error) {
-	text, err := sam.Transform(ctx, w.interpreter, file, filepath.Join(w.options.Tools, "transformed"), parameters)
+	text, err := sam.Transform(ctx, w.interpreter(), file, filepath.Join(w.options.Tools, "transformed"), parameters)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +203,12 @@ func (w *World) transform(ctx context.Context, file string, parameters map[strin
 // read reads what a template names in a bucket: the repository's files, or an object in S3.
 func (w *World) read(ctx context.Context, bucket, key string) ([]byte, error) {
 	if bucket == sam.Bucket {
-		text, err := os.ReadFile(filepath.Join(w.options.Root, filepath.FromSlash(key)))
+		root, err := os.OpenRoot(w.options.Root) // a key may be any path
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", key, err)
+		}
+		defer func() { _ = root.Close() }()
+		text, err := root.ReadFile(filepath.FromSlash(key))
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", key, err)
 		}
@@ -249,6 +254,9 @@ func (w *World) Stop() {
 	}
 	w.stop = nil
 }
+
+// interpreter is the Python that make installs local/requirements.txt for.
+func (w *World) interpreter() string { return filepath.Join(w.options.Tools, "venv", "bin", "python") }
 
 func (w *World) binaries() string { return filepath.Join(w.options.Root, "build", "local") }
 func (w *World) logs() string     { return filepath.Join(w.options.Dir, "logs") }

@@ -26,10 +26,11 @@ type Config struct {
 	Etcd string
 	// CompactEvery is how often it makes the store forget what is past.
 	CompactEvery time.Duration
-	// CertFile and KeyFile are its own certificate, ClientCAFile vouches for those of its clients.
-	CertFile, KeyFile, ClientCAFile string
-	// ServiceAccountKeyFile signs the tokens of service accounts.
-	ServiceAccountKeyFile string
+	// CertFile and KeyFile are its own certificate. The key signs the tokens of service accounts as well.
+	CertFile, KeyFile string
+	// TokenFile holds the tokens of administrators:
+	// https://kubernetes.io/docs/reference/access-authn-authz/authentication/#static-token-file
+	TokenFile string
 	// WebhookFile is the kubeconfig by which it asks about bearer tokens.
 	WebhookFile string
 	// LogFile takes its log.
@@ -85,14 +86,14 @@ func arguments(config Config) []string {
 		"--service-cluster-ip-range=10.100.0.0/16",
 		"--tls-cert-file=" + config.CertFile,
 		"--tls-private-key-file=" + config.KeyFile,
-		"--client-ca-file=" + config.ClientCAFile,
+		"--token-auth-file=" + config.TokenFile,
 		"--authorization-mode=RBAC",
 		"--authentication-token-webhook-config-file=" + config.WebhookFile,
 		// EKS caches the webhook's answers, the yes and the no; here a change of mapping shows at once.
 		"--authentication-token-webhook-cache-ttl=0s",
 		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file=" + config.ServiceAccountKeyFile,
-		"--service-account-signing-key-file=" + config.ServiceAccountKeyFile,
+		"--service-account-key-file=" + config.KeyFile,
+		"--service-account-signing-key-file=" + config.KeyFile,
 		// No controller makes the service account that this plug-in would look for in every pod's namespace.
 		"--disable-admission-plugins=ServiceAccount",
 		// Stops without waiting a minute for the watches of clients to end by themselves.

@@ -3,7 +3,6 @@ package authenticator
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -19,7 +18,6 @@ import (
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
 	kubestep "github.com/kubestep/kubestep/internal/token"
-	"github.com/kubestep/kubestep/local/controlplane/pki"
 	"github.com/kubestep/kubestep/local/controlplane/sts"
 	"github.com/kubestep/kubestep/local/credentials"
 )
@@ -28,22 +26,11 @@ import (
 func standIn(t *testing.T) credentials.Authority {
 	t.Helper()
 	authority := credentials.New([]byte(rand.Text() + rand.Text()))
-	ca, err := pki.NewCA(time.Now())
-	require.NoError(t, err)
-	log := slog.New(slog.DiscardHandler)
-	server, err := sts.Listen(t.Context(), sts.Handler{Authority: authority, Now: time.Now, Log: log}, log, func(host string) (*tls.Certificate, error) {
-		pair, err := ca.Server(time.Now(), host)
-		if err != nil {
-			return nil, err
-		}
-		return pair.TLS()
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() { server.Close() })
+	transport := &http.Transport{}
+	sts.Transport{Authority: authority, Now: time.Now, Log: slog.New(slog.DiscardHandler)}.Register(transport)
 	// The verifier calls STS through it, and offers no other way.
-	transport := http.DefaultTransport.(*http.Transport)
-	before := transport.Clone()
-	server.Redirect(transport, ca.Pool())
+	before := http.DefaultTransport
+	http.DefaultTransport = transport
 	t.Cleanup(func() { http.DefaultTransport = before })
 	return authority
 }
@@ -69,7 +56,9 @@ func minted(t *testing.T, authority credentials.Authority, partition, region str
 			return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return issued, nil })
 		},
 	}
-	sealed, err := minter.Mint(t.Context(), contract.MintToken{Execution: "e", Cluster: contract.Cluster{Name: "demo", Region: region}})
+	cluster, err := attester.Attest("e", "", contract.Cluster{Name: "demo", Region: region})
+	require.NoError(t, err)
+	sealed, err := minter.Mint(t.Context(), contract.MintToken{Execution: "e", Cluster: cluster})
 	if err != nil {
 		return "", err
 	}

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -51,6 +50,10 @@ const (
 // without its path.
 const accessManifest = `
 apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
 kind: ConfigMap
 metadata: {name: aws-auth, namespace: kube-system}
 data:
@@ -69,10 +72,6 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: pod-reader, namespace: shop}
 rules: [{apiGroups: [""], resources: [pods], verbs: [list]}]
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
 `
 
 // controlPlane is a running one.
@@ -80,7 +79,6 @@ type controlPlane struct {
 	Cluster, Endpoint, CertificateAuthority, Kubeconfig string
 
 	command *exec.Cmd
-	stdin   io.Closer
 	stderr  *bytes.Buffer
 }
 
@@ -95,7 +93,7 @@ func binary(t *testing.T) string {
 
 func serveCommand(t *testing.T, dir, keyFile string, more ...string) *exec.Cmd {
 	t.Helper()
-	args := append([]string{"serve", "--dir", dir, "--cluster", cluster, "--region", region, "--credentials-key-file", keyFile}, more...)
+	args := append([]string{"--dir", dir, "--cluster", cluster, "--region", region, "--credentials-key-file", keyFile}, more...)
 	command := exec.Command(binary(t), args...)
 	// What a user may have set must not matter.
 	command.Env = append(os.Environ(), "AWS_PROFILE=not-there", "HTTPS_PROXY=http://127.0.0.1:1", "AWS_ENDPOINT_URL=http://127.0.0.1:1")
@@ -105,11 +103,9 @@ func serveCommand(t *testing.T, dir, keyFile string, more ...string) *exec.Cmd {
 // start starts a control plane and waits for its line.
 func start(t *testing.T, dir, keyFile string, more ...string) *controlPlane {
 	t.Helper()
-	c := &controlPlane{command: serveCommand(t, dir, keyFile, append(more, "--until-stdin-closes")...), stderr: &bytes.Buffer{}}
+	c := &controlPlane{command: serveCommand(t, dir, keyFile, more...), stderr: &bytes.Buffer{}}
 	c.command.Stderr = c.stderr
 	stdout, err := c.command.StdoutPipe()
-	require.NoError(t, err)
-	c.stdin, err = c.command.StdinPipe()
 	require.NoError(t, err)
 	require.NoError(t, c.command.Start())
 	t.Cleanup(func() { _ = c.command.Process.Kill() })
@@ -128,14 +124,10 @@ func start(t *testing.T, dir, keyFile string, more ...string) *controlPlane {
 	return c
 }
 
-// stop asks it to end, by a signal or by the end of its standard input, and expects it to do so well and soon.
-func (c *controlPlane) stop(t *testing.T, signal os.Signal) {
+// stop asks it to end, and expects it to do so well and soon.
+func (c *controlPlane) stop(t *testing.T) {
 	t.Helper()
-	if signal != nil {
-		require.NoError(t, c.command.Process.Signal(signal))
-	} else {
-		require.NoError(t, c.stdin.Close())
-	}
+	require.NoError(t, c.command.Process.Signal(os.Interrupt))
 	ended := make(chan error, 1)
 	asked := time.Now()
 	go func() { ended <- c.command.Wait() }()
@@ -177,13 +169,14 @@ func (c *controlPlane) bearer(t *testing.T, token string) *kubernetes.Clientset 
 	return client
 }
 
-func (c *controlPlane) objects(t *testing.T, verb, manifest string) string {
+// kubectl runs the kubectl that is built beside the control plane on a manifest.
+func (c *controlPlane) kubectl(t *testing.T, manifest string, args ...string) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "manifest.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(manifest), 0o600))
-	out, err := exec.Command(binary(t), verb, "--kubeconfig", c.Kubeconfig, "-f", file).CombinedOutput()
+	args = append(args, "--kubeconfig", c.Kubeconfig, "--cache-dir", t.TempDir(), "-f", "-")
+	command := exec.Command(filepath.Join(filepath.Dir(binary(t)), "kubectl"), args...)
+	command.Stdin = strings.NewReader(manifest)
+	out, err := command.CombinedOutput()
 	require.NoError(t, err, string(out))
-	return string(out)
 }
 
 func newKey(t *testing.T) (string, credentials.Authority) {
@@ -225,13 +218,7 @@ func TestTheClusterDecidesByTokenMappingAndBinding(t *testing.T) {
 	keyFile, authority := newKey(t)
 	c := start(t, t.TempDir(), keyFile)
 
-	applied := c.objects(t, "apply", accessManifest)
-	assert.Equal(t, []string{
-		"namespace/shop serverside-applied",
-		"configmap/aws-auth serverside-applied",
-		"rolebinding.rbac.authorization.k8s.io/pod-readers serverside-applied",
-		"role.rbac.authorization.k8s.io/pod-reader serverside-applied",
-	}, strings.Split(strings.TrimSpace(applied), "\n"))
+	c.kubectl(t, accessManifest, "apply", "--server-side")
 
 	now := time.Now()
 	issue := func(role string, expires time.Time) aws.Credentials {
@@ -280,17 +267,13 @@ func TestTheClusterDecidesByTokenMappingAndBinding(t *testing.T) {
 		})
 	}
 
-	deleted := c.objects(t, "delete", accessManifest)
-	assert.Contains(t, deleted, "role.rbac.authorization.k8s.io/pod-reader deleted")
-	_, err = c.admin(t).RbacV1().Roles("shop").Get(t.Context(), "pod-reader", metav1.GetOptions{})
-	assert.True(t, apierrors.IsNotFound(err), "%v", err)
-	assert.NotContains(t, c.objects(t, "delete", accessManifest), "configmap", "what is gone already is passed over")
+	c.kubectl(t, accessManifest, "delete", "--wait=false")
 	assert.Eventually(t, func() bool {
 		_, err := c.admin(t).CoreV1().Namespaces().Get(t.Context(), "shop", metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
 	}, 20*time.Second, 100*time.Millisecond, "a namespace that is deleted goes")
 
-	c.stop(t, nil)
+	c.stop(t)
 }
 
 func TestARestartKeepsObjectsAndTheCAAndRotatesItWhenAsked(t *testing.T) {
@@ -299,8 +282,8 @@ func TestARestartKeepsObjectsAndTheCAAndRotatesItWhenAsked(t *testing.T) {
 	creds, err := authority.Issue(mappedRole, "function", time.Now().Add(time.Hour))
 	require.NoError(t, err)
 	first := start(t, dir, keyFile)
-	first.objects(t, "apply", accessManifest)
-	first.stop(t, os.Interrupt)
+	first.kubectl(t, accessManifest, "apply", "--server-side")
+	first.stop(t)
 
 	again := start(t, dir, keyFile, "--port", first.port(t))
 
@@ -321,7 +304,7 @@ func TestARestartKeepsObjectsAndTheCAAndRotatesItWhenAsked(t *testing.T) {
 	assert.NoError(t, err, "objects outlive even a kill")
 	_, err = again.bearer(t, "").CoreV1().Pods("shop").List(t.Context(), metav1.ListOptions{})
 	assert.ErrorContains(t, err, "x509", "a client with the old CA does not trust the server")
-	rotated.stop(t, os.Interrupt)
+	rotated.stop(t)
 }
 
 func TestAStopWhileItStartsIsNoFailure(t *testing.T) {
@@ -333,7 +316,7 @@ func TestAStopWhileItStartsIsNoFailure(t *testing.T) {
 			require.NoError(t, c.command.Start())
 			time.Sleep(after)
 
-			c.stop(t, os.Interrupt)
+			c.stop(t)
 		})
 	}
 }
@@ -382,7 +365,7 @@ func TestWhatClientsUsuallyDoWorks(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 	})
-	c.stop(t, nil)
+	c.stop(t)
 }
 
 func TestAFailureToStartIsOneSentence(t *testing.T) {
@@ -394,23 +377,18 @@ func TestAFailureToStartIsOneSentence(t *testing.T) {
 	require.NoError(t, err)
 	running := start(t, t.TempDir(), keyFile)
 	brokenCA := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(brokenCA, "ca.crt"), []byte("broken"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(brokenCA, "ca.key"), []byte("broken"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(brokenCA, "apiserver.crt"), []byte("broken"), 0o600))
 
 	tests := map[string]struct {
 		command *exec.Cmd
 		status  int
 		want    string
 	}{
-		"the port is taken":            {serveCommand(t, t.TempDir(), keyFile, "--port", takenPort), 1, "address already in use"},
-		"the key is not there":         {serveCommand(t, t.TempDir(), filepath.Join(t.TempDir(), "absent")), 1, "absent"},
-		"the CA cannot be read":        {serveCommand(t, brokenCA, keyFile), 1, "ca.crt"},
-		"one runs there already":       {serveCommand(t, filepath.Dir(running.Kubeconfig), keyFile), 1, "runs on the data in"},
-		"a flag is missing":            {exec.Command(binary(t), "serve", "--dir", t.TempDir()), 2, "--cluster, --region, --credentials-key-file must be given"},
-		"a flag is not known":          {serveCommand(t, t.TempDir(), keyFile, "--color"), 2, "-color"},
-		"a command is not known":       {exec.Command(binary(t), "start"), 2, "start"},
-		"a kubeconfig is not there":    {exec.Command(binary(t), "apply", "--kubeconfig", filepath.Join(t.TempDir(), "absent")), 1, "absent"},
-		"a kustomization is not there": {exec.Command(binary(t), "apply", "--kubeconfig", running.Kubeconfig, "-k", t.TempDir()), 1, "kustomization"},
+		"the port is taken":      {serveCommand(t, t.TempDir(), keyFile, "--port", takenPort), 1, "address already in use"},
+		"the key is not there":   {serveCommand(t, t.TempDir(), filepath.Join(t.TempDir(), "absent")), 1, "absent"},
+		"the CA cannot be read":  {serveCommand(t, brokenCA, keyFile), 1, "apiserver.crt"},
+		"one runs there already": {serveCommand(t, filepath.Dir(running.Kubeconfig), keyFile), 1, "runs on the data in"},
+		"a flag is missing":      {exec.Command(binary(t), "--dir", t.TempDir()), 2, "--cluster, --region, --credentials-key-file must be given"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -430,5 +408,5 @@ func TestAFailureToStartIsOneSentence(t *testing.T) {
 
 	_, err = running.admin(t).CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{})
 	assert.NoError(t, err, "the one that runs is not disturbed")
-	running.stop(t, nil)
+	running.stop(t)
 }

@@ -1,0 +1,47 @@
+package awsfront
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/kubestep/kubestep/local/credentials"
+)
+
+// admit refuses what would make this computer run programs for anyone but who has the world's credentials, which only the user's own
+// files hold: other users of the computer, and web pages.
+func (f *Front) admit(r *http.Request, c call) *apiError {
+	// A page whose host name is made to resolve to loopback (DNS rebinding) still sends that name.
+	if !loopback(r.Host) {
+		return &apiError{http.StatusForbidden, "AccessDeniedException", "the local AWS endpoint is not " + r.Host}
+	}
+	// These two run programs. Of other services only the caller's role matters here, which the session token proves.
+	if c.service != "lambda" && c.service != "cloudformation" {
+		return nil
+	}
+	body, err := readBody(r)
+	if err != nil {
+		return &apiError{http.StatusRequestEntityTooLarge, "RequestTooLargeException", err.Error()}
+	}
+	switch _, signature, err := f.Authority.Verify(r, body, f.Now()); {
+	case err == nil && signature.Service == c.service:
+		return nil
+	case err == nil, errors.Is(err, credentials.ErrWrongSignature):
+		return &apiError{http.StatusForbidden, "InvalidSignatureException", "The request signature we calculated does not match the signature you provided."}
+	case errors.Is(err, credentials.ErrNoSignature):
+		return &apiError{http.StatusForbidden, "MissingAuthenticationTokenException", "Missing Authentication Token"}
+	default:
+		return unrecognised(err, "ExpiredTokenException", "UnrecognizedClientException")
+	}
+}
+
+// loopback reports whether a Host header names this computer, and no name that DNS could resolve to it.
+func loopback(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.Trim(hostport, "[]")
+	}
+	// localhost and the names below it never reach DNS: https://www.rfc-editor.org/rfc/rfc6761#section-6.3
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()
+}
