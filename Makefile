@@ -31,7 +31,7 @@ GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0
 CYCLONEDX_GOMOD := v1.10.0
 
-.PHONY: bench bench-quick bench-ready help run test up down soak fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-security lint-vulnerabilities requirements security schema need-workflow definition
+.PHONY: bench bench-fleet bench-quick bench-ready help run test up down soak fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-security lint-vulnerabilities requirements security schema need-workflow definition
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,10 @@ bench-quick: bench-ready ## the same with 1,000 and 10,000 pods and fewer runs, 
 
 bench-ready: local .local/bench/done
 	@cd test/bench && go build -ldflags '$(STRIP)' -o ../../build/bench/bench .
+
+bench-fleet: need-go ## measure the report of a fleet, and write docs/benchmarks/fleet.md
+	@cd test/bench && go build -ldflags '$(STRIP)' -o ../../build/bench/ . ./summarize
+	@build/bench/bench -fleet
 
 .local/bench/done: test/bench/requirements.txt
 	@python3 -m venv .local/bench/venv && .local/bench/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r test/bench/requirements.txt && touch $@

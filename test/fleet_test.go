@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/fleet"
@@ -224,6 +226,24 @@ func TestAFleetFindsTheClustersOfOtherAccountsByTheirTags(t *testing.T) {
 	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: 1}, output.Summary.ByStatus)
 	assert.Empty(t, output.Outcomes)
 	assert.Contains(t, s.object(t, e.Name+"/report.csv"), role)
+}
+
+func TestAFleetOfPlansAddsUpWhatTheyWouldChange(t *testing.T) {
+	t.Parallel()
+	client, err := stepFunctions()
+	require.NoError(t, err)
+	s := &scenario{stack: local.Stack(world.StackName), client: client, progress: io.Discard} // which has apply-manifests
+	input := map[string]any{
+		"workflow": "apply-manifests", "clusters": []string{world.ClusterName, "retired"}, "toleratedFailures": map[string]int{"percentage": 50},
+		"request": map[string]any{"namespace": "shop", "manifests": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: of-a-fleet}\ndata: {greeting: hello}\n"},
+	}
+
+	output := fleetOutput(t, s.fleet(t, input))
+
+	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: 1, contract.Failed: 1}, output.Summary.ByStatus)
+	assert.Equal(t, map[string]int{"created": 1, "configured": 0, "unchanged": 0, "applied": 0, "drift": 1}, output.Summary.Totals)
+	_, err = admin(t).CoreV1().ConfigMaps("shop").Get(t.Context(), "of-a-fleet", metav1.GetOptions{})
+	assert.True(t, apierrors.IsNotFound(err), "a plan changes nothing")
 }
 
 func TestAFleetThatIsWrongStartsNothing(t *testing.T) {

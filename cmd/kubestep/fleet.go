@@ -38,6 +38,9 @@ Regions and roles that the flags name, or those of a list in S3.`,
   # The clusters of other accounts; up to 5 % of them may fail
   kubestep fleet --role-arn arn:aws:iam::444455556666:role/kubestep-member --tolerate 5%
 
+  # Which clusters are not as these manifests say
+  kubestep fleet --workflow apply-manifests --region eu-west-1 --request '{"source":{"bucket":"my-bucket","key":"base.yaml"}}'
+
   # What each cluster is asked, and the clusters that failed last time
   kubestep fleet --source s3://my-bucket/kubestep/nightly/failed.jsonl --request '{"namespaces":["*"]}'`,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -55,7 +58,7 @@ Regions and roles that the flags name, or those of a list in S3.`,
 	tolerate := flags.String("tolerate", "", "how many clusters may fail, as a `number` or a percentage such as 5% (none if not set)")
 	report := flags.String("report", "", "write the report below `s3://BUCKET/PREFIX`")
 	start.keys["region"], start.keys["role-arn"], start.keys["concurrency"] = "regions", "roleArns", "concurrency"
-	complete(cmd, "workflow", podInventory().name)
+	complete(cmd, "workflow", podInventory().name, applyManifests().name)
 	for _, flag := range []string{"region", "role-arn", "tag", "source", "concurrency", "tolerate", "report"} {
 		complete(cmd, flag)
 	}

@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract"
@@ -20,7 +19,7 @@ func main() {
 	cfg := task.Must(config.LoadDefaultConfig(context.Background()))
 	finder := fleet.Finder{
 		EKS:      fleet.API(cfg, awsapi.NewRoles(cfg, os.Getenv("KUBESTEP_EXTERNAL_ID")).Credentials),
-		Store:    fleet.Store{S3: s3.NewFromConfig(cfg)},
+		Store:    fleet.NewStore(cfg),
 		Defaults: contract.Target{Region: cfg.Region},
 		Workflows: map[string]fleet.Workflow{
 			"pod-inventory":   {Read: pods.Workflow(os.Getenv("KUBESTEP_KUBERNETES_GROUP")), StateMachineARN: os.Getenv("KUBESTEP_POD_INVENTORY_ARN")},

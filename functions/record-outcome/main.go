@@ -5,7 +5,6 @@ import (
 	"context"
 
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/fleet"
@@ -18,7 +17,7 @@ func main() {
 			"pod-inventory":   fleet.TotalsOf[contract.PodInventory],
 			"apply-manifests": fleet.TotalsOf[contract.ApplyResult],
 		},
-		Store: fleet.Store{S3: s3.NewFromConfig(task.Must(config.LoadDefaultConfig(context.Background())))},
+		Store: fleet.NewStore(task.Must(config.LoadDefaultConfig(context.Background()))),
 	}
 	task.Start("RecordOutcome", recorder.Record)
 }

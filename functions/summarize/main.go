@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/task"
@@ -14,7 +13,7 @@ import (
 
 func main() {
 	summarizer := fleet.Summarizer{
-		Store: fleet.Store{S3: s3.NewFromConfig(task.Must(config.LoadDefaultConfig(context.Background())))},
+		Store: fleet.NewStore(task.Must(config.LoadDefaultConfig(context.Background()))),
 		Now:   time.Now,
 	}
 	task.Start("Summarize", summarizer.Summarize)

@@ -1,13 +1,14 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	smithy "github.com/aws/smithy-go"
 
@@ -24,12 +25,19 @@ type S3 interface {
 // Store keeps the objects of a fleet.
 type Store struct{ S3 S3 }
 
+// NewStore makes a Store with a connection for each outcome that is read at once: the
+// SDK keeps ten, and would open the others anew for each object.
+func NewStore(cfg aws.Config) Store {
+	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = reading })
+	return Store{s3.NewFromConfig(cfg, func(o *s3.Options) { o.HTTPClient = client })}
+}
+
 // errNoObject means that there is no object of that key.
 var errNoObject = errors.New("no such object")
 
 // Put writes an object.
-func (s Store) Put(ctx context.Context, bucket, key, kind string, body []byte) error {
-	_, err := s.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String(kind)})
+func (s Store) Put(ctx context.Context, bucket, key, kind string, body io.ReadSeeker) error {
+	_, err := s.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: body, ContentType: aws.String(kind)})
 	return explain(err, "s3:PutObject", bucket, key)
 }
 

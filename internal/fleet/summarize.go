@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +28,7 @@ const (
 	maxFailures = 12
 	maxNames    = 5
 	// reading is how many outcomes are read at once.
-	reading = 64
+	reading = 32
 	// maxList bounds the list of clusters: MaxFleetClusters with names and roles of the greatest length.
 	maxList = 16 << 20
 	// maxOutcome bounds an outcome in S3, whose role may be longer than the state allows.
@@ -166,7 +168,7 @@ func begin(ctx context.Context, store Store, fleet contract.Fleet, attempt int, 
 	if err != nil {
 		return run, fmt.Errorf("encode the list of clusters: %w", err)
 	}
-	return run, store.Put(ctx, fleet.Output.Bucket, run.List, "application/json", text)
+	return run, store.Put(ctx, fleet.Output.Bucket, run.List, "application/json", bytes.NewReader(text))
 }
 
 // add adds up the outcomes.
@@ -229,7 +231,7 @@ func cause(fleet contract.Fleet, summary contract.FleetSummary, failed int) stri
 	return fmt.Sprintf("%d of %d clusters failed, and %s: %s. %s", failed, summary.Clusters, tolerated, strings.Join(errors, ", "), where)
 }
 
-// report writes the report, one object after the other: they are large.
+// report writes the report, by way of a file: the pages of large fleets are megabytes.
 func (s Summarizer) report(ctx context.Context, fleet contract.Fleet, summary contract.FleetSummary, outcomes []contract.FleetOutcome) (*contract.FleetReport, error) {
 	in := folder(fleet.Output, fleet.Name)
 	at := &contract.FleetReport{Bucket: fleet.Output.Bucket, HTML: in + "report.html", CSV: in + "report.csv", JSON: in + "report.json", Failed: in + "failed.jsonl"}
@@ -238,8 +240,7 @@ func (s Summarizer) report(ctx context.Context, fleet contract.Fleet, summary co
 		Fleet: fleet, Summary: summary, Outcomes: outcomes, FinishedAt: s.Now(),
 		Execution: func(o contract.FleetOutcome) string { return ExecutionName(fleet.Name, o.Target, o.Attempt) },
 	}
-	var body bytes.Buffer
-	for _, file := range []struct {
+	for _, object := range []struct {
 		key, kind string
 		write     func(io.Writer) error
 	}{
@@ -248,13 +249,25 @@ func (s Summarizer) report(ctx context.Context, fleet contract.Fleet, summary co
 		{at.JSON, "application/json", r.JSON},
 		{at.Failed, "application/x-ndjson", r.Failed},
 	} {
-		body.Reset()
-		if err := file.write(&body); err != nil {
-			return nil, err
-		}
-		if err := s.Store.Put(ctx, fleet.Output.Bucket, file.key, file.kind, body.Bytes()); err != nil {
+		if err := s.put(ctx, at.Bucket, object.key, object.kind, object.write); err != nil {
 			return nil, err
 		}
 	}
 	return at, nil
+}
+
+func (s Summarizer) put(ctx context.Context, bucket, key, kind string, write func(io.Writer) error) error {
+	file, err := os.CreateTemp("", "report-")
+	if err != nil {
+		return fmt.Errorf("make a file for the report: %w", err)
+	}
+	defer func() { _, _ = file.Close(), os.Remove(file.Name()) }()
+	buffered := bufio.NewWriter(file)
+	if err := errors.Join(write(buffered), buffered.Flush()); err != nil {
+		return err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("read the report: %w", err)
+	}
+	return s.Store.Put(ctx, bucket, key, kind, file)
 }

@@ -27,6 +27,7 @@ func main() {
 	flag.IntVar(&o.pythonMost, "python-most", 10_000, "the most pods that the Python client is measured with: it takes 200 MB for each 1,000")
 	flag.IntVar(&o.aloneFrom, "alone-from", 50_000, "from how many pods on each of the other clients gets a control plane to itself")
 	flag.BoolVar(&o.allNamespaces, "all-namespaces", true, "whether to measure requests for all namespaces")
+	ofFleet := flag.Bool("fleet", false, "measure the fleet instead, and write docs/benchmarks/fleet.md")
 	sizes := flag.String("pods", "1000,10000,50000", "how many pods in one namespace")
 	flag.Parse()
 	for _, size := range strings.Split(*sizes, ",") {
@@ -38,7 +39,11 @@ func main() {
 		o.sizes = append(o.sizes, n)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, o)
+	measured := run
+	if *ofFleet {
+		measured = measureFleet
+	}
+	err := measured(ctx, o)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
