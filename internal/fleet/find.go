@@ -94,15 +94,14 @@ func (d Finder) Find(ctx context.Context, in contract.FindClusters) (contract.Fo
 // ask is the input of each cluster's execution, but for the target. The console links
 // an execution to the one that its input names so.
 // https://docs.aws.amazon.com/step-functions/latest/dg/concepts-nested-workflows.html
-func ask(request any, execution string) (json.RawMessage, error) {
-	text, err := json.Marshal(request)
-	if err != nil {
-		return nil, fmt.Errorf("encode the request: %w", err)
-	}
+func ask(request json.RawMessage, execution string) (json.RawMessage, error) {
 	members := map[string]json.RawMessage{}
-	if err := json.Unmarshal(text, &members); err != nil {
-		return nil, fmt.Errorf("read the request: %w", err)
+	if request != nil {
+		if err := json.Unmarshal(request, &members); err != nil {
+			return nil, fmt.Errorf("read the request: %w", err)
+		}
 	}
+	var err error
 	if members["AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"], err = json.Marshal(execution); err != nil {
 		return nil, fmt.Errorf("encode the execution: %w", err)
 	}

@@ -125,7 +125,7 @@ func TestAFleetHasWhatTheStatesNeed(t *testing.T) {
 		Executions:      "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory",
 		Clusters:        1, Concurrency: 40,
 	}, got.Fleet)
-	assert.JSONEq(t, `{"namespaces":["shop"],"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"`+execution+`"}`, string(got.Request), "complete, and tied to the fleet in the console")
+	assert.JSONEq(t, `{"namespaces":["shop"],"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"`+execution+`"}`, string(got.Request), "as it was given, and tied to the fleet in the console")
 	assert.Equal(t, 1, got.Run.Attempt)
 	assert.Equal(t, []contract.FleetCluster{{Target: demo, Attempt: 1, Execution: fleet.ExecutionName("nightly", demo, 1)}}, got.Run.Clusters)
 

@@ -36,7 +36,7 @@ var fleetName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,80}$`)
 type request struct {
 	name      string
 	workflow  string
-	asked     any // of each cluster
+	asked     json.RawMessage // of each cluster; nil for nothing
 	places    []place
 	tags      map[string]string
 	source    contract.Destination // its prefix is the key
@@ -104,7 +104,9 @@ func (d Finder) readWorkflow(f *input.Fields, r *request) {
 		f.Raw("request") // which nobody reads
 	case known:
 		nested, _ := f.Object("request", `{"namespaces": ["default"]}`)
-		r.asked, _ = workflow.Read(nested)
+		// Only to check it: an execution reads it again, and a completed one may not be valid.
+		_, _ = workflow.Read(nested)
+		r.asked = f.Raw("request")
 	case r.workflow == "":
 		f.Problem("workflow", "missing: expected %s", names)
 	default:
