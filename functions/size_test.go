@@ -5,6 +5,8 @@ package functions_test
 import (
 	"archive/zip"
 	"bytes"
+	"compress/flate"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,8 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// most is the bound of a package, in bytes.
-const most = 5_500_000
+// most is the bound of a package, in bytes. summarize has the templates of the
+// report, which bring reflection over every method with them.
+const most, mostOfSummarize = 5_150_000, 5_500_000
 
 func TestEveryPackageIsSmall(t *testing.T) {
 	functions, err := filepath.Glob("*/main.go")
@@ -33,13 +36,18 @@ func TestEveryPackageIsSmall(t *testing.T) {
 			require.NoError(t, err)
 			var packed bytes.Buffer
 			z := zip.NewWriter(&packed)
+			z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestCompression) })
 			entry, err := z.Create("bootstrap")
 			require.NoError(t, err)
 			_, err = entry.Write(content)
 			require.NoError(t, err)
 			require.NoError(t, z.Close())
 			t.Logf("%d bytes, %d zipped", len(content), packed.Len())
-			assert.Less(t, packed.Len(), most)
+			bound := most
+			if name == "summarize" {
+				bound = mostOfSummarize
+			}
+			assert.Less(t, packed.Len(), bound)
 		})
 	}
 }
