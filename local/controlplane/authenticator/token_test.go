@@ -56,9 +56,7 @@ func minted(t *testing.T, authority credentials.Authority, partition, region str
 			return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return issued, nil })
 		},
 	}
-	cluster, err := attester.Attest("e", "", contract.Cluster{Name: "demo", Region: region})
-	require.NoError(t, err)
-	sealed, err := minter.Mint(t.Context(), contract.MintToken{Execution: "e", Cluster: cluster})
+	sealed, err := minter.Mint(t.Context(), contract.MintToken{Execution: "e", Cluster: contract.Cluster{Name: "demo", Region: region}})
 	if err != nil {
 		return "", err
 	}
