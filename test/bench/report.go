@@ -89,7 +89,7 @@ func (b *bench) functionsAndExecutions(ctx context.Context, r *report) error {
 	if r.bare, err = b.execution(ctx, `{"clusterName":"demo","maxItems":0}`); err != nil {
 		return err
 	}
-	if b.options.allNamespaces {
+	if b.allNamespaces {
 		if err := b.everywhere(ctx, r); err != nil {
 			return err
 		}
