@@ -25,6 +25,7 @@ import (
 
 	"github.com/kubestep/kubestep/local/credentials"
 	"github.com/kubestep/kubestep/local/lambdahost"
+	"github.com/kubestep/kubestep/local/trail"
 )
 
 // Functions are the Lambda functions that there are.
@@ -53,6 +54,8 @@ type Options struct {
 	Logs string
 	// Engine is where requests to all other services go.
 	Engine *url.URL
+	// Record is told each call that a role makes; nil records none.
+	Record func(trail.Call)
 	// Now tells the time; time.Now when nil.
 	Now func() time.Time
 }
@@ -139,6 +142,8 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, c, *refused)
 		return
 	}
+	w, done := f.recorded(w, r, c)
+	defer done()
 	if fault, ok := f.Faults.take(c); ok {
 		select {
 		case <-time.After(fault.Delay):

@@ -161,12 +161,13 @@ func assertError(t *testing.T, err error, code, message string) {
 
 func TestInvokeRunsAFunctionHoweverItIsNamed(t *testing.T) {
 	for name, path := range map[string]string{
-		"by name":                    "list-pods",
-		"by name and version":        "list-pods:$LATEST",
-		"by ARN":                     "arn:aws:lambda:eu-west-1:111111111111:function:list-pods",
-		"by ARN with escaped colons": "arn%3Aaws%3Alambda%3Aeu-west-1%3A111111111111%3Afunction%3Alist-pods",
-		"by ARN and version":         "arn:aws:lambda:eu-west-1:111111111111:function:list-pods:$LATEST",
-		"by part of an ARN":          "111111111111:function:list-pods",
+		"by name":                      "list-pods",
+		"by name and version":          "list-pods:$LATEST",
+		"by ARN":                       "arn:aws:lambda:eu-west-1:111111111111:function:list-pods",
+		"by ARN with escaped colons":   "arn%3Aaws%3Alambda%3Aeu-west-1%3A111111111111%3Afunction%3Alist-pods",
+		"by ARN and version":           "arn:aws:lambda:eu-west-1:111111111111:function:list-pods:$LATEST",
+		"by part of an ARN":            "111111111111:function:list-pods",
+		"by ARN and published version": "arn:aws:lambda:eu-west-1:111111111111:function:list-pods:3",
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -217,7 +218,7 @@ func TestInvokeRefuses(t *testing.T) {
 		message    string
 	}{
 		"a function that is not there": {"mint/invocations", "{}", nil, http.StatusNotFound, "ResourceNotFoundException", "Function not found: mint"},
-		"a version that is not there":  {"list-pods/invocations?Qualifier=7", "{}", nil, http.StatusNotFound, "ResourceNotFoundException", "Function not found: list-pods"},
+		"an alias that is not there":   {"list-pods/invocations?Qualifier=live", "{}", nil, http.StatusNotFound, "ResourceNotFoundException", "Function not found: list-pods"},
 		"a payload that is no JSON":    {"list-pods/invocations", "{", nil, http.StatusBadRequest, "InvalidRequestContentException", "Could not parse request body into json"},
 		"a payload above 6 MB": {
 			"list-pods/invocations", `"` + strings.Repeat("x", maxRequest) + `"`, nil,

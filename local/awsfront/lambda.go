@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/kubestep/kubestep/local/lambdahost"
@@ -43,12 +44,21 @@ func lambdaOperation(method string, path []string) (operation, function string) 
 }
 
 // functionName reads a function's name from all that an API takes for one: name, name:qualifier, ACCOUNT:function:name, and the ARN.
-// There is only one version of each function here, so any qualifier but $LATEST stays on, and is not found.
+// There is only the latest code of each function here, and every version stands for it. An alias stays on, and is not found.
 func functionName(reference string) string {
 	if _, after, ok := strings.Cut(reference, ":function:"); ok {
 		reference = after
 	}
-	return strings.TrimSuffix(reference, ":"+latest)
+	if name, qualifier, ok := strings.Cut(reference, ":"); ok && isVersion(qualifier) {
+		return name
+	}
+	return reference
+}
+
+// isVersion reports whether a qualifier is a function's version, such as 3 or $LATEST.
+func isVersion(qualifier string) bool {
+	_, err := strconv.ParseUint(qualifier, 10, 64)
+	return qualifier == latest || err == nil
 }
 
 // invoke answers https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html. The engine, which calls for
@@ -106,7 +116,7 @@ func (f *Front) invokeAndWait(w http.ResponseWriter, r *http.Request, function s
 
 // function finds the function that is asked for.
 func (f *Front) function(r *http.Request, c call) (lambdahost.Function, *apiError) {
-	if qualifier := r.URL.Query().Get("Qualifier"); qualifier == "" || qualifier == latest {
+	if qualifier := r.URL.Query().Get("Qualifier"); qualifier == "" || isVersion(qualifier) {
 		for _, function := range f.Functions.Functions() {
 			if function.Name == c.resource {
 				return function, nil

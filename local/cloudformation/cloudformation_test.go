@@ -29,7 +29,7 @@ func TestAValueIsWhatCloudFormationWouldMakeOfIt(t *testing.T) {
 		"a pseudo parameter":       {`{"Ref":"AWS::StackName"}`, "one"},
 		"the ARN of a named role":  {`{"Fn::GetAtt":["Named","Arn"]}`, "arn:aws:iam::111122223333:role/x-role"},
 		"that of one without name": {`{"Fn::GetAtt":"Unnamed.Arn"}`, "arn:aws:iam::111122223333:role/one-Unnamed"},
-		"a function's version":     {`{"Ref":"Version"}`, "arn:aws:lambda:eu-west-1:111122223333:function:f"},
+		"a function's version":     {`{"Ref":"Version"}`, "arn:aws:lambda:eu-west-1:111122223333:function:f:1"},
 		"a substitution":           {`{"Fn::Sub":"${AWS::Partition}/${Name}/${Named.Arn}/${!Name}"}`, "aws/x/arn:aws:iam::111122223333:role/x-role/${Name}"},
 		"one of its own variables": {`{"Fn::Sub":["${v}-${Name}",{"v":{"Ref":"AWS::Region"}}]}`, "eu-west-1-x"},
 		"a choice":                 {`{"Fn::If":["Yes","a","b"]}`, "a"},

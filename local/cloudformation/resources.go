@@ -35,7 +35,7 @@ var kinds = map[string]kind{
 	"AWS::SQS::Queue":                         {name: "QueueName", arn: "sqs:{region}:{account}:{name}", more: map[string]string{"QueueName": "{name}"}},
 	"AWS::CloudWatch::Alarm":                  {name: "AlarmName", arn: "cloudwatch:{region}:{account}:alarm:{name}"},
 	"AWS::CloudWatch::Dashboard":              {name: "DashboardName"},
-	"AWS::Lambda::Version":                    {more: map[string]string{"Version": "$LATEST"}},
+	"AWS::Lambda::Version":                    {more: map[string]string{"Version": "1"}},
 	"AWS::StepFunctions::StateMachineVersion": {},
 	"AWS::StepFunctions::StateMachineAlias":   {},
 }
@@ -47,9 +47,10 @@ func (e *evaluation) physicalID(id string) (string, error) {
 		return "", err
 	}
 	switch r.Type {
-	// A version and an alias are told by the ARN of what they are of. Of functions there is only the latest here.
+	// Versions and aliases extend the ARN of what they belong to. Each stack has one version of each.
 	case "AWS::Lambda::Version":
-		return e.arnOf("AWS::Lambda::Function", scalar(r.Properties["FunctionName"]))
+		function, err := e.arnOf("AWS::Lambda::Function", scalar(r.Properties["FunctionName"]))
+		return function + ":1", err
 	case "AWS::StepFunctions::StateMachineVersion":
 		return scalar(r.Properties["StateMachineArn"]) + ":1", nil
 	case "AWS::StepFunctions::StateMachineAlias":

@@ -5,11 +5,13 @@ where Step Functions says ExecutionArn, and puts Python's datetimes into the sta
 aws-sdk:sfn:describeExecution fail (https://github.com/getmoto/moto/issues/10076). Once moto translates them itself, NestedExecution can go.
 
 moto also makes a new boto3 client for each task, which takes more time than all else in an execution. Here tasks share them.
+And it calls in nobody's name: here each call says the state machine's role, in the header that local/awsfront reads.
 """
 
 import datetime
 import functools
 import sys
+import threading
 import types
 
 import boto3
@@ -23,9 +25,28 @@ def _signed(aws_access_key_id, aws_secret_access_key, **kwargs):
 
 boto_client.boto3 = types.SimpleNamespace(client=_signed)
 
-# Before the services import it by its name. The role, which moto ignores too, is not hashable.
-_client = functools.lru_cache(maxsize=None)(boto_client.boto_client_for)
-boto_client.boto_client_for = lambda region, service, state_credentials=None: _client(region, service)
+_of_thread = threading.local()
+
+
+def _say_role(params, **_):
+    params["headers"]["X-Kubestep-Role"] = _of_thread.role
+
+
+@functools.lru_cache(maxsize=None)
+def _client(region, service, make=boto_client.boto_client_for):
+    client = make(region, service)
+    client.meta.events.register("before-call", _say_role)
+    return client
+
+
+def _client_for(region, service, state_credentials):
+    """A client for the calls that follow in this thread, which runs one execution or one iteration of a Map."""
+    _of_thread.role = state_credentials.role_arn
+    return _client(region, service)
+
+
+# Before the services import it by its name.
+boto_client.boto_client_for = _client_for
 
 from moto.server import main  # noqa: E402
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (  # noqa: E402

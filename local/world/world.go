@@ -25,6 +25,7 @@ import (
 	"github.com/kubestep/kubestep/local/moto"
 	"github.com/kubestep/kubestep/local/sam"
 	"github.com/kubestep/kubestep/local/stack"
+	"github.com/kubestep/kubestep/local/trail"
 )
 
 const (
@@ -70,6 +71,7 @@ type World struct {
 	options   Options
 	template  *cloudformation.Template
 	authority credentials.Authority
+	trail     *trail.Recorder
 	secretKey string
 	stop      []func()
 }
@@ -96,6 +98,12 @@ func Start(ctx context.Context, options Options) (w *World, err error) {
 		return w, fmt.Errorf("write the key of the credentials: %w", err)
 	}
 	w.authority = credentials.New(key)
+	calls, err := os.OpenFile(w.Trail(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return w, fmt.Errorf("record calls: %w", err)
+	}
+	w.stop = append(w.stop, func() { _ = calls.Close() })
+	w.trail = trail.NewRecorder(calls)
 
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -145,6 +153,11 @@ func (w *World) serve(listener net.Listener, engine *url.URL) {
 	front := &http.Server{
 		Handler: awsfront.New(awsfront.Options{
 			Functions: w.Lambda, Clusters: w.Clusters, Roles: w.Roles, Authority: w.authority, Faults: w.Faults, Stacks: &stacks{world: w}, Logs: w.logs(), Engine: engine,
+			Record: func(call trail.Call) {
+				if err := w.trail.Called(call); err != nil {
+					w.options.Say("%v", err)
+				}
+			},
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
@@ -231,6 +244,15 @@ func (w *World) Stack(name string) stack.Stack {
 
 // Deploy creates a stack, or updates it.
 func (w *World) Deploy(ctx context.Context, s stack.Stack) error {
+	roles, err := s.Roles()
+	if err != nil {
+		return err
+	}
+	for _, role := range roles {
+		if err := w.trail.Deployed(role); err != nil {
+			return err
+		}
+	}
 	developer, err := w.Developer()
 	if err != nil {
 		return err
@@ -264,3 +286,6 @@ func (w *World) keyFile() string  { return filepath.Join(w.options.Dir, "credent
 func (w *World) clusterDir(name string) string {
 	return filepath.Join(w.options.Dir, "clusters", name)
 }
+
+// Trail is the recording of each call to AWS: see local/trail.
+func (w *World) Trail() string { return filepath.Join(w.options.Dir, "calls.jsonl") }

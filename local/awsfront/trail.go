@@ -1,0 +1,159 @@
+package awsfront
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+
+	"github.com/kubestep/kubestep/local/trail"
+)
+
+// RoleHeader names the role that the engine makes a request for: it has no credentials of a state machine's role.
+const RoleHeader = "X-Kubestep-Role"
+
+// recorded wraps a handler with the recording of what is asked for, and whether it is answered.
+func (f *Front) recorded(w http.ResponseWriter, r *http.Request, c call) (http.ResponseWriter, func()) {
+	if f.Record == nil {
+		return w, func() {}
+	}
+	asked, ok := f.asked(r, c)
+	if !ok {
+		return w, func() {}
+	}
+	answered := &statusWriter{ResponseWriter: w}
+	return answered, func() {
+		asked.Status = answered.status
+		f.Record(asked)
+	}
+}
+
+// asked is a request as IAM sees it. It is none if nobody that is known makes it, or if it needs no permission.
+func (f *Front) asked(r *http.Request, c call) (trail.Call, bool) {
+	asked := trail.Call{Principal: r.Header.Get(RoleHeader), Context: map[string]string{}}
+	if asked.Principal == "" {
+		caller, err := f.caller(c)
+		if err != nil {
+			return asked, false
+		}
+		asked.Principal = caller.RoleARN
+	}
+	principal, err := arn.Parse(asked.Principal)
+	if err != nil || c.service+":"+c.operation == "sts:GetCallerIdentity" {
+		return asked, false
+	}
+	// of is the ARN of a resource in the caller's account and the Region that is asked.
+	of := func(resource string) string {
+		return arn.ARN{Partition: principal.Partition, Service: c.service, Region: c.region, AccountID: principal.AccountID, Resource: resource}.String()
+	}
+	asked.Action = c.service + ":" + c.operation
+	// Whatever is not known below has a resource that no policy should allow.
+	asked.Resource = "*"
+	switch asked.Action {
+	case "lambda:Invoke":
+		asked.Action = "lambda:InvokeFunction"
+		asked.Resource = of("function:" + qualified(r))
+	case "eks:DescribeCluster":
+		asked.Resource = of("cluster/" + c.resource)
+	case "sts:AssumeRole":
+		asked.Resource = c.resource
+		if id := c.form.Get("ExternalId"); id != "" {
+			asked.Context["sts:ExternalId"] = id
+		}
+	case "states:StartExecution", "states:DescribeExecution", "states:StopExecution":
+		asked.Resource = statesResource(r, asked.Context)
+	default:
+		if c.service == "s3" {
+			asked.Action, asked.Resource = s3Action(r)
+		}
+	}
+	asked.Context["aws:ResourceAccount"] = owner(asked.Resource, principal.AccountID)
+	return asked, true
+}
+
+// owner is the account of a resource. The ARN of a bucket has none; each bucket here is the caller's.
+func owner(resource, caller string) string {
+	if parsed, err := arn.Parse(resource); err == nil && parsed.AccountID != "" {
+		return parsed.AccountID
+	}
+	return caller
+}
+
+// qualified is what an invocation names, with its version: Lambda's ARN for a version or an alias ends in it.
+func qualified(r *http.Request) string {
+	path := segments(r.URL) // 2015-03-31, functions, NAME, invocations
+	name := path[2]
+	if _, after, ok := strings.Cut(name, ":function:"); ok {
+		name = after
+	}
+	if qualifier := r.URL.Query().Get("Qualifier"); qualifier != "" {
+		name += ":" + qualifier
+	}
+	return name
+}
+
+// statesResource is the execution or the state machine that is asked for. A policy names a state machine without its
+// alias or version, which is a condition key instead: https://docs.aws.amazon.com/step-functions/latest/dg/auth-version-alias.html
+func statesResource(r *http.Request, context map[string]string) string {
+	var input struct {
+		ExecutionARN    string `json:"executionArn"`
+		StateMachineARN string `json:"stateMachineArn"`
+	}
+	body, err := readBody(r)
+	if err == nil {
+		_ = json.Unmarshal(body, &input) // what is wrong with it the engine says
+	}
+	if input.ExecutionARN != "" {
+		return input.ExecutionARN
+	}
+	machine := unqualified(input.StateMachineARN)
+	if qualifier, ok := strings.CutPrefix(input.StateMachineARN, machine+":"); ok {
+		context["states:StateMachineQualifier"] = qualifier
+	}
+	return machine
+}
+
+// s3Action is the action that a request to S3 by path, /BUCKET/KEY, needs:
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+func s3Action(r *http.Request) (action, resource string) {
+	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	resource = "arn:aws:s3:::" + bucket
+	if key == "" {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			return "s3:ListBucket", resource
+		}
+		return "s3:" + r.Method + "Bucket", resource
+	}
+	resource += "/" + key
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return "s3:GetObject", resource
+	case http.MethodPut, http.MethodPost: // POST starts and completes an upload in parts
+		return "s3:PutObject", resource
+	}
+	return "s3:" + r.Method + "Object", resource
+}
+
+// statusWriter remembers the status of the response.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b) //nolint:wrapcheck // of the writer, for the writer
+}
+
+// Unwrap lets http.ResponseController reach what is wrapped.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
