@@ -55,7 +55,7 @@ unit: need-go
 
 # Two at once: the one waits for control planes to start and stop, the other for an
 # engine of one thread.
-scenarios: local .local/aws/done $(if $(shell command -v npm),.local/cdk/done)
+scenarios: local .local/aws/done $(if $(shell command -v npm),.local/cdk/done) simulator
 	@$(MAKE) -j2 scenarios-controlplane scenarios-machine
 
 scenarios-controlplane:
@@ -63,6 +63,11 @@ scenarios-controlplane:
 
 scenarios-machine:
 	cd test && PATH="$(CURDIR)/build/local:$(CURDIR)/.local/aws/bin:$$PATH" go test -count=1 -parallel 12 -timeout 15m ./...
+
+# Evaluates the IAM policies against the calls of the scenarios.
+.PHONY: simulator
+simulator:
+	@if command -v npm >/dev/null; then $(MAKE) --silent .local/node/done; else echo "· Node.js is missing: the IAM policies are not evaluated" >&2; fi
 
 # It applies rbac/ to the local cluster. All but a tenth of its packages are the control plane's.
 build/local/kubectl: local/controlplane/go.mod | need-go
@@ -170,13 +175,14 @@ lint-scripts: .local/lint/done
 	@echo "· installing cfn-lint, checkov, shellcheck and uv into .local/lint, once" >&2
 	@rm -rf .local/lint && python3 -m venv .local/lint && .local/lint/bin/pip install --quiet --disable-pip-version-check --require-hashes -r hack/requirements.txt && touch $@
 
-lint-definition: .local/asl/done
-	for f in statemachine/*.asl.json docs/integrate/*.asl.json; do node .local/asl/asl.js $$f; done
+lint-definition: .local/node/done
+	for f in statemachine/*.asl.json docs/integrate/*.asl.json; do node .local/node/asl.js $$f; done
 
-.local/asl/done: hack/package.json hack/package-lock.json hack/asl.js hack/.npmrc
-	@command -v npm >/dev/null || { echo "Node.js is missing, which checks the definition: https://nodejs.org says how to install it" >&2; exit 1; }
-	@echo "· installing asl-validator and amazon-states-language-service into .local/asl, once" >&2
-	@rm -rf .local/asl && mkdir -p .local/asl && cp hack/package.json hack/package-lock.json hack/asl.js hack/.npmrc .local/asl/ && cd .local/asl && npm ci --ignore-scripts --silent --no-audit --no-fund && touch done
+# The validators of the definition, and the simulator of IAM that the scenarios end with.
+.local/node/done: hack/package.json hack/package-lock.json hack/.npmrc hack/asl.js hack/iam.js
+	@command -v npm >/dev/null || { echo "Node.js is missing, which checks the definition and the IAM policies: https://nodejs.org says how to install it" >&2; exit 1; }
+	@echo "· installing the validators of the definition and the IAM simulator into .local/node, once" >&2
+	@rm -rf .local/node && mkdir -p .local/node && cp $^ .local/node/ && cd .local/node && npm ci --ignore-scripts --silent --no-audit --no-fund && touch done
 
 lint-security: need-go .local/venv/done
 	@go run ./local policies | diff docs/security.md - || { echo "docs/security.md is not what template.yml says: make security" >&2; exit 1; }

@@ -16,10 +16,11 @@ import (
 const otherAccount = "444455556666"
 
 // otherRole is a role of another account that trusts the two functions of the
-// stack that may assume one, where they give the external ID.
+// stack that may assume one, where they give the external ID. The stack permits them to assume it.
 func (s *scenario) otherRole(t *testing.T, name, externalID string) string {
 	t.Helper()
 	role := fmt.Sprintf("arn:aws:iam::%s:role/%s-%s", otherAccount, name, s.stack.Name)
+	s.set(t, map[string]string{"RoleArns": role})
 	local.Roles.Put(awsfront.Role{ARN: role, Trusts: []string{s.stack.Role("describe-cluster"), s.stack.Role("mint-token")}, ExternalID: externalID})
 	editAwsAuth(t, func(all []mapping) []mapping {
 		return append(all, mapping{role, "theirs:" + s.stack.Name, []string{"kubestep-pod-readers"}})
@@ -30,8 +31,7 @@ func (s *scenario) otherRole(t *testing.T, name, externalID string) string {
 func TestEachAccountAndRegionHasAClusterOfItsOwnThatNoCacheMixes(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	s.stack.Parameters = map[string]string{"ExternalId": "agreed"}
-	s.deploy(t)
+	s.set(t, map[string]string{"ExternalId": "agreed"})
 	s.mapRole(t)
 	role := s.otherRole(t, "reader", "agreed")
 	here, there := region(), region()
@@ -86,6 +86,7 @@ func TestARoleOfAnotherAccountThatIsNotMappedIsNamed(t *testing.T) {
 	s.mapRole(t) // its own role is
 	where := region()
 	role := fmt.Sprintf("arn:aws:iam::%s:role/team/unmapped-%s", otherAccount, s.stack.Name)
+	s.set(t, map[string]string{"RoleArns": role})
 	local.Roles.Put(awsfront.Role{ARN: role, Trusts: []string{s.stack.Role("describe-cluster"), s.stack.Role("mint-token")}})
 	describe(t, where, func(c *awsfront.Cluster) { c.ARN, c.AuthenticationMode = clusterARN(where, otherAccount), "API" })
 

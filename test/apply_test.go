@@ -40,8 +40,7 @@ func newApplier(t *testing.T) *applier {
 	t.Helper()
 	s := newScenario(t)
 	a := &applier{scenario: s, group: "appliers-" + s.stack.Name, namespace: "apply-" + s.stack.Name}
-	s.stack.Parameters = map[string]string{"EnableApply": "true", "ApplyKubernetesGroup": a.group}
-	s.deploy(t)
+	s.set(t, map[string]string{"EnableApply": "true", "ApplyKubernetesGroup": a.group})
 	s.machine = s.stack.StateMachineARN("apply-manifests")
 	editAwsAuth(t, func(mappings []mapping) []mapping {
 		return append(mappings, mapping{s.stack.Role("apply-mint-token"), "applier:" + s.stack.Name, []string{a.group}})
@@ -107,6 +106,7 @@ func applied(t *testing.T, e follow.Execution) contract.ApplyResult {
 func (a *applier) bucket(t *testing.T, manifests string) (client *s3.Client, source map[string]any) {
 	t.Helper()
 	name := "manifests-" + a.stack.Name
+	a.set(t, map[string]string{"ManifestBucket": name, "OutputBucket": name, "OutputPrefix": "diffs"})
 	require.NoError(t, local.CreateBucket(t.Context(), name))
 	developer, err := local.Developer()
 	require.NoError(t, err)

@@ -20,6 +20,7 @@ func TestEveryPodIsReadBackFromS3ByTheAWSCommand(t *testing.T) {
 	s.mapRole(t)
 	shell := newShell(t, local.ControlPlane.Kubeconfig)
 	bucket := "inventories-" + s.stack.Name
+	s.set(t, map[string]string{"OutputBucket": bucket, "OutputPrefix": "kubestep/"})
 	_, _, err := shell.run(t, nil, "aws", "s3", "mb", "s3://"+bucket)
 	require.NoError(t, err)
 

@@ -111,6 +111,7 @@ func TestARoleThatMayNotBeAssumedIsAccessDenied(t *testing.T) {
 			s := newScenario(t)
 			where, role := region(), "arn:aws:iam::111122223333:role/untrusting-"+s.stack.Name
 			describe(t, where, nil)
+			s.set(t, map[string]string{"RoleArns": role})
 			local.Roles.Put(awsfront.Role{ARN: role, Trusts: c.trusted(s)})
 
 			e := s.run(t, in(t, where, map[string]any{"roleArn": role}))
@@ -140,6 +141,7 @@ func TestASessionTokenThatMakesTheTokenTooLargeIsNamed(t *testing.T) {
 	s := newScenario(t)
 	where, role := region(), "arn:aws:iam::111122223333:role/tagged-"+s.stack.Name
 	describe(t, where, nil)
+	s.set(t, map[string]string{"RoleArns": role})
 	local.Roles.Put(awsfront.Role{ARN: role, Trusts: []string{"*"}, Tags: []string{"team=" + strings.Repeat("x", 2400)}})
 
 	e := s.run(t, in(t, where, map[string]any{"roleArn": role}))

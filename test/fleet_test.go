@@ -33,8 +33,7 @@ func newFleet(t *testing.T) *scenario {
 	t.Helper()
 	s := newScenario(t)
 	require.NoError(t, local.CreateBucket(t.Context(), s.bucket()))
-	s.stack.Parameters = map[string]string{"OutputBucket": s.bucket(), "ExternalId": "agreed"}
-	s.deploy(t)
+	s.set(t, map[string]string{"OutputBucket": s.bucket(), "ExternalId": "agreed"})
 	s.mapRole(t)
 	return s
 }
@@ -206,6 +205,7 @@ func TestAFleetFindsTheClustersOfOtherAccountsByTheirTags(t *testing.T) {
 	// The cluster knows the role without its path: a session's ARN has none.
 	s.otherRole(t, "member", "agreed")
 	role := fmt.Sprintf("arn:aws:iam::%s:role/%smember-%s", otherAccount, strings.Repeat("path/", 50), s.stack.Name)
+	s.set(t, map[string]string{"RoleArns": role})
 	local.Roles.Put(awsfront.Role{ARN: role, Trusts: []string{s.stack.Role("find-clusters"), s.stack.Role("describe-cluster"), s.stack.Role("mint-token")}, ExternalID: "agreed"})
 	where := region()
 	describe(t, where, func(c *awsfront.Cluster) {

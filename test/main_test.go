@@ -56,7 +56,7 @@ func run(m *testing.M) int {
 	}
 	status := m.Run()
 	if status == 0 {
-		status = checkForTokens()
+		status = max(checkForTokens(), checkPolicies(context.Background()))
 	}
 	if status == 0 {
 		_ = os.RemoveAll(dir)

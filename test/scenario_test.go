@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/local/stack"
+	"github.com/kubestep/kubestep/local/world"
 )
 
 // scenario is a stack of its own in the shared world.
@@ -47,6 +49,8 @@ func newScenario(t *testing.T) *scenario {
 	name := fmt.Sprintf("s%d", names.next)
 	names.Unlock()
 	s := &scenario{stack: local.Stack(name), progress: io.Discard}
+	// What EKS says of the cluster it says in a Region of the scenario's own.
+	s.stack.Parameters = map[string]string{"ClusterArns": "arn:aws:eks:*:" + world.Account + ":cluster/*"}
 	s.deploy(t)
 	client, err := stepFunctions()
 	require.NoError(t, err)
@@ -57,6 +61,13 @@ func newScenario(t *testing.T) *scenario {
 func (s *scenario) deploy(t *testing.T) {
 	t.Helper()
 	require.NoError(t, local.Deploy(t.Context(), s.stack))
+}
+
+// set changes parameters of the stack and deploys it.
+func (s *scenario) set(t *testing.T, parameters map[string]string) {
+	t.Helper()
+	maps.Copy(s.stack.Parameters, parameters)
+	s.deploy(t)
 }
 
 func stepFunctions() (*sfn.Client, error) {

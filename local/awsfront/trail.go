@@ -128,6 +128,9 @@ func s3Action(r *http.Request) (action, resource string) {
 	resource += "/" + key
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
+		if r.URL.Query().Has("versionId") {
+			return "s3:GetObjectVersion", resource
+		}
 		return "s3:GetObject", resource
 	case http.MethodPut, http.MethodPost: // POST starts and completes an upload in parts
 		return "s3:PutObject", resource

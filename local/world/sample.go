@@ -41,7 +41,9 @@ func (w *World) Furnish(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		deployment := w.Stack(StackName)
-		deployment.Parameters = map[string]string{"OutputBucket": ReportBucket, "EnableApply": "true"}
+		deployment.Parameters = map[string]string{
+			"ClusterArns": "arn:aws:eks:*:" + Account + ":cluster/*", "OutputBucket": ReportBucket, "EnableApply": "true",
+		}
 		return w.Deploy(ctx, deployment)
 	})
 	group.Go(func() error { return w.CreateBucket(ctx, ReportBucket) })

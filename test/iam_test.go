@@ -1,0 +1,347 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/local/stack"
+	"github.com/kubestep/kubestep/local/trail"
+	"github.com/kubestep/kubestep/local/world"
+	"github.com/kubestep/kubestep/test/iam"
+)
+
+// byServices are the actions that roles have for a service that acts with them.
+var byServices = []iam.ByService{
+	{
+		Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"},
+		Why:     "Lambda writes the logs of functions: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html",
+	},
+	{
+		Actions: []string{"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"},
+		Why:     "Lambda and Step Functions send traces: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-xray-tracing.html",
+	},
+	{
+		Actions: []string{
+			"logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery", "logs:ListLogDeliveries",
+			"logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups",
+		},
+		Why: "Step Functions sets up its logs: https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html",
+	},
+	{
+		Actions: []string{
+			"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
+			"ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
+		},
+		Why: "Lambda connects functions to the VPC: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html",
+	},
+	{
+		Actions: []string{"kms:Decrypt"},
+		Why:     "Lambda decrypts the variables of functions: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html",
+	},
+	{
+		Roles:   []string{"FindClustersRole", "FleetRole", "ListPodsRole", "PlanManifestsRole", "RecordOutcomeRole", "SummarizeRole"},
+		Actions: []string{"kms:GenerateDataKey", "kms:Decrypt"},
+		Why:     "S3 encrypts objects: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html",
+	},
+	{
+		Roles:   []string{"FleetRole"},
+		Policy:  "items",
+		Actions: []string{"states:StartExecution", "states:DescribeExecution", "states:StopExecution", "states:RedriveExecution"},
+		Why:     "Step Functions runs the items of a distributed Map: https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html",
+	},
+	{
+		Roles:   []string{"FleetRole"},
+		Policy:  "workflows",
+		Actions: []string{"states:StopExecution", "events:PutTargets", "events:PutRule", "events:DescribeRule"},
+		Why:     "Step Functions waits for nested executions, and stops them: https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html",
+	},
+	{
+		Roles:   []string{"FindClustersRole", "SummarizeRole"},
+		Actions: []string{"s3:ListBucket"},
+		Why:     "S3 reports 404 and not 403 for a key that does not exist: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html",
+	},
+	{
+		Roles:   []string{"DriftScheduleRole", "ScheduleRole"},
+		Actions: []string{"states:StartExecution", "sqs:SendMessage"},
+		Why:     "EventBridge Scheduler starts executions: https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html",
+	},
+}
+
+// notRun are permissions whose calls no scenario makes yet, by role and policy.
+var notRun = []iam.NotRun{
+	{Role: "FindClustersRole", Policy: "clusters", Why: "the scenarios find clusters in another account"},
+	{Role: "FleetRole", Policy: "workflows", Why: "no scenario has a fleet apply manifests"},
+	{Role: "DescribeClusterRole", Policy: "apply-roles", Why: "no scenario applies in another account"},
+	{Role: "ApplyMintTokenRole", Policy: "apply-roles", Why: "no scenario applies in another account"},
+	{Role: "LoadManifestsRole", Policy: "source", Why: noVersions},
+	{Role: "VerifyApplyRole", Policy: "source", Why: noVersions},
+	{Role: "PlanManifestsRole", Policy: "source", Why: noVersions},
+	{Role: "ApplyManifestsRole", Policy: "source", Why: noVersions},
+}
+
+const noVersions = "the buckets of the scenarios keep no versions"
+
+// checkPolicies holds all calls of the scenarios against the policies of the roles that made them. Only a run of all scenarios
+// shows what a policy has beyond them.
+func checkPolicies(ctx context.Context) int {
+	failed := func(err error) int {
+		fmt.Fprintf(os.Stderr, "FAIL: the IAM policies are not evaluated: %v\n", err)
+		return 1
+	}
+	all := flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.skip").Value.String() == ""
+	simulator, found := iam.Find(repository)
+	if !found {
+		if _, err := exec.LookPath("npm"); err == nil && all {
+			return failed(errors.New("make test installs the simulator"))
+		}
+		return 0
+	}
+	file, err := os.Open(local.Trail())
+	if err != nil {
+		return failed(err)
+	}
+	defer file.Close()
+	recording, err := trail.Read(file)
+	if err != nil {
+		return failed(err)
+	}
+	roles, err := everything().Roles()
+	if err != nil {
+		return failed(err)
+	}
+	for _, role := range roles {
+		recording = append(recording, trail.Entry{Role: &role})
+	}
+	verdict, err := iam.Judge(ctx, simulator, recording, byServices, notRun)
+	if err != nil {
+		return failed(err)
+	}
+	wrong := verdict.Denied
+	if all {
+		wrong = append(wrong, verdict.Needless...)
+	}
+	for _, sentence := range wrong {
+		fmt.Fprintln(os.Stderr, "FAIL: "+sentence)
+	}
+	if len(wrong) > 0 {
+		return 1
+	}
+	fmt.Fprintf(os.Stderr, "IAM allows the %d different calls that were made\n", verdict.Calls)
+	return 0
+}
+
+const (
+	outputKey     = "arn:aws:kms:eu-west-1:111122223333:key/output"
+	manifestKey   = "arn:aws:kms:eu-west-1:111122223333:key/manifests"
+	encryptionKey = "arn:aws:kms:eu-west-1:111122223333:key/encryption"
+)
+
+// everything is a stack with all that a parameter can add to a policy.
+func everything() stack.Stack {
+	s := local.Stack("all")
+	s.Parameters = map[string]string{
+		"ClusterName": "demo", "ClusterArns": "arn:aws:eks:eu-central-1:111122223333:cluster/further",
+		"RoleArns": "arn:aws:iam::444455556666:role/reader", "ExternalId": "agreed",
+		"SubnetIds": "subnet-0a1b2c3d4e5f60718", "SecurityGroupIds": "sg-0a1b2c3d4e5f60718",
+		"ScheduleExpression": "rate(1 hour)", "OutputBucket": "inventories", "OutputPrefix": "kubestep/",
+		"OutputKeyArn": outputKey, "EncryptionKeyArn": encryptionKey,
+		"EnableApply": "true", "ApplyRoleArns": "arn:aws:iam::444455556666:role/applier", "DriftScheduleExpression": "rate(1 day)",
+		"ManifestBucket": "manifests", "ManifestPrefix": "live/", "ManifestKeyArn": manifestKey,
+	}
+	return s
+}
+
+// A role may do these, and no other role of the template may.
+func TestARoleMayDoWhatItIsForAndNothingElse(t *testing.T) {
+	t.Parallel()
+	simulator, found := iam.Find(repository)
+	if !found {
+		t.Skip("make test installs the IAM simulator, if there is Node.js")
+	}
+	type call struct{ action, resource string }
+	type context = map[string]string
+	const (
+		eks    = "arn:aws:eks:"
+		lambda = "arn:aws:lambda:eu-west-1:111122223333:function:"
+		states = "arn:aws:states:eu-west-1:111122223333:"
+	)
+	nobody := []string{}
+	cases := map[string]struct {
+		call
+		context
+		may []string
+	}{
+		"describe the cluster":                   {call{"eks:DescribeCluster", eks + "eu-west-1:111122223333:cluster/demo"}, nil, []string{"DescribeClusterRole", "FindClustersRole"}},
+		"describe a further cluster":             {call{"eks:DescribeCluster", eks + "eu-central-1:111122223333:cluster/further"}, nil, []string{"DescribeClusterRole", "FindClustersRole"}},
+		"describe another cluster":               {call{"eks:DescribeCluster", eks + "eu-west-1:111122223333:cluster/demo2"}, nil, []string{"FindClustersRole"}},
+		"describe the cluster of another Region": {call{"eks:DescribeCluster", eks + "eu-west-2:111122223333:cluster/demo"}, nil, []string{"FindClustersRole"}},
+		"describe one of another account":        {call{"eks:DescribeCluster", eks + "eu-west-1:444455556666:cluster/demo"}, nil, nobody},
+		"list clusters":                          {call{"eks:ListClusters", "*"}, nil, []string{"FindClustersRole"}},
+		"let a role into the cluster":            {call{"eks:CreateAccessEntry", eks + "eu-west-1:111122223333:cluster/demo"}, nil, nobody},
+
+		"assume a role of RoleArns":            {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/reader"}, context{"sts:ExternalId": "agreed"}, []string{"DescribeClusterRole", "FindClustersRole", "MintTokenRole"}},
+		"assume another role of that account":  {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/reader2"}, nil, nobody},
+		"assume a role of that name elsewhere": {call{"sts:AssumeRole", "arn:aws:iam::777788889999:role/reader"}, nil, nobody},
+		"assume the role that EKS maps":        {call{"sts:AssumeRole", "arn:aws:iam::111122223333:role/all-mint-token"}, nil, nobody},
+
+		"assume a role of ApplyRoleArns":                    {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/applier"}, context{"sts:ExternalId": "agreed"}, []string{"ApplyMintTokenRole", "DescribeClusterRole"}},
+		"read manifests":                                    {call{"s3:GetObject", "arn:aws:s3:::manifests/live/app.yaml"}, context{"aws:ResourceAccount": "111122223333"}, []string{"ApplyManifestsRole", "LoadManifestsRole", "PlanManifestsRole", "VerifyApplyRole"}},
+		"read manifests under another prefix":               {call{"s3:GetObject", "arn:aws:s3:::manifests/other/app.yaml"}, context{"aws:ResourceAccount": "111122223333"}, nobody},
+		"read manifests of another account":                 {call{"s3:GetObject", "arn:aws:s3:::manifests/live/app.yaml"}, context{"aws:ResourceAccount": "444455556666"}, nobody},
+		"change manifests":                                  {call{"s3:PutObject", "arn:aws:s3:::manifests/live/app.yaml"}, context{"aws:ResourceAccount": "111122223333"}, nobody},
+		"decrypt manifests through S3":                      {call{"kms:Decrypt", manifestKey}, context{"kms:ViaService": "s3.eu-west-1.amazonaws.com"}, []string{"ApplyManifestsRole", "LoadManifestsRole", "PlanManifestsRole", "VerifyApplyRole"}},
+		"start an execution that applies":                   {call{"states:StartExecution", states + "stateMachine:all-apply-manifests"}, context{"states:StateMachineQualifier": "live"}, []string{"DriftScheduleRole", "FleetRole"}},
+		"write a listing":                                   {call{"s3:PutObject", "arn:aws:s3:::inventories/kubestep/part-1"}, context{"aws:ResourceAccount": "111122223333"}, []string{"FindClustersRole", "ListPodsRole", "PlanManifestsRole", "RecordOutcomeRole", "SummarizeRole"}},
+		"write to a bucket of that name in another account": {call{"s3:PutObject", "arn:aws:s3:::inventories/kubestep/part-1"}, context{"aws:ResourceAccount": "444455556666"}, nobody},
+		"write under another prefix":                        {call{"s3:PutObject", "arn:aws:s3:::inventories/other/part-1"}, context{"aws:ResourceAccount": "111122223333"}, nobody},
+		"write to another bucket":                           {call{"s3:PutObject", "arn:aws:s3:::inventories2/kubestep/part-1"}, context{"aws:ResourceAccount": "111122223333"}, nobody},
+		"read a listing":                                    {call{"s3:GetObject", "arn:aws:s3:::inventories/kubestep/part-1"}, context{"aws:ResourceAccount": "111122223333"}, []string{"FindClustersRole", "FleetRole", "SummarizeRole"}},
+		"delete a listing":                                  {call{"s3:DeleteObject", "arn:aws:s3:::inventories/kubestep/part-1"}, context{"aws:ResourceAccount": "111122223333"}, nobody},
+		"list the bucket":                                   {call{"s3:ListBucket", "arn:aws:s3:::inventories"}, context{"aws:ResourceAccount": "111122223333"}, []string{"FindClustersRole", "SummarizeRole"}},
+
+		"invoke another function":            {call{"lambda:InvokeFunction", lambda + "all-other:1"}, nil, nobody},
+		"invoke a function of another stack": {call{"lambda:InvokeFunction", lambda + "all2-mint-token:1"}, nil, nobody},
+		"change a function":                  {call{"lambda:UpdateFunctionCode", lambda + "all-mint-token"}, nil, nobody},
+		"read a function's variables":        {call{"lambda:GetFunctionConfiguration", lambda + "all-mint-token"}, nil, nobody},
+
+		"start an execution by the alias":       {call{"states:StartExecution", states + "stateMachine:all-pod-inventory"}, context{"states:StateMachineQualifier": "live"}, []string{"FleetRole", "ScheduleRole"}},
+		"start an execution of another version": {call{"states:StartExecution", states + "stateMachine:all-pod-inventory"}, context{"states:StateMachineQualifier": "7"}, nobody},
+		"start an execution without the alias":  {call{"states:StartExecution", states + "stateMachine:all-pod-inventory"}, nil, nobody},
+		"start another machine":                 {call{"states:StartExecution", states + "stateMachine:other"}, context{"states:StateMachineQualifier": "live"}, nobody},
+		"start an item of a fleet":              {call{"states:StartExecution", states + "stateMachine:all-fleet"}, nil, []string{"FleetRole"}},
+		"read the outcome of an execution":      {call{"states:DescribeExecution", states + "execution:all-pod-inventory:one"}, nil, []string{"FleetRole"}},
+		"read the outcome of another machine's": {call{"states:DescribeExecution", states + "execution:other:one"}, nil, nobody},
+		"read the history of an execution":      {call{"states:GetExecutionHistory", states + "execution:all-pod-inventory:one"}, nil, nobody},
+
+		"tell of a schedule that failed":         {call{"sqs:SendMessage", "arn:aws:sqs:eu-west-1:111122223333:all-ScheduleDeadLetters"}, nil, []string{"DriftScheduleRole", "ScheduleRole"}},
+		"read what the schedule could not start": {call{"sqs:ReceiveMessage", "arn:aws:sqs:eu-west-1:111122223333:all-ScheduleDeadLetters"}, nil, nobody},
+
+		"read the key that seals tokens": {call{"secretsmanager:GetSecretValue", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:all-SealKey"}, nil, nobody},
+		"read logs":                      {call{"logs:GetLogEvents", "arn:aws:logs:eu-west-1:111122223333:log-group:/aws/lambda/all-mint-token:log-stream:x"}, nil, nobody},
+		"pass a role on":                 {call{"iam:PassRole", "arn:aws:iam::111122223333:role/all-mint-token"}, nil, nobody},
+
+		"join the VPC":                      {call{"ec2:CreateNetworkInterface", "arn:aws:ec2:eu-west-1:111122223333:network-interface/eni-1"}, nil, []string{"ApplyManifestsRole", "CheckReadinessRole", "ListPodsRole", "PlanManifestsRole", "VerifyApplyRole", "VerifyRBACRole"}},
+		"join the VPC in a function's code": {call{"ec2:CreateNetworkInterface", "arn:aws:ec2:eu-west-1:111122223333:network-interface/eni-1"}, context{"lambda:SourceFunctionArn": lambda + "all-verify-rbac"}, nobody},
+
+		"decrypt variables": {call{"kms:Decrypt", encryptionKey}, nil, []string{
+			"ApplyManifestsRole", "ApplyMintTokenRole", "CheckReadinessRole", "DescribeClusterRole", "FindClustersRole", "ListPodsRole", "LoadManifestsRole",
+			"MintTokenRole", "PlanManifestsRole", "RecordOutcomeRole", "SummarizeRole", "VerifyApplyRole", "VerifyRBACRole",
+		}},
+		"decrypt listings":            {call{"kms:Decrypt", outputKey}, nil, nobody},
+		"decrypt listings through S3": {call{"kms:Decrypt", outputKey}, context{"kms:ViaService": "s3.eu-west-1.amazonaws.com"}, []string{"FindClustersRole", "FleetRole", "ListPodsRole", "PlanManifestsRole", "RecordOutcomeRole", "SummarizeRole"}},
+		"let others decrypt":          {call{"kms:CreateGrant", encryptionKey}, nil, nobody},
+	}
+	// A machine invokes its own functions, and each by a version.
+	for function, machine := range map[string]string{
+		"describe-cluster": "StateMachineRole", "mint-token": "StateMachineRole", "verify-rbac": "StateMachineRole", "list-pods": "StateMachineRole",
+		"load-manifests": "ApplyStateMachineRole", "apply-mint-token": "ApplyStateMachineRole", "verify-apply": "ApplyStateMachineRole",
+		"plan-manifests": "ApplyStateMachineRole", "apply-manifests": "ApplyStateMachineRole", "check-readiness": "ApplyStateMachineRole",
+		"find-clusters": "FleetRole", "record-outcome": "FleetRole", "summarize": "FleetRole",
+	} {
+		invoke := call{"lambda:InvokeFunction", lambda + "all-" + function}
+		unqualified := cases["invoke another function"]
+		unqualified.call = invoke
+		cases["invoke "+function+" without a version"] = unqualified
+		unqualified.resource += ":2"
+		unqualified.may = []string{machine}
+		if function == "describe-cluster" { // of both workflows
+			unqualified.may = []string{"ApplyStateMachineRole", machine}
+		}
+		cases["invoke a version of "+function] = unqualified
+	}
+	evaluated, err := everything().Evaluate()
+	require.NoError(t, err)
+	for _, f := range evaluated.OfType("AWS::Lambda::Function") {
+		name := strings.TrimPrefix(f.Properties["FunctionName"].(string), "all-")
+		require.Contains(t, cases, "invoke a version of "+name, "say here who invokes the function")
+	}
+	roles, err := everything().Roles()
+	require.NoError(t, err)
+	var requests []iam.Request
+	sentences := slices.Sorted(maps.Keys(cases))
+	for _, sentence := range sentences {
+		for _, role := range roles {
+			statements, err := iam.Statements(role)
+			require.NoError(t, err)
+			c := cases[sentence]
+			requests = append(requests, iam.Request{
+				Principal: role.ARN, Action: c.action, Resource: c.resource, Account: world.Account, Context: c.context, Statements: statements,
+			})
+		}
+	}
+	decisions, err := simulator.Decide(t.Context(), requests)
+	require.NoError(t, err)
+	for i, sentence := range sentences {
+		may := []string{}
+		for j, role := range roles {
+			decision := decisions[i*len(roles)+j]
+			require.Empty(t, decision.Error, sentence)
+			if decision.Allowed() {
+				may = append(may, role.ID)
+			}
+		}
+		assert.Equal(t, cases[sentence].may, may, "who may %s", sentence)
+	}
+}
+
+func TestARoleIsAssumedByItsServiceForItsStackAndByNobodyElse(t *testing.T) {
+	t.Parallel()
+	simulator, found := iam.Find(repository)
+	if !found {
+		t.Skip("make test installs the IAM simulator, if there is Node.js")
+	}
+	roles, err := everything().Roles()
+	require.NoError(t, err)
+	const foreign = "444455556666"
+	// asks are the requests for a role, and whether each is granted.
+	type ask struct {
+		who               string
+		principal, source string
+		sourceAccount     string
+		granted           bool
+	}
+	for _, role := range roles {
+		asks := []ask{
+			{"its service, for its stack", role.Service, role.SourceARN, world.Account, true},
+			{"a developer of the account", "arn:aws:iam::" + world.Account + ":role/developer", role.SourceARN, world.Account, false},
+			{"another account", "arn:aws:iam::" + foreign + ":role/developer", role.SourceARN, world.Account, false},
+		}
+		for _, service := range []string{"lambda", "states", "scheduler", "events", "ec2", "codebuild", "cloudformation"} {
+			if service += ".amazonaws.com"; service != role.Service {
+				asks = append(asks, ask{"the service " + service, service, role.SourceARN, world.Account, false})
+			}
+		}
+		// Lambda gives no source when it assumes a role: https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
+		if role.Service != "lambda.amazonaws.com" {
+			asks = append(asks,
+				ask{"its service, for another account", role.Service, role.SourceARN, foreign, false},
+				ask{"its service, for something else", role.Service, "arn:aws:states:eu-west-1:" + world.Account + ":stateMachine:other", world.Account, false},
+			)
+		}
+		var requests []iam.Request
+		for _, a := range asks {
+			context := map[string]string{"aws:SourceAccount": a.sourceAccount}
+			if a.source != "" {
+				context["aws:SourceArn"] = a.source
+			}
+			requests = append(requests, iam.Request{Principal: a.principal, Action: "sts:AssumeRole", Resource: role.ARN, Account: world.Account, Context: context, Trust: role.Trust})
+		}
+		decisions, err := simulator.Decide(t.Context(), requests)
+		require.NoError(t, err)
+		for i, a := range asks {
+			require.Empty(t, decisions[i].Error)
+			assert.Equal(t, a.granted, decisions[i].Allowed(), "%s is assumed by %s", role.ID, a.who)
+		}
+	}
+}
