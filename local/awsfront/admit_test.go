@@ -84,3 +84,22 @@ func TestLoopback(t *testing.T) {
 		assert.Equal(t, want, loopback(host), host)
 	}
 }
+
+// A service that needs no signature here is still not for a web page.
+func TestAPageWhoseNameIsReboundReachesNoService(t *testing.T) {
+	w := newWorld(t)
+	list := func(host string) int {
+		request := httptest.NewRequest(http.MethodPost, w.url+"/", strings.NewReader("{}"))
+		request.Header.Set("X-Amz-Target", "AWSStepFunctions.ListStateMachines")
+		request.Host = host
+		answer := httptest.NewRecorder()
+		w.front.ServeHTTP(answer, request)
+		return answer.Code
+	}
+	for _, host := range []string{"127.0.0.1:4566", "[::1]:4566", "localhost:4566", "s3.localhost"} {
+		assert.NotEqual(t, http.StatusForbidden, list(host), host)
+	}
+	for _, host := range []string{"rebound.example:4566", "localhost.example", "", "10.0.0.1"} {
+		assert.Equal(t, http.StatusForbidden, list(host), host)
+	}
+}

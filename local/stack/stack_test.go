@@ -186,3 +186,10 @@ func TestNothingIsLeftOutUnsaid(t *testing.T) {
 		})
 	}
 }
+
+func TestCodeIsAFolderOfTheRepositoryAndNoPath(t *testing.T) {
+	for _, key := range []string{"build/../../etc", "build/a/b", "build/.", "elsewhere/work"} {
+		s, c := newStack(t, strings.ReplaceAll(template, "build/work", key), `{"at": "${WorkFunctionArn}"}`), &cloud{}
+		assert.ErrorContains(t, s.Deploy(t.Context(), c, c), "not at build/NAME", key)
+	}
+}
