@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/local/apiproxy"
 	"github.com/kubestep/kubestep/local/awsfront"
 	"github.com/kubestep/kubestep/local/world"
+	"github.com/kubestep/kubestep/test/apiproxy"
 )
 
 const otherAccount = "444455556666"

@@ -12,9 +12,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/local/apiproxy"
 	"github.com/kubestep/kubestep/local/awsfront"
 	"github.com/kubestep/kubestep/local/lambdahost"
+	"github.com/kubestep/kubestep/test/apiproxy"
 )
 
 // undecided answers a review as an API server does whose authorizing webhook failed.

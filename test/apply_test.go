@@ -26,7 +26,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/follow"
-	"github.com/kubestep/kubestep/local/apiproxy"
+	"github.com/kubestep/kubestep/test/apiproxy"
 )
 
 // applier is a stack with apply-manifests, a group and a namespace of its own.

@@ -12,10 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/follow"
-	"github.com/kubestep/kubestep/local/apiproxy"
 	"github.com/kubestep/kubestep/local/awsfront"
 	"github.com/kubestep/kubestep/local/lambdahost"
 	"github.com/kubestep/kubestep/local/world"
+	"github.com/kubestep/kubestep/test/apiproxy"
 )
 
 var regions struct {

@@ -23,9 +23,9 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/follow"
-	"github.com/kubestep/kubestep/local/apiproxy"
 	"github.com/kubestep/kubestep/local/awsfront"
 	"github.com/kubestep/kubestep/local/world"
+	"github.com/kubestep/kubestep/test/apiproxy"
 )
 
 // newFleet deploys a stack that may write to a bucket, which has the stack's name.

@@ -18,8 +18,8 @@ import (
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/pods"
-	"github.com/kubestep/kubestep/local/apiproxy"
 	"github.com/kubestep/kubestep/local/lambdahost"
+	"github.com/kubestep/kubestep/test/apiproxy"
 )
 
 // invoke invokes a function of the stack, and says by which name it failed, if it did.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -99,23 +98,33 @@ func (c *ControlPlane) Admin() (*rest.Config, error) {
 	return config, nil
 }
 
-// Apply applies kustomizations; what they say wins over what others have set.
+// Apply applies kustomizations. Fields that others have set differently are overwritten.
 func (c *ControlPlane) Apply(ctx context.Context, folders ...string) error {
-	return c.kubectl(ctx, folders, "apply", "--server-side", "--force-conflicts")
-}
-
-// Delete deletes what kustomizations hold, if it is there.
-func (c *ControlPlane) Delete(ctx context.Context, folders ...string) error {
-	return c.kubectl(ctx, folders, "delete", "--ignore-not-found")
-}
-
-// kubectl runs kubectl on each of the kustomizations.
-func (c *ControlPlane) kubectl(ctx context.Context, folders []string, args ...string) error {
 	for _, folder := range folders {
-		args := append(slices.Clone(args), "-k", folder, "--kubeconfig", c.Kubeconfig, "--cache-dir", filepath.Join(filepath.Dir(c.Kubeconfig), "kubectl"))
-		if out, err := exec.CommandContext(ctx, filepath.Join(filepath.Dir(c.binary), "kubectl"), args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("kubectl %s -k %s: %w: %s", args[0], folder, err, out)
+		if err := c.kubectl(ctx, "", "apply", "--server-side", "--force-conflicts", "-k", folder); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// Delete deletes the objects of kustomizations, if they exist.
+func (c *ControlPlane) Delete(ctx context.Context, folders ...string) error {
+	for _, folder := range folders {
+		if err := c.kubectl(ctx, "", "delete", "--ignore-not-found", "-k", folder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kubectl runs kubectl as the cluster's administrator.
+func (c *ControlPlane) kubectl(ctx context.Context, stdin string, args ...string) error {
+	kubectl := exec.CommandContext(ctx, filepath.Join(filepath.Dir(c.binary), "kubectl"), args...)
+	kubectl.Args = append(kubectl.Args, "--kubeconfig", c.Kubeconfig, "--cache-dir", filepath.Join(filepath.Dir(c.Kubeconfig), "kubectl"))
+	kubectl.Stdin = strings.NewReader(stdin)
+	if out, err := kubectl.CombinedOutput(); err != nil {
+		return fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)
 	}
 	return nil
 }

@@ -3,14 +3,14 @@ package world
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/kubestep/kubestep/local/sample"
 )
 
 const (
@@ -35,8 +35,8 @@ func (w *World) CreateBucket(ctx context.Context, name string) error {
 	return nil
 }
 
-// Furnish makes of an empty world what make run and make up show: the stack
-// kubestep, mapped and bound by the files in rbac/, and the sample's pods.
+// Furnish fills an empty world with what make run and make up show: the stack kubestep, mapped and bound by local/rbac, and
+// the pods of local/sample.
 func (w *World) Furnish(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -48,14 +48,32 @@ func (w *World) Furnish(ctx context.Context) error {
 	})
 	group.Go(func() error { return w.CreateBucket(ctx, ReportBucket) })
 	group.Go(func() error {
-		admin, err := w.ControlPlane.Admin()
-		if err != nil {
+		if err := w.createPods(ctx); err != nil {
 			return err
 		}
-		return sample.Fill(ctx, admin, time.Now())
-	})
-	group.Go(func() error {
 		return w.ControlPlane.Apply(ctx, filepath.Join(w.options.Root, "local", "rbac"))
 	})
 	return group.Wait()
+}
+
+// createPods creates the pods of local/sample, with their status.
+func (w *World) createPods(ctx context.Context) error {
+	text, err := os.ReadFile(filepath.Join(w.options.Root, "local", "sample", "pods.yaml"))
+	if err != nil {
+		return fmt.Errorf("read the sample: %w", err)
+	}
+	now := time.Now().UTC()
+	pods := strings.NewReplacer(
+		"STARTED", now.Add(-26*time.Hour).Format(time.RFC3339), "ENDED", now.Add(-5*time.Minute).Format(time.RFC3339),
+	).Replace(string(text))
+	for _, args := range [][]string{
+		{"apply", "--server-side", "-f", "-"},
+		{"apply", "--server-side", "--subresource=status", "-f", "-"},
+		{"delete", "pods", "--namespace", "shop", "--selector", "pod-template-hash=54bd8f6c97", "--wait=false"},
+	} {
+		if err := w.ControlPlane.kubectl(ctx, pods, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }

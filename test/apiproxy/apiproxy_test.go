@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubestep/kubestep/local/apiproxy"
+	"github.com/kubestep/kubestep/test/apiproxy"
 )
 
 // between starts an API server that answers with what it was asked, and a proxy to it.
