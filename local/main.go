@@ -100,7 +100,11 @@ func repository() (string, error) {
 
 // policies prints what docs/security.md holds.
 func (l local) policies(ctx context.Context) error {
-	text, err := sam.Transform(ctx, filepath.Join(l.tools(), "venv", "bin", "python"), filepath.Join(l.root, "template.yml"), filepath.Join(l.tools(), "transformed"), nil)
+	source, err := os.ReadFile(filepath.Join(l.root, "template.yml"))
+	if err != nil {
+		return fmt.Errorf("read the template: %w", err)
+	}
+	text, err := sam.Transform(ctx, filepath.Join(l.tools(), "venv", "bin", "python"), source, filepath.Join(l.tools(), "transformed"), nil)
 	if err != nil {
 		return err
 	}

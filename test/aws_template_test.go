@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,7 +25,9 @@ func transformed(t *testing.T, parameters map[string]string) *cloudformation.Tem
 	t.Helper()
 	root, err := filepath.Abs(repository)
 	require.NoError(t, err)
-	text, err := sam.Transform(t.Context(), filepath.Join(root, ".local", "venv", "bin", "python"), filepath.Join(root, "template.yml"), t.TempDir(), parameters)
+	source, err := os.ReadFile(filepath.Join(root, "template.yml"))
+	require.NoError(t, err)
+	text, err := sam.Transform(t.Context(), filepath.Join(root, ".local", "venv", "bin", "python"), source, t.TempDir(), parameters)
 	require.NoError(t, err)
 	template, err := cloudformation.Parse(text)
 	require.NoError(t, err)

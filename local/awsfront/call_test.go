@@ -26,8 +26,8 @@ func TestIdentify(t *testing.T) {
 			call{service: "lambda", region: "eu-west-1", accessKeyID: "ASIA1", operation: "Invoke", resource: "f"},
 		},
 		"Lambda's by its path alone": {
-			"GET /2015-03-31/functions/f/configuration", nil,
-			call{service: "lambda", operation: "GetFunctionConfiguration", resource: "f"},
+			"POST /2015-03-31/functions/f/invocations {}", nil,
+			call{service: "lambda", operation: "Invoke", resource: "f"},
 		},
 		"an operation of Lambda that is not known here": {
 			"PUT /2015-03-31/functions/f/code {}",

@@ -2,7 +2,6 @@ package awsfront
 
 import (
 	"context"
-	"encoding/xml"
 	"fmt"
 	"maps"
 	"net/http"
@@ -13,15 +12,15 @@ import (
 	"time"
 )
 
-// Stacks creates, updates and deletes what stacks are made of.
-type Stacks interface {
-	// Deploy takes the template as text or, where that is empty, by its URL, and returns the stack's outputs.
-	Deploy(ctx context.Context, name, template, url string, parameters map[string]string) (map[string]string, error)
-	Delete(ctx context.Context, name string) error
-}
+// Deploy creates or updates a stack. The template is given as text or, if that is empty, by its URL. It returns the stack's
+// outputs, and a function that deletes the stack.
+type Deploy func(ctx context.Context, name, template, url string, parameters map[string]string) (outputs map[string]string, remove Remove, err error)
 
-// cloudFormation is CloudFormation as far as `aws cloudformation deploy` and delete-stack ask for it: change sets, each
-// carried out at once. What a stack is made of is for Stacks to say.
+// Remove deletes a stack.
+type Remove func(context.Context) error
+
+// cloudFormation serves the calls of `aws cloudformation deploy`, describe-stacks and delete-stack. A change set is executed
+// at once.
 type cloudFormation struct {
 	mu      sync.Mutex
 	stacks  map[string]cloudFormationStack // by name
@@ -36,10 +35,8 @@ type cloudFormationStack struct {
 	CreationTime string
 	Parameters   []cloudFormationParameter `xml:"Parameters>member"`
 	Outputs      []cloudFormationOutput    `xml:"Outputs>member"`
+	remove       Remove
 }
-
-// stackName is what CloudFormation accepts as one: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateChangeSet.html
-var stackName = regexp.MustCompile(`^[a-zA-Z][-a-zA-Z0-9]{0,127}$`)
 
 type cloudFormationParameter struct{ ParameterKey, ParameterValue string }
 
@@ -50,28 +47,11 @@ type changeSet struct {
 	parameters           map[string]string
 }
 
-func (f *Front) cloudFormationHandler(operation string) handler {
-	switch operation {
-	case "CreateChangeSet":
-		return f.createChangeSet
-	case "DescribeChangeSet":
-		return f.describeChangeSet
-	case "ExecuteChangeSet":
-		return f.executeChangeSet
-	case "GetTemplateSummary":
-		return f.templateSummary
-	case "DescribeStacks":
-		return f.describeStacks
-	case "DeleteStack":
-		return f.deleteStack
-	}
-	return func(http.ResponseWriter, *http.Request, call) *apiError {
-		return invalid("the local CloudFormation has no " + operation)
-	}
-}
+// stackName is the pattern of a stack's name: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateChangeSet.html
+var stackName = regexp.MustCompile(`^[a-zA-Z][-a-zA-Z0-9]{0,127}$`)
 
-func invalid(message string) *apiError {
-	return &apiError{http.StatusBadRequest, "ValidationError", message}
+func invalid(format string, args ...any) *apiError {
+	return &apiError{http.StatusBadRequest, "ValidationError", fmt.Sprintf(format, args...)}
 }
 
 func stackID(name string) string {
@@ -79,10 +59,10 @@ func stackID(name string) string {
 }
 
 func (f *Front) createChangeSet(w http.ResponseWriter, _ *http.Request, c call) *apiError {
-	if name := c.form.Get("StackName"); !stackName.MatchString(name) {
-		return invalid(fmt.Sprintf("1 validation error detected: Value '%s' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: %s", name, stackName))
-	}
 	set := changeSet{stack: c.form.Get("StackName"), template: c.form.Get("TemplateBody"), url: c.form.Get("TemplateURL"), parameters: map[string]string{}}
+	if !stackName.MatchString(set.stack) {
+		return invalid("1 validation error detected: Value '%s' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: %s", set.stack, stackName)
+	}
 	f.cloudFormation.mu.Lock()
 	defer f.cloudFormation.mu.Unlock()
 	previous := map[string]string{}
@@ -102,14 +82,14 @@ func (f *Front) createChangeSet(w http.ResponseWriter, _ *http.Request, c call) 
 	}
 	id := c.form.Get("ChangeSetName")
 	f.cloudFormation.changes[id] = set
-	type result struct {
+	respond(w, c, struct {
 		ID      string `xml:"Id"`
 		StackID string `xml:"StackId"`
-	}
-	respond(w, c, "CreateChangeSetResult", result{id, stackID(set.stack)})
+	}{id, stackID(set.stack)})
 	return nil
 }
 
+// change returns a change set, or why there is none.
 func (f *Front) change(c call) (string, changeSet, *apiError) {
 	f.cloudFormation.mu.Lock()
 	defer f.cloudFormation.mu.Unlock()
@@ -126,8 +106,7 @@ func (f *Front) describeChangeSet(w http.ResponseWriter, _ *http.Request, c call
 	if err != nil {
 		return err
 	}
-	type result struct{ ChangeSetName, StackName, Status, ExecutionStatus string }
-	respond(w, c, "DescribeChangeSetResult", result{id, set.stack, "CREATE_COMPLETE", "AVAILABLE"})
+	respond(w, c, struct{ ChangeSetName, StackName, Status, ExecutionStatus string }{id, set.stack, "CREATE_COMPLETE", "AVAILABLE"})
 	return nil
 }
 
@@ -136,11 +115,13 @@ func (f *Front) executeChangeSet(w http.ResponseWriter, r *http.Request, c call)
 	if notFound != nil {
 		return notFound
 	}
-	outputs, err := f.Stacks.Deploy(r.Context(), set.stack, set.template, set.url, set.parameters)
+	outputs, remove, err := f.Deploy(r.Context(), set.stack, set.template, set.url, set.parameters)
 	if err != nil {
-		return invalid(err.Error())
+		return invalid("%s", err)
 	}
-	s := cloudFormationStack{StackID: stackID(set.stack), StackName: set.stack, StackStatus: "CREATE_COMPLETE", CreationTime: f.Now().UTC().Format(time.RFC3339)}
+	s := cloudFormationStack{
+		StackID: stackID(set.stack), StackName: set.stack, StackStatus: "CREATE_COMPLETE", CreationTime: f.Now().UTC().Format(time.RFC3339), remove: remove,
+	}
 	for _, name := range slices.Sorted(maps.Keys(set.parameters)) {
 		s.Parameters = append(s.Parameters, cloudFormationParameter{name, set.parameters[name]})
 	}
@@ -154,88 +135,56 @@ func (f *Front) executeChangeSet(w http.ResponseWriter, r *http.Request, c call)
 	f.cloudFormation.stacks[set.stack] = s
 	delete(f.cloudFormation.changes, id)
 	f.cloudFormation.mu.Unlock()
-	respond(w, c, "ExecuteChangeSetResult", struct{}{})
+	respond(w, c, struct{}{})
 	return nil
 }
 
-// templateSummary tells the parameters that a stack has, which a further deployment keeps.
-func (f *Front) templateSummary(w http.ResponseWriter, _ *http.Request, c call) *apiError {
+// stack returns a stack by its name or ID, or why there is none.
+func (f *Front) stack(c call) (cloudFormationStack, *apiError) {
 	f.cloudFormation.mu.Lock()
 	defer f.cloudFormation.mu.Unlock()
-	s, ok := f.cloudFormation.stacks[c.form.Get("StackName")]
-	if !ok {
-		return invalid(fmt.Sprintf("Stack with id %s does not exist", c.form.Get("StackName")))
+	name := c.form.Get("StackName")
+	for _, s := range f.cloudFormation.stacks {
+		if name == s.StackName || name == s.StackID {
+			return s, nil
+		}
 	}
-	type declaration struct{ ParameterKey string }
-	type result struct {
-		Parameters []declaration `xml:"Parameters>member"`
+	return cloudFormationStack{}, invalid("Stack with id %s does not exist", name)
+}
+
+// templateSummary lists the parameters that a stack has: `aws cloudformation deploy` keeps their values.
+func (f *Front) templateSummary(w http.ResponseWriter, _ *http.Request, c call) *apiError {
+	s, err := f.stack(c)
+	if err != nil {
+		return err
 	}
-	var summary result
-	for _, p := range s.Parameters {
-		summary.Parameters = append(summary.Parameters, declaration{p.ParameterKey})
-	}
-	respond(w, c, "GetTemplateSummaryResult", summary)
+	respond(w, c, struct {
+		Parameters []cloudFormationParameter `xml:"Parameters>member"`
+	}{s.Parameters})
 	return nil
 }
 
 func (f *Front) describeStacks(w http.ResponseWriter, _ *http.Request, c call) *apiError {
-	f.cloudFormation.mu.Lock()
-	defer f.cloudFormation.mu.Unlock()
-	name := c.form.Get("StackName")
-	var found []cloudFormationStack
-	for _, key := range slices.Sorted(maps.Keys(f.cloudFormation.stacks)) {
-		if s := f.cloudFormation.stacks[key]; name == "" || name == s.StackName || name == s.StackID {
-			found = append(found, s)
-		}
+	s, err := f.stack(c)
+	if err != nil {
+		return err
 	}
-	if name != "" && len(found) == 0 {
-		return invalid(fmt.Sprintf("Stack with id %s does not exist", name))
-	}
-	type result struct {
+	respond(w, c, struct {
 		Stacks []cloudFormationStack `xml:"Stacks>member"`
-	}
-	respond(w, c, "DescribeStacksResult", result{found})
+	}{[]cloudFormationStack{s}})
 	return nil
 }
 
+// deleteStack succeeds if there is no such stack, as CloudFormation does.
 func (f *Front) deleteStack(w http.ResponseWriter, r *http.Request, c call) *apiError {
-	name := c.form.Get("StackName")
-	f.cloudFormation.mu.Lock()
-	_, ok := f.cloudFormation.stacks[name]
-	delete(f.cloudFormation.stacks, name)
-	f.cloudFormation.mu.Unlock()
-	if ok { // the deletion of a stack that is not there succeeds
-		if err := f.Stacks.Delete(r.Context(), name); err != nil {
-			return invalid(err.Error())
+	if s, notFound := f.stack(c); notFound == nil {
+		f.cloudFormation.mu.Lock()
+		delete(f.cloudFormation.stacks, s.StackName)
+		f.cloudFormation.mu.Unlock()
+		if err := s.remove(r.Context()); err != nil {
+			return invalid("%s", err)
 		}
 	}
-	respond(w, c, "", nil)
+	respond(w, c, struct{}{})
 	return nil
-}
-
-// respond writes an answer in the query protocol.
-func respond(w http.ResponseWriter, c call, element string, result any) {
-	response := struct {
-		XMLName  xml.Name
-		Result   any
-		Metadata struct {
-			RequestID string `xml:"RequestId"`
-		} `xml:"ResponseMetadata"`
-	}{XMLName: xml.Name{Local: c.operation + "Response"}}
-	if element != "" {
-		response.Result = wrapped{element, result}
-	}
-	response.Metadata.RequestID = uuid()
-	writeXML(w, http.StatusOK, response)
-}
-
-// wrapped is a value in an element of that name.
-type wrapped struct {
-	element string
-	value   any
-}
-
-// MarshalXML writes it.
-func (v wrapped) MarshalXML(e *xml.Encoder, _ xml.StartElement) error {
-	return e.EncodeElement(v.value, xml.StartElement{Name: xml.Name{Local: v.element}}) //nolint:wrapcheck // of the encoder, for the encoder
 }

@@ -1,7 +1,7 @@
 package awsfront
 
 import (
-	"encoding/base64"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -18,13 +18,12 @@ type Cluster struct {
 	ARN                  string
 	Status               string // ACTIVE when empty
 	Version              string
-	PlatformVersion      string
 	Endpoint             string
 	CertificateAuthority []byte // PEM
 	RoleARN              string
 	AuthenticationMode   string // CONFIG_MAP when empty
 	CreatedAt            time.Time
-	// Enter makes the cluster know an access entry that is created.
+	// Enter is called with each access entry that is created; nil creates none.
 	Enter func(AccessEntry) error
 	Tags  map[string]string
 }
@@ -36,17 +35,17 @@ type AccessEntry struct {
 	Username         string   `json:"username"`
 }
 
-// Clusters are the clusters that there are. The zero value has none.
+// Clusters are the clusters that EKS has. The zero value has none.
 type Clusters struct {
 	mu       sync.Mutex
 	clusters map[string]Cluster // by ARN
 }
 
-// Put creates or changes a cluster.
+// Put creates or updates a cluster.
 func (c *Clusters) Put(cluster Cluster) error {
 	parsed, err := arn.Parse(cluster.ARN)
 	if err != nil || parsed.Service != "eks" || parsed.Region == "" || parsed.AccountID == "" || clusterName(cluster.ARN) == "" {
-		return fmt.Errorf("%q is no ARN of a cluster (arn:PARTITION:eks:REGION:ACCOUNT:cluster/NAME)", cluster.ARN)
+		return fmt.Errorf("%q is not the ARN of a cluster (arn:PARTITION:eks:REGION:ACCOUNT:cluster/NAME)", cluster.ARN)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,7 +56,7 @@ func (c *Clusters) Put(cluster Cluster) error {
 	return nil
 }
 
-// Delete deletes a cluster, if it is there.
+// Delete deletes a cluster, if it exists.
 func (c *Clusters) Delete(clusterARN string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,7 +123,7 @@ func (f *Front) describeCluster(w http.ResponseWriter, _ *http.Request, c call) 
 	return nil
 }
 
-// cluster finds the cluster that is asked for, in the caller's account.
+// cluster returns the cluster that is asked for, of the caller's account.
 func (f *Front) cluster(c call) (Cluster, *apiError) {
 	caller, err := f.caller(c)
 	if err != nil {
@@ -164,16 +163,10 @@ func (f *Front) createAccessEntry(w http.ResponseWriter, r *http.Request, c call
 	return nil
 }
 
-// describe is https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html. What a cluster here has no notion of, such as its network,
-// is as EKS makes it.
+// describe is https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html, without what a cluster here does not have, such as
+// its network.
 func describe(c Cluster) map[string]any {
-	status, mode, tags := c.Status, c.AuthenticationMode, c.Tags
-	if status == "" {
-		status = "ACTIVE"
-	}
-	if mode == "" {
-		mode = "CONFIG_MAP"
-	}
+	tags := c.Tags
 	if tags == nil {
 		tags = map[string]string{}
 	}
@@ -183,33 +176,17 @@ func describe(c Cluster) map[string]any {
 		"createdAt":            float64(c.CreatedAt.UnixMilli()) / 1000,
 		"version":              c.Version,
 		"roleArn":              c.RoleARN,
-		"status":               status,
+		"status":               cmp.Or(c.Status, "ACTIVE"),
 		"certificateAuthority": map[string]string{},
-		"platformVersion":      c.PlatformVersion,
 		"tags":                 tags,
-		"accessConfig":         map[string]any{"authenticationMode": mode},
-		"resourcesVpcConfig": map[string]any{
-			"subnetIds":              []string{"subnet-0a1b2c3d4e5f60718", "subnet-0b1c2d3e4f5061728"},
-			"securityGroupIds":       []string{},
-			"clusterSecurityGroupId": "sg-0a1b2c3d4e5f60718",
-			"vpcId":                  "vpc-0a1b2c3d4e5f60718",
-			"endpointPublicAccess":   true,
-			"endpointPrivateAccess":  true,
-			"publicAccessCidrs":      []string{"0.0.0.0/0"},
-		},
-		"kubernetesNetworkConfig": map[string]any{"serviceIpv4Cidr": "10.100.0.0/16", "ipFamily": "ipv4"},
-		"logging": map[string]any{"clusterLogging": []any{map[string]any{
-			"types": []string{"api", "audit", "authenticator", "controllerManager", "scheduler"}, "enabled": false,
-		}}},
-		"health":        map[string]any{"issues": []any{}},
-		"upgradePolicy": map[string]string{"supportType": "EXTENDED"},
+		"accessConfig":         map[string]any{"authenticationMode": cmp.Or(c.AuthenticationMode, "CONFIG_MAP")},
 	}
 	// A cluster that is being created has neither yet.
 	if c.Endpoint != "" {
 		description["endpoint"] = c.Endpoint
 	}
 	if len(c.CertificateAuthority) > 0 {
-		description["certificateAuthority"] = map[string]string{"data": base64.StdEncoding.EncodeToString(c.CertificateAuthority)}
+		description["certificateAuthority"] = map[string][]byte{"data": c.CertificateAuthority}
 	}
 	return description
 }

@@ -1,10 +1,11 @@
-// Package awsfront is the one AWS endpoint of the local world: Lambda from a host of functions, EKS from a registry of clusters, STS from an
-// authority for credentials, CloudFormation from what deploys stacks. What is asked of other services goes on to the engine that runs state machines.
+// Package awsfront is the AWS endpoint of the local world. It serves Lambda, EKS, STS, CloudFormation and CloudWatch Logs as far as
+// kubestep, its scripts and its documentation call them, and forwards all other requests to moto.
 //
-// It listens on loopback and verifies the signatures of what makes it run programs. For the rest it only recognises whose credentials a
-// request claims: the control plane, where identity matters, verifies.
+// It listens on loopback and verifies the signatures of requests that run programs. For other requests it only recognizes whose
+// credentials they claim: the control plane verifies, where identity matters.
 //
-// It stays because moto's Lambda needs Docker, its EKS describes no cluster that answers, and its STS issues credentials that nothing verifies.
+// It stays because moto's Lambda needs Docker, its EKS describes no cluster that answers, its STS issues credentials that nothing
+// verifies, and its CloudFormation cannot transform a SAM template or create functions on this Lambda.
 package awsfront
 
 import (
@@ -13,6 +14,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -28,35 +30,35 @@ import (
 	"github.com/kubestep/kubestep/local/trail"
 )
 
-// Functions are the Lambda functions that there are.
+// Functions runs Lambda functions.
 type Functions interface {
-	Functions() []lambdahost.Function
+	// Invoke fails with lambdahost.ErrNotFound if there is no such function.
 	Invoke(ctx context.Context, name string, payload []byte) (lambdahost.Result, error)
 }
 
-// Authority issues credentials and recognises its own.
+// Authority issues credentials and recognizes its own.
 type Authority interface {
 	Issue(roleARN, session string, expires time.Time, tags ...string) (aws.Credentials, error)
 	Recognise(accessKeyID, sessionToken string, now time.Time) (credentials.Identity, string, error)
 	Verify(r *http.Request, body []byte, now time.Time) (credentials.Identity, credentials.Signature, error)
 }
 
-// Options are what the services answer from. All but Now are needed.
+// Options configures a Front. All fields but Record and Now are required.
 type Options struct {
 	Functions Functions
 	Clusters  *Clusters
 	Roles     *Roles
 	Authority Authority
 	Faults    *Faults
-	// Stacks is what CloudFormation deploys.
-	Stacks Stacks
+	// Deploy deploys the stacks of CloudFormation.
+	Deploy Deploy
 	// Logs is the folder of the functions' logs.
 	Logs string
-	// Engine is where requests to all other services go.
+	// Engine is the URL of moto.
 	Engine *url.URL
-	// Record is told each call that a role makes; nil records none.
+	// Record is called with each call that a role makes; nil records none.
 	Record func(trail.Call)
-	// Now tells the time; time.Now when nil.
+	// Now returns the time; nil is time.Now.
 	Now func() time.Time
 }
 
@@ -78,14 +80,14 @@ func New(options Options) *Front {
 	}
 }
 
-// engine passes requests on as they are, Host and signature included.
+// engine forwards requests unchanged, with their Host and signature.
 func engine(address *url.URL) http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(address)
 			r.Out.Host = r.In.Host
 		},
-		// A kept connection that the engine has closed in the meantime fails a POST, which cannot be tried again.
+		// If the engine has closed an idle connection, a POST on it fails and cannot be retried.
 		Transport: &http.Transport{DisableKeepAlives: true},
 		ErrorLog:  log.New(io.Discard, "", 0),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -95,22 +97,13 @@ func engine(address *url.URL) http.Handler {
 	}
 }
 
-// handler serves one operation. What it returns is the answer when it is not nil.
+// handler serves one operation. If it returns an error, that is the response.
 type handler func(http.ResponseWriter, *http.Request, call) *apiError
 
 func (f *Front) handler(c call) handler {
-	if c.service == "cloudformation" {
-		return f.cloudFormationHandler(c.operation)
-	}
 	switch c.service + ":" + c.operation {
 	case "lambda:Invoke":
 		return f.invoke
-	case "lambda:ListFunctions":
-		return f.listFunctions
-	case "lambda:GetFunction":
-		return f.getFunction
-	case "lambda:GetFunctionConfiguration":
-		return f.getFunctionConfiguration
 	case "eks:DescribeCluster":
 		return f.describeCluster
 	case "eks:CreateAccessEntry":
@@ -125,8 +118,23 @@ func (f *Front) handler(c call) handler {
 		return f.startExecution
 	case "logs:FilterLogEvents":
 		return f.filterLogEvents
+	case "cloudformation:CreateChangeSet":
+		return f.createChangeSet
+	case "cloudformation:DescribeChangeSet":
+		return f.describeChangeSet
+	case "cloudformation:ExecuteChangeSet":
+		return f.executeChangeSet
+	case "cloudformation:GetTemplateSummary":
+		return f.templateSummary
+	case "cloudformation:DescribeStacks":
+		return f.describeStacks
+	case "cloudformation:DeleteStack":
+		return f.deleteStack
 	}
 	return func(w http.ResponseWriter, r *http.Request, _ call) *apiError {
+		if c.service == "lambda" || c.service == "cloudformation" { // moto's know nothing of the functions and stacks here
+			return &apiError{http.StatusNotImplemented, "NotImplementedException", fmt.Sprintf("the local %s has no operation for %s %s%s", c.service, r.Method, r.URL.Path, c.operation)}
+		}
 		f.engine.ServeHTTP(w, r)
 		return nil
 	}
@@ -160,13 +168,13 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// caller tells whose credentials the request was made with.
+// caller returns whose credentials the request was made with.
 func (f *Front) caller(c call) (credentials.Identity, error) {
 	identity, _, err := f.Authority.Recognise(c.accessKeyID, c.sessionToken, f.Now())
 	return identity, err
 }
 
-// unrecognised words why credentials are refused. The codes are not the same in all services.
+// unrecognised returns the error for credentials that are refused. Services differ in its code.
 func unrecognised(err error, expired, unknown string) *apiError {
 	if errors.Is(err, credentials.ErrExpired) {
 		return &apiError{http.StatusForbidden, expired, "The security token included in the request is expired"}
@@ -174,7 +182,7 @@ func unrecognised(err error, expired, unknown string) *apiError {
 	return &apiError{http.StatusForbidden, unknown, "The security token included in the request is invalid."}
 }
 
-// apiError is an error as AWS answers it.
+// apiError is an error response of AWS.
 type apiError struct {
 	status  int
 	code    string
@@ -220,6 +228,27 @@ func writeXML(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "text/xml")
 	w.WriteHeader(status)
 	_ = xml.NewEncoder(w).Encode(body) // the client is gone
+}
+
+// respond writes a result in the query protocol: https://smithy.io/2.0/aws/protocols/aws-query-protocol.html#response-serialization
+func respond(w http.ResponseWriter, c call, result any) {
+	type metadata struct{ RequestId string } //nolint:revive // the element's name
+	writeXML(w, http.StatusOK, struct {
+		XMLName  xml.Name
+		Result   named
+		Metadata metadata `xml:"ResponseMetadata"`
+	}{xml.Name{Local: c.operation + "Response"}, named{c.operation + "Result", result}, metadata{uuid()}})
+}
+
+// named is a value that is written as an element of that name.
+type named struct {
+	name  string
+	value any
+}
+
+// MarshalXML implements xml.Marshaler.
+func (n named) MarshalXML(e *xml.Encoder, _ xml.StartElement) error {
+	return e.EncodeElement(n.value, xml.StartElement{Name: xml.Name{Local: n.name}}) //nolint:wrapcheck // of the encoder, for the encoder
 }
 
 func uuid() string {

@@ -46,17 +46,17 @@ type world struct {
 	engine    *fakeEngine
 }
 
-// fakeHost is a Lambda host that answers what it is told to.
+// fakeHost is a Lambda host with the function list-pods, which returns the result or the error.
 type fakeHost struct {
-	functions []lambdahost.Function
-	result    lambdahost.Result
-	err       error
-	invoked   chan string
+	result  lambdahost.Result
+	err     error
+	invoked chan string
 }
 
-func (h *fakeHost) Functions() []lambdahost.Function { return h.functions }
-
 func (h *fakeHost) Invoke(_ context.Context, name string, payload []byte) (lambdahost.Result, error) {
+	if name != "list-pods" {
+		return lambdahost.Result{}, lambdahost.ErrNotFound
+	}
 	h.invoked <- name + " " + string(payload)
 	return h.result, h.err
 }
@@ -81,11 +81,7 @@ func newWorld(t *testing.T) *world {
 		authority: credentials.New([]byte("0123456789abcdef0123456789abcdef")),
 		now:       time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
 		host: &fakeHost{
-			functions: []lambdahost.Function{{
-				Name: "list-pods", ARN: "arn:aws:lambda:eu-west-1:111111111111:function:list-pods", Role: callerRole,
-				Timeout: 20 * time.Second, MemoryMB: 256, Environment: map[string]string{"SEAL_KEY": "very secret"}, Concurrency: 3,
-			}},
-			result:  lambdahost.Result{RequestID: "the-id", Payload: []byte(`{"total":3}`), LogTail: []byte("START\n")},
+			result:  lambdahost.Result{RequestID: "the-id", Payload: []byte(`{"total":3}`)},
 			invoked: make(chan string, 10),
 		},
 		engine: &fakeEngine{answer: "{}"},
@@ -179,34 +175,20 @@ func TestInvokeRunsAFunctionHoweverItIsNamed(t *testing.T) {
 			assert.Equal(t, "the-id", response.Header.Get("X-Amzn-Requestid"))
 			assert.Equal(t, "$LATEST", response.Header.Get("X-Amz-Executed-Version"))
 			assert.NotContains(t, response.Header, "X-Amz-Function-Error")
-			assert.NotContains(t, response.Header, "X-Amz-Log-Result")
 		})
 	}
 }
 
-func TestInvokeHandsOverErrorsAndLogs(t *testing.T) {
+func TestInvokeHandsOverErrors(t *testing.T) {
 	w := newWorld(t)
 	w.host.result.Payload, w.host.result.FunctionError = []byte(`{"errorType":"Forbidden"}`), "Unhandled"
 
-	response, body := w.send(http.MethodPost, functions+"list-pods/invocations", "", "X-Amz-Log-Type", "Tail")
+	response, body := w.send(http.MethodPost, functions+"list-pods/invocations", "")
 
 	assert.Equal(t, http.StatusOK, response.StatusCode)
 	assert.Equal(t, "Unhandled", response.Header.Get("X-Amz-Function-Error"))
 	assert.Equal(t, `{"errorType":"Forbidden"}`, body)
-	assert.Equal(t, base64.StdEncoding.EncodeToString([]byte("START\n")), response.Header.Get("X-Amz-Log-Result"))
 	assert.Equal(t, "list-pods {}", <-w.host.invoked, "no payload is an empty object")
-}
-
-func TestInvokeDoesNotWaitForAnEvent(t *testing.T) {
-	w := newWorld(t)
-	response, body := w.send(http.MethodPost, functions+"list-pods/invocations", "[]", "X-Amz-Invocation-Type", "Event")
-	assert.Equal(t, http.StatusAccepted, response.StatusCode)
-	assert.Empty(t, body)
-	assert.Equal(t, "list-pods []", <-w.host.invoked)
-
-	response, _ = w.send(http.MethodPost, functions+"list-pods/invocations", "[]", "X-Amz-Invocation-Type", "DryRun")
-	assert.Equal(t, http.StatusNoContent, response.StatusCode)
-	assert.Empty(t, w.host.invoked)
 }
 
 func TestInvokeRefuses(t *testing.T) {
@@ -240,28 +222,29 @@ func TestInvokeRefuses(t *testing.T) {
 	}
 }
 
-func TestFunctionsAreDescribedWithoutTheirSecrets(t *testing.T) {
+func TestInvokeHasNoOtherInvocationType(t *testing.T) {
 	w := newWorld(t)
-	description := `{"FunctionName":"list-pods","FunctionArn":"arn:aws:lambda:eu-west-1:111111111111:function:list-pods","Runtime":"provided.al2023",
-		"Role":"arn:aws:iam::111111111111:role/caller","Handler":"bootstrap","Timeout":20,"MemorySize":256,"Version":"$LATEST","PackageType":"Zip",
-		"State":"Active","LastUpdateStatus":"Successful"}`
-	for path, want := range map[string]string{
-		"":                        `{"Functions":[` + description + `]}`,
-		"list-pods":               `{"Configuration":` + description + `,"Concurrency":{"ReservedConcurrentExecutions":3}}`,
-		"list-pods/configuration": description,
-	} {
-		_, body := w.send(http.MethodGet, functions+path, "")
-		assert.JSONEq(t, want, body, path)
+	response, body := w.send(http.MethodPost, functions+"list-pods/invocations", "[]", "X-Amz-Invocation-Type", "Event")
+	assert.Equal(t, http.StatusBadRequest, response.StatusCode)
+	assert.Contains(t, body, "the local Lambda has no invocation type Event")
+	assert.Empty(t, w.host.invoked)
+}
+
+func TestOtherOperationsOfLambdaDoNotReachTheEngine(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"", "list-pods", "list-pods/configuration"} {
+		response, body := w.send(http.MethodGet, functions+path, "")
+		assert.Equal(t, http.StatusNotImplemented, response.StatusCode)
+		assert.Contains(t, body, "the local lambda has no operation for GET "+functions+path)
 	}
-	response, _ := w.send(http.MethodGet, functions+"other", "")
-	assert.Equal(t, http.StatusNotFound, response.StatusCode)
+	assert.Empty(t, w.engine.path)
 }
 
 func TestDescribeClusterAnswersAsEKSDoes(t *testing.T) {
 	w := newWorld(t)
 	const clusterARN = "arn:aws:eks:eu-west-1:111111111111:cluster/demo"
 	require.NoError(t, w.front.Clusters.Put(Cluster{
-		ARN: clusterARN, Version: "1.37", PlatformVersion: "eks.1", Endpoint: "https://demo", CertificateAuthority: []byte("two\nblocks?"),
+		ARN: clusterARN, Version: "1.37", Endpoint: "https://demo", CertificateAuthority: []byte("two\nblocks?"),
 		RoleARN: "arn:aws:iam::111111111111:role/cluster", AuthenticationMode: "API_AND_CONFIG_MAP",
 		CreatedAt: time.UnixMilli(1700000000123), Tags: map[string]string{"a": "b"},
 	}))
@@ -274,7 +257,6 @@ func TestDescribeClusterAnswersAsEKSDoes(t *testing.T) {
 	assert.Equal(t, "demo", *cluster.Name)
 	assert.Equal(t, clusterARN, *cluster.Arn)
 	assert.Equal(t, "1.37", *cluster.Version)
-	assert.Equal(t, "eks.1", *cluster.PlatformVersion)
 	assert.Equal(t, "https://demo", *cluster.Endpoint)
 	assert.Equal(t, base64.StdEncoding.EncodeToString([]byte("two\nblocks?")), *cluster.CertificateAuthority.Data)
 	assert.Equal(t, "arn:aws:iam::111111111111:role/cluster", *cluster.RoleArn)
@@ -282,8 +264,6 @@ func TestDescribeClusterAnswersAsEKSDoes(t *testing.T) {
 	assert.Equal(t, types.AuthenticationModeApiAndConfigMap, cluster.AccessConfig.AuthenticationMode)
 	assert.Equal(t, int64(1700000000123), cluster.CreatedAt.UnixMilli())
 	assert.Equal(t, map[string]string{"a": "b"}, cluster.Tags)
-	assert.True(t, cluster.ResourcesVpcConfig.EndpointPublicAccess)
-	assert.Equal(t, types.IpFamilyIpv4, cluster.KubernetesNetworkConfig.IpFamily)
 }
 
 func TestAClusterThatIsBeingCreatedHasNoEndpoint(t *testing.T) {
@@ -344,7 +324,7 @@ func TestEKSRefuses(t *testing.T) {
 	assertError(t, describe(config), "UnrecognizedClientException", "The security token included in the request is invalid.")
 
 	for _, clusterARN := range []string{"", "demo", "arn:aws:eks:eu-west-1:111111111111:nodegroup/x", "arn:aws:eks::111111111111:cluster/x", callerRole} {
-		require.ErrorContains(t, w.front.Clusters.Put(Cluster{ARN: clusterARN}), "is no ARN of a cluster")
+		require.ErrorContains(t, w.front.Clusters.Put(Cluster{ARN: clusterARN}), "is not the ARN of a cluster")
 	}
 }
 

@@ -1,7 +1,6 @@
 package awsfront
 
 import (
-	"encoding/xml"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,21 +14,21 @@ import (
 // Role is a role that can be assumed.
 type Role struct {
 	ARN string
-	// Trusts are the ARNs of the roles that may assume it; "*" is anybody.
+	// Trusts are the ARNs of the roles that may assume it; "*" is any.
 	Trusts []string
-	// ExternalID must be given by who assumes it, unless it is empty.
+	// ExternalID is required to assume it, unless it is empty.
 	ExternalID string
-	// Tags are session tags, which a session of it carries.
+	// Tags are the session tags of its sessions.
 	Tags []string
 }
 
-// Roles are the roles that there are to assume. The zero value has none.
+// Roles are the roles that can be assumed. The zero value has none.
 type Roles struct {
 	mu    sync.Mutex
 	roles map[string]Role // by ARN
 }
 
-// Put creates or changes a role.
+// Put creates or updates a role.
 func (r *Roles) Put(role Role) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -39,14 +38,14 @@ func (r *Roles) Put(role Role) {
 	r.roles[role.ARN] = role
 }
 
-// Delete deletes a role, if it is there.
+// Delete deletes a role, if it exists.
 func (r *Roles) Delete(roleARN string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.roles, roleARN)
 }
 
-// allow finds a role, and tells whether a caller may assume it. AWS does not say which part of a refusal it was either.
+// allow returns a role, and reports whether the caller may assume it. Like AWS, it does not say why not.
 func (r *Roles) allow(roleARN string, caller credentials.Identity, externalID string) (Role, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,16 +55,12 @@ func (r *Roles) allow(roleARN string, caller credentials.Identity, externalID st
 		(role.ExternalID == "" || role.ExternalID == externalID)
 }
 
-// Sessions of a role that another role assumed last an hour at most, and every caller here is a role:
+// Role chaining limits a session to an hour, and every caller here is a role:
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 const (
 	minSession = 15 * time.Minute
 	maxSession = time.Hour
 )
-
-type responseMetadata struct {
-	RequestID string `xml:"RequestId"`
-}
 
 func (f *Front) assumeRole(w http.ResponseWriter, _ *http.Request, c call) *apiError {
 	caller, err := f.caller(c)
@@ -77,7 +72,7 @@ func (f *Front) assumeRole(w http.ResponseWriter, _ *http.Request, c call) *apiE
 		seconds, err := strconv.Atoi(given)
 		length = time.Duration(seconds) * time.Second
 		if err != nil || length < minSession || length > maxSession {
-			return &apiError{http.StatusBadRequest, "ValidationError", fmt.Sprintf("DurationSeconds is %s, and must be from %.0f to %.0f", given, minSession.Seconds(), maxSession.Seconds())}
+			return invalid("DurationSeconds is %s, and must be from %.0f to %.0f", given, minSession.Seconds(), maxSession.Seconds())
 		}
 	}
 	roleARN, session := c.form.Get("RoleArn"), c.form.Get("RoleSessionName")
@@ -90,7 +85,7 @@ func (f *Front) assumeRole(w http.ResponseWriter, _ *http.Request, c call) *apiE
 	}
 	issued, err := f.Authority.Issue(roleARN, session, f.Now().Add(length), role.Tags...)
 	if err != nil {
-		return &apiError{http.StatusBadRequest, "ValidationError", err.Error()}
+		return invalid("%s", err)
 	}
 	assumed, _, err := f.Authority.Recognise(issued.AccessKeyID, issued.SessionToken, f.Now())
 	if err != nil {
@@ -104,24 +99,14 @@ func (f *Front) assumeRole(w http.ResponseWriter, _ *http.Request, c call) *apiE
 		AccessKeyID     string `xml:"AccessKeyId"`
 		SecretAccessKey string
 		SessionToken    string
-		Expiration      string
+		Expiration      time.Time
 	}
-	type result struct {
+	respond(w, c, struct {
 		AssumedRoleUser assumedRoleUser
 		Credentials     temporaryCredentials
-	}
-	writeXML(w, http.StatusOK, struct {
-		XMLName          xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ AssumeRoleResponse"`
-		AssumeRoleResult result
-		ResponseMetadata responseMetadata
 	}{
-		AssumeRoleResult: result{
-			AssumedRoleUser: assumedRoleUser{assumed.ARN, assumed.UserID},
-			Credentials: temporaryCredentials{
-				issued.AccessKeyID, issued.SecretAccessKey, issued.SessionToken, issued.Expires.UTC().Format(time.RFC3339),
-			},
-		},
-		ResponseMetadata: responseMetadata{uuid()},
+		assumedRoleUser{assumed.ARN, assumed.UserID},
+		temporaryCredentials{issued.AccessKeyID, issued.SecretAccessKey, issued.SessionToken, issued.Expires.UTC()},
 	})
 	return nil
 }
@@ -131,18 +116,10 @@ func (f *Front) getCallerIdentity(w http.ResponseWriter, _ *http.Request, c call
 	if err != nil {
 		return unrecognised(err, "ExpiredToken", "InvalidClientTokenId")
 	}
-	type result struct {
+	respond(w, c, struct {
 		ARN     string `xml:"Arn"`
 		UserID  string `xml:"UserId"`
 		Account string
-	}
-	writeXML(w, http.StatusOK, struct {
-		XMLName                 xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ GetCallerIdentityResponse"`
-		GetCallerIdentityResult result
-		ResponseMetadata        responseMetadata
-	}{
-		GetCallerIdentityResult: result{caller.ARN, caller.UserID, caller.Account},
-		ResponseMetadata:        responseMetadata{uuid()},
-	})
+	}{caller.ARN, caller.UserID, caller.Account})
 	return nil
 }

@@ -16,11 +16,10 @@ import (
 	"github.com/kubestep/kubestep/local/child"
 )
 
-// memoryInterval is how often a running function's memory is looked at.
+// memoryInterval is how often a running function's memory is checked.
 const memoryInterval = 10 * time.Millisecond
 
-// environment is an execution environment: one process of the function, and the Runtime API that it talks to. It has one invocation
-// at a time.
+// environment is an execution environment: one process of the function, and its Runtime API. It has one invocation at a time.
 type environment struct {
 	function    Function
 	expires     time.Time // of its credentials; zero is never
@@ -57,7 +56,7 @@ func startEnvironment(f Function, region string, credentials aws.Credentials, no
 	return e, nil
 }
 
-// usable tells whether the environment can take another invocation.
+// usable reports whether the environment can take another invocation.
 func (e *environment) usable(now time.Time) bool {
 	select {
 	case <-e.process.Exited():
@@ -67,7 +66,7 @@ func (e *environment) usable(now time.Time) bool {
 	}
 }
 
-// wait returns nil when the runtime asks for its next event, and otherwise why it never will. It ends a process that takes longer than
+// wait returns nil if the runtime asks for its next event, and otherwise why it does not. It kills a process that takes longer than
 // limit or more memory than the function has.
 func (e *environment) wait(limit time.Duration) *failure {
 	timer := time.NewTimer(limit)
@@ -78,13 +77,13 @@ func (e *environment) wait(limit time.Duration) *failure {
 		select {
 		case <-e.api.polled:
 			if e.api.busy() {
-				continue // it asks again for an event that it has yet to get
+				continue // the connection broke before it got its event
 			}
 			if !e.overMemory() {
 				return nil
 			}
 			e.kill()
-			e.api.answered() // too late: on Lambda it would have been killed before
+			e.api.answered() // too late: Lambda would have killed it before
 			return e.exited()
 		case <-e.api.initFailed:
 			e.exitOrKill()
@@ -103,7 +102,7 @@ func (e *environment) wait(limit time.Duration) *failure {
 	}
 }
 
-// overMemory looks at the most memory that the process ever had, so that a peak between two looks counts as well.
+// overMemory compares the peak of the process's memory, so that one between two checks counts too.
 func (e *environment) overMemory() bool {
 	if mb, ok := peakMemoryMB(e.process.PID()); ok {
 		e.maxMemoryMB = max(e.maxMemoryMB, mb)
@@ -111,7 +110,7 @@ func (e *environment) overMemory() bool {
 	return e.maxMemoryMB > e.function.MemoryMB
 }
 
-// exited says how the process ended, in Lambda's words, or in its own where it reported that it could not initialise.
+// exited returns how the process ended, as Lambda words it, or the error that it reported of its initialization.
 func (e *environment) exited() *failure {
 	if name := e.api.initErrorType(); name != "" {
 		return &failure{errorType: name}
@@ -128,7 +127,7 @@ func (e *environment) kill() {
 	<-e.process.Exited()
 }
 
-// exitOrKill gives a process that reported its end the time to end.
+// exitOrKill waits a moment for a process that is about to exit, and then kills it.
 func (e *environment) exitOrKill() {
 	select {
 	case <-e.process.Exited():
@@ -137,7 +136,7 @@ func (e *environment) exitOrKill() {
 	}
 }
 
-// end ends the process, if it has not ended yet, and frees what it had. It may be called again.
+// end ends the process, unless it has ended, and releases its resources. It may be called again.
 func (e *environment) end() {
 	e.process.Stop(stopGrace)
 	e.api.close()
@@ -154,7 +153,7 @@ var reserved = map[string]bool{
 	"AWS_LAMBDA_RUNTIME_API": true, "LAMBDA_TASK_ROOT": true, "LAMBDA_RUNTIME_DIR": true,
 }
 
-// variables are all the environment variables that a function sees: nothing of this process's own gets through.
+// variables are all the environment variables of a function. It inherits none of this process.
 func variables(f Function, region, api, stream string, credentials aws.Credentials) []string {
 	values := map[string]string{
 		"LANG": "en_US.UTF-8",
@@ -195,8 +194,8 @@ func logStream(now time.Time) string {
 	return now.UTC().Format("2006/01/02") + "/[$LATEST]" + strings.ReplaceAll(requestID(), "-", "")
 }
 
-// output takes what a process writes. The process writes to the file itself, so there is nothing to wait for: what it wrote
-// before it answered is there when the answer is. The file has no name, and goes with this process.
+// output is what a process writes. The process writes to the file itself, so whatever it wrote before its answer is there
+// when the answer is. The file has no name, and disappears with this process.
 type output struct {
 	file *os.File
 	read int64
@@ -207,13 +206,13 @@ func newOutput() (*output, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a file for its output: %w", err)
 	}
-	_ = os.Remove(file.Name()) // what cannot be removed is still a temporary file
+	_ = os.Remove(file.Name()) // otherwise it is still a temporary file
 	return &output{file: file}, nil
 }
 
-// rest is what was written since it was asked for the last time.
+// rest returns what was written since the last call.
 func (o *output) rest() []byte {
-	// An error leaves a gap in a log, and nothing else.
+	// An error only leaves a gap in the log.
 	rest, _ := io.ReadAll(io.NewSectionReader(o.file, o.read, 1<<62))
 	o.read += int64(len(rest))
 	return rest

@@ -1,5 +1,8 @@
-// Package lambdahost runs Lambda functions on this computer: the same bootstrap binaries that are deployed, through the same Runtime API,
-// with the environment, the limits, the errors and the logs that Lambda gives them.
+// Package lambdahost runs Lambda functions on this computer: the binaries that are deployed, through the Runtime API, with the
+// environment, the limits, the errors and the logs that Lambda gives them.
+//
+// It stays because moto's Lambda needs Docker and a minute for an image, and AWS's Runtime Interface Emulator runs one function in one
+// environment, on Linux only, without limits of memory and concurrency.
 package lambdahost
 
 import (
@@ -18,7 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Why Lambda takes no invocation.
+// The reasons why Invoke does not run a function.
 var (
 	ErrNotFound        = errors.New("function not found")
 	ErrTooManyRequests = errors.New("reserved concurrency exceeded")
@@ -30,15 +33,15 @@ const (
 	defaultTimeout  = 3 * time.Second
 	defaultMemoryMB = 128
 
-	// initTimeout is what a function may take from its start to its first request for an event:
+	// initTimeout limits the time from a function's start to its first request for an event:
 	// https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
 	initTimeout = 10 * time.Second
 
-	// freshness is what the credentials of an environment must still be good for. Lambda refreshes them well before they end, and
-	// what a function makes of them (a presigned request, a token) ends with them.
+	// freshness is how long the credentials of an environment must still be valid. Lambda renews them well before they expire, and
+	// what a function signs with them (a presigned request, a token) expires with them.
 	freshness = 5 * time.Minute
 
-	// stopGrace is what a process has between SIGTERM and SIGKILL.
+	// stopGrace is the time between SIGTERM and SIGKILL.
 	stopGrace = 500 * time.Millisecond
 )
 
@@ -54,41 +57,39 @@ type Function struct {
 	Concurrency int // reserved; 0 is unreserved
 }
 
-// Result is what became of an invocation.
+// Result is the outcome of an invocation.
 type Result struct {
 	RequestID     string
 	Payload       []byte
-	FunctionError string // "Unhandled" when Payload is an error
-	LogTail       []byte // the last 4 KiB of its log
+	FunctionError string // "Unhandled" if Payload is an error
 	ColdStart     bool
 	Init          time.Duration // of a cold start, before Duration begins
 	Duration      time.Duration
-	MaxMemoryMB   int // of the environment so far; 0 where it is not known
+	MaxMemoryMB   int // of the environment so far; 0 if it is not known
 }
 
-// Options are what all functions of a host share.
+// Options configures a Host.
 type Options struct {
 	// Logs is a folder; the log of function NAME is NAME.log in it.
 	Logs string
-	// Region is where the functions think they are.
+	// Region is the AWS_REGION of the functions.
 	Region string
-	// Credentials makes temporary credentials of a role, for one execution environment.
+	// Credentials issues temporary credentials of a role, for one execution environment.
 	Credentials func(roleARN, session string) (aws.Credentials, error)
-	// Now tells the time by which credentials end; time.Now when nil.
+	// Now returns the time, by which credentials expire; nil is time.Now.
 	Now func() time.Time
-	// InitTimeout is Lambda's 10 seconds when 0.
-	InitTimeout time.Duration
 }
 
-// Host is a Lambda of its own. Use New.
+// Host runs functions. Use New.
 type Host struct {
-	options Options
+	options     Options
+	initTimeout time.Duration
 
 	mu           sync.Mutex
 	closed       bool
 	deployments  map[string]*deployment
 	environments map[*environment]struct{}
-	work         sync.WaitGroup // invocations under way
+	work         sync.WaitGroup // running invocations
 }
 
 // deployment is a function and its execution environments. The host's mutex guards it.
@@ -104,14 +105,11 @@ func New(options Options) *Host {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	if options.InitTimeout == 0 {
-		options.InitTimeout = initTimeout
-	}
-	return &Host{options: options, deployments: map[string]*deployment{}, environments: map[*environment]struct{}{}}
+	return &Host{options: options, initTimeout: initTimeout, deployments: map[string]*deployment{}, environments: map[*environment]struct{}{}}
 }
 
-// Put creates a function, or replaces the one of that name: its idle environments end before Put returns, the others with the invocation
-// that they are at, as in a deployment.
+// Put creates a function, or replaces the one of that name: its idle environments end before Put returns, the others when their
+// invocation has ended, as in a deployment.
 func (h *Host) Put(f Function) error {
 	if err := complete(&f); err != nil {
 		return fmt.Errorf("function %q: %w", f.Name, err)
@@ -121,39 +119,41 @@ func (h *Host) Put(f Function) error {
 		h.mu.Unlock()
 		return ErrClosed
 	}
-	var idle []*environment
-	if old := h.deployments[f.Name]; old != nil {
-		old.replaced = true
-		idle, old.idle = old.idle, nil
-	}
+	idle := h.retire(f.Name)
 	h.deployments[f.Name] = &deployment{Function: f}
 	h.mu.Unlock()
-
 	for _, e := range idle {
 		h.end(e)
 	}
 	return nil
 }
 
-// Delete deletes a function, if it is there: its idle environments end before Delete returns, the others with the invocation that they are at.
+// Delete deletes a function, if it exists. Its environments end as in Put.
 func (h *Host) Delete(name string) {
 	h.mu.Lock()
-	var idle []*environment
-	if d := h.deployments[name]; d != nil {
-		d.replaced = true
-		idle, d.idle = d.idle, nil
-		delete(h.deployments, name)
-	}
+	idle := h.retire(name)
+	delete(h.deployments, name)
 	h.mu.Unlock()
 	for _, e := range idle {
 		h.end(e)
 	}
 }
 
-// functionName is what Lambda accepts as one, and a log file is named by it: https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
+// retire takes the idle environments of a function, whose others are not to become idle again. The caller holds the mutex.
+func (h *Host) retire(name string) []*environment {
+	d := h.deployments[name]
+	if d == nil {
+		return nil
+	}
+	idle := d.idle
+	d.idle, d.replaced = nil, true
+	return idle
+}
+
+// functionName is the pattern of a function's name, which its log file has too: https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
 var functionName = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,64}$`)
 
-// complete sets Lambda's defaults and refuses what Lambda refuses.
+// complete sets Lambda's defaults, and refuses what Lambda refuses.
 func complete(f *Function) error {
 	if f.Name == "" || f.ARN == "" || f.Role == "" {
 		return errors.New("a function needs a name, an ARN and a role")
@@ -197,8 +197,7 @@ func (h *Host) Functions() []Function {
 	return functions
 }
 
-// ResidentKB lists the memory, in KiB, that each execution environment of a function has resident now. It is empty where
-// that is not known: anywhere but on Linux.
+// ResidentKB lists the resident memory, in KiB, of each execution environment of a function. It is empty on systems other than Linux.
 func (h *Host) ResidentKB(name string) []int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -214,8 +213,8 @@ func (h *Host) ResidentKB(name string) []int {
 	return all
 }
 
-// Invoke runs a function and returns what it answered. An error of the function is a Result with FunctionError; the errors here are
-// those of Lambda: ErrNotFound, ErrTooManyRequests. When ctx ends Invoke returns, and the function runs on, as on Lambda.
+// Invoke runs a function and returns its answer. An error of the function is a Result with FunctionError; the errors here are
+// those of Lambda: ErrNotFound, ErrTooManyRequests. If ctx ends, Invoke returns, and the function continues, as on Lambda.
 func (h *Host) Invoke(ctx context.Context, name string, payload []byte) (Result, error) {
 	d, e, err := h.take(name)
 	if err != nil {
@@ -239,7 +238,7 @@ func (h *Host) Invoke(ctx context.Context, name string, payload []byte) (Result,
 	}
 }
 
-// take reserves an environment: the idle one that was used last, or none when a new one must be started.
+// take reserves an environment: the idle one that was used last, or none if a new one must be started.
 func (h *Host) take(name string) (*deployment, *environment, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -267,33 +266,23 @@ func (h *Host) take(name string) (*deployment, *environment, error) {
 	return d, nil, nil
 }
 
-// run invokes the function in e, or in a new environment when e is nil, and gives the environment back.
+// run invokes the function in e, or in a new environment if e is nil, and gives the environment back.
 func (h *Host) run(d *deployment, e *environment, payload []byte) (Result, error) {
-	i := invocation{id: requestID(), cold: e == nil}
-	if i.cold {
+	i := invocation{Result: Result{RequestID: requestID(), ColdStart: e == nil}}
+	if i.ColdStart {
 		var err error
 		if e, err = h.open(d.Function); err != nil {
 			h.giveBack(d, nil, false)
 			return Result{}, fmt.Errorf("function %q: %w", d.Name, err)
 		}
 	}
-	i.run(e, payload, h.options.InitTimeout)
-	block := i.log(d.Function, h.options.Now())
-	err := appendFile(filepath.Join(h.options.Logs, d.Name+".log"), block)
+	i.run(e, payload, h.initTimeout)
+	err := appendFile(filepath.Join(h.options.Logs, d.Name+".log"), i.log(d.Function, h.options.Now()))
 	h.giveBack(d, e, i.failure == nil)
 	if err != nil {
 		return Result{}, fmt.Errorf("function %q: write its log: %w", d.Name, err)
 	}
-	return Result{
-		RequestID:     i.id,
-		Payload:       i.answer.payload,
-		FunctionError: i.answer.functionError,
-		LogTail:       block[max(0, len(block)-logTailSize):],
-		ColdStart:     i.cold,
-		Init:          i.init,
-		Duration:      i.duration,
-		MaxMemoryMB:   i.maxMemoryMB,
-	}, nil
+	return i.Result, nil
 }
 
 // open starts a new environment.
@@ -340,7 +329,7 @@ func (h *Host) end(e *environment) {
 	delete(h.environments, e)
 }
 
-// Close ends every environment, whatever it is at, and returns when all are gone. A closed host takes no more invocations.
+// Close ends every environment, even during an invocation, and returns when all are gone. A closed host accepts no invocations.
 func (h *Host) Close() error {
 	h.mu.Lock()
 	h.closed = true
@@ -352,7 +341,7 @@ func (h *Host) Close() error {
 		endings.Go(func() { e.process.Stop(stopGrace) })
 	}
 	endings.Wait()
-	h.work.Wait() // each still writes what its process said
+	h.work.Wait() // each still writes its log
 	for _, e := range environments {
 		h.end(e)
 	}

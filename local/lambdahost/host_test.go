@@ -112,8 +112,7 @@ func newWorld(t *testing.T) *world {
 				CanExpire: true, Expires: w.now.Add(time.Hour),
 			}, nil
 		},
-		Now:         func() time.Time { return w.now },
-		InitTimeout: 5 * time.Second,
+		Now: func() time.Time { return w.now },
 	})
 	t.Cleanup(func() { require.NoError(t, w.Close()) })
 	return w
@@ -184,7 +183,7 @@ func TestAFunctionSeesWhatLambdaShowsItAndNothingElse(t *testing.T) {
 	}
 	assert.Regexp(t, `^127\.0\.0\.1:\d+$`, got["AWS_LAMBDA_RUNTIME_API"])
 	assert.Regexp(t, `^\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}$`, got["AWS_LAMBDA_LOG_STREAM_NAME"])
-	assert.Regexp(t, `^Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0$`, got["_X_AMZN_TRACE_ID"])
+	assert.Empty(t, got["_X_AMZN_TRACE_ID"], "nothing here takes traces")
 	for _, name := range []string{"AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_LOG_STREAM_NAME", "_X_AMZN_TRACE_ID"} {
 		delete(got, name)
 	}
@@ -362,7 +361,7 @@ func TestAPanicIsAnErrorAndEndsTheEnvironment(t *testing.T) {
 
 func TestAFunctionThatIsNotReadyInTimeIsKilled(t *testing.T) {
 	w := newWorld(t)
-	w.options.InitTimeout = 100 * time.Millisecond
+	w.initTimeout = 100 * time.Millisecond
 	w.put(func(f *Function) { f.Environment = map[string]string{"INIT": "hang"} })
 
 	result := w.invoke(request{})
@@ -458,7 +457,6 @@ to stderr, unended
 END RequestId: [^\n]+
 REPORT RequestId: [^\t]+	Duration: \d+\.\d\d ms	Billed Duration: \d+ ms	Memory Size: 512 MB	Max Memory Used: \d+ MB
 $`, w.log())
-	assert.Equal(t, w.log()[:len(result.LogTail)], string(result.LogTail))
 	assert.NotContains(t, w.log(), "secret of")
 }
 

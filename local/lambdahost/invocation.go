@@ -13,35 +13,25 @@ import (
 	smithyrand "github.com/aws/smithy-go/rand"
 )
 
-const (
-	// unhandled is the only FunctionError of today's runtimes.
-	unhandled = "Unhandled"
+// unhandled is the only FunctionError of today's runtimes.
+const unhandled = "Unhandled"
 
-	// logTailSize is how much of the log X-Amz-Log-Type: Tail gives.
-	logTailSize = 4 << 10
-)
-
-// invocation is one run of a function, and what is known of it.
+// invocation is one run of a function.
 type invocation struct {
-	id          string
-	cold        bool
-	init        time.Duration
-	initOutput  []byte
-	duration    time.Duration
-	output      []byte
-	answer      answer
-	failure     *failure // why the environment is not to be used again
-	maxMemoryMB int
+	Result
+	initOutput []byte
+	output     []byte
+	failure    *failure // why the environment cannot be used again
 }
 
-// failure is an end of a runtime that Lambda words.
+// failure is an error that Lambda reports of a runtime.
 type failure struct {
 	errorType string
 	message   string
 }
 
-// answer is what the caller gets, as Lambda writes it.
-func (f failure) answer(requestID string) answer {
+// answer is the error as the caller gets it from Lambda.
+func (f failure) answer(requestID string) *answer {
 	message := f.message
 	if requestID != "" {
 		message = fmt.Sprintf("RequestId: %s Error: %s", requestID, f.message)
@@ -53,55 +43,55 @@ func (f failure) answer(requestID string) answer {
 	if err != nil {
 		panic(err) // two strings
 	}
-	return answer{payload: payload, functionError: unhandled}
+	return &answer{payload: payload, functionError: unhandled}
 }
 
-// run waits for a new environment to be ready, and then has it handle the event. Lambda initialises once more, within the function's
-// time, when a first attempt fails; here the first attempt's failure is the answer.
+// run waits for a new environment to be ready, and then sends it the event. If initialization fails, Lambda tries it again within
+// the function's time; here the first failure is the answer.
 func (i *invocation) run(e *environment, payload []byte, initTimeout time.Duration) {
-	if i.cold {
+	if i.ColdStart {
 		began := time.Now()
 		i.failure = e.wait(initTimeout)
-		i.init = time.Since(began)
+		i.Init = time.Since(began)
 	}
 	i.initOutput = e.output.rest()
 	if i.failure == nil {
 		began := time.Now()
-		e.api.hand(event{id: i.id, payload: payload, deadline: began.Add(e.function.Timeout)})
+		e.api.hand(event{id: i.RequestID, payload: payload, deadline: began.Add(e.function.Timeout)})
 		i.failure = e.wait(e.function.Timeout)
-		i.duration = time.Since(began)
+		i.Duration = time.Since(began)
 	}
 	i.output = e.output.rest()
-	i.maxMemoryMB = e.maxMemoryMB
-	if given := e.api.answered(); given != nil {
-		i.answer = *given
-	} else {
-		i.answer = i.failure.answer(i.id)
+	i.MaxMemoryMB = e.maxMemoryMB
+	given := e.api.answered()
+	if given == nil {
+		given = i.failure.answer(i.RequestID)
 	}
+	i.Payload, i.FunctionError = given.payload, given.functionError
 }
 
-// log is what CloudWatch would show of the invocation.
+// log returns what CloudWatch Logs would show of the invocation.
 func (i *invocation) log(f Function, now time.Time) []byte {
 	var b bytes.Buffer
 	writeLines(&b, i.initOutput)
-	if i.cold && i.failure != nil && i.duration == 0 {
-		fmt.Fprintf(&b, "INIT_REPORT Init Duration: %s\tPhase: init\tStatus: %s\tError Type: %s\n", milliseconds(i.init), i.failure.status(), i.failure.errorType)
+	if i.ColdStart && i.failure != nil && i.Duration == 0 {
+		fmt.Fprintf(&b, "INIT_REPORT Init Duration: %s\tPhase: init\tStatus: %s\tError Type: %s\n", milliseconds(i.Init), i.failure.status(), i.failure.errorType)
 	}
-	fmt.Fprintf(&b, "START RequestId: %s Version: $LATEST\n", i.id)
+	fmt.Fprintf(&b, "START RequestId: %s Version: $LATEST\n", i.RequestID)
 	writeLines(&b, i.output)
 	if i.failure != nil && i.failure.message != "" {
 		if i.failure.status() == "timeout" {
-			fmt.Fprintf(&b, "%s %s %s\n\n", now.UTC().Format("2006-01-02T15:04:05.000Z"), i.id, i.failure.message)
+			fmt.Fprintf(&b, "%s %s %s\n\n", now.UTC().Format("2006-01-02T15:04:05.000Z"), i.RequestID, i.failure.message)
 		} else {
-			fmt.Fprintf(&b, "RequestId: %s Error: %s\n%s\n", i.id, i.failure.message, i.failure.errorType)
+			fmt.Fprintf(&b, "RequestId: %s Error: %s\n%s\n", i.RequestID, i.failure.message, i.failure.errorType)
 		}
 	}
-	billed := math.Ceil((i.init + i.duration).Seconds() * 1000)
-	fmt.Fprintf(&b, "END RequestId: %s\n", i.id)
+	billed := math.Ceil((i.Init + i.Duration).Seconds() * 1000)
+	fmt.Fprintf(&b, "END RequestId: %s\n", i.RequestID)
 	fmt.Fprintf(&b, "REPORT RequestId: %s\tDuration: %s\tBilled Duration: %.0f ms\tMemory Size: %d MB\tMax Memory Used: %d MB",
-		i.id, milliseconds(i.duration), billed, f.MemoryMB, i.maxMemoryMB)
-	if i.cold {
-		fmt.Fprintf(&b, "\tInit Duration: %s", milliseconds(i.init))
+		i.RequestID, milliseconds(i.Duration), billed, f.MemoryMB, i.MaxMemoryMB)
+	if i.ColdStart {
+		fmt.Fprintf(&b, "\tInit Duration: %s", milliseconds(i.Init))
 	}
 	if i.failure != nil {
 		fmt.Fprintf(&b, "\tStatus: %s", i.failure.status())
@@ -131,7 +121,7 @@ func writeLines(b *bytes.Buffer, lines []byte) {
 	}
 }
 
-// appendFile writes the block as a whole, so that invocations that run at the same time stay apart.
+// appendFile writes the block at once, so that the logs of concurrent invocations do not mix.
 func appendFile(name string, block []byte) error {
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
@@ -145,11 +135,4 @@ func appendFile(name string, block []byte) error {
 func requestID() string {
 	id, _ := smithyrand.NewUUID(rand.Reader).GetUUID() // crypto/rand never fails
 	return id
-}
-
-// traceID names a trace that is not sampled: https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
-func traceID(now time.Time) string {
-	var b [20]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return fmt.Sprintf("Root=1-%08x-%x;Parent=%x;Sampled=0", now.Unix(), b[:12], b[12:])
 }

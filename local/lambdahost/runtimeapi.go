@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// maxResponse is the largest response, in the words of Lambda's own message about it. It is 100 bytes more than 6 MiB.
+// maxResponse is the largest response, according to Lambda's message about it. It is 100 bytes more than 6 MiB.
 const maxResponse = 6291556
 
-// runtimeAPI is what a function's process talks to: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+// runtimeAPI serves one environment: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 type runtimeAPI struct {
 	address     string
 	functionARN string
@@ -25,20 +25,20 @@ type runtimeAPI struct {
 	initFailed chan struct{} // holds one when the runtime could not initialise
 
 	mu            sync.Mutex
-	current       string // id of the event that is not done with
+	current       string // id of the event that has no result yet
 	fetched       bool   // whether the runtime has it
 	answer        *answer
 	initErrorName string
 }
 
-// event is what a function is invoked with.
+// event is the input of an invocation.
 type event struct {
 	id       string
 	payload  []byte
 	deadline time.Time
 }
 
-// answer is what a function answers.
+// answer is the result of an invocation.
 type answer struct {
 	payload       []byte
 	functionError string
@@ -68,7 +68,7 @@ func listen(functionARN string) (*runtimeAPI, error) {
 
 func (a *runtimeAPI) close() { _ = a.server.Close() }
 
-// hand gives the runtime its next event.
+// hand sends the runtime its next event.
 func (a *runtimeAPI) hand(e event) {
 	a.mu.Lock()
 	a.current, a.fetched, a.answer = e.id, false, nil
@@ -76,14 +76,14 @@ func (a *runtimeAPI) hand(e event) {
 	a.events <- e
 }
 
-// busy tells whether the runtime has yet to answer.
+// busy reports whether the runtime has not answered yet.
 func (a *runtimeAPI) busy() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.current != "" && a.answer == nil
 }
 
-// answered takes the answer to the current event, or to none when initialisation failed; nil when there was none.
+// answered takes the answer to the current event, or the error of the initialization; it is nil if there is none.
 func (a *runtimeAPI) answered() *answer {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -121,7 +121,6 @@ func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
 		header.Set("Lambda-Runtime-Aws-Request-Id", e.id)
 		header.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(e.deadline.UnixMilli(), 10))
 		header.Set("Lambda-Runtime-Invoked-Function-Arn", a.functionARN)
-		header.Set("Lambda-Runtime-Trace-Id", traceID(time.Now()))
 		_, _ = w.Write(e.payload)
 	}
 }
@@ -133,7 +132,7 @@ func (a *runtimeAPI) response(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(payload) <= maxResponse {
-		a.take(w, r.PathValue("id"), answer{payload: payload})
+		a.take(w, r.PathValue("id"), &answer{payload: payload})
 		return
 	}
 	tooLarge := failure{
@@ -153,11 +152,11 @@ func (a *runtimeAPI) failure(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "InvalidRequest", err.Error())
 		return
 	}
-	a.take(w, r.PathValue("id"), answer{payload: payload, functionError: unhandled})
+	a.take(w, r.PathValue("id"), &answer{payload: payload, functionError: unhandled})
 }
 
-// take accepts an answer to the invocation of that id, once.
-func (a *runtimeAPI) take(w http.ResponseWriter, id string, given answer) {
+// take accepts one answer to the invocation with that id.
+func (a *runtimeAPI) take(w http.ResponseWriter, id string, given *answer) {
 	if !a.settle(id, given) {
 		refuse(w, http.StatusBadRequest, "InvalidRequestID", "this is not the current invocation")
 		return
@@ -165,13 +164,13 @@ func (a *runtimeAPI) take(w http.ResponseWriter, id string, given answer) {
 	accept(w)
 }
 
-func (a *runtimeAPI) settle(id string, given answer) bool {
+func (a *runtimeAPI) settle(id string, given *answer) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if id != a.current || a.answer != nil {
 		return false
 	}
-	a.answer = &given
+	a.answer = given
 	return true
 }
 
@@ -184,7 +183,7 @@ func (a *runtimeAPI) initError(w http.ResponseWriter, r *http.Request) {
 	var named struct {
 		ErrorType string `json:"errorType"`
 	}
-	_ = json.Unmarshal(payload, &named) // what has no name is "Runtime.Unknown"
+	_ = json.Unmarshal(payload, &named) // without a name it is "Runtime.Unknown"
 	if named.ErrorType == "" {
 		named.ErrorType = "Runtime.Unknown"
 	}

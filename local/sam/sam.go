@@ -1,5 +1,7 @@
-// Package sam transforms template.yml into plain CloudFormation by aws-sam-translator, which is what AWS transforms it
-// by. That takes a second or two, so the result is kept for as long as the template stays as it is.
+// Package sam transforms template.yml into plain CloudFormation with aws-sam-translator, which AWS uses too. The transform takes a
+// second or two, so its result is cached until the template changes.
+//
+// It stays because moto's CloudFormation cannot transform SAM, and aws-sam-translator is a library of Python alone.
 package sam
 
 import (
@@ -17,20 +19,15 @@ import (
 	"strings"
 )
 
-// Bucket stands for the repository: the transformed template has the paths of code and definitions as keys in this bucket.
+// Bucket is the bucket that the transformed template names for files of the repository: their paths are the keys.
 const Bucket = "local"
 
 //go:embed transform.py
 var script []byte
 
-// Transform returns the template in a file as plain CloudFormation, in JSON. The transform resolves the parameters in a
-// few places, such as the hash that names a function's version. interpreter is a Python with local/requirements.txt, and cache
-// a folder for results.
-func Transform(ctx context.Context, interpreter, file, cache string, parameters map[string]string) ([]byte, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read the template: %w", err)
-	}
+// Transform returns a template as plain CloudFormation, in JSON. The transform needs the parameters for a few values, such as the
+// hash that names a function's version. interpreter is a Python with local/requirements.txt, and cache a folder for results.
+func Transform(ctx context.Context, interpreter string, text []byte, cache string, parameters map[string]string) ([]byte, error) {
 	given, err := json.Marshal(parameters)
 	if err != nil {
 		return nil, fmt.Errorf("pass the parameters on: %w", err)
@@ -42,16 +39,17 @@ func Transform(ctx context.Context, interpreter, file, cache string, parameters 
 		return nil, fmt.Errorf("read the transformed template: %w", err)
 	}
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, interpreter, "-c", string(script), file, string(given))
+	cmd := exec.CommandContext(ctx, interpreter, "-c", string(script), string(given))
+	cmd.Stdin = bytes.NewReader(text)
 	cmd.Stderr = &stderr
 	transformed, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("transform %s (%w): %s", file, err, lastLine(stderr.String()))
+		return nil, fmt.Errorf("transform the template (%w): %s", err, lastLine(stderr.String()))
 	}
 	return transformed, keep(kept, transformed)
 }
 
-// key is a hash of all that the result depends on.
+// key is a hash of everything that the result depends on.
 func key(text, parameters []byte) string {
 	hash := sha256.New()
 	for _, part := range [][]byte{text, parameters, script} {
@@ -61,7 +59,7 @@ func key(text, parameters []byte) string {
 	return hex.EncodeToString(hash.Sum(nil))
 }
 
-// keep writes the file whole or not at all: another world may read it.
+// keep writes the file atomically, because another world may read it.
 func keep(name string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return fmt.Errorf("make the folder of transformed templates: %w", err)
@@ -82,7 +80,7 @@ func keep(name string, content []byte) error {
 	return nil
 }
 
-// lastLine is where Python says what is wrong.
+// lastLine is where Python reports an error.
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]

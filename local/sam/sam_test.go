@@ -25,26 +25,24 @@ func interpreter(t *testing.T, script string) (program string, runs func() int) 
 
 func TestATemplateIsTransformedOncePerContent(t *testing.T) {
 	program, runs := interpreter(t, `echo '{"Resources":{}}'`)
-	file, cache := filepath.Join(t.TempDir(), "template.yml"), t.TempDir()
+	cache := t.TempDir()
 	for round, content := range []string{"a", "a", "b", "a"} {
-		require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
-		transformed, err := sam.Transform(t.Context(), program, file, cache, nil)
+		transformed, err := sam.Transform(t.Context(), program, []byte(content), cache, nil)
 		require.NoError(t, err)
 		assert.JSONEq(t, `{"Resources":{}}`, string(transformed), round)
 	}
 	assert.Equal(t, 2, runs(), "a and b")
 
-	_, err := sam.Transform(t.Context(), program, file, cache, map[string]string{"ReleaseId": "1"})
+	_, err := sam.Transform(t.Context(), program, []byte("a"), cache, map[string]string{"ReleaseId": "1"})
 	require.NoError(t, err)
 	assert.Equal(t, 3, runs(), "a with other parameters")
 }
 
 func TestATemplateThatIsWrongIsNotKept(t *testing.T) {
 	program, runs := interpreter(t, `echo Traceback >&2; echo "InvalidDocumentException: no Runtime" >&2; exit 1`)
-	file, cache := filepath.Join(t.TempDir(), "template.yml"), t.TempDir()
-	require.NoError(t, os.WriteFile(file, []byte("a"), 0o600))
+	cache := t.TempDir()
 	for range 2 {
-		_, err := sam.Transform(t.Context(), program, file, cache, nil)
+		_, err := sam.Transform(t.Context(), program, []byte("a"), cache, nil)
 		require.ErrorContains(t, err, "InvalidDocumentException: no Runtime")
 	}
 	assert.Equal(t, 2, runs())

@@ -22,11 +22,10 @@ const (
 
 // CreateBucket creates a bucket in the local S3.
 func (w *World) CreateBucket(ctx context.Context, name string) error {
-	developer, err := w.Developer()
+	client, err := w.s3()
 	if err != nil {
 		return err
 	}
-	client := s3.NewFromConfig(developer, func(o *s3.Options) { o.UsePathStyle = true })
 	if _, err := client.CreateBucket(ctx, &s3.CreateBucketInput{
 		Bucket: &name, CreateBucketConfiguration: &types.CreateBucketConfiguration{LocationConstraint: Region},
 	}); err != nil {

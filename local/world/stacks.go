@@ -4,113 +4,73 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
-	"sync"
-	"time"
+	"strings"
 
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
-	"github.com/kubestep/kubestep/local/stack"
+	"github.com/kubestep/kubestep/local/awsfront"
 )
 
-// stacks are what the local CloudFormation deploys.
-type stacks struct {
-	world *World
-
-	mu       sync.Mutex
-	deployed map[string]stack.Stack
-}
-
-// Deploy deploys a template as `aws cloudformation package` leaves it.
-func (s *stacks) Deploy(ctx context.Context, name, template, address string, parameters map[string]string) (map[string]string, error) {
+// deploy deploys a template that `aws cloudformation package` has written.
+func (w *World) deploy(ctx context.Context, name, template, address string, parameters map[string]string) (map[string]string, awsfront.Remove, error) {
 	text := []byte(template)
 	if template == "" {
 		parsed, err := url.Parse(address)
 		if err != nil {
-			return nil, fmt.Errorf("the template's URL: %w", err)
+			return nil, nil, fmt.Errorf("the template's URL: %w", err)
 		}
-		if text, err = s.world.download(ctx, parsed.Path); err != nil {
-			return nil, err
+		bucket, key, _ := strings.Cut(strings.TrimPrefix(parsed.Path, "/"), "/")
+		if text, err = w.download(ctx, bucket, key); err != nil {
+			return nil, nil, err
 		}
 	}
-	dir, err := os.MkdirTemp("", "kubestep-template-")
+	transformed, err := w.transform(ctx, text, parameters)
 	if err != nil {
-		return nil, fmt.Errorf("make a folder for the template: %w", err)
+		return nil, nil, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	file := filepath.Join(dir, "template.yml")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		return nil, fmt.Errorf("write the template: %w", err)
-	}
-	deployment := s.world.Stack(name)
-	deployment.Parameters = parameters
-	if deployment.Template, err = s.world.transform(ctx, file, parameters); err != nil {
-		return nil, err
-	}
+	deployment := w.Stack(name)
+	deployment.Template, deployment.Parameters = transformed, parameters
 	evaluated, err := deployment.Evaluate()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := s.world.Deploy(ctx, deployment); err != nil {
-		return nil, err
+	if err := w.Deploy(ctx, deployment); err != nil {
+		return nil, nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.deployed == nil {
-		s.deployed = map[string]stack.Stack{}
-	}
-	s.deployed[name] = deployment
-	return evaluated.Outputs, nil
+	return evaluated.Outputs, func(ctx context.Context) error {
+		developer, err := w.Developer()
+		if err != nil {
+			return err
+		}
+		return deployment.Delete(ctx, w.Lambda, sfn.NewFromConfig(developer))
+	}, nil
 }
 
-// Delete deletes a stack that Deploy made.
-func (s *stacks) Delete(ctx context.Context, name string) error {
-	s.mu.Lock()
-	deployment := s.deployed[name]
-	delete(s.deployed, name)
-	s.mu.Unlock()
-	developer, err := s.world.Developer()
-	if err != nil {
-		return err
-	}
-	return deployment.Delete(ctx, s.world.Lambda, sfn.NewFromConfig(developer))
-}
-
-// emptyHash is the SHA-256 of no body.
-const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
-// download reads an object from the local S3.
-func (w *World) download(ctx context.Context, path string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.Endpoint+path, nil)
-	if err != nil {
-		return nil, fmt.Errorf("download %s: %w", path, err)
-	}
+// s3 is a client of the local S3.
+func (w *World) s3() (*s3.Client, error) {
 	developer, err := w.Developer()
 	if err != nil {
 		return nil, err
 	}
-	credentials, err := developer.Credentials.Retrieve(ctx)
+	return s3.NewFromConfig(developer, func(o *s3.Options) { o.UsePathStyle = true }), nil
+}
+
+// download reads an object of the local S3.
+func (w *World) download(ctx context.Context, bucket, key string) ([]byte, error) {
+	client, err := w.s3()
 	if err != nil {
-		return nil, fmt.Errorf("download %s: %w", path, err)
+		return nil, err
 	}
-	if err := v4.NewSigner().SignHTTP(ctx, credentials, request, emptyHash, "s3", Region, time.Now()); err != nil {
-		return nil, fmt.Errorf("download %s: %w", path, err)
-	}
-	response, err := http.DefaultClient.Do(request)
+	object, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
 	if err != nil {
-		return nil, fmt.Errorf("download %s: %w", path, err)
+		return nil, fmt.Errorf("download s3://%s/%s: %w", bucket, key, err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("download %s: S3 answers %s", path, response.Status)
-	}
-	text, err := io.ReadAll(response.Body)
+	defer func() { _ = object.Body.Close() }()
+	content, err := io.ReadAll(object.Body)
 	if err != nil {
-		return nil, fmt.Errorf("download %s: %w", path, err)
+		return nil, fmt.Errorf("download s3://%s/%s: %w", bucket, key, err)
 	}
-	return text, nil
+	return content, nil
 }

@@ -152,7 +152,7 @@ func (w *World) serve(listener net.Listener, engine *url.URL) {
 	}})
 	front := &http.Server{
 		Handler: awsfront.New(awsfront.Options{
-			Functions: w.Lambda, Clusters: w.Clusters, Roles: w.Roles, Authority: w.authority, Faults: w.Faults, Stacks: &stacks{world: w}, Logs: w.logs(), Engine: engine,
+			Functions: w.Lambda, Clusters: w.Clusters, Roles: w.Roles, Authority: w.authority, Faults: w.Faults, Deploy: w.deploy, Logs: w.logs(), Engine: engine,
 			Record: func(call trail.Call) {
 				if err := w.trail.Called(call); err != nil {
 					w.options.Say("%v", err)
@@ -192,9 +192,13 @@ func (w *World) Describe(c *ControlPlane, change func(*awsfront.Cluster)) error 
 	return nil
 }
 
-// readTemplate transforms template.yml and says once what of it is left out here.
-func (w *World) readTemplate(ctx context.Context) (err error) {
-	if w.template, err = w.transform(ctx, filepath.Join(w.options.Root, "template.yml"), nil); err != nil {
+// readTemplate transforms template.yml, and says which parts of it are left out here.
+func (w *World) readTemplate(ctx context.Context) error {
+	text, err := os.ReadFile(filepath.Join(w.options.Root, "template.yml"))
+	if err != nil {
+		return fmt.Errorf("read the template: %w", err)
+	}
+	if w.template, err = w.transform(ctx, text, nil); err != nil {
 		return err
 	}
 	missing, err := stack.LeftOut(w.template)
@@ -205,12 +209,12 @@ func (w *World) readTemplate(ctx context.Context) (err error) {
 	return nil
 }
 
-func (w *World) transform(ctx context.Context, file string, parameters map[string]string) (*cloudformation.Template, error) {
-	text, err := sam.Transform(ctx, w.interpreter(), file, filepath.Join(w.options.Tools, "transformed"), parameters)
+func (w *World) transform(ctx context.Context, text []byte, parameters map[string]string) (*cloudformation.Template, error) {
+	transformed, err := sam.Transform(ctx, w.interpreter(), text, filepath.Join(w.options.Tools, "transformed"), parameters)
 	if err != nil {
 		return nil, err
 	}
-	return cloudformation.Parse(text)
+	return cloudformation.Parse(transformed)
 }
 
 // read reads what a template names in a bucket: the repository's files, or an object in S3.
@@ -227,7 +231,7 @@ func (w *World) read(ctx context.Context, bucket, key string) ([]byte, error) {
 		}
 		return text, nil
 	}
-	return w.download(ctx, "/"+bucket+"/"+key)
+	return w.download(ctx, bucket, key)
 }
 
 // Stack is a deployment of template.yml by that name, with the binaries and the
