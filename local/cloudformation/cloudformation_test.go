@@ -28,7 +28,7 @@ func TestAValueIsWhatCloudFormationWouldMakeOfIt(t *testing.T) {
 		"a parameter":              {`{"Ref":"Name"}`, "x"},
 		"a pseudo parameter":       {`{"Ref":"AWS::StackName"}`, "one"},
 		"the ARN of a named role":  {`{"Fn::GetAtt":["Named","Arn"]}`, "arn:aws:iam::111122223333:role/x-role"},
-		"that of one without name": {`{"Fn::GetAtt":"Unnamed.Arn"}`, "arn:aws:iam::111122223333:role/one-Unnamed"},
+		"that of one without name": {`{"Fn::GetAtt":["Unnamed","Arn"]}`, "arn:aws:iam::111122223333:role/one-Unnamed"},
 		"a function's version":     {`{"Ref":"Version"}`, "arn:aws:lambda:eu-west-1:111122223333:function:f:1"},
 		"a substitution":           {`{"Fn::Sub":"${AWS::Partition}/${Name}/${Named.Arn}/${!Name}"}`, "aws/x/arn:aws:iam::111122223333:role/x-role/${Name}"},
 		"one of its own variables": {`{"Fn::Sub":["${v}-${Name}",{"v":{"Ref":"AWS::Region"}}]}`, "eu-west-1-x"},
@@ -91,18 +91,23 @@ func TestWhatIsWrongIsAnErrorThatNamesIt(t *testing.T) {
 	}{
 		"a parameter that there is not":       {`{}`, `{}`, map[string]string{"X": "1"}, "no parameter X"},
 		"a parameter without a value":         {`{"P":{"Type":"String"}}`, `{}`, nil, "parameter P has no value"},
-		"a value that is not allowed":         {`{"P":{"Type":"String","AllowedValues":["a"]}}`, `{}`, map[string]string{"P": "b"}, `parameter P: "b" is none of [a]`},
+		"a value that is not allowed":         {`{"P":{"Type":"String","AllowedValues":["a"]}}`, `{}`, map[string]string{"P": "b"}, `parameter P: "b" is not one of [a]`},
 		"a value that does not match":         {`{"P":{"Type":"String","AllowedPattern":"[a-z]+"}}`, `{}`, map[string]string{"P": "a1"}, `"a1" does not match`},
-		"a number that is none":               {`{"P":{"Type":"Number"}}`, `{}`, map[string]string{"P": "x"}, `"x" is no number`},
+		"a number that is none":               {`{"P":{"Type":"Number"}}`, `{}`, map[string]string{"P": "x"}, `"x" is not a number`},
 		"a reference to nothing":              {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":{"Ref":"Nobody"}}}}`, nil, "resource R: RoleName: Ref: there is no resource Nobody"},
 		"a resource that depends on itself":   {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":{"Ref":"R"}}}}`, nil, "depends on itself"},
-		"a reference to what is left out":     {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":{"Ref":"Q"}}},"Q":{"Type":"AWS::IAM::Role","Condition":"Never"}}`, nil, "resource Q is not part of the stack: its condition Never does not hold"},
-		"a type that is not known":            {`{}`, `{"R":{"Type":"AWS::New::Thing"}}`, nil, "AWS::New::Thing is not known here"},
-		"a function that is not known":        {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":{"Fn::Cidr":[]}}}}`, nil, "Fn::Cidr: it is not known here"},
-		"a dynamic reference of another kind": {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":"{{resolve:ssm:x}}"}}}`, nil, "is not known here"},
+		"a reference to what is left out":     {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":{"Ref":"Q"}}},"Q":{"Type":"AWS::IAM::Role","Condition":"Never"}}`, nil, "resource Q is not part of the stack: its condition Never is false"},
+		"a type that is not known":            {`{}`, `{"R":{"Type":"AWS::New::Thing"}}`, nil, "does not know the type AWS::New::Thing"},
+		"a function that is not known":        {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":{"Fn::Cidr":[]}}}}`, nil, "Fn::Cidr: local/cloudformation cannot evaluate it"},
+		"an attribute that is not known":      {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":{"Fn::GetAtt":["Q","RoleId"]}}},"Q":{"Type":"AWS::IAM::Role"}}`, nil, "does not know the attribute RoleId of AWS::IAM::Role"},
+		"a list in a text":                    {`{"L":{"Type":"CommaDelimitedList","Default":"a,b"}}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":{"Fn::Sub":"${L}"}}}}`, nil, "[a b] is not text"},
+		"a condition that is none":            {`{}`, `{"R":{"Type":"AWS::IAM::Role","Condition":"Text"}}`, nil, "condition Text: yes is not a condition"},
+		"a condition that there is not":       {`{}`, `{"R":{"Type":"AWS::IAM::Role","Condition":"Absent"}}`, nil, "there is no condition Absent"},
+		"a choice without an else":            {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":{"Fn::If":["Never","a"]}}}}`, nil, "Fn::If: local/cloudformation cannot evaluate it with the argument [Never a]"},
+		"a dynamic reference of another kind": {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":"{{resolve:ssm:x}}"}}}`, nil, "cannot resolve the dynamic reference"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			_, err := evaluate(t, `{"Parameters":`+c.parameters+`,"Conditions":{"Never":{"Fn::Equals":["a","b"]}},"Resources":`+c.resources+`}`, c.given)
+			_, err := evaluate(t, `{"Parameters":`+c.parameters+`,"Conditions":{"Never":{"Fn::Equals":["a","b"]},"Text":"yes"},"Resources":`+c.resources+`}`, c.given)
 			require.ErrorContains(t, err, c.want)
 		})
 	}

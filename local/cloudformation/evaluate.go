@@ -15,7 +15,7 @@ type evaluation struct {
 	under     map[string]bool     // being evaluated
 }
 
-// noValue is what AWS::NoValue is: the property or element is left out.
+// noValue is the value of AWS::NoValue: the property or element is left out.
 type noValue struct{}
 
 // resource evaluates a resource.
@@ -35,7 +35,7 @@ func (e *evaluation) resource(id string) (Resource, error) {
 		return Resource{}, err
 	}
 	if !holds {
-		return Resource{}, fmt.Errorf("resource %s is not part of the stack: its condition %s does not hold", id, r.Condition)
+		return Resource{}, fmt.Errorf("resource %s is not part of the stack: its condition %s is false", id, r.Condition)
 	}
 	e.under[id] = true
 	defer delete(e.under, id)
@@ -89,6 +89,7 @@ func (e *evaluation) value(v any) (any, error) {
 	}
 }
 
+// text evaluates a value that must be text.
 func (e *evaluation) text(v any) (string, error) {
 	value, err := e.value(v)
 	if err != nil {
@@ -96,36 +97,78 @@ func (e *evaluation) text(v any) (string, error) {
 	}
 	switch value.(type) {
 	case map[string]any, []any, noValue:
-		return "", fmt.Errorf("%v is no text", value)
+		return "", fmt.Errorf("%v is not text", value)
 	}
 	return scalar(value), nil
 }
 
-// intrinsic tells whether a map stands for a function.
+// intrinsic returns the intrinsic function that a map calls, if it does. In a condition, {"Condition": "NAME"} is one too.
 func intrinsic(v map[string]any) (function string, argument any, ok bool) {
 	if len(v) != 1 {
 		return "", nil, false
 	}
 	for function, argument = range v {
-		ok = function == "Ref" || strings.HasPrefix(function, "Fn::")
+		_, isText := argument.(string)
+		ok = function == "Ref" || function == "Condition" && isText || strings.HasPrefix(function, "Fn::")
 	}
 	return function, argument, ok
 }
 
 func (e *evaluation) call(function string, argument any) (any, error) {
-	switch function {
-	case "Ref":
+	parts, _ := argument.([]any)
+	switch {
+	case function == "Ref":
 		return e.ref(scalar(argument))
-	case "Fn::GetAtt":
-		return e.getAtt(argument)
-	case "Fn::Sub":
-		return e.sub(argument)
-	case "Fn::If":
-		return e.choose(argument)
-	case "Fn::Join":
-		return e.join(argument)
+	case function == "Condition":
+		return e.holds(scalar(argument))
+	case function == "Fn::GetAtt" && len(parts) == 2:
+		return e.attribute(scalar(parts[0]), scalar(parts[1]))
+	case function == "Fn::Sub" && len(parts) == 2:
+		variables, _ := parts[1].(map[string]any)
+		return e.sub(scalar(parts[0]), variables)
+	case function == "Fn::Sub":
+		return e.sub(scalar(argument), nil)
+	case function == "Fn::If" && len(parts) == 3:
+		holds, err := e.holds(scalar(parts[0]))
+		if err != nil {
+			return nil, err
+		}
+		if holds {
+			return e.value(parts[1])
+		}
+		return e.value(parts[2])
 	}
-	return nil, errors.New("it is not known here")
+	// The arguments of all other functions are evaluated first.
+	evaluated, err := e.value(argument)
+	if err != nil {
+		return nil, err
+	}
+	parts, _ = evaluated.([]any)
+	switch {
+	case function == "Fn::Equals" && len(parts) == 2:
+		return scalar(parts[0]) == scalar(parts[1]), nil
+	case function == "Fn::Not" || function == "Fn::And" || function == "Fn::Or":
+		every, some := true, false
+		for _, part := range parts {
+			holds, ok := part.(bool)
+			if !ok {
+				return nil, fmt.Errorf("%v is not a condition", part)
+			}
+			every, some = every && holds, some || holds
+		}
+		return map[string]bool{"Fn::Not": !every, "Fn::And": every, "Fn::Or": some}[function], nil
+	case function == "Fn::Join" && len(parts) == 2:
+		elements, ok := parts[1].([]any)
+		if !ok {
+			return nil, fmt.Errorf("%v is not a list", parts[1])
+		}
+		texts := make([]string, len(elements))
+		for i, element := range elements {
+			texts[i] = scalar(element)
+		}
+		return strings.Join(texts, scalar(parts[0])), nil
+	}
+	return nil, fmt.Errorf("local/cloudformation cannot evaluate it with the argument %v", argument)
 }
 
 func (e *evaluation) ref(name string) (any, error) {
@@ -151,39 +194,26 @@ func (e *evaluation) ref(name string) (any, error) {
 	return e.physicalID(name)
 }
 
-func (e *evaluation) getAtt(argument any) (any, error) {
-	parts, ok := argument.([]any)
-	if text, isText := argument.(string); isText {
-		id, attribute, _ := strings.Cut(text, ".")
-		parts, ok = []any{id, attribute}, true
-	}
-	if !ok || len(parts) != 2 {
-		return nil, fmt.Errorf("%v is no resource and attribute", argument)
-	}
-	return e.attribute(scalar(parts[0]), scalar(parts[1]))
-}
-
 var variable = regexp.MustCompile(`\$\{(!?)([^}]*)\}`)
 
-func (e *evaluation) sub(argument any) (any, error) {
-	text, more := argument, map[string]any{}
-	if both, ok := argument.([]any); ok && len(both) == 2 {
-		text = both[0]
-		more, _ = both[1].(map[string]any)
-	}
-	template, ok := text.(string)
-	if !ok {
-		return nil, fmt.Errorf("%v is no text", text)
-	}
+// sub substitutes the variables of a text, some of which Fn::Sub itself may define.
+func (e *evaluation) sub(template string, variables map[string]any) (any, error) {
 	var failed error
 	result := variable.ReplaceAllStringFunc(template, func(match string) string {
 		found := variable.FindStringSubmatch(match)
-		if found[1] == "!" { // what is to stay as it is
+		if found[1] == "!" { // ${!X} is a literal ${X}
 			return "${" + found[2] + "}"
 		}
-		value, err := e.substitution(strings.TrimSpace(found[2]), more)
+		name := strings.TrimSpace(found[2])
+		value, defined := variables[name]
+		if id, attribute, isAttribute := strings.Cut(name, "."); !defined && isAttribute {
+			value = map[string]any{"Fn::GetAtt": []any{id, attribute}}
+		} else if !defined {
+			value = map[string]any{"Ref": name}
+		}
+		text, err := e.text(value)
 		failed = errors.Join(failed, err)
-		return value
+		return text
 	})
 	if failed != nil {
 		return nil, failed
@@ -191,60 +221,7 @@ func (e *evaluation) sub(argument any) (any, error) {
 	return e.resolve(result)
 }
 
-func (e *evaluation) substitution(name string, more map[string]any) (string, error) {
-	if value, ok := more[name]; ok {
-		return e.text(value)
-	}
-	if strings.Contains(name, ".") {
-		value, err := e.getAtt(name)
-		return scalar(value), err
-	}
-	value, err := e.ref(name)
-	if err != nil {
-		return "", err
-	}
-	if _, isList := value.([]any); isList {
-		return "", fmt.Errorf("%s is a list", name)
-	}
-	return scalar(value), nil
-}
-
-func (e *evaluation) choose(argument any) (any, error) {
-	parts, ok := argument.([]any)
-	if !ok || len(parts) != 3 {
-		return nil, fmt.Errorf("%v is no condition and two values", argument)
-	}
-	holds, err := e.holds(scalar(parts[0]))
-	if err != nil {
-		return nil, err
-	}
-	if holds {
-		return e.value(parts[1])
-	}
-	return e.value(parts[2])
-}
-
-func (e *evaluation) join(argument any) (any, error) {
-	parts, ok := argument.([]any)
-	if !ok || len(parts) != 2 {
-		return nil, fmt.Errorf("%v is no delimiter and list", argument)
-	}
-	elements, err := e.value(parts[1])
-	if err != nil {
-		return nil, err
-	}
-	all, ok := elements.([]any)
-	if !ok {
-		return nil, fmt.Errorf("%v is no list", elements)
-	}
-	texts := make([]string, len(all))
-	for i, element := range all {
-		texts[i] = scalar(element)
-	}
-	return strings.Join(texts, scalar(parts[0])), nil
-}
-
-// holds evaluates a condition by its name; none always holds.
+// holds evaluates a condition by its name. Without a name it is true.
 func (e *evaluation) holds(name string) (bool, error) {
 	if name == "" {
 		return true, nil
@@ -253,56 +230,15 @@ func (e *evaluation) holds(name string) (bool, error) {
 	if !ok {
 		return false, fmt.Errorf("there is no condition %s", name)
 	}
-	holds, err := e.condition(condition)
+	value, err := e.value(condition)
+	holds, ok := value.(bool)
+	if err == nil && !ok {
+		err = fmt.Errorf("%v is not a condition", value)
+	}
 	if err != nil {
 		return false, fmt.Errorf("condition %s: %w", name, err)
 	}
 	return holds, nil
-}
-
-func (e *evaluation) condition(c any) (bool, error) {
-	object, ok := c.(map[string]any)
-	if !ok || len(object) != 1 {
-		return false, fmt.Errorf("%v is no condition", c)
-	}
-	if name, ok := object["Condition"]; ok {
-		return e.holds(scalar(name))
-	}
-	function, argument, _ := intrinsic(object)
-	parts, ok := argument.([]any)
-	if !ok {
-		return false, fmt.Errorf("%v is no condition", c)
-	}
-	switch function {
-	case "Fn::Equals":
-		if len(parts) != 2 {
-			return false, errors.New("Fn::Equals compares two values")
-		}
-		left, err := e.text(parts[0])
-		if err != nil {
-			return false, err
-		}
-		right, err := e.text(parts[1])
-		return left == right, err
-	case "Fn::Not", "Fn::And", "Fn::Or":
-		every, some := true, false
-		for _, part := range parts {
-			holds, err := e.condition(part)
-			if err != nil {
-				return false, err
-			}
-			every, some = every && holds, some || holds
-		}
-		switch function {
-		case "Fn::Not":
-			return !every, nil
-		case "Fn::And":
-			return every, nil
-		default:
-			return some, nil
-		}
-	}
-	return false, fmt.Errorf("%s is not known here", function)
 }
 
 var secret = regexp.MustCompile(`\{\{resolve:secretsmanager:([^}]+?)\}\}`)
@@ -311,16 +247,12 @@ var secret = regexp.MustCompile(`\{\{resolve:secretsmanager:([^}]+?)\}\}`)
 func (e *evaluation) resolve(text string) (any, error) {
 	var failed error
 	result := secret.ReplaceAllStringFunc(text, func(match string) string {
-		if e.stack.Secret == nil {
-			failed = fmt.Errorf("%s: there are no secrets", match)
-			return ""
-		}
 		value, err := e.stack.Secret(secret.FindStringSubmatch(match)[1])
 		failed = errors.Join(failed, err)
 		return value
 	})
 	if failed == nil && strings.Contains(result, "{{resolve:") {
-		failed = fmt.Errorf("the dynamic reference in %q is not known here", result)
+		failed = fmt.Errorf("local/cloudformation cannot resolve the dynamic reference in %q", result)
 	}
 	return result, failed
 }

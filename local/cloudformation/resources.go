@@ -5,20 +5,20 @@ import (
 	"strings"
 )
 
-// kind is what CloudFormation tells of resources of a type.
+// kind is what Ref and Fn::GetAtt return for resources of a type.
 type kind struct {
-	// name is the property that names a resource. Without it CloudFormation makes up a name of the stack's, the logical
-	// id and random letters; here it is without the letters, so that it is the same at every look.
+	// name is the property that names a resource. Without it, CloudFormation makes a name of the stack's name, the logical ID and
+	// random letters; here it has no letters, so that each evaluation has the same result.
 	name string
-	// arn is the resource's ARN after the partition, of {region}, {account} and {name}.
+	// arn is the resource's ARN after the partition, with {region}, {account} and {name}.
 	arn string
-	// refIsARN tells that Ref gives the ARN, and not the name.
+	// refIsARN is set if Ref returns the ARN, and not the name.
 	refIsARN bool
-	// more are further attributes: what they are of the name.
+	// more are the other attributes, with {name}.
 	more map[string]string
 }
 
-// kinds are the types that are known: the return values of each are in
+// kinds are the types of template.yml. The documentation of each type has its return values:
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-template-resource-type-ref.html
 var kinds = map[string]kind{
 	"AWS::Lambda::Function":                   {name: "FunctionName", arn: "lambda:{region}:{account}:function:{name}"},
@@ -40,14 +40,14 @@ var kinds = map[string]kind{
 	"AWS::StepFunctions::StateMachineAlias":   {},
 }
 
-// physicalID is what Ref gives of a resource.
+// physicalID is what Ref returns for a resource.
 func (e *evaluation) physicalID(id string) (string, error) {
 	r, err := e.resource(id)
 	if err != nil {
 		return "", err
 	}
 	switch r.Type {
-	// Versions and aliases extend the ARN of what they belong to. Each stack has one version of each.
+	// The ARN of a version or an alias begins with that of its function or state machine. Each has one version here.
 	case "AWS::Lambda::Version":
 		function, err := e.arnOf("AWS::Lambda::Function", scalar(r.Properties["FunctionName"]))
 		return function + ":1", err
@@ -67,7 +67,7 @@ func (e *evaluation) physicalID(id string) (string, error) {
 	return name, nil
 }
 
-// aliased is the ARN of the state machine that an alias is of.
+// aliased is the ARN of the state machine of an alias.
 func aliased(r Resource) (string, error) {
 	preference, _ := r.Properties["DeploymentPreference"].(map[string]any)
 	version, ok := preference["StateMachineVersionArn"].(string)
@@ -84,7 +84,7 @@ func (e *evaluation) name(id string) (string, kind, error) {
 	}
 	known, ok := kinds[r.Type]
 	if !ok {
-		return "", kind{}, fmt.Errorf("the type %s is not known here", r.Type)
+		return "", kind{}, fmt.Errorf("local/cloudformation does not know the type %s", r.Type)
 	}
 	if name, ok := r.Properties[known.name]; ok {
 		return scalar(name), known, nil
@@ -103,7 +103,7 @@ func (e *evaluation) attribute(id, attribute string) (string, error) {
 	}
 	form, ok := known.more[attribute]
 	if !ok {
-		return "", fmt.Errorf("the attribute %s of %s is not known here", attribute, kind)
+		return "", fmt.Errorf("local/cloudformation does not know the attribute %s of %s", attribute, kind)
 	}
 	return e.format(form, name), nil
 }
@@ -111,7 +111,7 @@ func (e *evaluation) attribute(id, attribute string) (string, error) {
 func (e *evaluation) arnOf(kind, name string) (string, error) {
 	form := kinds[kind].arn
 	if form == "" {
-		return "", fmt.Errorf("the ARN of %s is not known here", kind)
+		return "", fmt.Errorf("local/cloudformation does not know the ARN of %s", kind)
 	}
 	return "arn:" + e.stack.Partition + ":" + e.format(form, name), nil
 }

@@ -1,6 +1,9 @@
-// Package cloudformation works out what a stack is made of: it reads a template without transforms, checks parameters,
-// and evaluates conditions, intrinsic functions and dynamic references, as CloudFormation does before it creates
-// anything. It creates nothing itself.
+// Package cloudformation evaluates a template: it checks parameters, and evaluates conditions, intrinsic functions and dynamic
+// references, as CloudFormation does before it creates anything. It creates nothing itself, and transforms nothing: see package sam.
+//
+// It stays because moto evaluates a template only while it creates the resources as its own, with random names, does not check
+// the parameters, and ignores what it does not know; here that is an error. Every stack of every scenario is evaluated several
+// times, which takes a moment here and seconds in a Python process. goformation has no Fn::GetAtt.
 package cloudformation
 
 import (
@@ -14,7 +17,7 @@ import (
 	"strings"
 )
 
-// Template is a template in JSON.
+// Template is a template.
 type Template struct {
 	Parameters map[string]Parameter
 	Conditions map[string]any
@@ -22,7 +25,7 @@ type Template struct {
 	Outputs    map[string]Output
 }
 
-// Parameter is what a template asks for.
+// Parameter is a parameter of a template.
 type Parameter struct {
 	Type           string
 	Default        any
@@ -38,14 +41,14 @@ type Resource struct {
 	Properties map[string]any
 }
 
-// Output is what a template tells of its stack.
+// Output is an output of a template.
 type Output struct {
 	Condition   string
 	Description string
 	Value       any
 }
 
-// Parse reads a template.
+// Parse reads a template in JSON.
 func Parse(text []byte) (*Template, error) {
 	var t Template
 	if err := json.Unmarshal(text, &t); err != nil {
@@ -54,25 +57,25 @@ func Parse(text []byte) (*Template, error) {
 	return &t, nil
 }
 
-// Stack is what a template is evaluated for.
+// Stack is the stack that a template is evaluated for.
 type Stack struct {
 	Name, Partition, Region, Account string
 	// Parameters override the template's defaults.
 	Parameters map[string]string
-	// Secret is the value of the secret of that ARN.
+	// Secret returns the value of the secret with that ARN.
 	Secret func(arn string) (string, error)
 }
 
 // Evaluated is a stack as it would be created.
 type Evaluated struct {
-	// Resources are those whose condition holds, by logical id, with properties without intrinsic functions.
+	// Resources are those whose condition is true, by logical ID, with evaluated properties.
 	Resources map[string]Resource
 	Outputs   map[string]string
-	// PhysicalIDs are what Ref gives of each resource.
+	// PhysicalIDs are what Ref returns for each resource.
 	PhysicalIDs map[string]string
 }
 
-// OfType are the resources of a type, in the order of their logical ids.
+// OfType iterates over the resources of a type, in the order of their logical IDs.
 func (e *Evaluated) OfType(kind string) iter.Seq2[string, Resource] {
 	return func(yield func(string, Resource) bool) {
 		for _, id := range slices.Sorted(maps.Keys(e.Resources)) {
@@ -83,7 +86,7 @@ func (e *Evaluated) OfType(kind string) iter.Seq2[string, Resource] {
 	}
 }
 
-// Evaluate works out the stack, all of it: what is wrong anywhere is an error.
+// Evaluate evaluates the whole template. A mistake anywhere in it is an error.
 func (t *Template) Evaluate(stack Stack) (*Evaluated, error) {
 	e := &evaluation{template: t, stack: stack, resources: map[string]Resource{}, under: map[string]bool{}}
 	if err := e.checkParameters(); err != nil {
@@ -142,7 +145,7 @@ func (e *evaluation) checkParameters() error {
 
 func (p Parameter) check(value string) error {
 	if len(p.AllowedValues) > 0 && !slices.ContainsFunc(p.AllowedValues, func(allowed any) bool { return scalar(allowed) == value }) {
-		return fmt.Errorf("%q is none of %v", value, p.AllowedValues)
+		return fmt.Errorf("%q is not one of %v", value, p.AllowedValues)
 	}
 	if p.AllowedPattern != "" {
 		pattern, err := regexp.Compile(`^(?:` + p.AllowedPattern + `)$`)
@@ -158,13 +161,13 @@ func (p Parameter) check(value string) error {
 	}
 	if p.Type == "Number" {
 		if _, err := strconv.ParseFloat(value, 64); err != nil {
-			return fmt.Errorf("%q is no number", value)
+			return fmt.Errorf("%q is not a number", value)
 		}
 	}
 	return nil
 }
 
-// parameter is a parameter's value, as text.
+// parameter returns a parameter's value, as text.
 func (e *evaluation) parameter(name string) (value string, given bool) {
 	if value, given = e.stack.Parameters[name]; given {
 		return value, true
@@ -176,7 +179,7 @@ func (e *evaluation) parameter(name string) (value string, given bool) {
 	return scalar(parameter.Default), true
 }
 
-// scalar is a string, a number or a boolean as CloudFormation writes it into text.
+// scalar returns a string, a number or a boolean as CloudFormation substitutes it.
 func scalar(value any) string {
 	switch value := value.(type) {
 	case string:
@@ -188,7 +191,7 @@ func scalar(value any) string {
 	}
 }
 
-// list is the value of a parameter that holds a list.
+// list returns the value of a list parameter.
 func list(value string) []any {
 	var all []any
 	for part := range strings.SplitSeq(value, ",") {

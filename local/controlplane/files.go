@@ -20,7 +20,7 @@ const (
 	admin     = "admin"
 )
 
-// files are what the parts of a control plane share, in its folder, for their owner only.
+// files are the files that the parts of a control plane share, in its folder, readable by their owner only.
 type files struct{ dir string }
 
 func (f files) path(name string) string { return filepath.Join(f.dir, name) }
@@ -34,7 +34,7 @@ func (f files) write(name string, content []byte) error {
 	return nil
 }
 
-// certificate returns the CA of the API server's certificate, which it makes if there is none, or if the CA is to change.
+// certificate returns the CA of the API server's certificate. It creates both if they do not exist, or if newCA is set.
 func (f files) certificate(newCA bool) ([]byte, error) {
 	chain, err := os.ReadFile(f.path(certFile))
 	if newCA || errors.Is(err, os.ErrNotExist) {
@@ -58,7 +58,7 @@ func (f files) certificate(newCA bool) ([]byte, error) {
 	return ca, nil
 }
 
-// users writes a kubeconfig for each administrator, which reaches the cluster at that URL by a token of its own.
+// users writes a kubeconfig for each administrator, with the URL of the cluster and a token of its own.
 func (f files) users(cluster string, ca []byte, users map[string]string) error {
 	var tokens []byte
 	for user, server := range users {

@@ -1,13 +1,13 @@
 // Command controlplane is the control plane of a local cluster in one process: etcd, kube-apiserver, aws-iam-authenticator
 // and a stand-in for AWS STS, all on 127.0.0.1. It has its own Go module because it links most of Kubernetes.
 //
-// It stays because no emulator has real RBAC, admission and Tables beside the real authenticator. envtest and kind come close: the one
-// has no authenticator, the other needs Docker.
+// It stays because no emulator of EKS has real RBAC, admission and Tables with the real authenticator. envtest has no authenticator, and
+// kind needs Docker.
 //
-//	controlplane --dir DIR --cluster NAME --region REGION --credentials-key-file FILE [--port PORT] [--new-ca] [--compact-every DURATION]
+//	controlplane --dir DIR --cluster NAME --credentials-key-file FILE [--port PORT] [--new-ca] [--compact-every DURATION]
 //
-// The version must be stamped, since clients parse it, and the flags must always be the same, since a build from
-// nothing takes minutes: see the Makefile.
+// The version must be stamped, because clients parse it, and the flags must always be the same, because a first build takes
+// minutes: see the Makefile.
 package main
 
 import (
@@ -26,14 +26,13 @@ func main() {
 	var s settings
 	flag.StringVar(&s.dir, "dir", "", "the `folder` of the cluster's data")
 	flag.StringVar(&s.cluster, "cluster", "", "the `name` that tokens are signed for")
-	flag.StringVar(&s.region, "region", "", "the `Region` of the cluster")
 	flag.StringVar(&s.credentialsKeyFile, "credentials-key-file", "", "the `file` of the key that AWS credentials are issued with")
 	flag.IntVar(&s.port, "port", 0, "the port of the API server; 0 is any")
 	flag.BoolVar(&s.newCA, "new-ca", false, "make a new certificate authority")
 	flag.DurationVar(&s.compactEvery, "compact-every", 5*time.Minute, "how often old revisions are dropped, and continue tokens expire")
 	flag.Parse()
 	var missing []string
-	for _, name := range []string{"dir", "cluster", "region", "credentials-key-file"} {
+	for _, name := range []string{"dir", "cluster", "credentials-key-file"} {
 		if flag.Lookup(name).Value.String() == "" {
 			missing = append(missing, "--"+name)
 		}

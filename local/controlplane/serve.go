@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -30,29 +31,29 @@ import (
 
 const (
 	loopback = "127.0.0.1"
-	// The API server is 127.0.0.1 to everybody but the authenticator, which calls it localhost and so can be told apart.
+	// The authenticator alone calls the API server by this name, so that its requests show in the metrics.
 	loopbackName = "localhost"
 
 	readyTimeout = time.Minute
 	pollInterval = 20 * time.Millisecond
 
-	// stopTimeout is how long a stop may take. It takes two seconds, but half a minute when it falls into certain moments
-	// of the API server's start.
+	// stopTimeout limits the time of a stop. It takes two seconds, but half a minute at certain moments of the API server's
+	// start.
 	stopTimeout = 4 * time.Second
 )
 
-// settings say which control plane to serve.
+// settings are the command's flags.
 type settings struct {
-	dir, cluster, region string
-	credentialsKeyFile   string
-	port                 int
-	newCA                bool
-	// compactEvery is how often the API server makes the store forget what is past,
-	// and continue tokens expire. 5 minutes is its own default.
+	dir, cluster       string
+	credentialsKeyFile string
+	port               int
+	newCA              bool
+	// compactEvery is how often the API server compacts etcd, after which continue
+	// tokens expire. Its default is 5 minutes.
 	compactEvery time.Duration
 }
 
-// ready is the line that tells whoever started the control plane where it is.
+// ready is the line that serve writes when the control plane is ready.
 type ready struct {
 	Cluster              string `json:"cluster"`
 	Endpoint             string `json:"endpoint"`
@@ -60,7 +61,7 @@ type ready struct {
 	Kubeconfig           string `json:"kubeconfig"`
 }
 
-// serve runs a control plane until the context ends, and writes one line when it is ready.
+// serve runs a control plane until the context ends, and writes one line to out when it is ready.
 func serve(ctx context.Context, s settings, out io.Writer) error {
 	dir, err := filepath.Abs(s.dir)
 	if err != nil {
@@ -73,7 +74,7 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the directory: %w", err)
 	}
-	// Package etcd says why.
+	// etcd's sockets are in the working directory.
 	if err := os.Chdir(dir); err != nil {
 		return fmt.Errorf("enter the directory: %w", err)
 	}
@@ -108,7 +109,6 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 	}
 	webhook, err := authenticator.Prepare(ctx, authenticator.Config{
 		Cluster:    s.cluster,
-		Region:     s.region,
 		Dir:        f.path("authenticator"),
 		Kubeconfig: f.kubeconfig("authenticator"),
 		APIServer:  net.JoinHostPort(loopbackName, port),
@@ -121,9 +121,9 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 
 	context.AfterFunc(ctx, func() {
 		time.Sleep(stopTimeout)
-		os.Exit(0) // the store loses nothing by this
+		os.Exit(0) // etcd loses nothing
 	})
-	// The first of the two that fails ends the other one too.
+	// If one of the two fails, the other one ends too.
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return apiserver.Run(running, apiserver.Config{
@@ -152,8 +152,8 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 	return group.Wait()
 }
 
-// gaveUp is for parts that end the process when they cannot go on. That is no failure if they were asked to stop, as the API
-// server is before all of it has started.
+// gaveUp returns a function that ends the process, for parts that cannot continue. That is not a failure if they were asked to
+// stop, such as the API server before all of it has started.
 func gaveUp(ctx context.Context, what, logFile string) func() {
 	return func() {
 		if ctx.Err() != nil {
@@ -180,8 +180,8 @@ func finish(ctx context.Context, kubeconfigFile string, webhook *authenticator.A
 	return webhook.Start(ctx)
 }
 
-// standInForSTS puts the STS stand-in in the way of the authenticator, whose verifier calls STS through
-// http.DefaultTransport and offers no other way to send it elsewhere.
+// standInForSTS registers the STS stand-in with http.DefaultTransport, through which the authenticator's verifier calls STS:
+// it has no option for another endpoint.
 func standInForSTS(logFile string, authority credentials.Authority) error {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -192,29 +192,24 @@ func standInForSTS(logFile string, authority credentials.Authority) error {
 	return nil
 }
 
-// awaitReady waits until the API server says that it is ready and has made the namespaces that everybody counts on,
-// which it does shortly after.
+// awaitReady waits until the API server is ready and has created the namespaces that clients expect, which it does shortly after.
 func awaitReady(ctx context.Context, config *rest.Config) error {
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	for {
-		_, err := client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	var last error
+	err = wait.PollUntilContextTimeout(ctx, pollInterval, readyTimeout, true, func(ctx context.Context) (bool, error) {
+		_, last = client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
 		for _, namespace := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem} {
-			if err == nil {
-				_, err = client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
+			if last == nil {
+				_, last = client.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
 			}
 		}
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the API server to be ready: %w: %w", ctx.Err(), err)
-		case <-time.After(pollInterval):
-		}
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the API server to be ready: %w: %w", err, last)
 	}
+	return nil
 }

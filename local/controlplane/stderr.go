@@ -8,9 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// divertStderr sends what libraries write to standard error to a file, and leaves os.Stderr to this program's own words
-// and to crashes. The API server's etcd client, for one, is made to log there while the process is being
-// initialised, and has much to say of every stop.
+// divertStderr redirects what libraries write to standard error to a file, and keeps os.Stderr for this program's errors and
+// crashes. For example, the API server's etcd client is set up to log there during initialization, and logs a lot at every stop.
 func divertStderr(file string) error {
 	diverted, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -85,9 +85,6 @@ func (e *environment) wait(limit time.Duration) *failure {
 			e.kill()
 			e.api.answered() // too late: Lambda would have killed it before
 			return e.exited()
-		case <-e.api.initFailed:
-			e.exitOrKill()
-			return e.exited()
 		case <-e.process.Exited():
 			return e.exited()
 		case <-memory.C:
@@ -110,11 +107,8 @@ func (e *environment) overMemory() bool {
 	return e.maxMemoryMB > e.function.MemoryMB
 }
 
-// exited returns how the process ended, as Lambda words it, or the error that it reported of its initialization.
+// exited returns how the process ended, as Lambda words it.
 func (e *environment) exited() *failure {
-	if name := e.api.initErrorType(); name != "" {
-		return &failure{errorType: name}
-	}
 	message := "Runtime exited without providing a reason"
 	if err := e.process.Err(); err != nil {
 		message = "Runtime exited with error: " + err.Error()
@@ -125,15 +119,6 @@ func (e *environment) exited() *failure {
 func (e *environment) kill() {
 	e.process.Kill()
 	<-e.process.Exited()
-}
-
-// exitOrKill waits a moment for a process that is about to exit, and then kills it.
-func (e *environment) exitOrKill() {
-	select {
-	case <-e.process.Exited():
-	case <-time.After(stopGrace):
-		e.kill()
-	}
 }
 
 // end ends the process, unless it has ended, and releases its resources. It may be called again.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,13 +37,6 @@ func initialise(how string) {
 		os.Exit(7)
 	case "hang":
 		time.Sleep(time.Hour) // without cgo, Go ends a program of which nothing can wake up
-	case "error":
-		url := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/init/error"
-		body := strings.NewReader(`{"errorMessage":"not today","errorType":"NoConfiguration"}`)
-		if response, err := http.Post(url, "application/json", body); err == nil {
-			_ = response.Body.Close()
-		}
-		os.Exit(1)
 	}
 }
 
@@ -324,11 +316,6 @@ func TestErrors(t *testing.T) {
 			function: func(f *Function) { f.Environment = map[string]string{"INIT": "exit"} },
 			payload:  `{"errorType":"Runtime.ExitError","errorMessage":"RequestId: %s Error: Runtime exited with error: exit status 7"}`,
 			log:      []string{"no good\nINIT_REPORT Init Duration: ", "Phase: init\tStatus: error\tError Type: Runtime.ExitError\nSTART RequestId"},
-		},
-		"a function that says why it cannot start is quoted": {
-			function: func(f *Function) { f.Environment = map[string]string{"INIT": "error"} },
-			payload:  `{"errorMessage":"not today","errorType":"NoConfiguration"}`,
-			log:      []string{"Phase: init\tStatus: error\tError Type: NoConfiguration\n"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -79,7 +79,7 @@ func (i *invocation) log(f Function, now time.Time) []byte {
 	}
 	fmt.Fprintf(&b, "START RequestId: %s Version: $LATEST\n", i.RequestID)
 	writeLines(&b, i.output)
-	if i.failure != nil && i.failure.message != "" {
+	if i.failure != nil {
 		if i.failure.status() == "timeout" {
 			fmt.Fprintf(&b, "%s %s %s\n\n", now.UTC().Format("2006-01-02T15:04:05.000Z"), i.RequestID, i.failure.message)
 		} else {

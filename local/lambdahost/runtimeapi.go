@@ -14,21 +14,19 @@ import (
 // maxResponse is the largest response, according to Lambda's message about it. It is 100 bytes more than 6 MiB.
 const maxResponse = 6291556
 
-// runtimeAPI serves one environment: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+// runtimeAPI serves one environment. It has what aws-lambda-go calls, which never reports an error of initialization: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 type runtimeAPI struct {
 	address     string
 	functionARN string
 	server      *http.Server
 
-	polled     chan struct{} // holds one when the runtime asks for an event
-	events     chan event    // holds one until the runtime has fetched it
-	initFailed chan struct{} // holds one when the runtime could not initialise
+	polled chan struct{} // holds one when the runtime asks for an event
+	events chan event    // holds one until the runtime has fetched it
 
-	mu            sync.Mutex
-	current       string // id of the event that has no result yet
-	fetched       bool   // whether the runtime has it
-	answer        *answer
-	initErrorName string
+	mu      sync.Mutex
+	current string // id of the event that has no result yet
+	fetched bool   // whether the runtime has it
+	answer  *answer
 }
 
 // event is the input of an invocation.
@@ -54,13 +52,11 @@ func listen(functionARN string) (*runtimeAPI, error) {
 		functionARN: functionARN,
 		polled:      make(chan struct{}, 1),
 		events:      make(chan event, 1),
-		initFailed:  make(chan struct{}, 1),
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", a.next)
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", a.response)
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/error", a.failure)
-	mux.HandleFunc("POST /2018-06-01/runtime/init/error", a.initError)
 	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go func() { _ = a.server.Serve(listener) }()
 	return a, nil
@@ -83,19 +79,13 @@ func (a *runtimeAPI) busy() bool {
 	return a.current != "" && a.answer == nil
 }
 
-// answered takes the answer to the current event, or the error of the initialization; it is nil if there is none.
+// answered takes the answer to the current event; it is nil if there is none.
 func (a *runtimeAPI) answered() *answer {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	taken := a.answer
 	a.current, a.answer = "", nil
 	return taken
-}
-
-func (a *runtimeAPI) initErrorType() string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.initErrorName
 }
 
 func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
@@ -172,29 +162,6 @@ func (a *runtimeAPI) settle(id string, given *answer) bool {
 	}
 	a.answer = given
 	return true
-}
-
-func (a *runtimeAPI) initError(w http.ResponseWriter, r *http.Request) {
-	payload, err := io.ReadAll(io.LimitReader(r.Body, maxResponse))
-	if err != nil {
-		refuse(w, http.StatusBadRequest, "InvalidRequest", err.Error())
-		return
-	}
-	var named struct {
-		ErrorType string `json:"errorType"`
-	}
-	_ = json.Unmarshal(payload, &named) // without a name it is "Runtime.Unknown"
-	if named.ErrorType == "" {
-		named.ErrorType = "Runtime.Unknown"
-	}
-	a.mu.Lock()
-	a.answer, a.initErrorName = &answer{payload: payload, functionError: unhandled}, named.ErrorType
-	a.mu.Unlock()
-	accept(w)
-	select {
-	case a.initFailed <- struct{}{}:
-	default:
-	}
 }
 
 func accept(w http.ResponseWriter) {

@@ -1,7 +1,9 @@
-// Package moto runs moto (https://docs.getmoto.org), which executes state machines on this computer. It is a Python program, which
-// server.py starts and the Makefile installs.
+// Package moto runs moto (https://docs.getmoto.org), which executes state machines on this computer and is the local S3. It is a
+// Python program, which server.py starts and the Makefile installs.
 //
-// Other code needs only the address of its endpoint, so that another emulator can take its place.
+// It stays because AWS does not support its own Step Functions Local any more, which lacks features:
+// https://docs.aws.amazon.com/step-functions/latest/dg/sfn-local.html. Other code needs only the URL of the endpoint, so that another
+// emulator can replace moto.
 package moto
 
 import (
@@ -26,7 +28,7 @@ import (
 	"github.com/kubestep/kubestep/local/child"
 )
 
-// server is moto's server, with nested executions that work.
+// server runs moto's server, with nested executions that work.
 //
 //go:embed server.py
 var server string
@@ -48,11 +50,11 @@ type Options struct {
 	Python string
 	// Logs is the folder of moto.log.
 	Logs string
-	// Account is the AWS account that moto takes itself to be.
+	// Account is moto's AWS account.
 	Account string
 	// Credentials sign its calls.
 	Credentials aws.Credentials
-	// FrontPort is the port on localhost that moto calls Lambda and other services at.
+	// FrontPort is the port on localhost at which moto calls Lambda and other services.
 	FrontPort int
 }
 
@@ -69,9 +71,9 @@ func Start(ctx context.Context, options Options) (*Engine, error) {
 		return nil, err
 	}
 	logName := filepath.Join(options.Logs, "moto.log")
-	log, err := openLog(logName, os.O_APPEND)
+	log, err := os.OpenFile(logName, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open moto's log: %w", err)
 	}
 	defer func() { _ = log.Close() }() // the child has its own
 	//nolint:noctx // it runs until Stop
@@ -90,7 +92,7 @@ func Start(ctx context.Context, options Options) (*Engine, error) {
 	return e, nil
 }
 
-// Stop ends moto, and with it all executions.
+// Stop ends moto and all executions.
 func (e *Engine) Stop() { e.process.Stop(stopGrace) }
 
 // ready waits until moto has taken its configuration.
@@ -129,8 +131,8 @@ func (e *Engine) configure(ctx context.Context) error {
 	return nil
 }
 
-// environment is this process's own without what would lead moto's calls astray: AWS configuration (profiles, endpoints, credentials) and
-// proxies.
+// environment is that of this process, without the AWS configuration (profiles, endpoints, credentials) and the proxies that would send
+// moto's calls elsewhere.
 func environment(own []string, options Options) []string {
 	kept := slices.DeleteFunc(slices.Clone(own), func(variable string) bool {
 		name, _, _ := strings.Cut(strings.ToUpper(variable), "=")
@@ -155,16 +157,4 @@ func freePort(ctx context.Context) (int, error) {
 	}
 	defer func() { _ = listener.Close() }()
 	return listener.Addr().(*net.TCPAddr).Port, nil
-}
-
-// openLog opens a log file for writing, and makes its folder.
-func openLog(name string, flag int) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return nil, fmt.Errorf("make the folder of logs: %w", err)
-	}
-	log, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|flag, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
-	}
-	return log, nil
 }

@@ -45,7 +45,7 @@ type ready struct {
 }
 
 // startControlPlane starts the process in dir, with more flags if there are any.
-func startControlPlane(ctx context.Context, binary, dir, logs, name, region, keyFile string, flags ...string) (*ControlPlane, error) {
+func startControlPlane(ctx context.Context, binary, dir, logs, name, keyFile string, flags ...string) (*ControlPlane, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the control plane's folder: %w", err)
 	}
@@ -60,7 +60,7 @@ func startControlPlane(ctx context.Context, binary, dir, logs, name, region, key
 	}
 	defer func() { _ = stdout.Close() }()
 
-	cmd := exec.Command(binary, append([]string{"--dir", dir, "--cluster", name, "--region", region, "--credentials-key-file", keyFile}, flags...)...) //nolint:noctx // it runs until Stop
+	cmd := exec.Command(binary, append([]string{"--dir", dir, "--cluster", name, "--credentials-key-file", keyFile}, flags...)...) //nolint:noctx // it runs until Stop
 	cmd.Stdout, cmd.Stderr = stdoutWriter, log
 	process, err := child.Start(cmd)
 	_ = stdoutWriter.Close()

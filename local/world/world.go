@@ -168,7 +168,7 @@ func (w *World) serve(listener net.Listener, engine *url.URL) {
 // StartControlPlane starts the control plane of a cluster, whose data stays when
 // it is stopped. EKS does not know the cluster before Describe.
 func (w *World) StartControlPlane(ctx context.Context, name string, flags ...string) (*ControlPlane, error) {
-	return startControlPlane(ctx, filepath.Join(w.binaries(), "controlplane"), w.clusterDir(name), w.logs(), name, Region, w.keyFile(), flags...)
+	return startControlPlane(ctx, filepath.Join(w.binaries(), "controlplane"), w.clusterDir(name), w.logs(), name, w.keyFile(), flags...)
 }
 
 // Describe makes EKS describe the cluster as its control plane is, but for what

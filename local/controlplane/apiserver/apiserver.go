@@ -18,28 +18,28 @@ import (
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 )
 
-// Config is what the API server needs; all files must be there before it is made.
+// Config configures the API server. All its files must exist.
 type Config struct {
 	// Listener is where it serves.
 	Listener net.Listener
-	// Etcd is the endpoint of its store.
+	// Etcd is the endpoint of etcd.
 	Etcd string
-	// CompactEvery is how often it makes the store forget what is past.
+	// CompactEvery is how often it compacts etcd.
 	CompactEvery time.Duration
 	// CertFile and KeyFile are its own certificate. The key signs the tokens of service accounts as well.
 	CertFile, KeyFile string
 	// TokenFile holds the tokens of administrators:
 	// https://kubernetes.io/docs/reference/access-authn-authz/authentication/#static-token-file
 	TokenFile string
-	// WebhookFile is the kubeconfig by which it asks about bearer tokens.
+	// WebhookFile is the kubeconfig of the webhook that it asks about bearer tokens.
 	WebhookFile string
-	// LogFile takes its log.
+	// LogFile is the file of its log.
 	LogFile string
-	// Fatal is called when the API server gives up, and must end the process.
+	// Fatal is called if the API server cannot continue, and must end the process.
 	Fatal func()
 }
 
-// Run serves until the context ends, and then stops in good order.
+// Run serves until the context ends, and then shuts down gracefully.
 func Run(ctx context.Context, config Config) error {
 	log, err := os.OpenFile(config.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -56,7 +56,7 @@ func Run(ctx context.Context, config Config) error {
 	if err := flags.Parse(arguments(config)); err != nil {
 		return fmt.Errorf("set up the API server: %w", err)
 	}
-	// Handing it a listener leaves no moment in which another process could take its port.
+	// With a listener of its own, no other process can take its port in the meantime.
 	opts.SecureServing.Listener = config.Listener
 	if err := opts.GenericServerRunOptions.ComponentGlobalsRegistry.Set(); err != nil {
 		return fmt.Errorf("set up the API server's features: %w", err)
@@ -81,7 +81,7 @@ func arguments(config Config) []string {
 		"--bind-address=127.0.0.1",
 		"--advertise-address=127.0.0.1",
 		"--secure-port=" + strconv.Itoa(config.Listener.Addr().(*net.TCPAddr).Port),
-		// No Endpoints for the service `kubernetes`: nothing in the cluster looks for it.
+		// No Endpoints for the service `kubernetes`: nothing in the cluster uses it.
 		"--endpoint-reconciler-type=none",
 		"--service-cluster-ip-range=10.100.0.0/16",
 		"--tls-cert-file=" + config.CertFile,
@@ -89,14 +89,14 @@ func arguments(config Config) []string {
 		"--token-auth-file=" + config.TokenFile,
 		"--authorization-mode=RBAC",
 		"--authentication-token-webhook-config-file=" + config.WebhookFile,
-		// EKS caches the webhook's answers, the yes and the no; here a change of mapping shows at once.
+		// EKS caches the webhook's answers; here a change of a mapping takes effect at once.
 		"--authentication-token-webhook-cache-ttl=0s",
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + config.KeyFile,
 		"--service-account-signing-key-file=" + config.KeyFile,
-		// No controller makes the service account that this plug-in would look for in every pod's namespace.
+		// No controller creates the service account that this plug-in requires in each pod's namespace.
 		"--disable-admission-plugins=ServiceAccount",
-		// Stops without waiting a minute for the watches of clients to end by themselves.
+		// Shuts down without waiting a minute for the watches of clients to end.
 		"--shutdown-send-retry-after=true",
 	}
 }

@@ -1,21 +1,17 @@
-// Package authenticator runs the real aws-iam-authenticator inside the process: the webhook that tells the API server whose
-// bearer token it has, by the mappings in the ConfigMap kube-system/aws-auth.
+// Package authenticator runs the real aws-iam-authenticator inside the process: the webhook that the API server asks whose bearer
+// token it has. It maps roles as the ConfigMap kube-system/aws-auth says.
 package authenticator
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"sigs.k8s.io/aws-iam-authenticator/pkg/config"
 	"sigs.k8s.io/aws-iam-authenticator/pkg/endpoints"
@@ -32,21 +28,21 @@ const (
 // Authenticator is the webhook.
 type Authenticator struct {
 	config config.Config
-	// apiServer is the host and port by which the webhook, and nothing else in the process, calls the API server.
+	// apiServer is the host and port at which the webhook, and nothing else in the process, calls the API server.
 	apiServer string
 }
 
-// Config says what the authenticator is for.
+// Config configures the authenticator.
 type Config struct {
-	// Cluster is the name that tokens must be signed for, Region the one that the cluster is in.
-	Cluster, Region string
-	// Dir keeps its files.
+	// Cluster is the name that tokens must be signed for.
+	Cluster string
+	// Dir is the folder of its files.
 	Dir string
-	// Kubeconfig leads to the API server at APIServer, a host and port that nobody else in this process uses.
+	// Kubeconfig is the file of a client of the API server at APIServer, a host and port that nothing else in this process uses.
 	Kubeconfig, APIServer string
-	// LogFile takes its log.
+	// LogFile is the file of its log.
 	LogFile string
-	// Fatal is called when the authenticator gives up, and must end the process.
+	// Fatal is called if the authenticator cannot continue, and must end the process.
 	Fatal func()
 }
 
@@ -69,18 +65,18 @@ func Prepare(ctx context.Context, c Config) (*Authenticator, error) {
 		return nil, err
 	}
 	a := &Authenticator{apiServer: c.APIServer, config: config.Config{
-		PartitionID: partition(c.Region),
+		PartitionID: endpoints.AwsPartitionID,
 		ClusterID:   c.Cluster,
 		BackendMode: []string{mapper.ModeEKSConfigMap},
 		Hostname:    "127.0.0.1",
 		Address:     "127.0.0.1",
 		HostPort:    port,
-		// Its health check would listen on all interfaces. A port that is none makes it not listen; it logs that.
+		// Its health check would listen on all interfaces. With an invalid port it logs an error instead.
 		HealthPort:             -1,
 		StateDir:               c.Dir,
 		GenerateKubeconfigPath: filepath.Join(c.Dir, "webhook.kubeconfig"),
 		Kubeconfig:             c.Kubeconfig,
-		// Both must be positive, and serve a client that makes no call here.
+		// Both must be positive. The client that they limit makes no call here.
 		EC2DescribeInstancesQps:   15,
 		EC2DescribeInstancesBurst: 5,
 	}}
@@ -91,60 +87,31 @@ func Prepare(ctx context.Context, c Config) (*Authenticator, error) {
 	return a, nil
 }
 
-// WebhookFile is the kubeconfig by which the API server calls the webhook.
+// WebhookFile is the kubeconfig with which the API server calls the webhook.
 func (a *Authenticator) WebhookFile() string {
 	return a.config.GenerateKubeconfigPath
 }
 
-// Start starts the webhook and returns when it answers and watches aws-auth. The API server must be ready: where the
-// authenticator's first watch fails, it sleeps 5 seconds before the next (pkg/mapper/configmap).
+// Start starts the webhook, which listens from then on, and returns when it watches aws-auth. The API server must be ready: if
+// the authenticator's first watch fails, it sleeps 5 seconds before the next (pkg/mapper/configmap).
 func (a *Authenticator) Start(ctx context.Context) error {
 	metrics.InitMetrics(legacyregistry.Registerer())
 	webhook := server.New(ctx, a.config)
 	go webhook.Run(ctx.Done())
 
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	if err := until(ctx, a.answers); err != nil {
-		return fmt.Errorf("wait for the authenticator to answer: %w", err)
-	}
-	if err := until(ctx, a.watches); err != nil {
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, startTimeout, true, func(context.Context) (bool, error) { return a.watches() })
+	if err != nil {
 		return fmt.Errorf("wait for the authenticator to watch aws-auth: %w", err)
 	}
 	return nil
 }
 
-// answers asks the webhook for its health, over the certificate that the API server trusts.
-func (a *Authenticator) answers(ctx context.Context) error {
-	cert, err := os.ReadFile(a.config.CertPath())
-	if err != nil {
-		return err
-	}
-	trust := x509.NewCertPool()
-	trust.AppendCertsFromPEM(cert)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: trust}}
-	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+a.config.ServerAddr()+"/healthz", nil)
-	if err != nil {
-		return err
-	}
-	response, err := (&http.Client{Transport: transport}).Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("its health check answers %s", response.Status)
-	}
-	return nil
-}
-
-// watches looks in the process's metrics for a request that the API server answered with 200: the watch is the only
-// request that the authenticator makes.
-func (a *Authenticator) watches(context.Context) error {
+// watches reports whether the API server has answered a request of the authenticator with 200, according to the process's
+// metrics: the watch is the only request that it makes.
+func (a *Authenticator) watches() (bool, error) {
 	families, err := legacyregistry.DefaultGatherer.Gather()
 	if err != nil {
-		return fmt.Errorf("read the metrics: %w", err)
+		return false, fmt.Errorf("read the metrics: %w", err)
 	}
 	for _, family := range families {
 		if family.GetName() != "rest_client_requests_total" {
@@ -156,38 +123,17 @@ func (a *Authenticator) watches(context.Context) error {
 				labels[label.GetName()] = label.GetValue()
 			}
 			if labels["host"] == a.apiServer && labels["code"] == "200" {
-				return nil
+				return true, nil
 			}
 		}
 	}
-	return errors.New("no watch has begun")
+	return false, nil
 }
 
-// until tries again until there is no error, or returns the last one when the context ends.
-func until(ctx context.Context, try func(context.Context) error) error {
-	for {
-		err := try(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
-		case <-time.After(pollInterval):
-		}
-	}
-}
-
-// forgetAWS hides the user's AWS settings from the process. The authenticator reads them when it starts, for the EC2 client
-// that it does not use here, and would panic at a profile that is not there.
+// forgetAWS hides the user's settings from the process. The authenticator loads those of AWS when it starts, for an EC2 client
+// that is not used here, and panics if a profile does not exist.
 func forgetAWS() error {
-	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "AWS_") {
-			if err := os.Unsetenv(name); err != nil {
-				return fmt.Errorf("forget %s: %w", name, err)
-			}
-		}
-	}
+	os.Clearenv()
 	for name, value := range map[string]string{
 		"AWS_CONFIG_FILE":             os.DevNull,
 		"AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
@@ -200,26 +146,7 @@ func forgetAWS() error {
 	return nil
 }
 
-// partition is the partition of a region, by the beginning of its name (the regionRegex of each partition in the SDK's
-// internal/endpoints/awsrulesfn/partitions.json).
-func partition(region string) string {
-	for prefix, id := range map[string]string{
-		"cn-":      endpoints.AwsCnPartitionID,
-		"us-gov-":  endpoints.AwsUsGovPartitionID,
-		"us-iso-":  endpoints.AwsIsoPartitionID,
-		"us-isob-": endpoints.AwsIsoBPartitionID,
-		"eu-isoe-": endpoints.AwsIsoEPartitionID,
-		"us-isof-": endpoints.AwsIsoFPartitionID,
-		"eusc-":    endpoints.AwsEuscPartitionID,
-	} {
-		if strings.HasPrefix(region, prefix) {
-			return id
-		}
-	}
-	return endpoints.AwsPartitionID
-}
-
-// freePort finds a port that is free now. The authenticator opens it only later, and ends the process if somebody else
+// freePort returns a port that is free now. The authenticator opens it only later, and ends the process if another process
 // has taken it by then.
 func freePort(ctx context.Context) (int, error) {
 	var config net.ListenConfig

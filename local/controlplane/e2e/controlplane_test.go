@@ -93,7 +93,7 @@ func binary(t *testing.T) string {
 
 func serveCommand(t *testing.T, dir, keyFile string, more ...string) *exec.Cmd {
 	t.Helper()
-	args := append([]string{"--dir", dir, "--cluster", cluster, "--region", region, "--credentials-key-file", keyFile}, more...)
+	args := append([]string{"--dir", dir, "--cluster", cluster, "--credentials-key-file", keyFile}, more...)
 	command := exec.Command(binary(t), args...)
 	// What a user may have set must not matter.
 	command.Env = append(os.Environ(), "AWS_PROFILE=not-there", "HTTPS_PROXY=http://127.0.0.1:1", "AWS_ENDPOINT_URL=http://127.0.0.1:1")
@@ -388,7 +388,7 @@ func TestAFailureToStartIsOneSentence(t *testing.T) {
 		"the key is not there":   {serveCommand(t, t.TempDir(), filepath.Join(t.TempDir(), "absent")), 1, "absent"},
 		"the CA cannot be read":  {serveCommand(t, brokenCA, keyFile), 1, "apiserver.crt"},
 		"one runs there already": {serveCommand(t, filepath.Dir(running.Kubeconfig), keyFile), 1, "runs on the data in"},
-		"a flag is missing":      {exec.Command(binary(t), "--dir", t.TempDir()), 2, "--cluster, --region, --credentials-key-file must be given"},
+		"a flag is missing":      {exec.Command(binary(t), "--dir", t.TempDir()), 2, "--cluster, --credentials-key-file must be given"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,8 +1,6 @@
-// Package ec2 stands in for the EC2 client of the AWS SDK. aws-iam-authenticator's pkg/ec2provider needs that
-// client for one thing: to turn the instance id in a node's session name into a host name, for mappings that hold
-// {{EC2PrivateDNSName}}. The local cluster has no nodes, so nothing asks; but compiling the real client, with its
-// hundreds of operations, would take a fifth of the whole control plane's build. The go.mod above replaces it
-// by these few names, and the look-up by an error.
+// Package ec2 replaces the EC2 client of the AWS SDK, by a replace directive in the go.mod above. aws-iam-authenticator uses that
+// client only to look up the host name of an instance, for mappings with {{EC2PrivateDNSName}}. The local cluster has no nodes, so it
+// never does; but compiling the real client, with its hundreds of operations, takes a fifth of the control plane's build.
 package ec2
 
 import (
@@ -15,7 +13,7 @@ import (
 // Client is the client whose only call fails.
 type Client struct{}
 
-// Options is what a call's options would change.
+// Options are the client's options.
 type Options struct{}
 
 // DescribeInstancesInput names the instances to look up.
@@ -23,7 +21,7 @@ type DescribeInstancesInput struct {
 	InstanceIds []string
 }
 
-// DescribeInstancesOutput is the part of the answer that the authenticator reads.
+// DescribeInstancesOutput is the part of the response that the authenticator reads.
 type DescribeInstancesOutput struct {
 	NextToken    *string
 	Reservations []Reservation
@@ -40,7 +38,7 @@ type Instance struct {
 	PrivateDnsName *string
 }
 
-// NewFromConfig makes a Client; the configuration does not matter.
+// NewFromConfig returns a Client. It ignores the configuration.
 func NewFromConfig(aws.Config, ...func(*Options)) *Client {
 	return &Client{}
 }

@@ -1,4 +1,4 @@
-// Package etcd runs the cluster's store inside the process.
+// Package etcd runs etcd inside the process.
 package etcd
 
 import (
@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// Endpoint is where the API server finds the store: a socket in the working directory, since the path of a Unix socket
-	// holds about 100 bytes, and a directory may well have a longer one. Who may enter the directory may use it.
+	// Endpoint is the socket for the API server. It is in the working directory because the path of a Unix socket has at most
+	// about 100 bytes, and directories may have longer ones. Who may enter the directory may use it.
 	Endpoint = "unix://" + clientSocket
 
 	clientSocket = "etcd.sock"
@@ -32,7 +32,7 @@ type Store struct {
 
 // Start runs etcd on the data in the working directory, and returns when it is ready.
 func Start(ctx context.Context, logFile string) (*Store, error) {
-	// A second etcd would take the first one's socket away before it sees that the data is in use.
+	// A second etcd would replace the first one's socket before it detects that the data is in use.
 	var dialer net.Dialer
 	if conn, err := dialer.DialContext(ctx, "unix", clientSocket); err == nil {
 		_ = conn.Close()
@@ -45,9 +45,9 @@ func Start(ctx context.Context, logFile string) (*Store, error) {
 	config.LogLevel = "warn"
 	config.LogOutputs = []string{logFile}
 	config.EnableGRPCGateway = false
-	// The data is worth a process's life, not a power cut's.
+	// The data must survive the process, but not a power failure.
 	config.UnsafeNoFsync = true
-	// The only member has nobody to advertise itself to, but must say something.
+	// The only member advertises itself to no other, but the field is required.
 	nowhere := []url.URL{{Scheme: "http", Host: "127.0.0.1:1"}}
 	config.ListenClientUrls = []url.URL{{Scheme: "unix", Host: clientSocket}}
 	config.ListenPeerUrls = []url.URL{{Scheme: "unix", Host: peerSocket}}

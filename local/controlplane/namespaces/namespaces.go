@@ -1,5 +1,5 @@
-// Package namespaces empties and removes namespaces that clients delete. It is the one controller of kube-controller-manager that the
-// local cluster runs: without it a deleted namespace would stay, Terminating, and take no new objects for ever.
+// Package namespaces runs the namespace controller, which removes the objects of a deleted namespace. It is the only controller of
+// kube-controller-manager in the local cluster: without it a deleted namespace would stay Terminating.
 package namespaces
 
 import (
@@ -14,7 +14,7 @@ import (
 	"k8s.io/kubernetes/pkg/controller/namespace"
 )
 
-// workers is how many namespaces are emptied at once.
+// workers is how many namespaces are processed at once.
 const workers = 2
 
 // Start starts the controller, which runs until the context ends.

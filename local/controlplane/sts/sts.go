@@ -1,8 +1,8 @@
-// Package sts stands in for the AWS Security Token Service, for the one call that a cluster makes: GetCallerIdentity, presigned
-// by a client and sent on by aws-iam-authenticator. It checks the signature as AWS does, against the secret of
-// the credentials that package credentials issued, and answers in the JSON that the authenticator asks for.
+// Package sts replaces the AWS Security Token Service for the one call that a cluster makes: GetCallerIdentity, presigned by a
+// client and forwarded by aws-iam-authenticator. It verifies the signature as AWS does, with the secret of the credentials that
+// package credentials issued, and answers in JSON, as the authenticator requests.
 //
-// It stays because no emulator of AWS checks signatures, and identity in the local cluster rests on this one.
+// It stays because moto and other emulators of AWS do not verify signatures, on which identity in the local cluster depends.
 package sts
 
 import (
@@ -24,21 +24,21 @@ const (
 	service    = "sts"
 	apiVersion = "2011-06-15"
 
-	// globalHost is the host that names no Region, and globalRegion the one that it is in.
+	// globalHost is the host without a Region, and globalRegion its Region.
 	globalHost   = "sts.amazonaws.com"
 	globalRegion = "us-east-1"
 )
 
-// Transport answers sts:GetCallerIdentity on every host that STS has, and reaches no other: the local world calls nobody outside. Host
-// names, and with them the tokens that hold one, stay those of AWS.
+// Transport answers sts:GetCallerIdentity for every host of STS, and fails for all others: the local world calls nothing outside. So
+// tokens have the host names of AWS.
 type Transport struct {
 	Authority credentials.Authority
 	Now       func() time.Time
-	// Log takes a line for each answer, with nothing in it that is secret.
+	// Log gets a line for each answer, without secrets.
 	Log *slog.Logger
 }
 
-// Register makes a transport that has not been used yet send all that goes by https to t.
+// Register makes a transport, which must not have been used yet, send all https requests to t.
 func (t Transport) Register(transport *http.Transport) {
 	transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{} // or HTTP/2 would register itself for https
 	transport.RegisterProtocol("https", t)
@@ -68,7 +68,7 @@ func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// refusal is an error as STS answers it: https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
+// refusal is an error response of STS: https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
 type refusal struct {
 	status              int
 	Type, Code, Message string
@@ -78,7 +78,7 @@ func refuse(status int, code, message string) refusal {
 	return refusal{status, "Sender", code, message}
 }
 
-// callerIdentity reports who signed the request, or why that is not known.
+// callerIdentity returns who signed the request, or why it is refused.
 func (t Transport) callerIdentity(r *http.Request) (credentials.Identity, refusal) {
 	query := r.URL.Query()
 	if action, version := query.Get("Action"), query.Get("Version"); r.Method != http.MethodGet || r.URL.Path != "/" || action != "GetCallerIdentity" || version != apiVersion {
@@ -101,7 +101,7 @@ func (t Transport) callerIdentity(r *http.Request) (credentials.Identity, refusa
 	}
 }
 
-// regionOf is the Region that a host of STS is in: the second label of its name, in every partition, with FIPS and
+// regionOf returns the Region of a host of STS: the second label of its name, in every partition, with FIPS and
 // dual-stack (https://docs.aws.amazon.com/general/latest/gr/sts.html).
 func regionOf(host string) string {
 	if host == globalHost {
