@@ -1,5 +1,4 @@
-// Command local is the local world of kubestep on the command line: what make
-// run, make up and make down call.
+// Command local starts and ends the local world of kubestep, for make run, make up and make down.
 //
 //	local run [--state DIR] [--workflow NAME] [--input JSON] [--output table|json|yaml]
 //	local up [--state DIR]
@@ -25,8 +24,7 @@ import (
 	"github.com/kubestep/kubestep/local/world"
 )
 
-// stateFolder holds, below the repository, what the local world writes and what
-// is installed for it.
+// stateFolder is the folder of the repository for what the local world writes and what is installed for it.
 const stateFolder = ".local"
 
 func main() {
@@ -39,7 +37,7 @@ func main() {
 	os.Exit(status)
 }
 
-// command runs a verb and says with which status to exit.
+// command runs a verb and returns the exit status.
 func command(ctx context.Context, args []string) (int, error) {
 	root, err := repository()
 	if err != nil {
@@ -71,7 +69,7 @@ func command(ctx context.Context, args []string) (int, error) {
 	case "policies":
 		return failure(l.policies(ctx))
 	default:
-		return 2, fmt.Errorf("%q is none of run, up, down", args[0])
+		return 2, fmt.Errorf("%q is not run, up or down", args[0])
 	}
 }
 
@@ -82,7 +80,7 @@ func failure(err error) (int, error) {
 	return 0, nil
 }
 
-// repository is the folder above this one that holds go.mod.
+// repository returns the repository's folder, which the working directory is in.
 func repository() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -93,12 +91,12 @@ func repository() (string, error) {
 			return at, nil
 		}
 		if at == filepath.Dir(at) {
-			return "", fmt.Errorf("%s is not in the repository of kubestep", dir)
+			return "", fmt.Errorf("%s is not in a clone of kubestep's repository", dir)
 		}
 	}
 }
 
-// policies prints what docs/security.md holds.
+// policies prints docs/security.md.
 func (l local) policies(ctx context.Context) error {
 	source, err := os.ReadFile(filepath.Join(l.root, "template.yml"))
 	if err != nil {
@@ -114,7 +112,7 @@ func (l local) policies(ctx context.Context) error {
 	}
 	written, err := os.ReadFile(filepath.Join(l.root, "docs", "security.md"))
 	if err != nil {
-		return fmt.Errorf("read what people wrote: %w", err)
+		return fmt.Errorf("read docs/security.md: %w", err)
 	}
 	whole, err := policies.Markdown(string(written), template)
 	fmt.Print(whole)
@@ -126,14 +124,13 @@ type local struct {
 	folder session.Folder
 }
 
-// tools is where what is installed once is shared by all worlds.
+// tools is the folder of what is installed once for all worlds.
 func (l local) tools() string { return filepath.Join(l.root, stateFolder) }
 
-// say tells on the standard error what is being done: the standard output is for
-// the execution.
+// say prints what is being done to the standard error: the standard output is the execution's.
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "· "+format+"\n", args...) }
 
-// start starts and furnishes a world and writes how to reach it.
+// start starts a world, furnishes it, and writes the file for shells.
 func (l local) start(ctx context.Context, say func(string, ...any)) (*world.World, error) {
 	began := time.Now()
 	say("starting the local world: a control plane (etcd, kube-apiserver, aws-iam-authenticator), the Step Functions engine, Lambda")
@@ -177,10 +174,10 @@ func (l local) writeEnv(ctx context.Context, w *world.World) error {
 	}, l.bin())
 }
 
-// bin is the folder of the commands that a shell needs and this computer may not have.
+// bin is the folder of kubectl and aws, for computers that do not have them.
 func (l local) bin() string { return filepath.Join(l.tools(), "bin") }
 
-// lend links the commands that make has built or installed into bin.
+// lend links kubectl and aws, which make has built and installed, into bin.
 func (l local) lend() error {
 	if err := os.MkdirAll(l.bin(), 0o700); err != nil {
 		return fmt.Errorf("make the folder of commands: %w", err)
@@ -194,13 +191,13 @@ func (l local) lend() error {
 			return fmt.Errorf("link %s: %w", name, err)
 		}
 		if path, err := exec.LookPath(name); err != nil || filepath.Dir(path) == l.bin() {
-			say("this computer has no %s: env puts %s on the PATH", name, program)
+			say("this computer has no %s: env adds %s to the PATH", name, program)
 		}
 	}
 	return nil
 }
 
-// run starts one execution, in the world that runs or in one of its own.
+// run starts one execution, in the running world or in one that it starts.
 func (l local) run(ctx context.Context, workflow, input, output string) (int, error) {
 	if input == "" {
 		input = "@" + filepath.Join(l.root, "local", "inputs", workflow+".json")
@@ -208,7 +205,7 @@ func (l local) run(ctx context.Context, workflow, input, output string) (int, er
 	lock, err := l.folder.Lock()
 	switch {
 	case errors.Is(err, session.ErrRuns):
-		say("the local world runs already (make up): using it")
+		say("using the local world that is running (make up)")
 	case err != nil:
 		return 1, err
 	default:
@@ -230,7 +227,7 @@ func (l local) run(ctx context.Context, workflow, input, output string) (int, er
 	for _, v := range variables {
 		kubestep.Env = append(kubestep.Env, v.Name+"="+v.Value)
 	}
-	// A Ctrl-C reaches it from the terminal; here it is only waited for.
+	// The terminal sends Ctrl-C to both processes: this one only waits.
 	kubestep.Cancel = func() error { return kubestep.Process.Signal(os.Interrupt) }
 	kubestep.WaitDelay = 5 * time.Second
 	err = kubestep.Run()
@@ -240,7 +237,7 @@ func (l local) run(ctx context.Context, workflow, input, output string) (int, er
 		case pageErr != nil:
 			return 1, pageErr
 		case page != "":
-			say("the report is a page to open in a browser: %s", page)
+			say("open the report in a browser: %s", page)
 		}
 	}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {

@@ -17,9 +17,8 @@ import (
 	"github.com/kubestep/kubestep/local/world"
 )
 
-// savePage saves the page that an execution of fleet wrote to the local S3, and returns
-// the file: the local S3 may end with this program. It returns nothing if there is no
-// page, such as for an input without output.
+// savePage copies the report of an execution of fleet from the local S3, which may end with this program, and returns the file. It
+// returns "" if there is no report, such as for an input without output.
 func (l local) savePage(ctx context.Context, variables []session.Variable, execution string) (string, error) {
 	env := map[string]string{}
 	for _, v := range variables {

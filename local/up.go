@@ -17,19 +17,18 @@ import (
 )
 
 const (
-	// reportFD is where the process behind up reports how its start goes.
+	// reportFD is the file descriptor to which serve reports its start.
 	reportFD = 3
 	// isReady is the last line of that report.
 	isReady = "ready"
 )
 
-// up starts a world in a process of its own, which stays, and returns once that
-// is ready.
+// up starts a world in a process of its own, which keeps running, and returns when the world is ready.
 func (l local) up() error {
 	if pid, runs, err := l.folder.Runs(); err != nil {
 		return err
 	} else if runs {
-		say("the local world runs already, as process %d", pid)
+		say("the local world is already running, as process %d", pid)
 		return l.hint()
 	}
 	if err := os.MkdirAll(filepath.Join(string(l.folder), "logs"), 0o700); err != nil {
@@ -50,7 +49,7 @@ func (l local) up() error {
 	}
 	serve := exec.Command(program, "serve", "--state", string(l.folder)) //nolint:noctx // it outlives this process
 	serve.Dir, serve.Stdout, serve.Stderr, serve.ExtraFiles = l.root, log, log, []*os.File{reporter}
-	serve.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the terminal's end is not its end
+	serve.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it survives the terminal
 	err = serve.Start()
 	_ = reporter.Close()
 	if err != nil {
@@ -69,7 +68,7 @@ func (l local) up() error {
 	return l.hint()
 }
 
-// hint suggests what to try in a running world: each workflow that has an input in local/inputs, in the words of its definition.
+// hint suggests commands for a running world: a make run for each workflow with an input in local/inputs.
 func (l local) hint() error {
 	if err := l.lend(); err != nil {
 		return err
@@ -100,15 +99,15 @@ func (l local) hint() error {
 	return nil
 }
 
-// serve is the process behind up: a world until it is told to end.
+// serve runs a world until it gets a signal. up starts it.
 func (l local) serve(ctx context.Context) error {
-	// What this process starts must not hold the report open: up reads it to its end.
+	// The processes that this one starts must not inherit the report, which up reads to its end.
 	syscall.CloseOnExec(reportFD)
 	var report io.WriteCloser = os.NewFile(reportFD, "report")
 	tell := func(format string, args ...any) { fmt.Fprintf(report, format+"\n", args...) }
 	lock, err := l.folder.Lock()
 	if errors.Is(err, session.ErrRuns) {
-		tell("error: another one started at the same time")
+		tell("error: another one was started at the same time")
 		return err
 	}
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	"github.com/kubestep/kubestep/local/credentials"
 )
 
-// admit refuses what would make this computer run programs for anyone but who has the world's credentials, which only the user's own
-// files hold: other users of the computer, and web pages.
+// admit refuses requests that would let other users of this computer, or web pages, run programs on it: those without the world's
+// credentials, which are in files that only the user can read.
 func (f *Front) admit(r *http.Request, c call) *apiError {
-	// A page whose host name is made to resolve to loopback (DNS rebinding) still sends that name.
+	// With DNS rebinding, a web page makes its host name resolve to loopback, but still sends that name.
 	if !loopback(r.Host) {
 		return &apiError{http.StatusForbidden, "AccessDeniedException", "the local AWS endpoint is not " + r.Host}
 	}
-	// These two run programs. Of other services only the caller's role matters here, which the session token proves.
+	// These two run programs. For other services, the session token proves the caller's role, and that is enough.
 	if c.service != "lambda" && c.service != "cloudformation" {
 		return nil
 	}
@@ -32,11 +32,11 @@ func (f *Front) admit(r *http.Request, c call) *apiError {
 	case errors.Is(err, credentials.ErrNoSignature):
 		return &apiError{http.StatusForbidden, "MissingAuthenticationTokenException", "Missing Authentication Token"}
 	default:
-		return unrecognised(err, "ExpiredTokenException", "UnrecognizedClientException")
+		return unrecognized(err, "ExpiredTokenException", "UnrecognizedClientException")
 	}
 }
 
-// loopback reports whether a Host header names this computer, and no name that DNS could resolve to it.
+// loopback reports whether a Host header names this computer without DNS.
 func loopback(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {

@@ -19,19 +19,19 @@ const (
 	query                    // the operation is in the form field Action
 )
 
-// call is what a request asks for.
+// call is a call of an AWS API.
 type call struct {
 	protocol     protocol
 	service      string // as it is signed for: lambda, eks, sts, states
 	region       string
 	accessKeyID  string
 	sessionToken string
-	operation    string // as the API names it; "" when it is none that is known here
+	operation    string // as the API names it; "" if it is not known here
 	resource     string // the function's or cluster's name, the role's or state machine's ARN
 	form         url.Values
 }
 
-// identify finds out what a request asks for, and leaves its body as it was.
+// identify reads which call a request makes, and does not consume its body.
 func identify(r *http.Request) (call, error) {
 	parameters := r.URL.Query()
 	c := call{form: parameters, sessionToken: r.Header.Get("X-Amz-Security-Token")}
@@ -67,7 +67,7 @@ func identify(r *http.Request) (call, error) {
 		}
 		fields, err := url.ParseQuery(string(body))
 		if err != nil {
-			return c, fmt.Errorf("the body is no form: %w", err)
+			return c, fmt.Errorf("the body is not a form: %w", err)
 		}
 		for name, values := range fields {
 			c.form[name] = values
@@ -81,7 +81,7 @@ func identify(r *http.Request) (call, error) {
 		var input struct {
 			StateMachineARN string `json:"stateMachineArn"`
 		}
-		_ = json.Unmarshal(body, &input) // what is wrong with it the engine says
+		_ = json.Unmarshal(body, &input) // moto reports what is wrong with it
 		c.resource = unqualified(input.StateMachineARN)
 	case c.service == "lambda":
 		c.operation, c.resource = lambdaOperation(r.Method, path)
@@ -101,7 +101,7 @@ func serviceByPath(path []string) string {
 	return ""
 }
 
-// segments are the parts of a path, each of which may hold an escaped slash or colon.
+// segments returns the parts of a path, each of which may contain an escaped slash or colon.
 func segments(u *url.URL) []string {
 	parts := strings.Split(strings.Trim(u.EscapedPath(), "/"), "/")
 	for i, part := range parts {
@@ -112,7 +112,7 @@ func segments(u *url.URL) []string {
 	return parts
 }
 
-// readBody reads a small body and puts it back.
+// readBody reads a body without consuming it.
 func readBody(r *http.Request) ([]byte, error) {
 	const most = maxRequest + 1<<20 // the largest is Lambda's; a state machine's definition is 1 MB at most
 	body, err := io.ReadAll(io.LimitReader(r.Body, most))

@@ -16,12 +16,12 @@ import (
 // Cluster is an EKS cluster. Its name, region and account are those of its ARN.
 type Cluster struct {
 	ARN                  string
-	Status               string // ACTIVE when empty
+	Status               string // ACTIVE if empty
 	Version              string
 	Endpoint             string
 	CertificateAuthority []byte // PEM
 	RoleARN              string
-	AuthenticationMode   string // CONFIG_MAP when empty
+	AuthenticationMode   string // CONFIG_MAP if empty
 	CreatedAt            time.Time
 	// Enter is called with each access entry that is created; nil creates none.
 	Enter func(AccessEntry) error
@@ -63,7 +63,7 @@ func (c *Clusters) Delete(clusterARN string) {
 	delete(c.clusters, clusterARN)
 }
 
-// of lists the clusters of an account in a region, by name.
+// of lists the clusters of an account in a Region, by name.
 func (c *Clusters) of(account, region string) []Cluster {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,7 +104,7 @@ func eksOperation(method string, path []string) (operation, cluster string) {
 func (f *Front) listClusters(w http.ResponseWriter, _ *http.Request, c call) *apiError {
 	caller, err := f.caller(c)
 	if err != nil {
-		return unrecognised(err, "ExpiredTokenException", "UnrecognizedClientException")
+		return unrecognized(err, "ExpiredTokenException", "UnrecognizedClientException")
 	}
 	names := []string{}
 	for _, cluster := range f.Clusters.of(caller.Account, c.region) {
@@ -127,7 +127,7 @@ func (f *Front) describeCluster(w http.ResponseWriter, _ *http.Request, c call) 
 func (f *Front) cluster(c call) (Cluster, *apiError) {
 	caller, err := f.caller(c)
 	if err != nil {
-		return Cluster{}, unrecognised(err, "ExpiredTokenException", "UnrecognizedClientException")
+		return Cluster{}, unrecognized(err, "ExpiredTokenException", "UnrecognizedClientException")
 	}
 	for _, cluster := range f.Clusters.of(caller.Account, c.region) {
 		if clusterName(cluster.ARN) == c.resource {
@@ -181,7 +181,7 @@ func describe(c Cluster) map[string]any {
 		"tags":                 tags,
 		"accessConfig":         map[string]any{"authenticationMode": cmp.Or(c.AuthenticationMode, "CONFIG_MAP")},
 	}
-	// A cluster that is being created has neither yet.
+	// A cluster that is being created has no endpoint and no CA yet.
 	if c.Endpoint != "" {
 		description["endpoint"] = c.Endpoint
 	}

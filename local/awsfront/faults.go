@@ -6,27 +6,27 @@ import (
 	"time"
 )
 
-// Fault is a way for requests to go wrong. Fields that are empty match every request.
+// Fault is a way in which requests fail. Empty fields match every request.
 type Fault struct {
 	Service   string // as it is signed for: lambda, eks, sts, states
 	Operation string // as the API names it
 	Region    string // that it is signed for
 	Resource  string // name of the function or cluster, ARN of the role or state machine
 
-	Delay   time.Duration // before the answer
-	Status  int           // of the answer; 0 answers as ever, after Delay
+	Delay   time.Duration // before the response
+	Status  int           // of the response; 0 is the usual response, after Delay
 	Code    string
 	Message string
-	Times   int // how many requests it meets; 0 is all until it is removed
+	Times   int // how many requests it applies to; 0 is all until it is removed
 }
 
-// Faults are the faults that are switched on. The zero value has none.
+// Faults are the active faults. The zero value has none.
 type Faults struct {
 	mu sync.Mutex
 	on []*Fault
 }
 
-// Add switches a fault on. Where several match, the one that was added first is met first.
+// Add adds a fault. If several match a request, the first one that was added applies.
 func (f *Faults) Add(fault Fault) (remove func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -39,14 +39,14 @@ func (f *Faults) Add(fault Fault) (remove func()) {
 	}
 }
 
-// Clear switches all faults off.
+// Clear removes all faults.
 func (f *Faults) Clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.on = nil
 }
 
-// take finds the fault that a call meets, and counts it.
+// take returns the fault that applies to a call, and counts it.
 func (f *Faults) take(c call) (Fault, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

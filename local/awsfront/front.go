@@ -39,7 +39,7 @@ type Functions interface {
 // Authority issues credentials and recognizes its own.
 type Authority interface {
 	Issue(roleARN, session string, expires time.Time, tags ...string) (aws.Credentials, error)
-	Recognise(accessKeyID, sessionToken string, now time.Time) (credentials.Identity, string, error)
+	Recognize(accessKeyID, sessionToken string, now time.Time) (credentials.Identity, string, error)
 	Verify(r *http.Request, body []byte, now time.Time) (credentials.Identity, credentials.Signature, error)
 }
 
@@ -170,12 +170,12 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // caller returns whose credentials the request was made with.
 func (f *Front) caller(c call) (credentials.Identity, error) {
-	identity, _, err := f.Authority.Recognise(c.accessKeyID, c.sessionToken, f.Now())
+	identity, _, err := f.Authority.Recognize(c.accessKeyID, c.sessionToken, f.Now())
 	return identity, err
 }
 
-// unrecognised returns the error for credentials that are refused. Services differ in its code.
-func unrecognised(err error, expired, unknown string) *apiError {
+// unrecognized returns the error for credentials that are refused. Services differ in its code.
+func unrecognized(err error, expired, unknown string) *apiError {
 	if errors.Is(err, credentials.ErrExpired) {
 		return &apiError{http.StatusForbidden, expired, "The security token included in the request is expired"}
 	}

@@ -339,7 +339,7 @@ func TestAssumeRoleIssuesCredentialsOfTheRole(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "arn:aws:sts::222222222222:assumed-role/other/kubestep", *output.AssumedRoleUser.Arn)
 	assert.Equal(t, w.now.Add(15*time.Minute), *output.Credentials.Expiration)
-	identity, secret, err := w.authority.Recognise(*output.Credentials.AccessKeyId, *output.Credentials.SessionToken, w.now)
+	identity, secret, err := w.authority.Recognize(*output.Credentials.AccessKeyId, *output.Credentials.SessionToken, w.now)
 	require.NoError(t, err)
 	assert.Equal(t, otherRole, identity.RoleARN)
 	assert.Equal(t, identity.UserID, *output.AssumedRoleUser.AssumedRoleId)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// filterLogEvents answers for the log group of a stack's functions from their files. It knows no filter patterns or pages.
+// filterLogEvents returns the events of the log group of a stack's functions, from their log files. It ignores filter patterns and has one page.
 func (f *Front) filterLogEvents(w http.ResponseWriter, r *http.Request, _ call) *apiError {
 	body, err := readBody(r)
 	if err != nil {
@@ -51,7 +51,7 @@ type logEvent struct {
 	Timestamp int64  `json:"timestamp"`
 }
 
-// logEvents reads the lines of a log. A line without a time has the time of the one before it.
+// logEvents reads the lines of a log. A line without a time gets that of the line before it.
 func logEvents(text string) []logEvent {
 	var events []logEvent
 	var at int64

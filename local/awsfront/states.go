@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// startExecution gives an execution without a name one, as Step Functions does, and passes it on. moto (5.2.5) calls it "None" otherwise, and
-// takes the next one for the same execution. The ARN of an alias stands for its state machine, since only the latest version is here.
+// startExecution gives an execution a name if it has none, as Step Functions does, and forwards the request: moto (5.2.5) would name it
+// "None", and treat the next one as the same execution. An alias is replaced by its state machine, which has only one version here.
 func (f *Front) startExecution(w http.ResponseWriter, r *http.Request, _ call) *apiError {
 	body, err := readBody(r)
 	if err != nil {
@@ -18,8 +18,8 @@ func (f *Front) startExecution(w http.ResponseWriter, r *http.Request, _ call) *
 	return nil
 }
 
-// completed adds a name to the request where there is none, and takes an alias off the state machine's ARN. What is no JSON object stays as
-// it is, for the engine to refuse.
+// completed adds a name to the request if it has none, and removes the alias from the state machine's ARN. If the body is not a JSON
+// object, it stays unchanged, and moto refuses it.
 func completed(body []byte) []byte {
 	var request map[string]json.RawMessage
 	if err := json.Unmarshal(body, &request); err != nil || request == nil {
@@ -39,7 +39,7 @@ func completed(body []byte) []byte {
 	return changed
 }
 
-// unqualified is the ARN of a state machine, arn:PARTITION:states:REGION:ACCOUNT:stateMachine:NAME, without what may follow.
+// unqualified returns the ARN of a state machine, arn:PARTITION:states:REGION:ACCOUNT:stateMachine:NAME, without an alias or a version.
 func unqualified(machine string) string {
 	const parts = 7
 	all := strings.SplitN(machine, ":", parts+1)

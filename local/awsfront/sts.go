@@ -65,7 +65,7 @@ const (
 func (f *Front) assumeRole(w http.ResponseWriter, _ *http.Request, c call) *apiError {
 	caller, err := f.caller(c)
 	if err != nil {
-		return unrecognised(err, "ExpiredToken", "InvalidClientTokenId")
+		return unrecognized(err, "ExpiredToken", "InvalidClientTokenId")
 	}
 	length := maxSession
 	if given := c.form.Get("DurationSeconds"); given != "" {
@@ -87,7 +87,7 @@ func (f *Front) assumeRole(w http.ResponseWriter, _ *http.Request, c call) *apiE
 	if err != nil {
 		return invalid("%s", err)
 	}
-	assumed, _, err := f.Authority.Recognise(issued.AccessKeyID, issued.SessionToken, f.Now())
+	assumed, _, err := f.Authority.Recognize(issued.AccessKeyID, issued.SessionToken, f.Now())
 	if err != nil {
 		return &apiError{http.StatusInternalServerError, "InternalFailure", err.Error()}
 	}
@@ -114,7 +114,7 @@ func (f *Front) assumeRole(w http.ResponseWriter, _ *http.Request, c call) *apiE
 func (f *Front) getCallerIdentity(w http.ResponseWriter, _ *http.Request, c call) *apiError {
 	caller, err := f.caller(c)
 	if err != nil {
-		return unrecognised(err, "ExpiredToken", "InvalidClientTokenId")
+		return unrecognized(err, "ExpiredToken", "InvalidClientTokenId")
 	}
 	respond(w, c, struct {
 		ARN     string `xml:"Arn"`

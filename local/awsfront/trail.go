@@ -10,10 +10,10 @@ import (
 	"github.com/kubestep/kubestep/local/trail"
 )
 
-// RoleHeader names the role that the engine makes a request for: it has no credentials of a state machine's role.
+// RoleHeader is the header with the state machine's role in the requests of moto, which has no credentials of that role.
 const RoleHeader = "X-Kubestep-Role"
 
-// recorded wraps a handler with the recording of what is asked for, and whether it is answered.
+// recorded returns a writer and a function that together record the call and the status of its response.
 func (f *Front) recorded(w http.ResponseWriter, r *http.Request, c call) (http.ResponseWriter, func()) {
 	if f.Record == nil {
 		return w, func() {}
@@ -29,7 +29,7 @@ func (f *Front) recorded(w http.ResponseWriter, r *http.Request, c call) (http.R
 	}
 }
 
-// asked is a request as IAM sees it. It is none if nobody that is known makes it, or if it needs no permission.
+// asked returns a call as IAM sees it. It returns none for unknown callers, and for calls that need no permission.
 func (f *Front) asked(r *http.Request, c call) (trail.Call, bool) {
 	asked := trail.Call{Principal: r.Header.Get(RoleHeader), Context: map[string]string{}}
 	if asked.Principal == "" {
@@ -43,12 +43,12 @@ func (f *Front) asked(r *http.Request, c call) (trail.Call, bool) {
 	if err != nil || c.service+":"+c.operation == "sts:GetCallerIdentity" {
 		return asked, false
 	}
-	// of is the ARN of a resource in the caller's account and the Region that is asked.
+	// of returns the ARN of a resource in the caller's account and the Region of the call.
 	of := func(resource string) string {
 		return arn.ARN{Partition: principal.Partition, Service: c.service, Region: c.region, AccountID: principal.AccountID, Resource: resource}.String()
 	}
 	asked.Action = c.service + ":" + c.operation
-	// Whatever is not known below has a resource that no policy should allow.
+	// For calls that are not known below, this is a resource that no policy should allow.
 	asked.Resource = "*"
 	switch asked.Action {
 	case "lambda:Invoke":
@@ -72,7 +72,7 @@ func (f *Front) asked(r *http.Request, c call) (trail.Call, bool) {
 	return asked, true
 }
 
-// owner is the account of a resource. The ARN of a bucket has none; each bucket here is the caller's.
+// owner returns the account of a resource. The ARN of a bucket has none; each bucket here is the caller's.
 func owner(resource, caller string) string {
 	if parsed, err := arn.Parse(resource); err == nil && parsed.AccountID != "" {
 		return parsed.AccountID
@@ -80,7 +80,7 @@ func owner(resource, caller string) string {
 	return caller
 }
 
-// qualified is what an invocation names, with its version: Lambda's ARN for a version or an alias ends in it.
+// qualified returns the function that an invocation names, with its version or alias, which the ARN in IAM ends with too.
 func qualified(r *http.Request) string {
 	path := segments(r.URL) // 2015-03-31, functions, NAME, invocations
 	name := path[2]
@@ -93,8 +93,8 @@ func qualified(r *http.Request) string {
 	return name
 }
 
-// statesResource is the execution or the state machine that is asked for. A policy names a state machine without its
-// alias or version, which is a condition key instead: https://docs.aws.amazon.com/step-functions/latest/dg/auth-version-alias.html
+// statesResource returns the execution or the state machine of a call. A policy names a state machine without its alias or
+// version, which is a condition key instead: https://docs.aws.amazon.com/step-functions/latest/dg/auth-version-alias.html
 func statesResource(r *http.Request, context map[string]string) string {
 	var input struct {
 		ExecutionARN    string `json:"executionArn"`
@@ -102,7 +102,7 @@ func statesResource(r *http.Request, context map[string]string) string {
 	}
 	body, err := readBody(r)
 	if err == nil {
-		_ = json.Unmarshal(body, &input) // what is wrong with it the engine says
+		_ = json.Unmarshal(body, &input) // moto reports what is wrong with it
 	}
 	if input.ExecutionARN != "" {
 		return input.ExecutionARN
@@ -114,7 +114,7 @@ func statesResource(r *http.Request, context map[string]string) string {
 	return machine
 }
 
-// s3Action is the action that a request to S3 by path, /BUCKET/KEY, needs:
+// s3Action returns the action and the resource of a request to S3 with the path /BUCKET/KEY:
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
 func s3Action(r *http.Request) (action, resource string) {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
@@ -138,7 +138,7 @@ func s3Action(r *http.Request) (action, resource string) {
 	return "s3:" + r.Method + "Object", resource
 }
 
-// statusWriter remembers the status of the response.
+// statusWriter keeps the status of the response.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
@@ -158,5 +158,5 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b) //nolint:wrapcheck // of the writer, for the writer
 }
 
-// Unwrap lets http.ResponseController reach what is wrapped.
+// Unwrap is for http.ResponseController.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,7 +1,7 @@
-// Package child starts processes that do not outlive this one, however this one ends.
+// Package child starts processes that end when this one ends, even if it is killed.
 //
-// It stays because os/exec leaves children running if their parent is killed, and what the kernel offers against that is Linux's alone,
-// and does not reach a child's children.
+// It stays because os/exec leaves children running if their parent is killed. Pdeathsig prevents that on Linux only, and not for
+// a child's children.
 package child
 
 import (
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Process is a child process that runs, or has run.
+// Process is a child process.
 type Process struct {
 	pid    int
 	exited chan struct{}
@@ -22,10 +22,10 @@ type Process struct {
 	over   atomic.Bool
 }
 
-// Start starts cmd in a process group of its own, so that a Ctrl-C in the terminal reaches this process alone, which then ends its
-// children in order. What cmd starts in turn belongs to that group, and is ended with it.
+// Start starts cmd in a process group of its own, so that Ctrl-C in the terminal reaches only this process, which then ends its
+// children in order. Processes that cmd starts are in that group, and end with it.
 //
-// Give cmd files for its output, not other writers: those are copied by this process, and a grandchild could hold them open.
+// The output of cmd must be files, not other writers: this process would copy to those, and a grandchild could keep them open.
 func Start(cmd *exec.Cmd) (*Process, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	g, err := sharedGuard()
@@ -49,16 +49,16 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 // PID is the process id.
 func (p *Process) PID() int { return p.pid }
 
-// Exited is closed once the process has ended and was waited for.
+// Exited is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Err says how the process ended, as exec.Cmd's Wait does. Ask only after Exited.
+// Err returns how the process ended, as exec.Cmd's Wait does. It is valid after Exited.
 func (p *Process) Err() error { return p.err }
 
-// Kill ends the process and what it started, at once. It does not wait.
+// Kill kills the process and those that it started. It does not wait.
 func (p *Process) Kill() { p.signal(syscall.SIGKILL) }
 
-// Stop asks the process to end, kills it after grace, and returns when it is gone.
+// Stop sends SIGTERM to the process, kills it after grace, and returns when it has ended.
 func (p *Process) Stop(grace time.Duration) {
 	p.signal(syscall.SIGTERM)
 	timer := time.NewTimer(grace)
@@ -71,13 +71,13 @@ func (p *Process) Stop(grace time.Duration) {
 	}
 }
 
-// signal sends a signal to the process's group. The group's id stays taken while a member lives, but not after: hence the check.
+// signal sends a signal to the process's group. When all members have ended, another group may get its ID: hence the check.
 func (p *Process) signal(signal syscall.Signal) {
 	if p.over.Load() {
 		return
 	}
 	if err := syscall.Kill(-p.pid, signal); errors.Is(err, syscall.EPERM) {
-		// macOS refuses to signal a group with a zombie in it.
+		// macOS does not signal a group with a zombie in it.
 		if process, err := os.FindProcess(p.pid); err == nil {
 			_ = process.Signal(signal)
 		}

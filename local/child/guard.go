@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// guardScript reads which process groups there are until its input ends, which it does when the process that writes it is gone,
-// however it went. Then it kills those that are left.
+// guardScript reads process groups until its input ends, which it does when the process that writes it ends, even if that is
+// killed. Then it kills the groups that are left.
 const guardScript = `
 groups=
 while read -r change group; do
@@ -30,7 +30,7 @@ type guard struct {
 	input io.WriteCloser
 }
 
-// sharedGuard is that of all children.
+// sharedGuard is the guard of all children.
 var sharedGuard = sync.OnceValues(startGuard)
 
 func startGuard() (*guard, error) {
@@ -53,5 +53,5 @@ func (g *guard) forget(group int) { g.write("forget", group) }
 func (g *guard) write(change string, group int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_, _ = fmt.Fprintln(g.input, change, group) // without its guard a child still runs
+	_, _ = fmt.Fprintln(g.input, change, group) // a child runs without its guard too
 }

@@ -1,9 +1,9 @@
-// Package credentials issues the temporary AWS credentials of the local world, and recognises them again.
+// Package credentials issues the temporary AWS credentials of the local world, recognizes them, and verifies signatures.
 //
-// On AWS a role's temporary credentials are known to STS because STS made them. Here they are made by one process (the
-// Lambda host, or AssumeRole on the local AWS endpoint) and presented to another (the STS stand-in of the control plane).
-// So everything there is to know about them is in the session token, under a MAC: the two processes share a key
-// and no state.
+// One process issues them (the Lambda host, or AssumeRole on the local AWS endpoint), and another verifies them (the STS stand-in of
+// the control plane). So the session token contains everything about them, under a MAC: the processes share a key and no state.
+//
+// It stays because moto's STS issues credentials that nothing verifies, and the SDK can sign requests, but not verify signatures.
 package credentials
 
 import (
@@ -25,52 +25,52 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 )
 
-// What can be wrong with credentials that are presented.
+// The reasons why credentials are refused.
 var (
-	// ErrUnknownKey says that the access key id is not one of an Authority's, or not the one of this session token.
-	ErrUnknownKey = errors.New("the access key id is not known here")
-	// ErrForgedToken says that the session token was made or changed by somebody without the key.
+	// ErrUnknownKey means that the access key ID was not issued by an Authority, or does not belong to the session token.
+	ErrUnknownKey = errors.New("the access key ID was not issued here")
+	// ErrForgedToken means that the session token was made or changed without the key.
 	ErrForgedToken = errors.New("the session token was not issued here")
-	// ErrExpired says that the credentials were good until their expiry.
+	// ErrExpired means that the credentials have expired.
 	ErrExpired = errors.New("the credentials have expired")
 )
 
 const (
-	// keyPrefix begins every temporary access key id, rolePrefix the unique id of every role:
+	// keyPrefix is the prefix of temporary access key IDs, rolePrefix that of the unique IDs of roles:
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
 	keyPrefix  = "ASIA"
 	rolePrefix = "AROA"
 
-	// tokenSize is the size of a session token before it is written in base64, where it becomes 900 characters.
-	// Real ones are about that long, and they make up most of a bearer token, whose size the cluster limits.
+	// tokenSize is the size of a session token before base64, which makes it 900 characters. Real ones are about that long, and are
+	// the largest part of a bearer token, whose size the cluster limits.
 	tokenSize = 675
 
-	// minKeySize is the least that a key is worth being called one.
+	// minKeySize is the minimum size of a key.
 	minKeySize = 32
 )
 
-// sessionName is what AssumeRole accepts as one:
+// sessionName is the pattern of a session's name:
 // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 var sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
 
-// Authority issues and recognises credentials. Two of the same key recognise each other's.
+// Authority issues and recognizes credentials. Authorities with the same key recognize each other's.
 type Authority struct {
 	key []byte
 }
 
-// Identity is who presents the credentials, in the words of sts:GetCallerIdentity, and the role behind it.
+// Identity is the holder of credentials, as in sts:GetCallerIdentity, and the role.
 type Identity struct {
-	// ARN is arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION; the role's path is not in it.
+	// ARN is arn:PARTITION:sts::ACCOUNT:assumed-role/ROLE/SESSION, without the role's path.
 	ARN string
-	// UserID is the role's unique id, a colon and the session's name.
+	// UserID is the role's unique ID, a colon and the session's name.
 	UserID string
 	// Account is the account of the role.
 	Account string
-	// RoleARN is the role as IAM names it, with its path.
+	// RoleARN is the role's ARN in IAM, with its path.
 	RoleARN string
 }
 
-// claims is what a session token says. Names are short because what is left of its size is random.
+// claims are the content of a session token. The rest of its size is random.
 type claims struct {
 	AccessKeyID string   `json:"key"`
 	RoleARN     string   `json:"role"`
@@ -79,12 +79,12 @@ type claims struct {
 	Tags        []string `json:"tags,omitempty"`
 }
 
-// New makes an Authority of a key, which should be at least 32 random bytes.
+// New returns an Authority with a key, which should be at least 32 random bytes.
 func New(key []byte) Authority {
 	return Authority{key: bytes.Clone(key)}
 }
 
-// FromFile makes an Authority of the key that a file holds: its bytes, as they are.
+// FromFile returns an Authority whose key is the bytes of a file.
 func FromFile(name string) (Authority, error) {
 	key, err := os.ReadFile(name)
 	if err != nil {
@@ -96,15 +96,15 @@ func FromFile(name string) (Authority, error) {
 	return New(key), nil
 }
 
-// Issue makes credentials for a session of the role that end at expires, to the second. Session tags make the session token larger, as
-// they do those of AWS.
+// Issue issues credentials for a session of the role that expire at that second. Session tags make the session token larger, as on
+// AWS.
 func (a Authority) Issue(roleARN, session string, expires time.Time, tags ...string) (aws.Credentials, error) {
 	role, err := parseRole(roleARN)
 	if err != nil {
 		return aws.Credentials{}, err
 	}
 	if !sessionName.MatchString(session) {
-		return aws.Credentials{}, fmt.Errorf("%q is no session name: 2 to 64 letters, digits or any of _+=,.@-", session)
+		return aws.Credentials{}, fmt.Errorf("%q is not a valid session name: 2 to 64 letters, digits or any of _+=,.@-", session)
 	}
 	expires = expires.Truncate(time.Second).UTC()
 	accessKeyID := keyPrefix + base32.StdEncoding.EncodeToString(random(10))
@@ -123,9 +123,9 @@ func (a Authority) Issue(roleARN, session string, expires time.Time, tags ...str
 	}, nil
 }
 
-// Recognise tells whose credentials these are, and the secret that their holder must have signed with. Whether the
-// holder knows that secret is for the caller to find out.
-func (a Authority) Recognise(accessKeyID, sessionToken string, now time.Time) (Identity, string, error) {
+// Recognize returns whose credentials these are, and the secret that their holder must have signed with. The caller must check
+// that the holder knows it: see Verify.
+func (a Authority) Recognize(accessKeyID, sessionToken string, now time.Time) (Identity, string, error) {
 	if !strings.HasPrefix(accessKeyID, keyPrefix) || sessionToken == "" {
 		return Identity{}, "", ErrUnknownKey
 	}
@@ -151,20 +151,20 @@ func (a Authority) Recognise(accessKeyID, sessionToken string, now time.Time) (I
 	}, a.secret(accessKeyID), nil
 }
 
-// seal writes claims as a session token: a MAC, the claims, and random bytes up to a real token's size.
+// seal returns a session token: a MAC, the claims, and random bytes up to a real token's size.
 func (a Authority) seal(c claims) (string, error) {
 	body, err := json.Marshal(c)
 	if err != nil {
 		return "", fmt.Errorf("write the session token: %w", err)
 	}
 	if padding := tokenSize - sha256.Size - len(body); padding > 0 {
-		// A line break ends the claims, so that they cannot run on into what follows them.
+		// A line break separates the claims from the random bytes.
 		body = append(append(body, '\n'), random(padding-1)...)
 	}
 	return base64.StdEncoding.EncodeToString(append(a.mac("session token", body), body...)), nil
 }
 
-// open reads a session token's claims if its MAC, which covers the padding too, is right.
+// open returns a session token's claims if its MAC, which covers the random bytes too, is correct.
 func (a Authority) open(token string) (claims, error) {
 	sealed, err := base64.StdEncoding.Strict().DecodeString(token)
 	if err != nil || len(sealed) < sha256.Size {
@@ -181,17 +181,17 @@ func (a Authority) open(token string) (claims, error) {
 	return c, nil
 }
 
-// secret is the secret access key that belongs to an access key id: 40 characters, as AWS's are.
+// secret returns the secret access key of an access key ID: 40 characters, as on AWS.
 func (a Authority) secret(accessKeyID string) string {
 	return base64.StdEncoding.EncodeToString(a.mac("secret", []byte(accessKeyID))[:30])
 }
 
-// roleID is the unique id of a role: 21 characters, the same for all its sessions.
+// roleID returns the unique ID of a role: 21 characters, the same for all its sessions.
 func (a Authority) roleID(roleARN string) string {
 	return rolePrefix + base32.StdEncoding.EncodeToString(a.mac("role id", []byte(roleARN)))[:17]
 }
 
-// mac authenticates a message for one purpose, so that what was made for one never serves another.
+// mac returns the MAC of a message for one purpose. It is not valid for another purpose.
 func (a Authority) mac(purpose string, message []byte) []byte {
 	h := hmac.New(sha256.New, a.key)
 	h.Write([]byte(purpose + "\x00"))
@@ -204,12 +204,12 @@ func parseRole(roleARN string) (arn.ARN, error) {
 	role, err := arn.Parse(roleARN)
 	if err != nil || role.Service != "iam" || role.AccountID == "" ||
 		!strings.HasPrefix(role.Resource, "role/") || roleName(role) == "" {
-		return arn.ARN{}, fmt.Errorf("%q is no ARN of a role (arn:PARTITION:iam::ACCOUNT:role/NAME)", roleARN)
+		return arn.ARN{}, fmt.Errorf("%q is not the ARN of a role (arn:PARTITION:iam::ACCOUNT:role/NAME)", roleARN)
 	}
 	return role, nil
 }
 
-// roleName is the last part of a role's resource: the path before it is dropped, as STS does.
+// roleName returns the last part of a role's resource, without the path, as STS does.
 func roleName(role arn.ARN) string {
 	return role.Resource[strings.LastIndex(role.Resource, "/")+1:]
 }

@@ -46,7 +46,7 @@ func TestNoTwoCredentialsAreTheSame(t *testing.T) {
 	assert.NotEqual(t, first.SessionToken, second.SessionToken)
 }
 
-func TestIssuedCredentialsAreRecognisedByAnotherProcess(t *testing.T) {
+func TestIssuedCredentialsAreRecognizedByAnotherProcess(t *testing.T) {
 	tests := map[string]struct {
 		role, session string
 		arn           string
@@ -77,7 +77,7 @@ func TestIssuedCredentialsAreRecognisedByAnotherProcess(t *testing.T) {
 			issued, err := credentials.New(key).Issue(test.role, test.session, expires)
 			require.NoError(t, err)
 
-			identity, secret, err := credentials.New(key).Recognise(issued.AccessKeyID, issued.SessionToken, now)
+			identity, secret, err := credentials.New(key).Recognize(issued.AccessKeyID, issued.SessionToken, now)
 			require.NoError(t, err)
 
 			assert.Equal(t, issued.SecretAccessKey, secret)
@@ -95,7 +95,7 @@ func TestAllSessionsOfARoleHaveItsUniqueID(t *testing.T) {
 	userID := func(role, session string) string {
 		issued, err := authority.Issue(role, session, expires)
 		require.NoError(t, err)
-		identity, _, err := authority.Recognise(issued.AccessKeyID, issued.SessionToken, now)
+		identity, _, err := authority.Recognize(issued.AccessKeyID, issued.SessionToken, now)
 		require.NoError(t, err)
 		id, _, _ := strings.Cut(identity.UserID, ":")
 		return id
@@ -105,7 +105,7 @@ func TestAllSessionsOfARoleHaveItsUniqueID(t *testing.T) {
 	assert.NotEqual(t, userID(roleARN, "one"), userID("arn:aws:iam::111122223333:role/other", "one"))
 }
 
-func TestWhatIsNotRecognised(t *testing.T) {
+func TestWhatIsNotRecognized(t *testing.T) {
 	authority := credentials.New(key)
 	issued, err := authority.Issue(roleARN, "function", expires)
 	require.NoError(t, err)
@@ -142,7 +142,7 @@ func TestWhatIsNotRecognised(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, secret, err := authority.Recognise(test.accessKeyID, test.sessionToken, test.now)
+			_, secret, err := authority.Recognize(test.accessKeyID, test.sessionToken, test.now)
 
 			assert.ErrorIs(t, err, test.want)
 			assert.Empty(t, secret)
@@ -155,7 +155,7 @@ func TestCredentialsAreGoodUntilJustBeforeTheirExpiry(t *testing.T) {
 	issued, err := authority.Issue(roleARN, "function", expires)
 	require.NoError(t, err)
 
-	_, _, err = authority.Recognise(issued.AccessKeyID, issued.SessionToken, expires.Add(-time.Nanosecond))
+	_, _, err = authority.Recognize(issued.AccessKeyID, issued.SessionToken, expires.Add(-time.Nanosecond))
 
 	assert.NoError(t, err)
 }
@@ -196,7 +196,7 @@ func TestFromFile(t *testing.T) {
 		issued, err := credentials.New(binary).Issue(roleARN, "function", expires)
 		require.NoError(t, err)
 
-		_, _, err = authority.Recognise(issued.AccessKeyID, issued.SessionToken, now)
+		_, _, err = authority.Recognize(issued.AccessKeyID, issued.SessionToken, now)
 
 		assert.NoError(t, err)
 	})

@@ -17,9 +17,9 @@ import (
 )
 
 var (
-	// ErrNoSignature means that a request is not signed, or not in the form of Signature Version 4.
+	// ErrNoSignature means that a request is not signed with Signature Version 4.
 	ErrNoSignature = errors.New("the request has no valid signature")
-	// ErrWrongSignature means that a request was signed with another secret, for something else, or not about now.
+	// ErrWrongSignature means that a request was signed with another secret, changed after that, or signed too long ago.
 	ErrWrongSignature = errors.New("the signature does not match the request")
 )
 
@@ -28,13 +28,13 @@ const (
 	terminator = "aws4_request"
 	dateFormat = "20060102T150405Z"
 
-	// A signature is good for 15 minutes from its date, and up to 5 minutes before it. STS ignores X-Amz-Expires for this, as
-	// aws-iam-authenticator found out (pkg/token/token.go).
+	// A signature is valid from 5 minutes before its date to 15 minutes after it. STS ignores X-Amz-Expires, according to
+	// aws-iam-authenticator (pkg/token/token.go).
 	lifetime = 15 * time.Minute
 	skew     = 5 * time.Minute
 )
 
-// Signature is what a request claims of its signature.
+// Signature is the signature of a request, which Verify verifies.
 type Signature struct {
 	AccessKeyID, SessionToken string
 	Region, Service           string
@@ -76,13 +76,13 @@ func ReadSignature(r *http.Request) (Signature, error) {
 	return s, nil
 }
 
-// Verify reports who signed a request that has this body, and for which service and Region.
+// Verify returns who signed a request with this body, and for which service and Region.
 func (a Authority) Verify(r *http.Request, body []byte, now time.Time) (Identity, Signature, error) {
 	s, err := ReadSignature(r)
 	if err != nil {
 		return Identity{}, s, err
 	}
-	identity, secret, err := a.Recognise(s.AccessKeyID, s.SessionToken, now)
+	identity, secret, err := a.Recognize(s.AccessKeyID, s.SessionToken, now)
 	if err != nil {
 		return Identity{}, s, err
 	}
@@ -97,8 +97,8 @@ func (a Authority) Verify(r *http.Request, body []byte, now time.Time) (Identity
 	return identity, s, nil
 }
 
-// again signs the request as its sender must have done. The SDK's signer writes all that is signed anew, so anything that the sender
-// added or left out gives another signature.
+// again signs the request as its sender must have done. The SDK's signer computes everything that is signed again, so whatever was
+// added or left out results in another signature.
 func (s Signature) again(r *http.Request, body []byte, secret string) (string, error) {
 	target, query := *r.URL, r.URL.Query()
 	query.Del("X-Amz-Signature")

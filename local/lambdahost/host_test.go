@@ -24,13 +24,13 @@ import (
 // TestMain makes this test binary the bootstrap of every function that is tested here.
 func TestMain(m *testing.M) {
 	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
-		initialise(os.Getenv("INIT"))
+		initialize(os.Getenv("INIT"))
 		lambda.Start(handle)
 	}
 	os.Exit(m.Run())
 }
 
-func initialise(how string) {
+func initialize(how string) {
 	switch how {
 	case "exit":
 		fmt.Println("no good")

@@ -1,5 +1,7 @@
-// Package policies writes down what each role of a template may do and who may use its keys, so that a person can read it
-// and a check can tell when it changes.
+// Package policies writes tables of what each role of a template may do and who may use its keys, for docs/security.md. A linter
+// reports if they are out of date.
+//
+// It stays because it shows the template's conditions and parameters, which tools that read deployed policies do not see.
 package policies
 
 import (
@@ -13,7 +15,7 @@ import (
 	"github.com/kubestep/kubestep/local/cloudformation"
 )
 
-// Marker ends the part of docs/security.md that people write.
+// Marker ends the part of docs/security.md that is written by hand.
 const Marker = "<!-- What follows is written by `make security`. -->\n"
 
 // policyDocument is https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
@@ -107,7 +109,7 @@ func rows(b *strings.Builder, policy any) error {
 	}
 	name, ok := object["PolicyName"].(string)
 	if !ok {
-		return fmt.Errorf("%v is no policy", policy)
+		return fmt.Errorf("%v is not a policy", policy)
 	}
 	document, err := document(object["PolicyDocument"])
 	if err != nil {
@@ -134,7 +136,7 @@ func document(value any) (policyDocument, error) {
 	return d, nil
 }
 
-// where is a statement's condition in words.
+// where returns a statement's condition as text.
 func where(conditions map[string]map[string]any) string {
 	var all []string
 	for _, operator := range slices.Sorted(maps.Keys(conditions)) {
@@ -162,7 +164,7 @@ func list(value any) string {
 
 func code(s string) string { return "`" + s + "`" }
 
-// text is a value as template.yml writes it.
+// text returns a value as template.yml has it.
 func text(value any) string {
 	if value == nil {
 		return ""

@@ -1,5 +1,7 @@
-// Package session keeps track of the one local world of a folder: whether it
-// runs, in which process, and how a shell or a program reaches it.
+// Package session keeps the state of the one local world of a folder: whether it is running, in which process, and the environment
+// variables with which shells and programs reach it.
+//
+// It stays because make up, run and down are separate processes, and only a lock that the kernel releases survives a crash of one.
 package session
 
 import (
@@ -15,26 +17,24 @@ import (
 	"time"
 )
 
-// ErrRuns says that a world of this folder runs already.
-var ErrRuns = errors.New("the local world runs already")
+// ErrRuns is returned if a world of this folder is running.
+var ErrRuns = errors.New("the local world is already running")
 
-// Folder is where a world keeps its state, .local as a rule.
+// Folder is the folder of a world's state, usually .local.
 type Folder string
 
 func (f Folder) lockFile() string { return filepath.Join(string(f), "world.lock") }
 
-// EnvFile is what a shell sources.
+// EnvFile is the file for shells to source.
 func (f Folder) EnvFile() string { return filepath.Join(string(f), "env") }
 
-// Lock is held for as long as a world runs. The system lets go of it when the
-// process ends, however it does, so that a crash leaves nothing that is believed.
+// Lock is held while a world runs. The kernel releases it when the process ends, also in a crash.
 type Lock struct {
 	file   *os.File
 	folder Folder
 }
 
-// Lock takes the lock for this process, or fails with ErrRuns. Sessions left by a
-// crash are cleared.
+// Lock takes the lock for this process, or fails with ErrRuns. It removes the environment file that a crash may have left.
 func (f Folder) Lock() (*Lock, error) {
 	if err := os.MkdirAll(string(f), 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the local world: %w", err)
@@ -60,13 +60,13 @@ func (f Folder) Lock() (*Lock, error) {
 	return &Lock{file, f}, nil
 }
 
-// Release lets go of the lock, and removes what led to the world.
+// Release releases the lock, and removes the environment file.
 func (l *Lock) Release() {
 	_ = os.Remove(l.folder.EnvFile())
 	_ = l.file.Close()
 }
 
-// Runs tells whether a world runs, and in which process.
+// Runs reports whether a world is running, and in which process.
 func (f Folder) Runs() (pid int, runs bool, err error) {
 	file, err := os.Open(f.lockFile())
 	if errors.Is(err, os.ErrNotExist) {
@@ -85,13 +85,12 @@ func (f Folder) Runs() (pid int, runs bool, err error) {
 	}
 	pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
-		return 0, false, fmt.Errorf("the lock %s holds no process id: %w", f.lockFile(), err)
+		return 0, false, fmt.Errorf("the lock %s does not hold a process ID: %w", f.lockFile(), err)
 	}
 	return pid, true, nil
 }
 
-// End ends the world that runs, by its process id, and waits until it is gone. It
-// tells whether there was one.
+// End ends the running world, by its process ID, and waits until it has ended. It reports whether there was one.
 func (f Folder) End(grace time.Duration) (bool, error) {
 	pid, runs, err := f.Runs()
 	if err != nil || !runs {
@@ -112,24 +111,23 @@ func (f Folder) End(grace time.Duration) (bool, error) {
 			killed, deadline = true, time.Now().Add(grace)
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		default:
-			return true, fmt.Errorf("process %d does not end", pid)
+			return true, fmt.Errorf("process %d does not exit", pid)
 		}
 	}
 }
 
-// Variable is one of the environment that reaches a world.
+// Variable is an environment variable.
 type Variable struct{ Name, Value string }
 
-// WriteEnv writes the file that a shell sources.
-// A shell finds the programs in the folder of tools after its own.
+// WriteEnv writes the file for shells to source. It adds the folder of tools to the end of the PATH.
 func (f Folder) WriteEnv(variables []Variable, tools string) error {
 	var b strings.Builder
-	b.WriteString("# Reaches the local world of kubestep: source it. make down ends that world.\n")
+	b.WriteString("# Source this to reach the local world of kubestep. make down ends it.\n")
 	for _, v := range variables {
 		fmt.Fprintf(&b, "export %s='%s'\n", v.Name, strings.ReplaceAll(v.Value, "'", `'\''`))
 	}
 	fmt.Fprintf(&b, "export PATH=\"$PATH:%s\"\n", tools)
-	b.WriteString("# A profile or a proxy of this shell's would lead elsewhere.\n")
+	b.WriteString("# With a profile or a proxy, commands would not reach the local world.\n")
 	b.WriteString("unset AWS_PROFILE AWS_DEFAULT_PROFILE AWS_IGNORE_CONFIGURED_ENDPOINT_URLS\n")
 	b.WriteString("export NO_PROXY=\"127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}\"\n")
 	if err := os.WriteFile(f.EnvFile(), []byte(b.String()), 0o600); err != nil {

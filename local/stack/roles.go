@@ -9,7 +9,7 @@ import (
 	"github.com/kubestep/kubestep/local/trail"
 )
 
-// Roles are the roles of the stack, with what they are permitted.
+// Roles returns the roles of the stack, with their policies.
 func (s Stack) Roles() ([]trail.Role, error) {
 	evaluated, err := s.Evaluate()
 	if err != nil {
@@ -24,7 +24,7 @@ func (s Stack) Roles() ([]trail.Role, error) {
 	}
 	for _, r := range evaluated.OfType("AWS::Scheduler::Schedule") {
 		target, _ := r.Properties["Target"].(map[string]any)
-		// A schedule's role is asked for in the name of its group.
+		// EventBridge Scheduler assumes a role for the schedule's group.
 		given[fmt.Sprint(target["RoleArn"])] = trail.Role{Service: "scheduler.amazonaws.com", SourceARN: s.arn("scheduler", "schedule-group/default")}
 	}
 	var all []trail.Role
@@ -32,7 +32,7 @@ func (s Stack) Roles() ([]trail.Role, error) {
 		roleARN := arn.ARN{Partition: "aws", Service: "iam", AccountID: s.Account, Resource: "role/" + evaluated.PhysicalIDs[id]}.String()
 		role, ok := given[roleARN]
 		if !ok {
-			return nil, fmt.Errorf("stack %s: nothing that is known here has the role %s", s.Name, id)
+			return nil, fmt.Errorf("stack %s: no function, state machine or schedule has the role %s", s.Name, id)
 		}
 		role.ID, role.ARN = id, roleARN
 		if role.Trust, err = json.Marshal(r.Properties["AssumeRolePolicyDocument"]); err != nil {

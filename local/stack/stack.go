@@ -1,5 +1,7 @@
-// Package stack deploys kubestep to the local world: of template.yml the functions, their roles and the state machines, as they are with a
-// stack's name and parameters. LeftOut lists what of the template has no counterpart here.
+// Package stack deploys a stack of template.yml to the local world: its functions, roles and state machines. LeftOut lists the parts of
+// the template that are not deployed here.
+//
+// It stays because moto's CloudFormation would deploy the functions to moto's Lambda, which needs Docker.
 package stack
 
 import (
@@ -33,28 +35,28 @@ import (
 
 const stateMachine = "AWS::StepFunctions::StateMachine"
 
-// Stack is one deployment. Several live side by side under different names.
+// Stack is one deployment. Several with different names can exist at the same time.
 type Stack struct {
-	// Name begins the names of all that is deployed.
+	// Name is the prefix of the names of everything that is deployed.
 	Name            string
 	Account, Region string
 	// Template is template.yml, transformed.
 	Template *cloudformation.Template
 	// Parameters override the template's defaults.
 	Parameters map[string]string
-	// Read reads what the template names in a bucket.
+	// Read reads an object that the template names.
 	Read func(ctx context.Context, bucket, key string) ([]byte, error)
 	// Binaries is the folder that holds NAME/bootstrap for each of functions/NAME, for this computer.
 	Binaries string
-	// SecretKey is what the values of the stack's generated secrets derive from.
+	// SecretKey is the key from which the generated secrets are derived.
 	SecretKey string
-	// Secrets overrides them, by the logical ID of the secret.
+	// Secrets overrides generated secrets, by their logical ID.
 	Secrets map[string]string
-	// Environment is added to the variables of all functions, such as AWS_ENDPOINT_URL; it overrides theirs.
+	// Environment is added to the variables of all functions, and overrides theirs.
 	Environment map[string]string
 }
 
-// Evaluate is the template with the stack's name and parameters.
+// Evaluate evaluates the template with the stack's name and parameters.
 func (s Stack) Evaluate() (*cloudformation.Evaluated, error) {
 	evaluated, err := s.Template.Evaluate(cloudformation.Stack{
 		Name: s.Name, Partition: "aws", Region: s.Region, Account: s.Account, Parameters: s.Parameters,
@@ -72,15 +74,14 @@ func (s Stack) Evaluate() (*cloudformation.Evaluated, error) {
 	return evaluated, nil
 }
 
-// secretID is the logical ID of the secret in a dynamic reference: an ARN ending in
-// STACK-ID and, after further colons, what is read of the secret.
+// secretID returns the logical ID of the secret in a dynamic reference: an ARN that ends in STACK-ID, and more parts after colons.
 func secretID(reference string) string {
 	_, name, _ := strings.Cut(reference, ":secret:")
 	name, _, _ = strings.Cut(name, ":")
 	return name[strings.LastIndexByte(name, '-')+1:]
 }
 
-// Role is the ARN of a function's role; that of mint-token is whom the cluster knows. It is empty if the stack is not valid, which Deploy
+// Role returns the ARN of a function's role. aws-auth maps that of mint-token. It is empty if the stack is not valid, which Deploy
 // reports.
 func (s Stack) Role(function string) string {
 	evaluated, err := s.Evaluate()
@@ -95,7 +96,7 @@ func (s Stack) Role(function string) string {
 	return ""
 }
 
-// StateMachineARN is the ARN of the state machine of a workflow, such as pod-inventory.
+// StateMachineARN returns the ARN of the state machine of a workflow, such as pod-inventory.
 func (s Stack) StateMachineARN(workflow string) string {
 	return s.arn("states", "stateMachine:"+s.Name+"-"+workflow)
 }
@@ -104,7 +105,7 @@ func (s Stack) arn(service, resource string) string {
 	return arn.ARN{Partition: "aws", Service: service, Region: s.Region, AccountID: s.Account, Resource: resource}.String()
 }
 
-// functions are the functions as the Lambda host takes them.
+// functions returns the functions for the Lambda host.
 func (s Stack) functions(ctx context.Context, evaluated *cloudformation.Evaluated) ([]lambdahost.Function, error) {
 	var all []lambdahost.Function
 	for id, r := range evaluated.OfType("AWS::Lambda::Function") {
@@ -129,7 +130,7 @@ func (s Stack) function(ctx context.Context, properties map[string]any) (lambdah
 		if !given {
 			continue
 		}
-		// A parameter's number is text.
+		// The value of a parameter is text.
 		if numbers[name], err = strconv.Atoi(fmt.Sprint(value)); err != nil {
 			return lambdahost.Function{}, fmt.Errorf("%s: %w", name, err)
 		}
@@ -159,8 +160,8 @@ func (s Stack) function(ctx context.Context, properties map[string]any) (lambdah
 	}, nil
 }
 
-// code is the folder of functions/ that a function is built from; several functions may share one. In the repository the template names it,
-// build/NAME. A deployed template names an archive, in which the program itself tells it.
+// code returns the folder of functions/ that a function is built from. Several functions may share one. template.yml names it, as
+// build/NAME. A packaged template names an archive: the build information of its program has the folder.
 func (s Stack) code(ctx context.Context, value any) (string, error) {
 	location, _ := value.(map[string]any)
 	bucket, key := fmt.Sprint(location["S3Bucket"]), fmt.Sprint(location["S3Key"])
@@ -190,7 +191,7 @@ func (s Stack) code(ctx context.Context, value any) (string, error) {
 	return path.Base(info.Path), nil
 }
 
-// machine is a state machine as Step Functions takes it.
+// machine returns a state machine for Step Functions.
 func (s Stack) machine(ctx context.Context, properties map[string]any) (*sfn.CreateStateMachineInput, error) {
 	location, _ := properties["DefinitionS3Location"].(map[string]any)
 	text, err := s.Read(ctx, fmt.Sprint(location["Bucket"]), fmt.Sprint(location["Key"]))
@@ -216,20 +217,20 @@ func (s Stack) machine(ctx context.Context, properties map[string]any) (*sfn.Cre
 	}, nil
 }
 
-// StateMachines is what is called of the Step Functions API.
+// StateMachines is the part of the Step Functions API that is called.
 type StateMachines interface {
 	CreateStateMachine(context.Context, *sfn.CreateStateMachineInput, ...func(*sfn.Options)) (*sfn.CreateStateMachineOutput, error)
 	UpdateStateMachine(context.Context, *sfn.UpdateStateMachineInput, ...func(*sfn.Options)) (*sfn.UpdateStateMachineOutput, error)
 	DeleteStateMachine(context.Context, *sfn.DeleteStateMachineInput, ...func(*sfn.Options)) (*sfn.DeleteStateMachineOutput, error)
 }
 
-// Lambda is what takes the functions.
+// Lambda creates and deletes functions.
 type Lambda interface {
 	Put(lambdahost.Function) error
 	Delete(name string)
 }
 
-// Deploy creates the stack, or updates it. A stack that is not valid changes nothing.
+// Deploy creates or updates the stack. If the stack is not valid, it changes nothing.
 func (s Stack) Deploy(ctx context.Context, lambda Lambda, machines StateMachines) error {
 	evaluated, err := s.Evaluate()
 	if err != nil {
@@ -269,7 +270,7 @@ func (s Stack) Deploy(ctx context.Context, lambda Lambda, machines StateMachines
 	return nil
 }
 
-// Delete deletes all of the stack.
+// Delete deletes the stack.
 func (s Stack) Delete(ctx context.Context, lambda Lambda, machines StateMachines) error {
 	evaluated, err := s.Evaluate()
 	if err != nil {

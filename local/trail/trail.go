@@ -1,5 +1,7 @@
-// Package trail records the calls to AWS as CloudTrail does, in the words of IAM: which role did what to which resource.
-// Between them it records what each role is permitted at that time, so that the one can be held against the other.
+// Package trail records the calls to AWS as IAM sees them: which role called which action on which resource. It also records the
+// policies of each role when it is deployed, so that test/iam can evaluate the calls.
+//
+// It stays because moto's CloudTrail records no calls, and Lambda, EKS and STS are not moto's here.
 package trail
 
 import (
@@ -14,22 +16,22 @@ import (
 type Call struct {
 	// Principal is the ARN of the role.
 	Principal string `json:"principal"`
-	// Action and Resource are as a policy names them: lambda:InvokeFunction, not Invoke.
+	// Action and Resource are those that a policy would name: lambda:InvokeFunction, not Invoke.
 	Action   string `json:"action"`
 	Resource string `json:"resource"`
-	// Context holds the condition keys that the request has:
+	// Context are the condition keys of the request:
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
 	Context map[string]string `json:"context,omitempty"`
-	// Status is that of the HTTP response, or 0 if the client left before it.
+	// Status is the status of the HTTP response, or 0 if the client closed the connection first.
 	Status int `json:"status"`
 }
 
-// Role is a role of a stack, with its policies as the template has them for the stack's parameters.
+// Role is a role of a stack, with its evaluated policies.
 type Role struct {
 	// ID is the role's logical ID in the template.
 	ID  string `json:"id"`
 	ARN string `json:"arn"`
-	// Service is the service that the stack gives the role to, such as lambda.amazonaws.com; SourceARN is what for.
+	// Service is the service that assumes the role, such as lambda.amazonaws.com, and SourceARN the resource for which it does.
 	Service   string `json:"service"`
 	SourceARN string `json:"sourceArn,omitempty"`
 	// Trust says who may assume the role.
@@ -43,22 +45,22 @@ type Policy struct {
 	Document json.RawMessage `json:"PolicyDocument"`
 }
 
-// Entry is a line of the recording: one of the two.
+// Entry is a line of the recording: a role or a call.
 type Entry struct {
 	Role *Role `json:"role,omitempty"`
 	Call *Call `json:"call,omitempty"`
 }
 
-// Recorder writes a recording, an entry a line.
+// Recorder writes a recording.
 type Recorder struct {
 	mu sync.Mutex
 	to io.Writer
 }
 
-// NewRecorder makes a Recorder that writes to a file, or to whatever else to is.
+// NewRecorder returns a Recorder that writes to to.
 func NewRecorder(to io.Writer) *Recorder { return &Recorder{to: to} }
 
-// Deployed records what a role is permitted from now on.
+// Deployed records a role, whose policies are valid from now on.
 func (r *Recorder) Deployed(role Role) error { return r.write(Entry{Role: &role}) }
 
 // Called records a call.

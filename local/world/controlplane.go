@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,8 +18,7 @@ import (
 	"github.com/kubestep/kubestep/local/child"
 )
 
-// controlPlaneStart bounds the start of a control plane, which takes 3 seconds
-// on two cores that have nothing else to do.
+// controlPlaneStart limits the start of a control plane, which takes 3 seconds on two idle cores.
 const controlPlaneStart = 90 * time.Second
 
 // ControlPlane is a cluster's control plane, in a process of its own.
@@ -37,14 +35,14 @@ type ControlPlane struct {
 	process *child.Process
 }
 
-// ready is the line that the process writes once it is.
+// ready is the line that the process writes when it is ready.
 type ready struct {
 	Endpoint             string
 	CertificateAuthority []byte // base64 in JSON
 	Kubeconfig           string
 }
 
-// startControlPlane starts the process in dir, with more flags if there are any.
+// startControlPlane starts the process in dir, with further flags.
 func startControlPlane(ctx context.Context, binary, dir, logs, name, keyFile string, flags ...string) (*ControlPlane, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the control plane's folder: %w", err)
@@ -88,7 +86,7 @@ func startControlPlane(ctx context.Context, binary, dir, logs, name, keyFile str
 	}
 }
 
-// Admin is the cluster's administrator.
+// Admin is the client configuration of the cluster's administrator.
 func (c *ControlPlane) Admin() (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	if err != nil {
@@ -132,7 +130,7 @@ func (c *ControlPlane) kubectl(ctx context.Context, stdin string, args ...string
 // Stop ends the process.
 func (c *ControlPlane) Stop() { c.process.Stop(10 * time.Second) }
 
-// lastLine is where a program says why it ended.
+// lastLine returns the last line of a log, where a program says why it ended.
 func lastLine(file string) string {
 	f, err := os.Open(file)
 	if err != nil {
@@ -142,7 +140,7 @@ func lastLine(file string) string {
 	if info, err := f.Stat(); err == nil && info.Size() > 4096 {
 		_, _ = f.Seek(-4096, io.SeekEnd)
 	}
-	last := errors.New("it said nothing").Error()
+	last := "its log is empty"
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		if text := strings.TrimSpace(lines.Text()); text != "" {
 			last = text

@@ -1,6 +1,7 @@
-// Package world is the local world: what stands in for AWS and EKS on this
-// computer, started and ended as one. Everything listens on loopback, on free
-// ports, and ends with the process that started it.
+// Package world is the local world: what replaces AWS and EKS on this computer, started and stopped together. Everything listens on
+// loopback, on free ports, and ends with the process that started it.
+//
+// It stays because it connects the other packages of local/, each of which says what it replaces and why.
 package world
 
 import (
@@ -29,30 +30,30 @@ import (
 )
 
 const (
-	// Account is that of all there is.
+	// Account is the AWS account of everything in the world.
 	Account = "111122223333"
-	// Region is that of all there is.
+	// Region is the AWS Region of everything in the world.
 	Region = "eu-west-1"
-	// ClusterName is the cluster that it has from the start.
+	// ClusterName is the name of the cluster that a world starts with.
 	ClusterName = "demo"
-	// sessionLength is that of a function's credentials, as Lambda's are.
+	// sessionLength is how long a function's credentials are valid, as on Lambda.
 	sessionLength = 6 * time.Hour
-	// developer is the role of who works with the local world from a shell.
+	// developer is the role for shells.
 	developer = "arn:aws:iam::" + Account + ":role/developer"
-	// engineRole is the role of the Step Functions engine, which calls for all state machines.
+	// engineRole is the role of moto, which makes the calls of all state machines.
 	engineRole = "arn:aws:iam::" + Account + ":role/step-functions"
-	// kubernetesVersion is what the control plane is; see local/controlplane/go.mod.
+	// kubernetesVersion is the version of the control plane: see local/controlplane/go.mod.
 	kubernetesVersion = "1.37"
 )
 
-// Options say where things are.
+// Options configures a World.
 type Options struct {
 	// Root is the folder of the repository.
 	Root string
-	// Dir is the folder of the state: credentials, logs, the cluster's data. Tools is
-	// that of what make installs: the Python environment, and the transformed template.
+	// Dir is the folder of the state: credentials, logs, the cluster's data. Tools is the folder of the Python environment, which make
+	// installs, and of transformed templates.
 	Dir, Tools string
-	// Say is told what is being done, a sentence at a time.
+	// Say prints what is being done.
 	Say func(format string, args ...any)
 }
 
@@ -60,7 +61,7 @@ type Options struct {
 type World struct {
 	// Endpoint is the URL of the AWS endpoint.
 	Endpoint string
-	// ControlPlane is that of the cluster ClusterName.
+	// ControlPlane is the control plane of the cluster ClusterName.
 	ControlPlane *ControlPlane
 	// Lambda, Clusters, Roles and Faults are what the endpoint answers from.
 	Lambda   *lambdahost.Host
@@ -76,8 +77,8 @@ type World struct {
 	stop      []func()
 }
 
-// Start starts the control plane, the Step Functions engine, the Lambda host and
-// the AWS endpoint in front of them. The cluster has no pods, bindings or mappings.
+// Start starts the control plane, moto, the Lambda host and the AWS endpoint in front of them. The cluster has no pods, bindings or
+// mappings.
 func Start(ctx context.Context, options Options) (w *World, err error) {
 	w = &World{options: options, Clusters: &awsfront.Clusters{}, Roles: &awsfront.Roles{}, Faults: &awsfront.Faults{}, secretKey: rand.Text() + rand.Text()}
 	defer func() {
@@ -92,7 +93,7 @@ func Start(ctx context.Context, options Options) (w *World, err error) {
 	if err := os.MkdirAll(w.logs(), 0o700); err != nil {
 		return w, fmt.Errorf("make the folder of logs: %w", err)
 	}
-	// The key lets the control plane recognise the credentials that are issued here.
+	// With the key, the control plane recognizes the credentials that are issued here.
 	key := []byte(rand.Text() + rand.Text())
 	if err := os.WriteFile(w.keyFile(), key, 0o600); err != nil {
 		return w, fmt.Errorf("write the key of the credentials: %w", err)
@@ -165,21 +166,19 @@ func (w *World) serve(listener net.Listener, engine *url.URL) {
 	w.stop = append(w.stop, func() { _ = w.Lambda.Close() }, func() { _ = front.Close() })
 }
 
-// StartControlPlane starts the control plane of a cluster, whose data stays when
-// it is stopped. EKS does not know the cluster before Describe.
+// StartControlPlane starts the control plane of a cluster. Its data is kept when it stops. EKS has the cluster after Describe.
 func (w *World) StartControlPlane(ctx context.Context, name string, flags ...string) (*ControlPlane, error) {
 	return startControlPlane(ctx, filepath.Join(w.binaries(), "controlplane"), w.clusterDir(name), w.logs(), name, w.keyFile(), flags...)
 }
 
-// Describe makes EKS describe the cluster as its control plane is, but for what
-// change changes.
+// Describe makes EKS describe the cluster as its control plane is, with the changes that change makes.
 func (w *World) Describe(c *ControlPlane, change func(*awsfront.Cluster)) error {
 	cluster := awsfront.Cluster{
 		ARN:    fmt.Sprintf("arn:aws:eks:%s:%s:cluster/%s", Region, Account, c.Name),
 		Status: "ACTIVE", Version: kubernetesVersion,
 		Endpoint: c.Endpoint, CertificateAuthority: c.CertificateAuthority,
 		RoleARN: fmt.Sprintf("arn:aws:iam::%s:role/%s-cluster", Account, c.Name),
-		// The authenticator runs on its ConfigMap alone; see local/controlplane.
+		// The authenticator reads aws-auth only: see local/controlplane.
 		AuthenticationMode: "CONFIG_MAP",
 		CreatedAt:          time.Now(),
 	}
@@ -187,7 +186,7 @@ func (w *World) Describe(c *ControlPlane, change func(*awsfront.Cluster)) error 
 		change(&cluster)
 	}
 	if err := w.Clusters.Put(cluster); err != nil {
-		return fmt.Errorf("let EKS describe cluster %s: %w", c.Name, err)
+		return fmt.Errorf("make EKS describe cluster %s: %w", c.Name, err)
 	}
 	return nil
 }
@@ -217,10 +216,10 @@ func (w *World) transform(ctx context.Context, text []byte, parameters map[strin
 	return cloudformation.Parse(transformed)
 }
 
-// read reads what a template names in a bucket: the repository's files, or an object in S3.
+// read reads an object that a template names: a file of the repository, or an object in S3.
 func (w *World) read(ctx context.Context, bucket, key string) ([]byte, error) {
 	if bucket == sam.Bucket {
-		root, err := os.OpenRoot(w.options.Root) // a key may be any path
+		root, err := os.OpenRoot(w.options.Root) // keys are not trusted to be paths in it
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", key, err)
 		}
@@ -234,8 +233,7 @@ func (w *World) read(ctx context.Context, bucket, key string) ([]byte, error) {
 	return w.download(ctx, bucket, key)
 }
 
-// Stack is a deployment of template.yml by that name, with the binaries and the
-// definitions of the repository.
+// Stack returns a stack of template.yml with that name, and with the binaries and definitions of the repository.
 func (w *World) Stack(name string) stack.Stack {
 	return stack.Stack{
 		Name: name, Account: Account, Region: Region, SecretKey: w.secretKey,
@@ -246,7 +244,7 @@ func (w *World) Stack(name string) stack.Stack {
 	}
 }
 
-// Deploy creates a stack, or updates it.
+// Deploy creates or updates a stack.
 func (w *World) Deploy(ctx context.Context, s stack.Stack) error {
 	roles, err := s.Roles()
 	if err != nil {
@@ -264,7 +262,7 @@ func (w *World) Deploy(ctx context.Context, s stack.Stack) error {
 	return s.Deploy(ctx, w.Lambda, sfn.NewFromConfig(developer))
 }
 
-// Developer is an AWS configuration for who works with the local world.
+// Developer is the AWS configuration of the role for shells.
 func (w *World) Developer() (aws.Config, error) {
 	issued, err := w.authority.Issue(developer, "shell", time.Now().AddDate(1, 0, 0))
 	if err != nil {
@@ -273,7 +271,7 @@ func (w *World) Developer() (aws.Config, error) {
 	return aws.Config{Region: Region, BaseEndpoint: &w.Endpoint, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return issued, nil })}, nil
 }
 
-// Stop ends all that Start started, in the opposite order.
+// Stop ends everything that Start started, in reverse order.
 func (w *World) Stop() {
 	for i := len(w.stop) - 1; i >= 0; i-- {
 		w.stop[i]()
@@ -281,7 +279,7 @@ func (w *World) Stop() {
 	w.stop = nil
 }
 
-// interpreter is the Python that make installs local/requirements.txt for.
+// interpreter is the Python with local/requirements.txt.
 func (w *World) interpreter() string { return filepath.Join(w.options.Tools, "venv", "bin", "python") }
 
 func (w *World) binaries() string { return filepath.Join(w.options.Root, "build", "local") }
@@ -291,5 +289,5 @@ func (w *World) clusterDir(name string) string {
 	return filepath.Join(w.options.Dir, "clusters", name)
 }
 
-// Trail is the recording of each call to AWS: see local/trail.
+// Trail is the file of the calls to AWS: see local/trail.
 func (w *World) Trail() string { return filepath.Join(w.options.Dir, "calls.jsonl") }
