@@ -91,7 +91,7 @@ Resources:
       RoleName: !If [HasName, !Ref Name, !Sub "${AWS::StackName}-apply-mint-token"]
 `
 
-func TestWhatIsMissingIsSaidBeforeAnythingIsDone(t *testing.T) {
+func TestWhatIsMissingIsReportedBeforeAnythingIsDone(t *testing.T) {
 	const code = "kubestep-111122223333-eu-west-1"
 	for sentence, c := range map[string]struct {
 		account   account

@@ -19,7 +19,7 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
-func TestAllThatRunsInPythonIsPinnedWithHashes(t *testing.T) {
+func TestEverythingThatRunsInPythonIsPinnedWithHashes(t *testing.T) {
 	pinned := regexp.MustCompile(`(?m)^[A-Za-z0-9._-]+(\[[a-z,]+\])?==\S+`)
 	for _, folder := range []string{"hack", "local", "test", "test/bench"} {
 		wanted, all := read(t, folder+"/requirements.in"), read(t, folder+"/requirements.txt")
@@ -54,7 +54,7 @@ func TestEveryModuleNamesItsToolchain(t *testing.T) {
 	}
 }
 
-func TestAVulnerabilityFailsAndADatabaseOutOfReachIsSaid(t *testing.T) {
+func TestAVulnerabilityFailsAndAnUnreachableDatabaseIsReported(t *testing.T) {
 	for sentence, c := range map[string]struct {
 		govulncheck string
 		succeeds    bool

@@ -86,7 +86,7 @@ func startsExecutions(s statemachine.State) bool {
 	return strings.Contains(s.Resource, ":states:") && strings.Contains(s.Resource, "xecution")
 }
 
-func TestThePageOfErrorsTellsWhatTheMachinesDo(t *testing.T) {
+func TestThePageOfErrorsSaysWhatTheMachinesDo(t *testing.T) {
 	fates, sections, text := told(t)
 	for _, name := range contract.ErrorNames() {
 		assert.Contains(t, fates, string(name), "every name of the contract has its row")

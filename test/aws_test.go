@@ -59,7 +59,7 @@ func TestEKSThatHangsIsAskedAgain(t *testing.T) {
 	assert.Equal(t, well, e.Path)
 }
 
-func TestEKSThatThrottlesToTheEndIsThrottled(t *testing.T) {
+func TestEKSThatKeepsThrottlingIsThrottled(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	where := region()

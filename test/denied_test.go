@@ -8,7 +8,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-func TestANamespaceThatIsDeniedIsSkippedWhereThatIsAskedForAndTheOthersAreListed(t *testing.T) {
+func TestADeniedNamespaceIsSkippedIfTheInputAsksForItAndTheOthersAreListed(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	s.mapRole(t)
@@ -30,7 +30,7 @@ func TestANamespaceThatIsDeniedIsSkippedWhereThatIsAskedForAndTheOthersAreListed
 	assert.Positive(t, output.Pods.ByNamespace["shop"])
 }
 
-func TestWhereAllIsDeniedAndSkippedThereAreNoPods(t *testing.T) {
+func TestIfAllNamespacesAreDeniedAndSkippedThereAreNoPods(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	s.mapRole(t)

@@ -54,7 +54,7 @@ func runs(t *testing.T, command string, environment ...string) {
 
 var createEntry = regexp.MustCompile(`aws eks create-access-entry .* kubestep-pod-readers`)
 
-func TestTheCauseOfUnauthorizedMendsItByAnAccessEntry(t *testing.T) {
+func TestTheAccessEntryInTheCauseOfUnauthorizedWorks(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"API", "API_AND_CONFIG_MAP"} {
 		t.Run(mode, func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestTheCauseOfUnauthorizedMendsItByAnAccessEntry(t *testing.T) {
 	}
 }
 
-func TestTheCauseOfUnauthorizedMendsIt(t *testing.T) {
+func TestTheFixInTheCauseOfUnauthorizedWorks(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 
@@ -108,7 +108,7 @@ func TestTheCauseOfUnauthorizedMendsIt(t *testing.T) {
 
 var manifest = regexp.MustCompile(`kubectl apply -k rbac/namespace -n ([a-z0-9-]+)`)
 
-func TestTheCauseOfForbiddenMendsIt(t *testing.T) {
+func TestTheFixInTheCauseOfForbiddenWorks(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	s.mapRole(t)

@@ -175,7 +175,7 @@ func TestAFleetOfTheSameNameStartsNothingTwice(t *testing.T) {
 	assert.Contains(t, aws.ToString(described.Input), first.ARN, "and tells by which fleet it was started")
 }
 
-func TestAFleetGetsByWithThrottledAndSlowClusters(t *testing.T) {
+func TestAFleetCopesWithThrottledAndSlowClusters(t *testing.T) {
 	t.Parallel()
 	s := newFleet(t)
 	throttled, slow := region(), ""
@@ -246,7 +246,7 @@ func TestAFleetOfPlansAddsUpWhatTheyWouldChange(t *testing.T) {
 	assert.True(t, apierrors.IsNotFound(err), "a plan changes nothing")
 }
 
-func TestAFleetThatIsWrongStartsNothing(t *testing.T) {
+func TestAnInvalidFleetStartsNothing(t *testing.T) {
 	t.Parallel()
 	s := newFleet(t)
 

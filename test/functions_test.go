@@ -132,7 +132,7 @@ func TestAFunctionThatOutlastsItsStateStopsTheMachineWithASentence(t *testing.T)
 	assert.Equal(t, 3, e.Attempts("DescribeCluster"))
 }
 
-func TestAFunctionThatIsBusyToTheEndStopsTheMachineWithASentence(t *testing.T) {
+func TestAFunctionThatStaysBusyStopsTheMachineWithASentence(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	s.hurry(t)

@@ -35,7 +35,7 @@ func rights(t *testing.T, namespace string, groups ...string) []string {
 	return all
 }
 
-func TestTheAPIServerTakesTheFilesOfRBACAsTheyAre(t *testing.T) {
+func TestTheAPIServerAcceptsTheFilesOfRBAC(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, local.ControlPlane.Kubeconfig)
 	for _, folder := range []string{"rbac/namespace", "rbac/cluster", "rbac/aws-auth", "local/rbac"} {

@@ -53,7 +53,7 @@ func TestTheFlagsOfAFleetMakeItsInput(t *testing.T) {
 	}
 }
 
-func TestEverythingThatIsWrongWithAFleetIsSaid(t *testing.T) {
+func TestEveryProblemOfAFleetIsReported(t *testing.T) {
 	newStepFunctions(t, nil)
 	status, _, stderr := kubestep(t.Context(), "fleet", "--state-machine-arn", fleetMachine, "--source", "here", "--report", "s3://", "--tolerate", "few%", "--request", "{")
 	assert.Equal(t, misused, status)

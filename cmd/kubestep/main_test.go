@@ -151,7 +151,7 @@ func TestInventoryPrintsThePods(t *testing.T) {
 	assert.Contains(t, started[0].authorization, "/eu-west-1/states/", "the Region is that of the ARN")
 }
 
-func TestInventoryTakesAnInputAsItIs(t *testing.T) {
+func TestInventoryPassesAnInputOnUnchanged(t *testing.T) {
 	s := newStepFunctions(t, pods(t))
 	t.Setenv("STATE_MACHINE_ARN", machine)
 	t.Setenv("AWS_REGION", "us-east-1")
@@ -168,7 +168,7 @@ func TestInventoryTakesAnInputAsItIs(t *testing.T) {
 	assert.Contains(t, started[0].authorization, "/eu-west-1/states/", "a state machine can be called in its own Region only")
 }
 
-func TestJSONIsAllThatStandardOutputHolds(t *testing.T) {
+func TestStandardOutputHoldsOnlyJSON(t *testing.T) {
 	outcome := pods(t)
 	newStepFunctions(t, outcome)
 	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine, "--output", "json")

@@ -259,7 +259,7 @@ func TestWhatEKSAnswersHasAName(t *testing.T) {
 	}
 }
 
-func TestAWrongInputIsRefusedBeforeEKSIsCalled(t *testing.T) {
+func TestAnInvalidInputIsRefusedBeforeEKSIsCalled(t *testing.T) {
 	w := newWorld(func(name string) (*types.Cluster, error) { return active(name), nil })
 	_, err := w.Describe(t.Context(), ask(`{"clusterName":"demo","color":"x"}`))
 	var named *contract.Error
@@ -268,7 +268,7 @@ func TestAWrongInputIsRefusedBeforeEKSIsCalled(t *testing.T) {
 	assert.Empty(t, w.asked)
 }
 
-func TestAClusterThatKnowsNoModeIsMappedByAwsAuth(t *testing.T) {
+func TestAClusterWithoutAModeIsMappedByAwsAuth(t *testing.T) {
 	w := newWorld(func(name string) (*types.Cluster, error) { c := active(name); c.AccessConfig = nil; return c, nil })
 	got, err := w.Describe(t.Context(), ask(`{"clusterName":"demo"}`))
 	require.NoError(t, err)

@@ -236,7 +236,7 @@ func list(n int) string {
 	return all.String()
 }
 
-func TestWhatIsWrongWithASourceIsSaid(t *testing.T) {
+func TestEveryProblemOfASourceIsReported(t *testing.T) {
 	s3 := &fakeS3{objects: map[string]string{
 		"lists/bad.jsonl": "demo\n\"ok\"\n{\"clusterName\":\"a b\"}\n", "lists/bad.csv": "name,region\ndemo,eu-west-1\n", "lists/ragged.csv": "clusterName,region\na\n", "lists/empty.csv": "clusterName\n",
 	}}

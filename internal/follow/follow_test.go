@@ -115,7 +115,7 @@ func TestFollowOfAnExecutionThatIsOverLooksOnce(t *testing.T) {
 	assert.Equal(t, 1, fake.looks)
 }
 
-func TestHoweverTheHistoryArrivesTheSameIsShown(t *testing.T) {
+func TestTheSameIsShownHoweverTheHistoryArrives(t *testing.T) {
 	want, err := follower(&fakeStepFunctions{
 		events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", ""),
 	}, io.Discard).Start(t.Context(), start)
@@ -165,7 +165,7 @@ func TestAnExecutionThatStaysUnknownIsAnError(t *testing.T) {
 	assert.Less(t, fake.looks, 30)
 }
 
-func TestAnEndWithoutAnEventIsSeen(t *testing.T) {
+func TestAnEndWithoutAnEventIsNoticed(t *testing.T) {
 	s := newScript()
 	s.enter(types.HistoryEventTypeTaskStateEntered, "ListPods")
 	s.event(types.HistoryEventTypeLambdaFunctionScheduled)
@@ -204,7 +204,7 @@ func TestAStartThatIsInterruptedSaysThatItMayRun(t *testing.T) {
 	assert.Equal(t, "interrupted; an execution named one may run all the same", err.Error())
 }
 
-func TestTheRunningStateIsDrawnAnewOnATerminal(t *testing.T) {
+func TestTheRunningStateIsRedrawnOnATerminal(t *testing.T) {
 	fake := &fakeStepFunctions{events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", ""), perLook: 2}
 	var out bytes.Buffer
 	f := follower(fake, &out)

@@ -79,7 +79,7 @@ func TestTheDefaultsOfTheStackCompleteNoInputAtAll(t *testing.T) {
 	assert.NoError(t, f.Err())
 }
 
-func TestAWrongInputIsRefusedWithItsFieldAndWhatIsExpected(t *testing.T) {
+func TestAnInvalidInputIsRefusedWithItsFieldAndWhatIsExpected(t *testing.T) {
 	for sentence, c := range map[string]struct{ raw, field, text string }{
 		"no cluster":                            {`{}`, "clusterName", "missing"},
 		"an empty cluster name":                 {`{"clusterName":""}`, "clusterName", "missing"},

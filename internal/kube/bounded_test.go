@@ -33,7 +33,7 @@ func endless(w io.Writer, written *atomic.Int64) {
 	}
 }
 
-func TestAnAnswerWithoutEndIsCutAndNamed(t *testing.T) {
+func TestAnEndlessAnswerIsCutAndNamed(t *testing.T) {
 	var written atomic.Int64
 	cluster := kubetest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -63,7 +63,7 @@ func TestAnAnswerWithoutEndIsCutAndNamed(t *testing.T) {
 	})
 }
 
-func TestASmallAnswerThatUnpacksWithoutEndIsCutToo(t *testing.T) {
+func TestASmallAnswerThatUnpacksEndlesslyIsCutToo(t *testing.T) {
 	var unpacked atomic.Int64
 	cluster := kubetest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {

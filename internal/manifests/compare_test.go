@@ -15,7 +15,7 @@ func object(t *testing.T, text string) map[string]any {
 	return o
 }
 
-func TestAChangeIsToldByItsPath(t *testing.T) {
+func TestAChangeIsReportedByItsPath(t *testing.T) {
 	for sentence, c := range map[string]struct {
 		live, next string
 		want       []string

@@ -27,7 +27,7 @@ func configMaps(n int) string {
 
 func path(name string) string { return "/api/v1/namespaces/shop/configmaps/" + name }
 
-func TestAPlanTellsWhatApplyingWouldDoAndChangesNothing(t *testing.T) {
+func TestAPlanReportsWhatApplyWouldDoAndChangesNothing(t *testing.T) {
 	f := execution(t, configMaps(3))
 	f.objects[path("c1")] = map[string]any{"metadata": map[string]any{"name": "c1"}, "data": map[string]any{"a": "0", "old": "x"}, "kind": "ConfigMap", "apiVersion": "v1"}
 	_, _, err := f.apply(t)
@@ -66,7 +66,7 @@ func TestOnlyWhatChangesIsApplied(t *testing.T) {
 	assert.Len(t, f.applied, 11)
 }
 
-func TestAnObjectThatIsRightButNotOwnedIsAppliedAndIsNoDrift(t *testing.T) {
+func TestAnObjectThatIsRightButNotOwnedIsAppliedAndIsNotDrift(t *testing.T) {
 	f := execution(t, configMaps(1))
 	_, _, err := f.apply(t)
 	require.NoError(t, err)
@@ -152,7 +152,7 @@ func TestAConflictIsPartOfAPlanAndStopsAnApply(t *testing.T) {
 	assert.Equal(t, 3, applied.Applied)
 }
 
-func TestWhatTheClusterDoesNotAcceptIsToldOfAllObjectsAtOnce(t *testing.T) {
+func TestWhatTheClusterDoesNotAcceptIsReportedForAllObjectsAtOnce(t *testing.T) {
 	f := execution(t, configMaps(4))
 	f.refuse[path("c1")] = says(422, metav1.StatusReasonInvalid, "data: Invalid value")
 	f.refuse[path("c3")] = says(403, metav1.StatusReasonForbidden, `configmaps "c3" is forbidden: exceeded quota: q`)

@@ -140,7 +140,7 @@ func TestPagesAndNamespacesAddUpInTheOrderOfTheRequest(t *testing.T) {
 	assert.Equal(t, []string{"b/b1", "b/b2", "a/a1"}, names)
 }
 
-func TestWhereTimeIsUpACursorSaysWhereToGoOnAndTheRoundsAddUp(t *testing.T) {
+func TestWhenTimeIsUpACursorSaysWhereToContinueAndTheRoundsAddUp(t *testing.T) {
 	server := &api{pages: map[string]string{
 		"a/pods?":    table("two", row("a1", "0/1", "Pending")),
 		"a/pods?two": table("", row("a2", "1/1", "Running")),
@@ -227,7 +227,7 @@ func (w *writer) Finish(_ context.Context, whole bool) (*contract.Archive, error
 	return &contract.Archive{Pods: len(w.lines)}, w.err
 }
 
-func TestEveryPodIsWrittenWhereThatIsAskedFor(t *testing.T) {
+func TestEveryPodIsWrittenIfTheInputAsksForIt(t *testing.T) {
 	pages := map[string]string{"shop/pods?": table("two", row("a\u00e9", "1/1", "Running")), "shop/pods?two": table("", row("b", "0/1", "Error"))}
 	ask := func(w *writer, server http.HandlerFunc) (contract.Listing, error) {
 		return list(t.Context(), t, pods.Lister{Archive: func(contract.ListPods) pods.Writer { return w }}, server, func(in *contract.ListPods) {
@@ -302,7 +302,7 @@ func TestAPageThatHangsLeavesTimeToWriteWhatWasListed(t *testing.T) {
 	assert.Greater(t, w.left[0], 3*time.Second, "Finish has time of its own")
 }
 
-func TestWhereNothingIsGrantedNothingIsListed(t *testing.T) {
+func TestIfNothingIsGrantedNothingIsListed(t *testing.T) {
 	got, err := list(t.Context(), t, pods.Lister{}, (&api{}).ServeHTTP, func(in *contract.ListPods) { in.Namespaces = nil })
 	require.NoError(t, err)
 	assert.Equal(t, contract.Listing{Pods: contract.Pods{ByNamespace: map[string]int{}, ByStatus: map[string]int{}, Items: []contract.Pod{}, Consistent: true}}, got)
@@ -363,7 +363,7 @@ func TestAContinueTokenThatKeepsExpiringIsFollowedWithPauses(t *testing.T) {
 	assert.Equal(t, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}, clock.slept, "none after the first")
 }
 
-func TestTooManyRequestsAreHonouredWithinTheTimeThereIs(t *testing.T) {
+func TestARetryAfterIsHonoredWithinTheTimeThereIs(t *testing.T) {
 	throttle := func(w http.ResponseWriter) bool {
 		w.Header().Set("Retry-After", "7")
 		http.Error(w, "too many requests", http.StatusTooManyRequests)
@@ -518,7 +518,7 @@ func TestColumnsAreFoundByName(t *testing.T) {
 	assert.Equal(t, []contract.Pod{{Namespace: "shop", Name: "cart", Status: "Running", Restarts: 4}}, got.Items)
 }
 
-func TestAnAnswerThatIsNoTableIsAnError(t *testing.T) {
+func TestAnAnswerThatIsNotATableIsAnError(t *testing.T) {
 	whole := table("", row("cart", "1/1", "Running"))
 	for sentence, page := range map[string]string{
 		"cut in its rows":               whole[:len(whole)-40],

@@ -45,7 +45,7 @@ func TestARequestIsCompleted(t *testing.T) {
 	}
 }
 
-func TestAWrongRequestIsRefusedWithItsField(t *testing.T) {
+func TestAnInvalidRequestIsRefusedWithItsField(t *testing.T) {
 	many := make([]string, pods.MaxNamespaces+1)
 	for i := range many {
 		many[i] = fmt.Sprintf("n%d", i)

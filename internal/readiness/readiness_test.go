@@ -111,7 +111,7 @@ func TestTheTimeToWaitBeginsWithTheFirstRoundAndEnds(t *testing.T) {
 	assert.Contains(t, message, "After 1m0s, 1 of 2 objects in cluster demo are not ready: Deployment shop/web (InProgress: ")
 }
 
-func TestWhatFailsForGoodIsNotWaitedFor(t *testing.T) {
+func TestWhatFailsPermanentlyIsNotWaitedFor(t *testing.T) {
 	w := newWorld(t)
 	w.deploy(0, `,{"type":"Progressing","status":"False","reason":"ProgressDeadlineExceeded"}`)
 	_, err := w.checker.Check(t.Context(), w.payload)
@@ -128,7 +128,7 @@ func TestAnObjectThatIsDeletedIsNotReady(t *testing.T) {
 	assert.Equal(t, "NotFound", r.NotReady[0].Status)
 }
 
-func TestManyObjectsThatAreNotReadyAreToldInPart(t *testing.T) {
+func TestManyObjectsThatAreNotReadyAreReportedInPart(t *testing.T) {
 	w := newWorld(t)
 	w.payload.WaitFor[1].Names = nil
 	for i := range 900 {

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestOnlyWhoHasTheCredentialsRunsPrograms(t *testing.T) {
+func TestOnlyHoldersOfTheCredentialsRunPrograms(t *testing.T) {
 	w := newWorld(t)
 	good := w.credentials()
 	forged := good
@@ -54,7 +54,7 @@ func TestOnlyWhoHasTheCredentialsRunsPrograms(t *testing.T) {
 	}
 }
 
-func TestOnlyWhoHasTheCredentialsDeploys(t *testing.T) {
+func TestOnlyHoldersOfTheCredentialsDeploy(t *testing.T) {
 	w := newWorld(t)
 	form := url.Values{"Action": {"CreateChangeSet"}, "StackName": {"s"}, "ChangeSetName": {"c"}, "TemplateBody": {"{}"}}
 	create := func(sign bool) int {

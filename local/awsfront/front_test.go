@@ -388,7 +388,7 @@ func TestARoleThatIsDeletedCannotBeAssumed(t *testing.T) {
 	require.ErrorContains(t, err, "AccessDenied")
 }
 
-func TestGetCallerIdentityTellsWhoCalls(t *testing.T) {
+func TestGetCallerIdentityReturnsTheCaller(t *testing.T) {
 	w := newWorld(t)
 	config := w.config(otherRole)
 
@@ -413,7 +413,7 @@ func TestGetCallerIdentityTellsWhoCalls(t *testing.T) {
 	assertError(t, err, "InvalidClientTokenId", "The security token included in the request is invalid.")
 }
 
-func TestOtherRequestsReachTheEngineAsTheyAre(t *testing.T) {
+func TestOtherRequestsReachTheEngineUnchanged(t *testing.T) {
 	w := newWorld(t)
 	w.engine.answer = `{"stateMachines":[]}`
 	const auth = "AWS4-HMAC-SHA256 Credential=x/20261123/eu-west-1/states/aws4_request, SignedHeaders=host, Signature=00"
@@ -428,7 +428,7 @@ func TestOtherRequestsReachTheEngineAsTheyAre(t *testing.T) {
 	}, *w.engine)
 }
 
-func TestAnExecutionGetsANameWhereItHasNone(t *testing.T) {
+func TestAnExecutionWithoutANameGetsOne(t *testing.T) {
 	w := newWorld(t)
 	w.engine.answer = `{"executionArn":"arn","startDate":1}`
 	client := sfn.NewFromConfig(w.config(callerRole))
@@ -463,7 +463,7 @@ func TestAnEngineThatIsGoneIsAnErrorOfAWS(t *testing.T) {
 	assert.Contains(t, e.ErrorMessage(), "the Step Functions engine does not answer")
 }
 
-func TestAFaultIsMetByWhatItMatches(t *testing.T) {
+func TestAFaultAppliesToWhatItMatches(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"demo", "other"} {
 		require.NoError(t, w.front.Clusters.Put(Cluster{ARN: "arn:aws:eks:eu-west-1:111111111111:cluster/" + name}))

@@ -83,7 +83,7 @@ func TestWhatHasNoValueOrWhoseConditionFailsIsLeftOut(t *testing.T) {
 	assert.Empty(t, e.Outputs)
 }
 
-func TestWhatIsWrongIsAnErrorThatNamesIt(t *testing.T) {
+func TestAMistakeIsAnErrorThatNamesIt(t *testing.T) {
 	for sentence, c := range map[string]struct {
 		parameters, resources string
 		given                 map[string]string

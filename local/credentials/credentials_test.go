@@ -105,7 +105,7 @@ func TestAllSessionsOfARoleHaveItsUniqueID(t *testing.T) {
 	assert.NotEqual(t, userID(roleARN, "one"), userID("arn:aws:iam::111122223333:role/other", "one"))
 }
 
-func TestWhatIsNotRecognized(t *testing.T) {
+func TestInvalidCredentialsAreNotRecognized(t *testing.T) {
 	authority := credentials.New(key)
 	issued, err := authority.Issue(roleARN, "function", expires)
 	require.NoError(t, err)
@@ -150,7 +150,7 @@ func TestWhatIsNotRecognized(t *testing.T) {
 	}
 }
 
-func TestCredentialsAreGoodUntilJustBeforeTheirExpiry(t *testing.T) {
+func TestCredentialsAreValidUntilTheirExpiry(t *testing.T) {
 	authority := credentials.New(key)
 	issued, err := authority.Issue(roleARN, "function", expires)
 	require.NoError(t, err)
@@ -160,7 +160,7 @@ func TestCredentialsAreGoodUntilJustBeforeTheirExpiry(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func TestWhatIsNotIssued(t *testing.T) {
+func TestInvalidRequestsAreNotIssuedCredentials(t *testing.T) {
 	tests := map[string]struct{ role, session string }{
 		"no ARN":                             {"reader", "function"},
 		"a user":                             {"arn:aws:iam::111122223333:user/somebody", "function"},

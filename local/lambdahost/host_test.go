@@ -373,7 +373,7 @@ func TestAFunctionThatDiesWhileIdleIsStartedAgain(t *testing.T) {
 	assert.True(t, result.ColdStart)
 }
 
-func TestLambdaTakesNoInvocation(t *testing.T) {
+func TestLambdaRefusesAnInvocation(t *testing.T) {
 	w := newWorld(t)
 	w.put(nil)
 

@@ -13,7 +13,7 @@ import (
 
 const invocations = "/2018-06-01/runtime/invocation/"
 
-func TestTheRuntimeAPIKeepsARuntimeToTheProtocol(t *testing.T) {
+func TestTheRuntimeAPIEnforcesItsProtocol(t *testing.T) {
 	a := startAPI(t)
 	a.hand(event{id: "1", payload: []byte(`{"a":1}`), deadline: time.UnixMilli(1700000000123)})
 

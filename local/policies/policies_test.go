@@ -31,7 +31,7 @@ func TestARowSaysWhoMayDoWhatToWhatAndWhen(t *testing.T) {
 	assert.Contains(t, table, "| output | HasBucket | Deny | `s3:PutObject` | `arn:${AWS::Partition}:s3:::${Bucket}/*`, where `aws:SourceAccount` StringEquals `${AWS::AccountId}` |\n")
 }
 
-func TestWhatTheTableCannotShowIsAnError(t *testing.T) {
+func TestAPolicyThatTheTableCannotShowIsAnError(t *testing.T) {
 	for sentence, properties := range map[string]string{
 		"a managed policy":            `"ManagedPolicyArns":["x"],"AssumeRolePolicyDocument":{"Statement":[{"Effect":"Allow"}]}`,
 		"something that is no policy": `"Policies":["x"],"AssumeRolePolicyDocument":{"Statement":[{"Effect":"Allow"}]}`,

@@ -38,7 +38,7 @@ func TestATemplateIsTransformedOncePerContent(t *testing.T) {
 	assert.Equal(t, 3, runs(), "a with other parameters")
 }
 
-func TestATemplateThatIsWrongIsNotKept(t *testing.T) {
+func TestAnInvalidTemplateIsNotCached(t *testing.T) {
 	program, runs := interpreter(t, `echo Traceback >&2; echo "InvalidDocumentException: no Runtime" >&2; exit 1`)
 	cache := t.TempDir()
 	for range 2 {

@@ -127,7 +127,7 @@ func TestAFunctionAndAMachineWhoseConditionDoesNotHoldAreNotDeployed(t *testing.
 	assert.Empty(t, s.Role("write"))
 }
 
-func TestADeployedArchiveTellsWhatItWasBuiltFrom(t *testing.T) {
+func TestADeployedArchiveRecordsWhatItWasBuiltFrom(t *testing.T) {
 	archive := &bytes.Buffer{}
 	files := zip.NewWriter(archive)
 	bootstrap, err := files.Create("bootstrap")
@@ -162,7 +162,7 @@ func TestADefinitionAndItsSubstitutionsGoTogether(t *testing.T) {
 	}
 }
 
-func TestNothingIsLeftOutUnsaid(t *testing.T) {
+func TestWhatIsLeftOutIsListed(t *testing.T) {
 	for sentence, c := range map[string]struct {
 		resources string
 		said      []string
@@ -187,7 +187,7 @@ func TestNothingIsLeftOutUnsaid(t *testing.T) {
 	}
 }
 
-func TestCodeIsAFolderOfTheRepositoryAndNoPath(t *testing.T) {
+func TestCodeIsAFolderOfTheRepositoryAndNotAPath(t *testing.T) {
 	for _, key := range []string{"build/../../etc", "build/a/b", "build/.", "elsewhere/work"} {
 		s, c := newStack(t, strings.ReplaceAll(template, "build/work", key), `{"at": "${WorkFunctionArn}"}`), &cloud{}
 		assert.ErrorContains(t, s.Deploy(t.Context(), c, c), "not at build/NAME", key)

@@ -48,7 +48,7 @@ func get(t *testing.T, client *http.Client, url string) (*http.Response, string)
 	return response, string(body)
 }
 
-func TestWhatMeetsNoFaultGoesThroughAsItIs(t *testing.T) {
+func TestARequestWithoutAFaultIsForwardedUnchanged(t *testing.T) {
 	proxy, client := between(t)
 	proxy.Add(apiproxy.Fault{Resource: "other", Answer: apiproxy.Refuse(500, 0)})
 
@@ -58,7 +58,7 @@ func TestWhatMeetsNoFaultGoesThroughAsItIs(t *testing.T) {
 	assert.Equal(t, 1, proxy.Passed("pods"))
 }
 
-func TestAFaultIsMetAsOftenAsItSays(t *testing.T) {
+func TestAFaultAppliesAsOftenAsItSays(t *testing.T) {
 	proxy, client := between(t)
 	proxy.Add(apiproxy.Fault{Resource: "pods", Answer: apiproxy.Refuse(429, 7*time.Second), Times: 1})
 
@@ -73,7 +73,7 @@ func TestAFaultIsMetAsOftenAsItSays(t *testing.T) {
 	assert.Equal(t, 1, proxy.Passed("pods"))
 }
 
-func TestAFaultMayPassTheRequestOn(t *testing.T) {
+func TestAFaultMayForwardTheRequest(t *testing.T) {
 	proxy, client := between(t)
 	var before bool
 	proxy.Add(apiproxy.Fault{Answer: func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {

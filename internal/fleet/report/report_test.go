@@ -113,7 +113,7 @@ func text(node *html.Node) string {
 	return all.String()
 }
 
-func TestThePageShowsWhatBecameOfTheFleet(t *testing.T) {
+func TestThePageShowsTheOutcomeOfTheFleet(t *testing.T) {
 	all := page(t, of(well("alpha"), failed("beta", "No answer."), well("gamma")))
 
 	assert.Equal(t, "1 of 3 clusters failed", text(elements(t, all, "h1")[0]))

@@ -307,7 +307,7 @@ func TestARestartKeepsObjectsAndTheCAAndRotatesItWhenAsked(t *testing.T) {
 	rotated.stop(t)
 }
 
-func TestAStopWhileItStartsIsNoFailure(t *testing.T) {
+func TestAStopWhileItStartsIsNotAFailure(t *testing.T) {
 	keyFile, _ := newKey(t)
 	for _, after := range []time.Duration{500 * time.Millisecond, time.Second, 1500 * time.Millisecond} {
 		t.Run("after "+after.String(), func(t *testing.T) {
@@ -321,7 +321,7 @@ func TestAStopWhileItStartsIsNoFailure(t *testing.T) {
 	}
 }
 
-func TestWhatClientsUsuallyDoWorks(t *testing.T) {
+func TestTheCallsThatClientsUsuallyMakeWork(t *testing.T) {
 	keyFile, _ := newKey(t)
 	c := start(t, t.TempDir(), keyFile)
 	admin := c.admin(t)

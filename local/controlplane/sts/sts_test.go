@@ -87,7 +87,7 @@ func ask(t *testing.T, request *http.Request) (int, answer) {
 	return response.StatusCode, a
 }
 
-func TestARequestThatIsSignedWellTellsItsCaller(t *testing.T) {
+func TestAValidSignatureIdentifiesItsCaller(t *testing.T) {
 	status, answer := ask(t, presign(t, issue(t, now.Add(time.Hour)), now))
 
 	require.Equal(t, http.StatusOK, status, answer.Error)
@@ -126,7 +126,7 @@ func TestEveryHostOfSTSIsOne(t *testing.T) {
 	}
 }
 
-func TestASignatureIsGoodForItsTime(t *testing.T) {
+func TestASignatureIsValidForItsTime(t *testing.T) {
 	tests := map[string]struct {
 		age  time.Duration
 		want int
@@ -219,7 +219,7 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
-func TestAWrongSecretIsRefused(t *testing.T) {
+func TestAnInvalidSecretIsRefused(t *testing.T) {
 	creds := issue(t, now.Add(time.Hour))
 	creds.SecretAccessKey = "wrong" + creds.SecretAccessKey[5:]
 
