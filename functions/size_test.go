@@ -1,5 +1,4 @@
-// Package functions_test holds the functions to the size of their packages, which
-// is what an environment downloads before it starts.
+// Package functions_test limits the size of the functions' packages, which Lambda downloads before an environment starts.
 package functions_test
 
 import (
@@ -16,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// most is the bound of a package, in bytes. summarize has the templates of the
+// most is the limit of a package, in bytes. summarize has the templates of the
 // report, which bring reflection over every method with them.
 const most, mostOfSummarize = 5_150_000, 5_500_000
 

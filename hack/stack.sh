@@ -4,8 +4,8 @@
 #   hack/stack.sh deploy|start|logs|destroy
 #
 # It reads STACK, CLUSTER, PARAMS, BUCKET, NAMESPACE, WORKFLOW, INPUT, OUTPUT, SINCE and KEEP_RBAC from the environment, and
-# reaches AWS as the aws command does, so it serves the local world too (source .local/env). It names everything that is
-# missing before it starts anything.
+# reaches AWS as the aws command does, so it works in the local world too (source .local/env). Before it starts anything, it
+# names everything that is missing.
 #
 # It runs under bash 3.2, the one of macOS: no associative arrays, and an array that may be empty is expanded as
 # ${a[@]+"${a[@]}"}, since that bash takes an empty one for unset.
@@ -20,7 +20,7 @@ missing=()
 
 say() { printf '· %s\n' "$*" >&2; }
 
-# lacks notes something that is missing.
+# lacks adds something to what is missing.
 lacks() { missing+=("$1"); }
 
 # stop_if_missing exits if anything is missing.
@@ -32,7 +32,7 @@ stop_if_missing() {
 	fi
 }
 
-# longest_stack is how long STACK may be: Lambda takes 64 characters for a function's name, IAM for a role's.
+# longest_stack prints how long STACK may be: the names of functions and roles have at most 64 characters.
 longest_stack() {
 	# shellcheck disable=SC2016 # template.yml has it so
 	sed -nE 's/^ *(FunctionName|RoleName): .*"\$\{AWS::StackName\}(-[a-z-]*)".*/\2/p' template.yml | awk '{ if (length > most) most = length } END { print 64 - most }'
@@ -60,17 +60,17 @@ need_aws() {
 
 need_go() { command -v go >/dev/null || lacks "Go: https://go.dev/doc/install says how to install it"; }
 
-# described QUERY is that of the stack, or empty.
+# described QUERY prints the result of a query on the stack, or nothing.
 described() {
 	local found
 	found=$(aws cloudformation describe-stacks --stack-name "$STACK" --query "Stacks[0].$1" --output text 2>/dev/null) || return 0
 	[[ $found == None ]] || printf '%s' "$found"
 }
 
-# output NAME is an output of the stack, or empty.
+# output NAME prints an output of the stack, or nothing.
 output() { described "Outputs[?OutputKey=='$1'].OutputValue"; }
 
-# reaches CLUSTER tells whether kubectl's current context is that cluster, by its endpoint: a name could be another's.
+# reaches CLUSTER succeeds if kubectl's current context is that cluster. It compares endpoints, because names are not unique.
 reaches() {
 	local endpoint
 	command -v kubectl >/dev/null || return 1
@@ -79,11 +79,11 @@ reaches() {
 	kubectl version --request-timeout 10s >/dev/null 2>&1
 }
 
-# owned BUCKET tells whether a bucket exists and this account owns it. The names of buckets are all accounts' together: somebody
-# else may have made one by the name that is computed here, and would get to exchange the code that is deployed from it.
+# owned BUCKET succeeds if a bucket exists and this account owns it. Names of buckets are unique across accounts: an attacker
+# could have created one with the name that is computed here, to replace the code that is deployed from it.
 owned() { aws s3api head-bucket --bucket "$1" --expected-bucket-owner "$account" >/dev/null 2>&1; }
 
-# code_prefix begins the keys of the stack's code. It is no prefix that listings would be written to.
+# code_prefix prints the prefix of the keys of the stack's code. No listings are written to it.
 code_prefix() { printf 'kubestep-code/%s' "$STACK"; }
 
 # PARAMS is NAME=VALUE …, each in quotes if it holds a space.
@@ -104,7 +104,7 @@ effective() {
 	} | awk -F '\t' '$1 != "ReleaseId" { name = $1; sub(/^[^\t]*\t?/, ""); value[name] = $0 } END { for (name in value) print name "\t" value[name] }' | LC_ALL=C sort
 }
 
-# release is an id of all that makes a deployment: the functions, the template and the parameters.
+# release prints a hash of the functions, the template and the parameters.
 release() {
 	{
 		cat build/*/bootstrap template.yml
@@ -123,7 +123,7 @@ deploy() {
 	elif [[ $status != ACTIVE && $status != UPDATING ]]; then
 		lacks "a cluster that is active: $CLUSTER is $status"
 	fi
-	# A cluster without access entries takes none; after a move to another mode it does. What PARAMS says goes.
+	# A cluster in mode CONFIG_MAP does not accept access entries. PARAMS overrides this.
 	given=(ClusterName="${CLUSTER:-}" CreateAccessEntry="$([[ ${mode:-} == CONFIG_MAP ]] && echo false || echo true)")
 	known=$(sed -n '/^Parameters:/,/^[A-Z].*:$/s/^  \([A-Za-z]*\):$/\1/p' template.yml)
 	for parameter in ${params[@]+"${params[@]}"}; do
@@ -152,7 +152,7 @@ deploy() {
 	given+=(ReleaseId="$(release "${given[@]}")")
 	aws cloudformation package --template-file template.yml --s3-bucket "$bucket" --s3-prefix "$(code_prefix)" --output-template-file build/packaged.yml >build/package.log 2>&1 ||
 		{ cat build/package.log >&2; exit 1; }
-	# By way of the bucket, since an API request takes templates of up to 51,200 bytes only.
+	# Through the bucket, because an API request takes templates of at most 51,200 bytes.
 	aws cloudformation deploy --template-file build/packaged.yml --stack-name "$STACK" --s3-bucket "$bucket" --s3-prefix "$(code_prefix)" \
 		--capabilities CAPABILITY_NAMED_IAM --no-fail-on-empty-changeset --parameter-overrides "${given[@]}" 2>&1 | tr '\r' '\n' | { grep -v '^Uploading' || true; } >&2
 	say "stack $STACK is deployed: $(output StateMachineArn)"

@@ -1,5 +1,5 @@
-// Package hack_test runs stack.sh against commands that stand in for aws, make, go and kubectl. That it deploys to a whole
-// world is for the scenarios (test/deploy_test.go).
+// Package hack_test runs stack.sh with replacements of aws, make, go and kubectl. A scenario deploys with it to the local world
+// (test/deploy_test.go).
 package hack_test
 
 import (
@@ -16,13 +16,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// account is an AWS account as the aws command shows it.
+// account is the AWS account that the replacement of aws shows.
 type account struct {
 	// bucketOwner owns the bucket for the code.
 	bucketOwner string
 	// mode is the cluster's authentication mode.
 	mode string
-	// status and parameters are the stack's; without a status there is none.
+	// status and parameters are the stack's; without a status there is no stack.
 	status, parameters string
 }
 
@@ -227,7 +227,7 @@ func TestAReleaseIsNewWhenCodeTemplateOrParametersAre(t *testing.T) {
 	assert.Equal(t, released(kept, template), released(deployed, template, "PARAMS=CacheTtl=9s"), "whether given now or before")
 }
 
-// bash 3.2 is what macOS has. It is not at hand here, so the script is read for what it does not take.
+// macOS has bash 3.2. It is not available here, so the test searches the script for what it does not support.
 func TestTheScriptKeepsToTheBashOfMacOS(t *testing.T) {
 	script, err := os.ReadFile("stack.sh")
 	require.NoError(t, err)

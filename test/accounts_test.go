@@ -15,8 +15,7 @@ import (
 
 const otherAccount = "444455556666"
 
-// otherRole is a role of another account that trusts the two functions of the
-// stack that may assume one, where they give the external ID. The stack permits them to assume it.
+// otherRole is a role of another account that the stack's two functions may assume, if they give the external ID.
 func (s *scenario) otherRole(t *testing.T, name, externalID string) string {
 	t.Helper()
 	role := fmt.Sprintf("arn:aws:iam::%s:role/%s-%s", otherAccount, name, s.stack.Name)
@@ -83,7 +82,7 @@ func TestAnExternalIDThatIsNotTheOneAgreedIsAccessDenied(t *testing.T) {
 func TestARoleOfAnotherAccountThatIsNotMappedIsNamed(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	s.mapRole(t) // its own role is
+	s.mapRole(t) // only its own role is mapped
 	where := region()
 	role := fmt.Sprintf("arn:aws:iam::%s:role/team/unmapped-%s", otherAccount, s.stack.Name)
 	s.set(t, map[string]string{"RoleArns": role})

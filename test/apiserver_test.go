@@ -17,7 +17,7 @@ import (
 	"github.com/kubestep/kubestep/test/apiproxy"
 )
 
-// undecided answers a review as an API server does whose authorizing webhook failed.
+// undecided answers a review as an API server does if its authorization webhook failed.
 func undecided(w http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
 	var review authorizationv1.SelfSubjectAccessReview
 	if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
@@ -40,7 +40,7 @@ func TestAnAPIServerThatCannotServeIsAskedAgain(t *testing.T) {
 		failed string
 		path   []string
 	}{
-		// client-go would wait for the two minutes inside the function, past its end.
+		// client-go would wait two minutes, longer than the function may run.
 		"for two minutes, at a review":   {apiproxy.Fault{Resource: reviews, Answer: apiproxy.Refuse(429, 2*time.Minute)}, "VerifyRBAC: Throttled", well},
 		"for two minutes, at a list":     {apiproxy.Fault{Resource: "pods", Answer: apiproxy.Refuse(429, 2*time.Minute)}, "ListPods: Throttled", well},
 		"because it is broken":           {apiproxy.Fault{Resource: reviews, Answer: apiproxy.Refuse(500, 0)}, "VerifyRBAC: ClusterUnreachable", well},
@@ -72,7 +72,7 @@ func TestAnAPIServerThatCannotServeIsAskedAgain(t *testing.T) {
 	}
 }
 
-// refreshed is the path of an execution that meets the same with fresh data.
+// refreshed is the path of an execution that fails in the same way with fresh data.
 var refreshed = path(
 	"DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "StaleCluster",
 	"RefreshCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "StaleCluster", "NotStale", "Explain", "Failed",

@@ -29,13 +29,13 @@ import (
 	"github.com/kubestep/kubestep/test/apiproxy"
 )
 
-// applier is a stack with apply-manifests, a group and a namespace of its own.
+// applier is a stack with apply-manifests, and its group and namespace.
 type applier struct {
 	*scenario
 	group, namespace string
 }
 
-// newApplier deploys a stack whose role is mapped, and may do nothing yet.
+// newApplier deploys a stack whose role is mapped, but has no permissions yet.
 func newApplier(t *testing.T) *applier {
 	t.Helper()
 	s := newScenario(t)
@@ -49,7 +49,7 @@ func newApplier(t *testing.T) *applier {
 	return a
 }
 
-// newAdmin is one that may apply everything.
+// newAdmin returns an applier that may apply everything.
 func newAdmin(t *testing.T) *applier {
 	t.Helper()
 	a := newApplier(t)
@@ -57,7 +57,7 @@ func newAdmin(t *testing.T) *applier {
 	return a
 }
 
-// allow binds a ClusterRole of those rules to the group.
+// allow binds a ClusterRole with these rules to the group.
 func (a *applier) allow(t *testing.T, rules ...rbacv1.PolicyRule) {
 	t.Helper()
 	of := metav1.ObjectMeta{Name: a.group}
@@ -91,7 +91,7 @@ func (a *applier) apply(t *testing.T, manifests string) follow.Execution {
 	return a.run(t, map[string]any{"manifests": manifests})
 }
 
-// applied is the output of an execution of apply-manifests that must have succeeded.
+// applied returns the output of an execution of apply-manifests that must have succeeded.
 func applied(t *testing.T, e follow.Execution) contract.ApplyResult {
 	t.Helper()
 	require.Equal(t, types.ExecutionStatusSucceeded, e.Status, "%s: %s", e.Error, e.Cause)
@@ -102,7 +102,7 @@ func applied(t *testing.T, e follow.Execution) contract.ApplyResult {
 	return output
 }
 
-// bucket makes a bucket of the scenario's own with one object, and is its source.
+// bucket creates a bucket with one object, and returns it as a source.
 func (a *applier) bucket(t *testing.T, manifests string) (client *s3.Client, source map[string]any) {
 	t.Helper()
 	name := "manifests-" + a.stack.Name
@@ -117,7 +117,7 @@ func (a *applier) bucket(t *testing.T, manifests string) (client *s3.Client, sou
 	return client, map[string]any{"bucket": name, "key": key}
 }
 
-// The parts of an execution's way.
+// The parts of an execution's path.
 var (
 	planned = path("DescribeCluster", "LoadManifests", "WithFreshToken", "MintToken", "IsApplied", "VerifyApply", "IsPlanned", "PlanManifests", "WhatIsLeft")
 	put     = path("WithFreshToken", "MintToken", "IsApplied", "VerifyApply", "IsPlanned", "ApplyManifests", "WhatIsLeft")
@@ -275,7 +275,7 @@ func TestAQuotaThatIsUsedUpHalfwaySaysWhatWasApplied(t *testing.T) {
 	hard := corev1.ResourceList{"count/configmaps": resource.MustParse("5")}
 	quota, err := quotas.Create(t.Context(), &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "few"}, Spec: corev1.ResourceQuotaSpec{Hard: hard}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	// No controller runs here, which would write the status that admission goes by.
+	// No controller runs here to write the status that the admission plug-in reads.
 	quota.Status = corev1.ResourceQuotaStatus{Hard: hard, Used: corev1.ResourceList{"count/configmaps": resource.MustParse("0")}}
 	_, err = quotas.UpdateStatus(t.Context(), quota, metav1.UpdateOptions{})
 	require.NoError(t, err)
@@ -353,7 +353,7 @@ func TestTheValuesOfASecretAreFoundNowhere(t *testing.T) {
 	require.NoError(t, err)
 	output := applied(t, a.run(t, map[string]any{"source": source, "output": destination, "mode": "plan"}))
 	assert.True(t, output.Drift)
-	// A type that the value does not fit, so that the API server has something to quote.
+	// The value has the wrong type, so the API server quotes it.
 	bad := fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: bad}\ntype: kubernetes.io/tls\nstringData: {tls.crt: %s}\n", value)
 	_, err = client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: ptr(source["bucket"]), Key: ptr("bad.yaml"), Body: strings.NewReader(bad)})
 	require.NoError(t, err)
@@ -410,7 +410,7 @@ func TestAnAPIServerThatGoesAwayHalfwayIsContinuedWith(t *testing.T) {
 func TestADeploymentIsWaitedForUntilItIsReady(t *testing.T) {
 	t.Parallel()
 	a := newAdmin(t)
-	// No controller runs here: the test writes the status once the first round has looked.
+	// No controller runs here: the test writes the status after the first round.
 	a.progress = &onFirst{text: "CheckReadiness", do: func() { go becomeReady(context.WithoutCancel(t.Context()), t, a.namespace) }}
 	e := a.run(t, map[string]any{"manifests": configMap("one", "1") + "---" + webDeployment, "wait": map[string]any{"timeoutSeconds": 60}})
 	assert.True(t, applied(t, e).Ready)

@@ -62,7 +62,7 @@ func TestABucketThatIsNotThereIsAnInvalidInput(t *testing.T) {
 	stopped(t, e, contract.InvalidInput, "output.bucket", "no-such-bucket")
 }
 
-// What a state holds beside the items does not grow with the cluster.
+// Apart from the items, the size of a state does not depend on the cluster.
 func TestTheStateWithoutItemsIsSmall(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)

@@ -18,9 +18,9 @@ import (
 	"github.com/kubestep/kubestep/local/sam"
 )
 
-// What AWS would make of template.yml, read from the transformed template.
+// These tests read the transformed template, which AWS would deploy.
 
-// transformed is template.yml as the transform leaves it, with these parameters.
+// transformed returns template.yml transformed with these parameters.
 func transformed(t *testing.T, parameters map[string]string) *cloudformation.Template {
 	t.Helper()
 	root, err := filepath.Abs(repository)
@@ -34,7 +34,7 @@ func transformed(t *testing.T, parameters map[string]string) *cloudformation.Tem
 	return template
 }
 
-// evaluated is the stack named s, in a partition and with parameters. Secrets are what they are referred to by.
+// evaluated returns the stack named s, in a partition and with parameters. The value of a secret is its reference.
 func evaluated(t *testing.T, partition string, parameters map[string]string) *cloudformation.Evaluated {
 	t.Helper()
 	result, err := local.Stack("s").Template.Evaluate(cloudformation.Stack{
@@ -102,7 +102,7 @@ func (m alarmMetric) String() string {
 	return metric(m.Namespace, m.MetricName, dimensions...)
 }
 
-// watched are the metrics of an alarm.
+// watched returns the metrics of an alarm.
 func watched(t *testing.T, alarm cloudformation.Resource) []string {
 	t.Helper()
 	properties := into[struct {
@@ -152,7 +152,7 @@ func matches(t *testing.T, pattern, line string) bool {
 func TestAnUpdateIsRolledBackByKubestepsFaultsAndNotByACallers(t *testing.T) {
 	t.Parallel()
 	stack := evaluated(t, "aws", map[string]string{"EnableApply": "true"})
-	// machine stands for the dimension of the state machine whose alias is looked at.
+	// machine is a placeholder for the dimension of the state machine whose alias the alarm watches.
 	const machine = "StateMachineArn=MACHINE"
 	failed := func(name contract.ErrorName) []string {
 		return []string{
@@ -245,7 +245,7 @@ func TestOnlyTheFunctionsDecryptTheirVariables(t *testing.T) {
 	require.Equal(t, []string{"Key"}, ofType(stack.Resources, "AWS::KMS::Key"))
 	policy := into[policyDocument](t, stack.Resources["Key"].Properties["KeyPolicy"])
 	const account, key = "arn:aws:iam::111122223333:root", "arn:aws:kms:eu-west-1:111122223333:key/s-Key"
-	// A statement for the account leaves the decision to IAM policies, and everybody but the functions has what theirs allow.
+	// A statement for the account leaves the decision to IAM policies, for all principals but the functions.
 	allowed := func(principal string, byIAM []string, action, via string) bool {
 		return slices.ContainsFunc(policy.Statement, func(s statement) bool {
 			require.Equal(t, "Allow", s.Effect)
@@ -301,7 +301,7 @@ func TestOnlyTheFunctionsDecryptTheirVariables(t *testing.T) {
 	}
 }
 
-// statementsOf are those of all policies of a role.
+// statementsOf returns the statements of all policies of a role.
 func statementsOf(t *testing.T, stack *cloudformation.Evaluated, role string) []statement {
 	t.Helper()
 	var all []statement

@@ -13,7 +13,7 @@ import (
 	"github.com/kubestep/kubestep/local/lambdahost"
 )
 
-// attempts is how often the SDK itself asks before it tells of an error.
+// attempts is how often the SDK tries a call before it returns an error.
 const attempts = 3
 
 func TestEKSThatCannotServeIsAskedAgain(t *testing.T) {

@@ -22,7 +22,7 @@ import (
 	"github.com/kubestep/kubestep/local/stack"
 )
 
-// shell is a shell as after `source .local/env`.
+// shell is a shell that has sourced .local/env.
 type shell struct{ environment []string }
 
 func newShell(t *testing.T, kubeconfig string) shell {
@@ -38,7 +38,7 @@ func newShell(t *testing.T, kubeconfig string) shell {
 	)}
 }
 
-// run runs a command of the repository, with variables as make passes them on.
+// run runs a command in the repository, with the variables that make would pass.
 func (s shell) run(t *testing.T, variables []string, name string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, problems bytes.Buffer
@@ -94,7 +94,7 @@ func TestAStackIsDeployedStartedReadAndRemovedByTheCommands(t *testing.T) {
 	first := release()
 	assert.Regexp(t, "^[0-9a-f]{10}$", first)
 
-	// What eksctl would do.
+	// This is what eksctl does.
 	config, err := cluster.Admin()
 	require.NoError(t, err)
 	kube, err := kubernetes.NewForConfig(config)

@@ -15,14 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// handlers prints, for each type of resource, what CloudFormation's schema of it says that its handlers call. cfn-lint brings
-// the schemas along.
+// handlers prints, for each type of resource, which actions its handlers call according to CloudFormation's schema. cfn-lint
+// contains the schemas.
 const handlers = `
 import json, sys
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER as schemas
 json.dump({t: schemas.get_resource_schema("us-east-1", t).schema["handlers"] for t in sys.argv[1:]}, sys.stdout)`
 
-// unused are calls for what the template does not use, so that whoever deploys it needs no permission for them.
+// unused are actions for properties that the template does not use, so deploying it needs no permission for them.
 var unused = map[string]string{
 	"codedeploy:":                                 "functions' aliases move at once; the state machine's is Step Functions' own",
 	"elasticfilesystem:":                          "no file systems",
@@ -54,7 +54,7 @@ var unused = map[string]string{
 	"secretsmanager:RemoveRegionsFromReplication": "no replicas",
 }
 
-// permissions are what a command of stack.sh takes.
+// permissions are the actions that each command of stack.sh calls.
 var permissions = map[string][]string{
 	"aws cloudformation delete-stack":          {"cloudformation:DeleteStack"},
 	"aws cloudformation deploy":                {"cloudformation:CreateChangeSet", "cloudformation:DescribeChangeSet", "cloudformation:ExecuteChangeSet", "cloudformation:DescribeStacks", "cloudformation:GetTemplateSummary"},
@@ -67,12 +67,12 @@ var permissions = map[string][]string{
 	"aws logs filter-log-events":               {"logs:FilterLogEvents"},
 	"aws s3 rm":                                {"s3:ListBucket", "s3:DeleteObject"},
 	"aws s3api head-bucket":                    {"s3:ListBucket"},
-	"aws sts get-caller-identity":              nil, // which everybody may call
-	// What is only advised, for somebody else or with permissions of its own.
+	"aws sts get-caller-identity":              nil, // needs no permission
+	// Commands that stack.sh only suggests.
 	"aws eks list-clusters": nil, "aws eks update-kubeconfig": {"eks:DescribeCluster"}, "aws s3 mb": nil, "aws s3 rb": nil,
 }
 
-// A rotation of the secrets takes it, as docs/deploy.md says.
+// docs/deploy.md uses it to rotate the secrets.
 const rotation = "secretsmanager:PutSecretValue"
 
 func TestTheDeployersPolicyAllowsWhatTheScriptAndTheTemplateNeedAndNoMore(t *testing.T) {
@@ -114,7 +114,7 @@ func TestTheDeployersPolicyAllowsWhatTheScriptAndTheTemplateNeedAndNoMore(t *tes
 	}
 }
 
-// called are the actions that the handlers of the template's resources call, and by which type.
+// called returns the actions that the handlers of the template's resources call, with the types that call them.
 func called(t *testing.T) map[string]string {
 	t.Helper()
 	root, err := filepath.Abs(repository)

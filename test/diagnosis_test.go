@@ -24,8 +24,7 @@ func bind(t *testing.T, namespace string) {
 	runs(t, "kubectl apply -k rbac/namespace -n "+namespace, "KUBECONFIG="+local.ControlPlane.Kubeconfig)
 }
 
-// awaitAccess waits until the API server knows of a binding that was made or
-// deleted: its authorizer watches them.
+// awaitAccess waits until the API server's authorizer has seen that a binding was created or deleted.
 func awaitAccess(t *testing.T, namespace string, allowed bool) {
 	t.Helper()
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
@@ -41,7 +40,7 @@ func awaitAccess(t *testing.T, namespace string, allowed bool) {
 
 var entry = regexp.MustCompile(`add to the list in mapRoles: - (\{.*\})\)`)
 
-// runs runs a command as it is printed, in the folder of the repository.
+// runs runs a printed command in the repository.
 func runs(t *testing.T, command string, environment ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -64,7 +63,7 @@ func TestTheAccessEntryInTheCauseOfUnauthorizedWorks(t *testing.T) {
 			describe(t, where, func(c *awsfront.Cluster) {
 				c.AuthenticationMode = mode
 				c.Enter = func(entry awsfront.AccessEntry) error {
-					// The local authenticator has aws-auth alone.
+					// The local authenticator reads aws-auth only.
 					editAwsAuth(t, func(all []mapping) []mapping {
 						return append(all, mapping{entry.PrincipalARN, "kubestep:" + s.stack.Name, entry.KubernetesGroups})
 					})
@@ -102,8 +101,8 @@ func TestTheFixInTheCauseOfUnauthorizedWorks(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal([]byte(printed[1]), &added))
 	editAwsAuth(t, func(all []mapping) []mapping { return append(all, added) })
 
-	mended := s.run(t, `{"clusterName":"demo"}`)
-	assert.Positive(t, succeeded(t, mended).Pods.Total)
+	fixed := s.run(t, `{"clusterName":"demo"}`)
+	assert.Positive(t, succeeded(t, fixed).Pods.Total)
 }
 
 var manifest = regexp.MustCompile(`kubectl apply -k rbac/namespace -n ([a-z0-9-]+)`)
@@ -112,12 +111,12 @@ func TestTheFixInTheCauseOfForbiddenWorks(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	s.mapRole(t)
-	namespace(t, "mended")
-	namespace(t, "mended-too")
+	namespace(t, "fixed")
+	namespace(t, "fixed-too")
 
-	e := s.run(t, `{"clusterName":"demo","namespaces":["mended","default","mended-too"]}`)
+	e := s.run(t, `{"clusterName":"demo","namespaces":["fixed","default","fixed-too"]}`)
 
-	stopped(t, e, contract.Forbidden, `user "kubestep:`+s.stack.Name+`"`, "kubestep-pod-readers system:authenticated", "list pods in 2 namespaces (mended, mended-too)")
+	stopped(t, e, contract.Forbidden, `user "kubestep:`+s.stack.Name+`"`, "kubestep-pod-readers system:authenticated", "list pods in 2 namespaces (fixed, fixed-too)")
 	printed := manifest.FindAllStringSubmatch(e.Cause, -1)
 	require.Len(t, printed, 2, e.Cause)
 	for _, command := range printed {
@@ -125,6 +124,6 @@ func TestTheFixInTheCauseOfForbiddenWorks(t *testing.T) {
 		awaitAccess(t, command[1], true)
 	}
 
-	mended := s.run(t, `{"clusterName":"demo","namespaces":["mended","default","mended-too"]}`)
-	assert.True(t, succeeded(t, mended).Access.Allowed)
+	fixed := s.run(t, `{"clusterName":"demo","namespaces":["fixed","default","fixed-too"]}`)
+	assert.True(t, succeeded(t, fixed).Access.Allowed)
 }

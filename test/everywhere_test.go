@@ -14,7 +14,7 @@ import (
 	"github.com/kubestep/kubestep/local/lambdahost"
 )
 
-// grant lets a group of that name list resources in the whole cluster.
+// grant lets a group list resources in the whole cluster.
 func grant(t *testing.T, group string, resources ...string) {
 	t.Helper()
 	roles := admin(t).RbacV1()
@@ -66,7 +66,7 @@ func TestWhatDoesNotFitIntoAFunctionsTimeIsListedInRounds(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	s.mapRole(t)
-	// Less than what is kept for the answer: each round has time for a page and no more.
+	// This is less than the time that is reserved for the answer: each round has time for one page.
 	s.redeploy(t, "list-pods", func(f *lambdahost.Function) { f.Timeout = 1500 * time.Millisecond })
 
 	e := s.run(t, `{"clusterName":"demo","namespaces":["shop","default"]}`)

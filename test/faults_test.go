@@ -23,9 +23,8 @@ var regions struct {
 	next int
 }
 
-// region is an AWS Region of the scenario's own, in which EKS may describe a
-// cluster as the scenario wants it. The cluster's name is the same everywhere:
-// the authenticator takes no token for another one, but takes those of any Region.
+// region returns an AWS Region that no other scenario uses, in which EKS may describe the cluster as the scenario needs
+// it. The cluster has the same name in every Region: the authenticator accepts tokens for that name only, from any Region.
 func region() string {
 	regions.Lock()
 	defer regions.Unlock()
@@ -33,8 +32,7 @@ func region() string {
 	return fmt.Sprintf("eu-west-%d", 10+regions.next)
 }
 
-// describe makes EKS describe the cluster demo in that Region, as its control
-// plane is but for what change changes.
+// describe makes EKS describe the cluster demo in that Region, as its control plane is, with the changes that change makes.
 func describe(t *testing.T, region string, change func(*awsfront.Cluster)) {
 	t.Helper()
 	require.NoError(t, local.Describe(local.ControlPlane, func(c *awsfront.Cluster) {
@@ -49,7 +47,7 @@ func clusterARN(region, account string) string {
 	return fmt.Sprintf("arn:aws:eks:%s:%s:cluster/%s", region, account, world.ClusterName)
 }
 
-// in is the input for the cluster demo in that Region, with more if there is any.
+// in returns the input for the cluster demo in that Region, with more keys.
 func in(t *testing.T, region string, more map[string]any) string {
 	t.Helper()
 	input := map[string]any{"clusterName": world.ClusterName, "region": region}
@@ -61,8 +59,8 @@ func in(t *testing.T, region string, more map[string]any) string {
 	return string(text)
 }
 
-// proxied puts a proxy before the cluster's API server, which EKS describes as
-// the cluster's endpoint in a Region of its own.
+// proxied starts a proxy to the cluster's API server, which EKS describes as the cluster's endpoint in the Region that it
+// returns.
 func proxied(t *testing.T, faults ...apiproxy.Fault) (proxy *apiproxy.Proxy, where string) {
 	t.Helper()
 	proxy, err := apiproxy.Start(local.ControlPlane.Endpoint, local.ControlPlane.CertificateAuthority)
@@ -78,7 +76,7 @@ func proxied(t *testing.T, faults ...apiproxy.Fault) (proxy *apiproxy.Proxy, whe
 	return proxy, where
 }
 
-// redeploy deploys one function of the stack anew, with a change.
+// redeploy deploys one function of the stack again, with a change.
 func (s *scenario) redeploy(t *testing.T, function string, change func(*lambdahost.Function)) {
 	t.Helper()
 	all := local.Lambda.Functions()
@@ -91,8 +89,7 @@ func (s *scenario) redeploy(t *testing.T, function string, change func(*lambdaho
 
 var longestWait = regexp.MustCompile(`("MaxDelaySeconds":) *\d+`)
 
-// hurry deploys the stack's machine anew, the same but that no wait before a retry
-// is longer than a second: all of them take a minute and a half.
+// hurry deploys the stack's machine again, with at most a second before each retry: otherwise they take a minute and a half.
 func (s *scenario) hurry(t *testing.T) {
 	t.Helper()
 	machine, err := s.client.DescribeStateMachine(t.Context(), &sfn.DescribeStateMachineInput{StateMachineArn: &s.machine})
@@ -103,7 +100,7 @@ func (s *scenario) hurry(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// failures are the attempts that failed, with the names of their errors.
+// failures returns the attempts that failed, with the names of their errors.
 func failures(e follow.Execution) []string {
 	var all []string
 	for _, step := range e.Steps {

@@ -40,7 +40,7 @@ func newFleet(t *testing.T) *scenario {
 
 func (s *scenario) bucket() string { return "fleets-" + s.stack.Name }
 
-// fleet runs a fleet to its end. It may take its time: the engine has one thread.
+// fleet runs a fleet to its end, which takes a while: moto has one thread.
 func (s *scenario) fleet(t *testing.T, input map[string]any) follow.Execution {
 	t.Helper()
 	text, err := json.Marshal(input)
@@ -57,7 +57,7 @@ func (s *scenario) fleet(t *testing.T, input map[string]any) follow.Execution {
 	return e
 }
 
-// fleetOutput is the output of a fleet that must have succeeded.
+// fleetOutput returns the output of a fleet that must have succeeded.
 func fleetOutput(t *testing.T, e follow.Execution) contract.FleetOutput {
 	t.Helper()
 	require.Equal(t, types.ExecutionStatusSucceeded, e.Status, "%s: %s", e.Error, e.Cause)
@@ -66,7 +66,7 @@ func fleetOutput(t *testing.T, e follow.Execution) contract.FleetOutput {
 	return output
 }
 
-// object is what is in the stack's bucket.
+// object reads an object of the stack's bucket.
 func (s *scenario) object(t *testing.T, key string) string {
 	t.Helper()
 	developer, err := local.Developer()
@@ -91,7 +91,7 @@ func (s *scenario) started(t *testing.T) int {
 	return n
 }
 
-// The way of a fleet whose clusters are in the state and that meets nothing.
+// The path of a fleet whose clusters are in the state, and all succeed.
 var fleetWell = []string{"FindClusters", "WhereClustersAre", "RunClusters", "Summarize", "Verdict", "Output"}
 
 func TestAFleetOfFortyClustersOfWhichSomeFail(t *testing.T) {
@@ -201,8 +201,8 @@ func TestAFleetCopesWithThrottledAndSlowClusters(t *testing.T) {
 func TestAFleetFindsTheClustersOfOtherAccountsByTheirTags(t *testing.T) {
 	t.Parallel()
 	s := newFleet(t)
-	// So long a path that the state has no room for it: the list and the outcomes are in S3.
-	// The cluster knows the role without its path: a session's ARN has none.
+	// The path is so long that the state has no room for it: the list and the outcomes are in S3.
+	// aws-auth maps the role without its path, which a session's ARN does not have.
 	s.otherRole(t, "member", "agreed")
 	role := fmt.Sprintf("arn:aws:iam::%s:role/%smember-%s", otherAccount, strings.Repeat("path/", 50), s.stack.Name)
 	s.set(t, map[string]string{"RoleArns": role})

@@ -21,10 +21,8 @@ import (
 	"github.com/kubestep/kubestep/local/lambdahost"
 )
 
-// A function that goes wrong is this test program, put in the place of a
-// bootstrap. BROKEN says how it goes wrong; the first execution environment, which
-// makes the file MARK, does so, and each further one is the program at BOOTSTRAP.
-// Without a MARK each goes wrong.
+// A function that fails is this test program as the bootstrap. BROKEN says how it fails. With a MARK, only the first
+// execution environment, which creates that file, fails; the others run the program at BOOTSTRAP.
 const (
 	broken    = "BROKEN"
 	mark      = "MARK"
@@ -38,7 +36,7 @@ var breakages = map[string]func(){
 		for eaten := [][]byte{}; ; eaten = append(eaten, make([]byte, 16<<20)) {
 			for i := range eaten {
 				for at := 0; at < len(eaten[i]); at += 4096 {
-					eaten[i][at] = 1 // only what is written to is resident
+					eaten[i][at] = 1 // only memory that is written to is resident
 				}
 			}
 		}
@@ -46,7 +44,7 @@ var breakages = map[string]func(){
 	"sleeps": func() { time.Sleep(time.Hour) },
 }
 
-// breakDown is what this program does where it is a bootstrap.
+// breakDown runs this program as a bootstrap.
 func breakDown(how string) int {
 	if file := os.Getenv(mark); file != "" {
 		if f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err == nil {
@@ -64,7 +62,7 @@ func breakDown(how string) int {
 	return 0
 }
 
-// breaks puts a function that goes wrong in the place of one of the stack.
+// breaks replaces a function of the stack by one that fails.
 func (s *scenario) breaks(t *testing.T, function, how string, once bool) {
 	t.Helper()
 	program, err := os.Executable()
@@ -120,7 +118,7 @@ func TestAFunctionThatAlwaysEndsStopsTheMachineWithASentenceAndLambdasOwnWords(t
 func TestAFunctionThatOutlastsItsStateStopsTheMachineWithASentence(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	// Not one inside the Parallel: the engine does not pass on States.Timeout from a branch.
+	// describe-cluster is not in the Parallel: moto does not pass States.Timeout on from a branch.
 	s.breaks(t, "describe-cluster", "sleeps", false)
 	s.redeploy(t, "describe-cluster", func(f *lambdahost.Function) { f.Timeout = 5 * time.Minute })
 

@@ -21,7 +21,7 @@ import (
 	"github.com/kubestep/kubestep/test/iam"
 )
 
-// byServices are the actions that roles have for a service that acts with them.
+// byServices are the actions that a service calls with a role.
 var byServices = []iam.ByService{
 	{
 		Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"},
@@ -92,8 +92,8 @@ var notRun = []iam.NotRun{
 
 const noVersions = "the buckets of the scenarios keep no versions"
 
-// checkPolicies holds all calls of the scenarios against the policies of the roles that made them. Only a run of all scenarios
-// shows what a policy has beyond them.
+// checkPolicies evaluates the policies of the roles against all calls of the scenarios. Only after a run of all scenarios it can
+// report permissions that no call needs.
 func checkPolicies(ctx context.Context) int {
 	failed := func(err error) int {
 		fmt.Fprintf(os.Stderr, "FAIL: the IAM policies are not evaluated: %v\n", err)
@@ -147,7 +147,7 @@ const (
 	encryptionKey = "arn:aws:kms:eu-west-1:111122223333:key/encryption"
 )
 
-// everything is a stack with all that a parameter can add to a policy.
+// everything is a stack with all parameters that add to a policy.
 func everything() stack.Stack {
 	s := local.Stack("all")
 	s.Parameters = map[string]string{
@@ -162,7 +162,7 @@ func everything() stack.Stack {
 	return s
 }
 
-// A role may do these, and no other role of the template may.
+// These are allowed for the roles that are named, and for no other role of the template.
 func TestARoleMayDoWhatItIsForAndNothingElse(t *testing.T) {
 	t.Parallel()
 	simulator, found := iam.Find(repository)
@@ -255,7 +255,7 @@ func TestARoleMayDoWhatItIsForAndNothingElse(t *testing.T) {
 		cases["invoke "+function+" without a version"] = unqualified
 		unqualified.resource += ":2"
 		unqualified.may = []string{machine}
-		if function == "describe-cluster" { // of both workflows
+		if function == "describe-cluster" { // which both workflows invoke
 			unqualified.may = []string{"ApplyStateMachineRole", machine}
 		}
 		cases["invoke a version of "+function] = unqualified

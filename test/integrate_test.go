@@ -26,7 +26,7 @@ func TestTheCommandsOfIntegrateMDStartExecutionsAndWait(t *testing.T) {
 		found, _, err = newShell(t, local.ControlPlane.Kubeconfig).run(t, given, "bash", "-euc", block)
 		require.NoError(t, err)
 	}
-	// The last one is in the aws command alone.
+	// Only the aws command has the last one.
 	require.NoError(t, valid(t, "pod-inventory.output", found))
 	var output contract.PodInventory
 	require.NoError(t, json.Unmarshal([]byte(found), &output))

@@ -93,7 +93,7 @@ func TestARoleThatIsMappedWhileItRetriesEndsWell(t *testing.T) {
 	assert.Equal(t, path("DescribeCluster", "WithFreshToken", times(mints-1, "MintToken", "VerifyRBAC"), "MintToken", "VerifyRBAC", "ListPods", "MorePods", "Output"), e.Path)
 }
 
-// onFirst does something once a text is written for the first time.
+// onFirst calls a function when a text is written for the first time.
 type onFirst struct {
 	text string
 	do   func()
@@ -169,7 +169,7 @@ func TestABadInputHasAllItsProblemsNamed(t *testing.T) {
 			`{"clusterName":"a b","namespace":"shop","region":7,"namespaces":["Shop"],"labelSelector":"in in in","roleArn":"me"}`,
 			[]string{"6 problems", `"namespace": unknown key: expected "namespaces"?`, `clusterName: "a b"`, "region: expected a string, not a number", `namespaces[0]: "Shop"`, "labelSelector: ", `roleArn: "me"`},
 		},
-		"where it is no object at all": {`["demo"]`, []string{"input: expected a JSON object"}},
+		"if it is not an object": {`["demo"]`, []string{"input: expected a JSON object"}},
 		"where it is a string":         {`"demo"`, []string{"input: expected a JSON object"}},
 		"where it is empty":            {`{}`, []string{"clusterName: missing"}},
 	} {

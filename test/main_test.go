@@ -1,7 +1,5 @@
-// Package test runs the whole machine: the real definition and the real function
-// binaries, against a real kube-apiserver with real RBAC and the real
-// aws-iam-authenticator, by a Step Functions engine that is not ours. Each
-// scenario asserts the path of states as well as the output.
+// Package test runs the whole machine: the real definition and function binaries, a real kube-apiserver with RBAC and
+// aws-iam-authenticator, and moto as Step Functions. Each scenario asserts the path of states and the output.
 package test
 
 import (
@@ -17,8 +15,7 @@ import (
 // repository is this module's parent.
 const repository = ".."
 
-// local is the world that all scenarios share. Each has a stack of its own in
-// it, and so roles and execution environments of its own.
+// local is the world that all scenarios share. Each has its own stack in it, and so its own roles and execution environments.
 var local *world.World
 
 // logs is the folder of all logs of that world.
@@ -66,7 +63,7 @@ func run(m *testing.M) int {
 	return status
 }
 
-// findAll looks at all that any scenario has left behind.
+// findAll searches everything that the scenarios have left behind.
 func findAll(ctx context.Context, text string) (leaks, error) {
 	client, err := stepFunctions()
 	if err != nil {

@@ -22,13 +22,13 @@ func (s *scenario) parent(t *testing.T, name, definition string) string {
 	return *made.StateMachineArn
 }
 
-// child answers its input's key answer, or fails where there is none.
+// child returns the key answer of its input, or fails if there is none.
 const child = `{"StartAt":"Choose","States":{
 	"Choose":{"Type":"Choice","Choices":[{"Variable":"$.answer","IsPresent":true,"Next":"Answer"}],"Default":"Refuse"},
 	"Answer":{"Type":"Pass","OutputPath":"$.answer","End":true},
 	"Refuse":{"Type":"Fail","Error":"Refused","Cause":"There is no answer."}}}`
 
-// The engine does this by local/moto/server.py. What an execution gives as a result is what AWS documents:
+// local/moto/server.py makes this work. AWS documents the result of an execution:
 // https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
 func TestAnExecutionStartsOthersAndReadsTheirOutcomes(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// rights are what `kubectl auth can-i --list` shows a member of the groups.
+// rights returns what `kubectl auth can-i --list` shows for a member of the groups.
 func rights(t *testing.T, namespace string, groups ...string) []string {
 	t.Helper()
 	config, err := local.ControlPlane.Admin()

@@ -14,8 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// commands are the indented blocks of a document that hold commands, a block
-// each, without what only another run of CI can run.
+// commands returns the indented blocks of a document that are commands, without those that run the tests.
 func commands(t *testing.T, document string) []string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repository, document))
@@ -30,8 +29,7 @@ func commands(t *testing.T, document string) []string {
 	return blocks
 }
 
-// Every command of README runs, in its order, in a world of its own. The two
-// that are left out run all of this.
+// Every command of README runs, in order, in its own world. The two that are left out run this test.
 func TestEveryCommandOfREADMERuns(t *testing.T) {
 	var script strings.Builder
 	ran := 0

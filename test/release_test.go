@@ -14,7 +14,7 @@ import (
 func TestTheCommandsOfReleaseMDDeployAReleaseThatWorks(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	// As anybody has it who downloads it, but for the command and the SBOM.
+	// The files as they would be downloaded, without the command and the SBOM.
 	made := exec.CommandContext(t.Context(), "go", "run", "./hack/release", "-version", "v1.2.3", "-stack-only", "-out", filepath.Join(folder, "v1.2.3"))
 	made.Dir = repository
 	text, err := made.CombinedOutput()

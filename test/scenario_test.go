@@ -27,7 +27,7 @@ import (
 	"github.com/kubestep/kubestep/local/world"
 )
 
-// scenario is a stack of its own in the shared world.
+// scenario is a stack in the shared world.
 type scenario struct {
 	stack      stack.Stack
 	machine    string
@@ -49,7 +49,7 @@ func newScenario(t *testing.T) *scenario {
 	name := fmt.Sprintf("s%d", names.next)
 	names.Unlock()
 	s := &scenario{stack: local.Stack(name), progress: io.Discard}
-	// What EKS says of the cluster it says in a Region of the scenario's own.
+	// A scenario may have EKS describe the cluster in another Region.
 	s.stack.Parameters = map[string]string{"ClusterArns": "arn:aws:eks:*:" + world.Account + ":cluster/*"}
 	s.deploy(t)
 	client, err := stepFunctions()
@@ -98,7 +98,7 @@ func (s *scenario) start(t *testing.T, machine, input string) follow.Execution {
 	return execution
 }
 
-// succeeded is the output of an execution that must have succeeded.
+// succeeded returns the output of an execution that must have succeeded.
 func succeeded(t *testing.T, e follow.Execution) contract.PodInventory {
 	t.Helper()
 	require.Equal(t, types.ExecutionStatusSucceeded, e.Status, "%s: %s", e.Error, e.Cause)
@@ -109,8 +109,7 @@ func succeeded(t *testing.T, e follow.Execution) contract.PodInventory {
 	return output
 }
 
-// stopped asserts that an execution failed by a name, with a cause that says all
-// of these.
+// stopped asserts that an execution failed with an error name and with a cause that contains these texts.
 func stopped(t *testing.T, e follow.Execution, name contract.ErrorName, cause ...string) {
 	t.Helper()
 	require.Equal(t, types.ExecutionStatusFailed, e.Status)
@@ -121,7 +120,7 @@ func stopped(t *testing.T, e follow.Execution, name contract.ErrorName, cause ..
 	assert.NotContains(t, e.Cause, "errorMessage", "a sentence, not JSON")
 }
 
-// The way of an execution that meets nothing.
+// The path of an execution in which nothing fails.
 var well = []string{"DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ListPods", "MorePods", "Output"}
 
 // path joins states, given by name or as parts of a path.
@@ -147,7 +146,7 @@ func times(n int, part ...string) []string {
 	return all
 }
 
-// admin is a client of the cluster's administrator.
+// admin returns a client of the cluster's administrator.
 func admin(t *testing.T) *kubernetes.Clientset {
 	t.Helper()
 	config, err := local.ControlPlane.Admin()
@@ -166,7 +165,7 @@ type mapping struct {
 
 var awsAuth sync.Mutex
 
-// mapRole maps the stack's identity to groups, by default to the one that rbac/ binds.
+// mapRole maps the stack's role to groups, by default to the one that rbac/ binds.
 func (s *scenario) mapRole(t *testing.T, groups ...string) {
 	t.Helper()
 	if len(groups) == 0 {
@@ -193,7 +192,7 @@ func editAwsAuth(t *testing.T, edit func([]mapping) []mapping) {
 	require.NoError(t, err)
 }
 
-// namespace makes a namespace that nobody is bound in.
+// namespace creates a namespace without bindings.
 func namespace(t *testing.T, name string) {
 	t.Helper()
 	_, err := admin(t).CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})

@@ -26,7 +26,7 @@ var schemas = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	return compiled, nil
 })
 
-// valid tells by a schema what is wrong with a document.
+// valid returns what is wrong with a document according to a schema.
 func valid(t *testing.T, schema, document string) error {
 	t.Helper()
 	compiled, err := schemas()
@@ -36,7 +36,7 @@ func valid(t *testing.T, schema, document string) error {
 	return compiled[schema].Validate(value)
 }
 
-// checkSchemas holds what an execution took and gave to the schemas that are published.
+// checkSchemas validates the input and the output of an execution with the published schemas.
 func checkSchemas(t *testing.T, workflow, input string, e follow.Execution) {
 	t.Helper()
 	if e.Status != types.ExecutionStatusSucceeded {

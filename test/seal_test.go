@@ -22,7 +22,7 @@ import (
 	"github.com/kubestep/kubestep/test/apiproxy"
 )
 
-// invoke invokes a function of the stack, and says by which name it failed, if it did.
+// invoke invokes a function of the stack, and returns the name of its error, if it failed.
 func (s *scenario) invoke(t *testing.T, function string, payload, result any) (failed string) {
 	t.Helper()
 	text, err := json.Marshal(payload)
@@ -55,7 +55,7 @@ func (s *scenario) attest(t *testing.T, execution string, cluster contract.Clust
 	return contract.Cluster{}
 }
 
-// thief listens for whatever comes.
+// thief records all requests.
 type thief struct {
 	endpoint string
 	met      atomic.Int32
@@ -129,7 +129,7 @@ func TestASealedTokenOpensWhereItWasMintedForAndIsSentNowhereElse(t *testing.T) 
 		"without all but its nonce":       func(p *contract.VerifyRBAC) { p.Token.Sealed = p.Token.Sealed[:16] },
 		"lengthened":                      func(p *contract.VerifyRBAC) { p.Token.Sealed += "AAAA" },
 		"empty":                           func(p *contract.VerifyRBAC) { p.Token.Sealed = "" },
-		"that is no base64":               func(p *contract.VerifyRBAC) { p.Token.Sealed = "ä" + p.Token.Sealed[2:] },
+		"that is not base64":              func(p *contract.VerifyRBAC) { p.Token.Sealed = "ä" + p.Token.Sealed[2:] },
 		"far too long":                    func(p *contract.VerifyRBAC) { p.Token.Sealed = strings.Repeat(p.Token.Sealed, 20) },
 		"with a bit flipped in its nonce": flipped(0),
 		"with a bit flipped in its text":  flipped(100),

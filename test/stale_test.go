@@ -22,7 +22,7 @@ import (
 	"github.com/kubestep/kubestep/local/world"
 )
 
-// another starts one more control plane of a cluster demo.
+// another starts another control plane of a cluster demo.
 func another(t *testing.T, name string, flags ...string) *world.ControlPlane {
 	t.Helper()
 	c, err := local.StartControlPlane(t.Context(), name, append(flags, "--cluster", world.ClusterName)...)
@@ -31,7 +31,7 @@ func another(t *testing.T, name string, flags ...string) *world.ControlPlane {
 	return c
 }
 
-// furnish maps and binds the stack's role, and puts in a pod by which the cluster is known.
+// furnish maps and binds the stack's role, and creates a pod that identifies the cluster.
 func (s *scenario) furnish(t *testing.T, c *world.ControlPlane, pod string) {
 	t.Helper()
 	config, err := c.Admin()
@@ -86,14 +86,14 @@ func TestAStaleClusterIsDescribedAgainOnceAndAllEndsWell(t *testing.T) {
 	eks(first)
 	finds("of-the-first")
 
-	// The cluster is deleted, and another made under its name: another endpoint, another authority.
+	// The cluster is deleted, and another one is created with its name: its endpoint and its CA differ.
 	first.Stop()
 	second := another(t, "second-"+s.stack.Name)
 	s.furnish(t, second, "of-the-second")
 	eks(second)
 	finds("of-the-second", "VerifyRBAC: ClusterUnreachable", "VerifyRBAC: ClusterUnreachable", "VerifyRBAC: ClusterUnreachable")
 
-	// Its authority is rotated: the endpoint stays, and EKS describes the old one beside the new.
+	// Its CA is rotated: the endpoint stays, and EKS describes both the old and the new CA.
 	endpoint, err := url.Parse(second.Endpoint)
 	require.NoError(t, err)
 	second.Stop()
@@ -103,12 +103,12 @@ func TestAStaleClusterIsDescribedAgainOnceAndAllEndsWell(t *testing.T) {
 	eks(rotated, second.CertificateAuthority)
 	finds("of-the-second", "VerifyRBAC: CertificateNotTrusted")
 
-	// Of the bundle only the new one stays: whoever holds the bundle notices nothing.
+	// Then only the new CA of the bundle stays, which makes no difference to a client with the bundle.
 	eks(rotated)
 	finds("of-the-second")
 }
 
-// The unit test of package pods has the answer that this API server gives.
+// The unit test of package pods uses the answer that this API server gives.
 func TestAContinueTokenThatTheAPIServerNoLongerTakesGoesOnWithItsNewOne(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
@@ -129,7 +129,7 @@ func TestAContinueTokenThatTheAPIServerNoLongerTakesGoesOnWithItsNewOne(t *testi
 	require.NoError(t, err)
 	require.NotEmpty(t, first.Continue)
 
-	// Each write is a revision more, and those before are forgotten.
+	// Each write is another revision, and earlier ones are compacted.
 	added := 0
 	require.Eventually(t, func() bool {
 		added++

@@ -21,7 +21,7 @@ import (
 	"github.com/kubestep/kubestep/local/stack"
 )
 
-// running are the functions of a stack as the local Lambda has them, by the rest of their names.
+// running returns the functions of a stack in the local Lambda, by their names without the stack's.
 func running(s stack.Stack) map[string]lambdahost.Function {
 	found := map[string]lambdahost.Function{}
 	for _, f := range local.Lambda.Functions() {

@@ -16,18 +16,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// inTheClear is how every bearer token of EKS begins.
+// inTheClear is the prefix of every bearer token of EKS.
 const inTheClear = "k8s-aws-v1."
 
-// leaks is where a token was found, and in how much it was looked for.
+// leaks is where a token was found, and how much was searched.
 type leaks struct {
 	text             string
 	places           []string
 	executions, logs int
 }
 
-// find reads every input, output and history of every execution of these state
-// machines, and every log below the folder, for a text.
+// find searches the input, output and history of every execution of these state machines, and every log in the folder, for a
+// text.
 func find(ctx context.Context, client *sfn.Client, text, folder string, machines []string) (leaks, error) {
 	found := leaks{text: text}
 	if err := found.readLogs(folder); err != nil {
@@ -41,7 +41,7 @@ func find(ctx context.Context, client *sfn.Client, text, folder string, machines
 	return found, nil
 }
 
-// allMachines are the ARNs of all state machines.
+// allMachines returns the ARNs of all state machines.
 func allMachines(ctx context.Context, client *sfn.Client) ([]string, error) {
 	var all []string
 	for machines := sfn.NewListStateMachinesPaginator(client, &sfn.ListStateMachinesInput{}); machines.HasMorePages(); {
@@ -121,7 +121,7 @@ func TestTheCheckForTokensFindsOneInALogAndInAnExecution(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"log " + file}, found.places)
 
-	// Another text than a token's own, which the check at the end would find too.
+	// Not a token's prefix, which the check at the end would find too.
 	const planted = "planted-v1."
 	s.run(t, `{"clusterName":"demo","`+planted+`":true}`)
 	found, err = find(t.Context(), s.client, planted, logs, []string{s.machine})

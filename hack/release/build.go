@@ -10,9 +10,8 @@ import (
 	"strings"
 )
 
-// build returns the binary of a program. Of the environment nothing that Go
-// builds by reaches it: neither flags, nor a level of a processor, nor the
-// folder, nor the state of the repository.
+// build returns the binary of a program. It does not depend on the environment: flags, processor level, folder, and state
+// of the repository.
 func (r release) build(ctx context.Context, program, system, architecture string, flags ...string) ([]byte, error) {
 	folder, err := os.MkdirTemp("", "release-")
 	if err != nil {
@@ -36,7 +35,7 @@ func (r release) build(ctx context.Context, program, system, architecture string
 	return content, nil
 }
 
-// output is what a program prints, run in the repository.
+// output returns what a program prints, run in the repository.
 func (r release) output(ctx context.Context, name string, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // git, and what the command line names

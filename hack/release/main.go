@@ -1,4 +1,4 @@
-// Command release makes what a release consists of, in one folder:
+// Command release makes the files of a release, in one folder:
 //
 //	NAME-VERSION.zip                  a Lambda function
 //	NAME-VERSION.asl.json             the definition of a state machine
@@ -48,7 +48,7 @@ func main() {
 	fmt.Println("made", *out)
 }
 
-// release is one release, made from the sources in root.
+// release is a release of the sources in root.
 type release struct{ root, out, version string }
 
 func (r release) make(ctx context.Context, cyclonedx string, stackOnly bool) error {

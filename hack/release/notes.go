@@ -62,7 +62,7 @@ func notes(version, since, log string) string {
 	return b.String()
 }
 
-// module is this repository in the SBOM, with the version that git tells, or none.
+// module is this repository in the SBOM, with the version from git or without one.
 var module = regexp.MustCompile(`(pkg:golang/github\.com/kubestep/kubestep)(@[^?"]*)?(["?])`)
 
 // sbom writes the modules that the functions and the command are built from.

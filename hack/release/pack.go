@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// file is one of an archive.
+// file is a file of an archive.
 type file struct {
 	name    string
 	mode    fs.FileMode
@@ -27,7 +27,7 @@ type file struct {
 
 func byName(a, b file) int { return strings.Compare(a.name, b.name) }
 
-// modified is the time of every file in an archive: the first that ZIP has.
+// modified is the time of every file in an archive: the earliest in ZIP.
 var modified = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func packZip(files ...file) []byte {

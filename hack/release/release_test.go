@@ -147,7 +147,7 @@ func TestAVersionIsOneOfSemVer(t *testing.T) {
 	assert.Regexp(t, semver, "v1.2.3-rc.1")
 }
 
-// workflow is what this test reads of a file for GitHub Actions.
+// workflow is the part of a GitHub Actions workflow that this test reads.
 type workflow struct {
 	Permissions map[string]string `yaml:"permissions"`
 	Jobs        map[string]struct {

@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// parameters are what the template of a release has beside those of template.yml.
+// parameters are the additional parameters of a release's template.
 // The default of CodePrefix ends with the version.
 const parameters = `
 CodeBucket:
@@ -26,9 +26,8 @@ CodePrefix:
   Description: What the keys of those files begin with.
 `
 
-// template writes template.yml so that it finds its code and definitions in a
-// bucket, the definitions beside it, and member.yml as it is. Their names hold the version: to
-// CloudFormation, a key that stays the same is code that stays the same.
+// template writes template.yml so that it finds its code and definitions in a bucket. It also writes the definitions, and
+// member.yml unchanged. Names contain the version, because CloudFormation takes the same key for the same code.
 func (r release) template(context.Context) error {
 	text, err := os.ReadFile(filepath.Join(r.root, "template.yml"))
 	if err != nil {
@@ -54,7 +53,7 @@ func (r release) template(context.Context) error {
 	return errors.Join(r.write("template.yml", template), r.write("member.yml", member))
 }
 
-// published is the name in a release of a file or folder that template.yml names.
+// published returns the name in a release of a file or folder that template.yml names.
 func published(path, version string) string {
 	name, isDefinition := strings.CutSuffix(filepath.Base(path), ".asl.json")
 	if isDefinition {
@@ -102,7 +101,7 @@ func packaged(text []byte, version string) (template []byte, definitions []strin
 	return b.Bytes(), definitions, nil
 }
 
-// expand puts what an alias stands for in its place: CloudFormation knows no
+// expand replaces an alias by its value: CloudFormation does not support
 // aliases (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-formats.html),
 // and the aws command expands them only when it packages.
 func expand(node *yaml.Node) {
@@ -124,7 +123,7 @@ func clone(node *yaml.Node) *yaml.Node {
 	return &copied
 }
 
-// value is that of a key, or nil.
+// value returns the value of a key, or nil.
 func value(mapping *yaml.Node, key string) *yaml.Node {
 	if mapping == nil || mapping.Kind != yaml.MappingNode {
 		return nil

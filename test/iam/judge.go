@@ -11,11 +11,11 @@ import (
 	"github.com/kubestep/kubestep/local/trail"
 )
 
-// Verdict is what a recording says about the policies of the roles in it.
+// Verdict is the result of evaluating a recording with the policies of its roles.
 type Verdict struct {
-	// Calls is how many different calls of those roles succeeded.
+	// Calls is the number of different calls of those roles that succeeded.
 	Calls int
-	// Denied names the calls that succeeded here, and that IAM would deny.
+	// Denied names the calls that succeeded here, but that IAM would deny.
 	Denied []string
 	// Needless names the parts of policies that no call needed.
 	Needless []string
@@ -40,7 +40,7 @@ type ByService struct {
 	Why string
 }
 
-// NotRun is a policy, or part of one, whose calls no scenario makes. It need not be needed.
+// NotRun is a policy, or part of one, whose calls no scenario makes. It is not reported as needless.
 type NotRun struct{ Role, Policy, Why string }
 
 // Judge judges a recording.
@@ -48,7 +48,7 @@ func Judge(ctx context.Context, s Simulator, recording []trail.Entry, services [
 	roles := map[string]trail.Role{}   // by ARN, as they are at the time of an entry
 	uses := map[string]*use{}          // by role's ID and statement's name
 	callers := map[string]trail.Role{} // by request
-	requests := map[string]Request{}   // by themselves in JSON, since most are made many times
+	requests := map[string]Request{}   // by their JSON, because most are made many times
 	for _, entry := range recording {
 		switch {
 		case entry.Role != nil:
@@ -87,7 +87,7 @@ func Judge(ctx context.Context, s Simulator, recording []trail.Entry, services [
 		if !decision.Allowed() {
 			verdict.Denied = append(verdict.Denied, denied(role, asked[i], decision))
 		}
-		// A statement is needed if there is no other that allows the call.
+		// A statement is needed if no other statement allows the call.
 		if len(decision.Allows) == 1 {
 			for name, matches := range decision.Allows {
 				uses[role.ID+name].needed(matches)

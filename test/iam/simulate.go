@@ -1,5 +1,5 @@
-// Package iam holds what roles did against what their policies allow. The decisions are those of
-// @cloud-copilot/iam-simulate, which evaluates policies as IAM does, conditions included.
+// Package iam compares the calls of roles with what their policies allow. @cloud-copilot/iam-simulate decides: it evaluates
+// policies as IAM does, with conditions.
 package iam
 
 import (
@@ -14,26 +14,26 @@ import (
 	"github.com/kubestep/kubestep/local/trail"
 )
 
-// Request is what a principal asks for.
+// Request is a call of a principal.
 type Request struct {
 	Principal string `json:"principal"`
 	Action    string `json:"action"`
 	Resource  string `json:"resource"`
 	// Account is the account of the resource.
 	Account string `json:"account"`
-	// Context holds condition keys.
+	// Context are the condition keys.
 	Context map[string]string `json:"context,omitempty"`
 	// Statements are the statements of the principal's policies, by name.
 	Statements map[string]json.RawMessage `json:"statements,omitempty"`
-	// Trust is the trust policy of the role that the request is to assume; it alone decides then.
+	// Trust is the trust policy of the role to assume. It alone decides then.
 	Trust json.RawMessage `json:"trust,omitempty"`
 }
 
-// Decision is what IAM makes of a request.
+// Decision is IAM's decision about a request.
 type Decision struct {
 	// Result is Allowed, ImplicitlyDenied or ExplicitlyDenied.
 	Result string `json:"result"`
-	// Error says why the request is none that IAM knows.
+	// Error says why the request is not valid.
 	Error string `json:"error"`
 	// Allows are the statements that allow it, by name.
 	Allows map[string]Matches `json:"allows"`
@@ -58,7 +58,7 @@ func Find(repository string) (s Simulator, found bool) {
 	return Simulator{filepath.Join(folder, "iam.js")}, err == nil
 }
 
-// Decide decides requests, each by itself.
+// Decide decides each request.
 func (s Simulator) Decide(ctx context.Context, requests []Request) ([]Decision, error) {
 	asked, err := json.Marshal(requests)
 	if err != nil {

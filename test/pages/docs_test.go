@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// documents are all pages that a person reads, by their paths in the repository.
+// documents returns all pages for people, by their paths in the repository.
 func documents(t *testing.T) []string {
 	t.Helper()
 	var found []string
@@ -50,7 +50,7 @@ func TestEveryLinkBetweenPagesLeadsSomewhere(t *testing.T) {
 	}
 }
 
-// anchors are those that GitHub makes of headings.
+// anchors returns the anchors that GitHub makes of headings.
 func anchors(text string) []string {
 	var found []string
 	for _, heading := range regexp.MustCompile("(?m)^#+ (.+)$").FindAllStringSubmatch(text, -1) {

@@ -1,5 +1,4 @@
-// Package pages holds the pages of docs/integrate to the template and to the
-// tools that read them. It needs no local world.
+// Package pages checks the pages of docs/ with the template and with the tools that read them. It needs no local world.
 package pages
 
 import (
@@ -20,7 +19,7 @@ import (
 // repository is the parent of the module.
 const repository = "../.."
 
-// template is what a release says that somebody else may name.
+// template is the part of a release's template that the pages may name.
 type template struct {
 	Parameters map[string]struct{ Default *string }
 	Outputs    map[string]any
@@ -31,7 +30,7 @@ func readTemplate(t *testing.T) template {
 	var parsed template
 	require.NoError(t, yaml.Unmarshal([]byte(read(t, "template.yml")), &parsed))
 	require.NotEmpty(t, parsed.Parameters)
-	// hack/release adds these, and its test holds that it does.
+	// hack/release adds these, which its test checks.
 	prefix := "kubestep/v1.2.3/"
 	parsed.Parameters["CodeBucket"] = struct{ Default *string }{}
 	parsed.Parameters["CodePrefix"] = struct{ Default *string }{&prefix}

@@ -16,24 +16,23 @@ import (
 )
 
 const (
-	// hold is how long a disturbance lasts: shorter than the machine's retries of
-	// Unauthorized, longer than those of ClusterUnreachable, so that it survives some
-	// and explains others.
+	// hold is how long a disturbance lasts: shorter than the machine's retries of Unauthorized, and longer than those of
+	// ClusterUnreachable, so that some executions survive it, and others fail.
 	hold = 5 * time.Second
-	// settle is how long a disturbance may be felt after it was mended: until the
-	// authenticator and the authorizer have seen it, on two cores that are busy.
+	// settle is how long a disturbance may have effects after it ends: until the authenticator and the authorizer have
+	// seen that, on two busy cores.
 	settle = 5 * time.Second
 )
 
-// disturbance is something that comes in the way and goes again.
+// disturbance is something that makes executions fail for a while.
 type disturbance struct {
 	name string
 	// justifies names the errors that an execution may end with meanwhile.
 	justifies  []contract.ErrorName
-	make, mend func(context.Context) error
+	begin, end func(context.Context) error
 }
 
-// window is when a disturbance was in the way.
+// window is the time of a disturbance.
 type window struct {
 	disturbance
 	from, to time.Time
@@ -43,9 +42,9 @@ type window struct {
 type disturber struct {
 	world   *world.World
 	root    string
-	mapped  string // mapRoles as it was
+	mapped  string // the original mapRoles
 	windows []window
-	// undisturbed says when there has been enough without a disturbance.
+	// undisturbed is closed when enough executions have ended without a disturbance.
 	undisturbed func() <-chan struct{}
 }
 
@@ -53,13 +52,13 @@ func (d *disturber) all() []disturbance {
 	return []disturbance{
 		{"the role is not mapped", []contract.ErrorName{contract.Unauthorized}, d.unmap, d.remap},
 		{"the role is not bound", []contract.ErrorName{contract.Forbidden}, d.unbind, d.bind},
-		// One that starts answers before it has read the bindings and knows the
-		// authenticator, and one that stops asks to come back later.
+		// An API server that starts answers before it has read the bindings and reaches the authenticator, and one that
+		// stops asks clients to retry later.
 		{"the API server is down", []contract.ErrorName{contract.ClusterUnreachable, contract.Throttled, contract.Unauthorized, contract.Forbidden}, d.stop, d.start},
 	}
 }
 
-// run disturbs until over, and leaves everything mended.
+// run disturbs until over, and then ends the last disturbance.
 func (d *disturber) run(ctx, over context.Context) error {
 	for {
 		for _, disturbance := range d.all() {
@@ -69,15 +68,15 @@ func (d *disturber) run(ctx, over context.Context) error {
 			case <-d.undisturbed():
 			}
 			w := window{disturbance: disturbance, from: time.Now()}
-			if err := disturbance.make(ctx); err != nil {
+			if err := disturbance.begin(ctx); err != nil {
 				return fmt.Errorf("make it so that %s: %w", w.name, err)
 			}
 			select {
 			case <-over.Done():
 			case <-time.After(hold):
 			}
-			if err := disturbance.mend(ctx); err != nil {
-				return fmt.Errorf("mend that %s: %w", w.name, err)
+			if err := disturbance.end(ctx); err != nil {
+				return fmt.Errorf("end that %s: %w", w.name, err)
 			}
 			w.to = time.Now().Add(settle)
 			d.windows = append(d.windows, w)
@@ -130,7 +129,7 @@ func (d *disturber) stop(context.Context) error {
 	return nil
 }
 
-// start starts the control plane again, with its data, where it was.
+// start starts the control plane again, with its data and at its port.
 func (d *disturber) start(ctx context.Context) error {
 	endpoint, err := url.Parse(d.world.ControlPlane.Endpoint)
 	if err != nil {

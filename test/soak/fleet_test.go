@@ -38,7 +38,7 @@ const (
 	slowly                   = 300 * time.Millisecond
 )
 
-// standIn answers for the API server of a cluster: the reviews, and a page of pods.
+// standIn answers as a cluster's API server: reviews, and a page of pods.
 func standIn() http.Handler {
 	rows := make([]string, podsOfEach)
 	for i := range rows {
@@ -75,7 +75,7 @@ func serve(t *testing.T, handler http.Handler) (endpoint string, authority []byt
 	return server.URL, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 }
 
-// What answers for the clusters are stand-ins, so that there can be a thousand; all else is as ever.
+// The API servers are stand-ins, so that there can be a thousand; everything else is real.
 func TestAFleetOfManyClustersHasOneOutcomeForEach(t *testing.T) {
 	w, logs := start(t)
 	quick, authority := serve(t, standIn())
@@ -87,7 +87,7 @@ func TestAFleetOfManyClustersHasOneOutcomeForEach(t *testing.T) {
 	for i := range *clusters {
 		if i%everyTenth == 0 {
 			gone++
-			continue // EKS has none of that name
+			continue // EKS has no cluster with that name
 		}
 		require.NoError(t, w.Describe(&world.ControlPlane{Name: name(i)}, func(c *awsfront.Cluster) {
 			c.Endpoint, c.CertificateAuthority = quick, authority

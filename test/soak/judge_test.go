@@ -22,15 +22,14 @@ import (
 	"github.com/kubestep/kubestep/local/world"
 )
 
-// request is an execution's input, and its right answer where nothing is in the way.
+// request is an execution's input, and its right answer without disturbances.
 type request struct {
 	input string
 	pods  map[string]int     // by namespace
 	fails contract.ErrorName // instead
 }
 
-// mix is what the executions ask for in turn: mostly lists, and now and then what
-// can never be answered.
+// mix returns the inputs of the executions, in turn: mostly lists, and a few that always fail.
 func mix(t *testing.T, w *world.World) []request {
 	t.Helper()
 	admin, err := w.ControlPlane.Admin()
@@ -51,7 +50,7 @@ func mix(t *testing.T, w *world.World) []request {
 	return []request{one, both, pending, one, both, typo, one, both, pending, one, both, unknown}
 }
 
-// outcome is what became of an execution.
+// outcome is the result of an execution.
 type outcome struct {
 	name           string
 	request        request
@@ -61,7 +60,7 @@ type outcome struct {
 	output         string
 }
 
-// judge says what is wrong with an outcome.
+// judge returns what is wrong with an outcome.
 func judge(o outcome, windows []window) error {
 	switch o.status {
 	case types.ExecutionStatusSucceeded:
@@ -116,10 +115,10 @@ func (o outcome) justified(windows []window) error {
 	return fmt.Errorf("it failed with %s, which nothing justifies that was under way: %s", o.error, o.cause)
 }
 
-// result is what the summary counts an outcome as.
+// result is the row of the summary that counts an outcome.
 func (o outcome) result() string { return cmp.Or(o.error, string(o.status)) }
 
-// summary is a table for a person.
+// summary returns a table of the outcomes.
 func summary(outcomes []outcome, windows []window, used []memory, took time.Duration) string {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 4, 3, ' ', 0)

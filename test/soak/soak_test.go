@@ -1,6 +1,5 @@
-// Package soak runs many executions at once on the local world, while the role's
-// mapping, its bindings and the API server come and go, and holds each to its
-// right answer: the right totals, or an error that what was under way justifies.
+// Package soak runs many executions at once in the local world, while the role's mapping, its bindings and the API server
+// come and go. Each execution must have the right totals, or an error that a disturbance at the time explains.
 //
 //	go test -v -count=1 -timeout 1h ./soak -executions 1000 -at-once 20
 package soak
@@ -33,14 +32,14 @@ var (
 )
 
 const (
-	// settled is after how many executions the functions' memory is looked at first.
+	// settled is the number of executions after which the functions' memory is first measured.
 	settled = 100
-	// around is over how many executions it is looked at then, and at the end: where
-	// between two collections of garbage a look falls is chance, up to 4 MiB.
+	// around is the number of executions over which it is measured then, and at the end: between two garbage collections
+	// it varies by up to 4 MiB.
 	around = 50
-	// growth is how much more of it there may be at the end, in percent.
+	// growth is how much more memory there may be at the end, in percent.
 	growth = 10
-	// inTheClear is how every bearer token of EKS begins.
+	// inTheClear is the prefix of every bearer token of EKS.
 	inTheClear = "k8s-aws-v1."
 )
 
@@ -55,7 +54,7 @@ func TestEveryExecutionEndsWithItsRightAnswer(t *testing.T) {
 	began := time.Now()
 	over, end := context.WithCancel(t.Context())
 	var progress progress
-	// So few in a short run that it meets each disturbance too.
+	// There are few in a short run, so that each disturbance occurs in it too.
 	quiet := max(10, *executions/50)
 	disturber := &disturber{world: w, root: root(t), undisturbed: func() <-chan struct{} { return progress.after(quiet) }}
 	var disturbed errgroup.Group
@@ -128,11 +127,11 @@ func TestEveryExecutionEndsWithItsRightAnswer(t *testing.T) {
 	})
 }
 
-// progress is what has ended so far.
+// progress is the outcomes so far.
 type progress struct {
 	mu       sync.Mutex
 	outcomes []outcome
-	// memory is that of the functions at the end of each.
+	// memory is the functions' memory at the end of each.
 	memory  []memory
 	waiting map[int]chan struct{}
 }
@@ -146,7 +145,7 @@ func (p *progress) add(o outcome, m memory) {
 	}
 }
 
-// after is closed once n more have ended. One may wait at a time.
+// after returns a channel that is closed when n more executions have ended. Only one caller can wait at a time.
 func (p *progress) after(n int) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -162,7 +161,7 @@ func root(t *testing.T) string {
 	return path
 }
 
-// start starts a world of its own, furnished with a stack and the sample's pods.
+// start starts a world with a stack and the sample's pods.
 func start(t *testing.T) (w *world.World, logs string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "kubestep-soak-")
@@ -184,10 +183,8 @@ func start(t *testing.T) (w *world.World, logs string) {
 
 var functions = []string{"describe-cluster", "mint-token", "verify-rbac", "list-pods"}
 
-// memory is the resident KiB of each function's largest environment: the one that
-// has served longest, as a rule, as the one used last is used next. Those that
-// have just begun have yet to collect garbage for the first time, and how many
-// they are differs; a mean over environments would tell of that.
+// memory is the resident KiB of each function's largest environment. That is usually the oldest one, because the one that
+// was used last is used next. A mean over environments would depend on how many are new and have not collected garbage yet.
 type memory map[string]int
 
 func measure(w *world.World) memory {
@@ -198,7 +195,7 @@ func measure(w *world.World) memory {
 	return m
 }
 
-// settledMemory is that after the first executions, and at the end.
+// settledMemory returns the memory after the first executions, and at the end.
 func settledMemory(all []memory) (before, after memory) {
 	return median(all[settled-around/2 : settled+around/2]), median(all[len(all)-around:])
 }
@@ -257,7 +254,7 @@ func names(outcomes []outcome) []string {
 	return all
 }
 
-// listed are the names of all executions that Step Functions knows.
+// listed returns the names of all executions in Step Functions.
 func listed(t *testing.T, client *sfn.Client, machine string) []string {
 	t.Helper()
 	var all []string
