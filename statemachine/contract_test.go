@@ -26,19 +26,19 @@ import (
 	"github.com/kubestep/kubestep/statemachine"
 )
 
-// function is a Lambda function: what it takes and what it answers, and its folder.
+// function is a Lambda function: its payload, its result and its folder.
 type function struct {
 	in, out reflect.Type
 	folder  string
 }
 
-// of reads a function off the method that handles it, such as (pods.Lister).List.
+// of reads a function from the method that handles it, such as (pods.Lister).List.
 func of[T, In, Out any](_ func(T, context.Context, In) (Out, error), folder string) function {
 	return function{reflect.TypeFor[In](), reflect.TypeFor[Out](), folder}
 }
 
-// functions are all functions, by the state that invokes them. A reader finds
-// everything of a state by its name: list-pods, ListPods, ListPodsFunction, pods.List.
+// functions are all functions, by the state that invokes them. The same name is used everywhere: list-pods, ListPods,
+// ListPodsFunction, pods.List.
 var functions = map[string]function{
 	"DescribeCluster": of((*cluster.Describer).Describe, "describe-cluster"),
 	"MintToken":       of(mint.Minter.Mint, "mint-token"),
@@ -55,8 +55,7 @@ var functions = map[string]function{
 	"CheckReadiness": of(readiness.Checker.Check, "check-readiness"),
 }
 
-// documents are what the states of each machine find in the document, and what an
-// execution puts out.
+// documents are the types of each machine's document, and of its output.
 var documents = map[string]struct{ document, output any }{
 	"pod-inventory": {
 		document: struct {
@@ -76,7 +75,7 @@ var documents = map[string]struct{ document, output any }{
 			Fleet   contract.Fleet    `json:"fleet"`
 			Request json.RawMessage   `json:"request"`
 			Run     contract.FleetRun `json:"run"`
-			// What an item has beside these.
+			// The other fields of an item.
 			Cluster contract.FleetCluster    `json:"cluster"`
 			Result  contract.ExecutionResult `json:"result"`
 		}{},
@@ -100,10 +99,10 @@ var documents = map[string]struct{ document, output any }{
 	},
 }
 
-// replaced are the types of what a Map leaves in the place of its items.
+// replaced are the types with which a Map replaces its items.
 var replaced = map[reflect.Type]reflect.Type{reflect.TypeFor[contract.FleetRun](): reflect.TypeFor[contract.FleetRan]()}
 
-// field is the type of the field of that name in JSON, nil where there is none.
+// field returns the type of the field with that name in JSON, or nil.
 func field(t reflect.Type, name string) reflect.Type {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -116,7 +115,7 @@ func field(t reflect.Type, name string) reflect.Type {
 	return nil
 }
 
-// fields are the names in JSON of a type's fields.
+// fields returns the names in JSON of a type's fields.
 func fields(t reflect.Type) []string {
 	var names []string
 	for _, f := range reflect.VisibleFields(t) {
@@ -127,7 +126,7 @@ func fields(t reflect.Type) []string {
 	return names
 }
 
-// at is the type of what a path finds in a value of the type.
+// at returns the type of what a path selects in a value of the type.
 func at(t *testing.T, in reflect.Type, path string) reflect.Type {
 	t.Helper()
 	keys := strings.Split(path, ".")
@@ -139,7 +138,7 @@ func at(t *testing.T, in reflect.Type, path string) reflect.Type {
 	return in
 }
 
-// raw is JSON that the function itself reads: it takes and answers what there is.
+// raw is JSON that the function itself reads, with any fields.
 var raw = reflect.TypeFor[json.RawMessage]()
 
 // executions are the fields of the context object that a payload may have.
@@ -259,7 +258,7 @@ func TestEveryFunctionIsInvokedAndItsMainOnlyWires(t *testing.T) {
 	assert.Len(t, invoked, len(functions))
 	folders, err := filepath.Glob("../functions/*/main.go")
 	require.NoError(t, err)
-	assert.Len(t, folders, len(functions), "and there is no other")
+	assert.Len(t, folders, len(functions), "and no others")
 	for name, f := range functions {
 		assert.True(t, invoked["${"+name+"FunctionArn}"], name)
 		files := token.NewFileSet()

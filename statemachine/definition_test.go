@@ -25,8 +25,8 @@ func every(t *testing.T, test func(*testing.T, statemachine.Machine)) {
 	}
 }
 
-// scopes are the states of a machine, and those of each branch and each item: a state
-// leads only to states of its own scope.
+// scopes returns the states of a machine, and those of each branch and each item: a state leads only to states of its
+// own scope.
 func scopes(m statemachine.Machine) map[string]statemachine.States {
 	found := map[string]statemachine.States{}
 	var add func(startAt string, states statemachine.States)
@@ -45,7 +45,7 @@ func scopes(m statemachine.Machine) map[string]statemachine.States {
 	return found
 }
 
-// all are the states of a machine by name, those inside of others too.
+// all returns the states of a machine by name, with those inside of others.
 func all(m statemachine.Machine) map[string]statemachine.State {
 	found := map[string]statemachine.State{}
 	for _, states := range scopes(m) {
@@ -56,7 +56,7 @@ func all(m statemachine.Machine) map[string]statemachine.State {
 	return found
 }
 
-// invocations are the tasks of a machine that invoke a function.
+// invocations returns the tasks of a machine that invoke a function.
 func invocations(m statemachine.Machine) map[string]statemachine.State {
 	found := map[string]statemachine.State{}
 	for name, s := range all(m) {
@@ -67,7 +67,7 @@ func invocations(m statemachine.Machine) map[string]statemachine.State {
 	return found
 }
 
-// targets are the states that a state leads to.
+// targets returns the states that a state leads to.
 func targets(s statemachine.State) []string {
 	led := []string{s.Next, s.Default}
 	for _, c := range s.Catch {
@@ -88,7 +88,7 @@ func retrier(s statemachine.State, name string) (statemachine.Retrier, bool) {
 	return statemachine.Retrier{}, false
 }
 
-// waits is how many seconds a retrier waits for in all, at most.
+// waits returns how many seconds a retrier waits in all, at most.
 func waits(r statemachine.Retrier) int {
 	total, interval := 0, float64(r.IntervalSeconds)
 	for range r.MaxAttempts {
@@ -101,7 +101,7 @@ func waits(r statemachine.Retrier) int {
 func TestTheFilesAreWhatTheGoValuesSay(t *testing.T) {
 	files, err := filepath.Glob("*.asl.json")
 	require.NoError(t, err)
-	assert.Len(t, files, len(statemachine.Machines()), "and there is no other")
+	assert.Len(t, files, len(statemachine.Machines()), "and no others")
 	for name, m := range statemachine.Machines() {
 		want, err := m.JSON()
 		require.NoError(t, err)
@@ -290,7 +290,7 @@ func TestOnlyWhatMayBeStaleIsDescribedAgain(t *testing.T) {
 	})
 }
 
-// A person reads the cause, not JSON, and the number of attempts that it tells is that of the retries.
+// The cause is text, not JSON, and has the number of attempts that the retries make.
 func TestEveryFailureEndsInASentence(t *testing.T) {
 	every(t, func(t *testing.T, m statemachine.Machine) {
 		states := all(m)
@@ -326,7 +326,7 @@ func TestEveryFailureEndsInASentence(t *testing.T) {
 	})
 }
 
-// sentence is what an Explain state says, as States.Format is given it.
+// sentence returns the text of an Explain state, as the argument of States.Format.
 func sentence(s statemachine.State) string {
 	cause, _ := s.Parameters["Cause"].(statemachine.Object)
 	for _, text := range cause {
@@ -337,7 +337,7 @@ func sentence(s statemachine.State) string {
 	return ""
 }
 
-// caught is where the first catcher of the error leads.
+// caught returns the state that the first catcher of the error leads to.
 func caught(s statemachine.State, name string) string {
 	for _, c := range s.Catch {
 		if slices.Contains(c.ErrorEquals, name) || slices.Contains(c.ErrorEquals, "States.ALL") {

@@ -18,12 +18,12 @@ import (
 // fate is what a machine does about an error before it ends the execution.
 type fate struct {
 	retries int
-	// seconds is how long the retries wait in all, at most.
+	// seconds is how long all retries wait, at most.
 	seconds int
 	refresh bool
 }
 
-// told are the fates that docs/errors.md tells, by the error's name, and its sections.
+// told returns the fates in docs/errors.md, by the error's name, and its sections.
 func told(t *testing.T) (fates map[string]fate, sections map[string]string, text string) {
 	t.Helper()
 	raw, err := os.ReadFile("../docs/errors.md")
@@ -49,13 +49,13 @@ func told(t *testing.T) (fates map[string]fate, sections map[string]string, text
 	return fates, sections, text
 }
 
-// anchor is what GitHub makes of a heading.
+// anchor returns the anchor that GitHub makes of a heading.
 func anchor(title string) string {
 	return regexp.MustCompile(`[^a-z0-9_-]`).ReplaceAllString(strings.ReplaceAll(strings.ToLower(title), " ", "-"), "")
 }
 
-// defined is the fate that a machine has for an error, which is the same wherever it
-// comes: the retries of the function, then those of the try block around it.
+// defined returns the fate that a machine has for an error, which is the same in all its states: the retries of the
+// function, then those of the try block around it.
 func defined(t *testing.T, m statemachine.Machine, name string) fate {
 	t.Helper()
 	tasks, blocks := map[fate]bool{}, map[fate]bool{}
@@ -80,8 +80,8 @@ func defined(t *testing.T, m statemachine.Machine, name string) fate {
 	return f
 }
 
-// startsExecutions reports whether a state's errors are Step Functions' own, which end in
-// the outcome of a cluster.
+// startsExecutions reports whether a state's errors are those of starting an execution, which end in the outcome of a
+// cluster.
 func startsExecutions(s statemachine.State) bool {
 	return strings.Contains(s.Resource, ":states:") && strings.Contains(s.Resource, "xecution")
 }
@@ -110,7 +110,7 @@ func TestThePageOfErrorsSaysWhatTheMachinesDo(t *testing.T) {
 			}
 		}
 		for name, f := range fates {
-			// What only a cluster answers is nothing to a machine that connects to none.
+			// A machine that connects to no cluster does not get a cluster's errors.
 			if connects {
 				assert.Equal(t, defined(t, m, name), f, name)
 			}
@@ -135,7 +135,7 @@ func TestThePageOfErrorsNamesEveryErrorOfLambdaThatIsNotRetried(t *testing.T) {
 	_, sections, _ := told(t)
 	section := sections["lambda-that-cannot-run-a-function"]
 	for _, e := range statemachine.InvokeErrors() {
-		// What the functions cannot meet has no place on a page for people.
+		// Errors that the functions cannot get do not belong on a page for people.
 		if e.Retried == statemachine.Not && !strings.HasPrefix(e.Why, "The functions ") && !strings.HasPrefix(e.Why, "The request ") && !strings.HasPrefix(e.Why, "The payload ") {
 			assert.Contains(t, section, "`Lambda."+e.Name+"`")
 		}

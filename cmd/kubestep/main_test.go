@@ -25,15 +25,14 @@ const (
 	execution = "arn:aws:states:eu-west-1:123456789012:execution:pod-inventory:one"
 )
 
-// stepFunctions answers as the API of Step Functions does, by its JSON
-// protocol, with one execution that is over as soon as it is started.
+// stepFunctions is a fake of the Step Functions API, with one execution that ends when it is started.
 type stepFunctions struct {
 	*httptest.Server
 	// outcome is added to the description.
 	outcome map[string]any
-	// refuse is the answer to StartExecution where it is not empty.
+	// refuse is the error of StartExecution, if it is not empty.
 	refuse string
-	// onHistory is called at each look at the history.
+	// onHistory is called at each request for the history.
 	onHistory func()
 	// running keeps the execution from ending.
 	running bool
@@ -46,7 +45,7 @@ type call struct {
 	body                  map[string]any
 }
 
-// newStepFunctions serves it, and sets the environment of the command to it and nothing else.
+// newStepFunctions serves it, and makes it the only AWS of the command's environment.
 func newStepFunctions(t *testing.T, outcome map[string]any) *stepFunctions {
 	t.Helper()
 	s := &stepFunctions{outcome: outcome}
@@ -59,7 +58,7 @@ func newStepFunctions(t *testing.T, outcome map[string]any) *stepFunctions {
 	return s
 }
 
-// environment takes away whatever the environment of the test says of AWS.
+// environment removes the AWS settings of the test's environment.
 func environment(t *testing.T) {
 	t.Helper()
 	for _, variable := range os.Environ() {
@@ -381,7 +380,7 @@ func TestEveryVerbHasHelpWithExamples(t *testing.T) {
 	golden(t, "help", stdout)
 }
 
-// Examples are read by those who copy them: each flag in them exists.
+// People copy the examples, so each flag in them must exist.
 func TestExamplesParse(t *testing.T) {
 	flags := regexp.MustCompile(`(^| )--?([a-zA-Z-]+)`)
 	for _, verb := range root().Commands() {
@@ -423,9 +422,9 @@ func TestAShellCompletesVerbsFlagsAndTheirValues(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// golden compares with a file of what it should look like.
+// golden compares a text with a golden file.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", strings.ReplaceAll(name, " ", "-")+".golden")

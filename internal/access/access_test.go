@@ -17,13 +17,13 @@ import (
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 )
 
-// reviews serves access reviews, answered by namespace, and keeps the questions.
+// reviews serves access reviews, with an answer for each namespace, and keeps the requests.
 type reviews struct {
 	mu        sync.Mutex
 	questions []authorizationv1.ResourceAttributes
 	tokens    []string
 	answer    func(namespace string) authorizationv1.SubjectAccessReviewStatus
-	byName    map[string]authorizationv1.SubjectAccessReviewStatus // of a resource, which goes first
+	byName    map[string]authorizationv1.SubjectAccessReviewStatus // of a resource, which overrides the namespace's
 }
 
 func (r *reviews) ServeHTTP(w http.ResponseWriter, request *http.Request) {

@@ -16,8 +16,7 @@ import (
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 )
 
-// Whatever stands at the cluster's endpoint writes the reviews: the API server,
-// its authorizers, or a proxy before it.
+// The reviews come from whatever is at the cluster's endpoint: the API server, its authorizers, or a proxy.
 func FuzzVerify(f *testing.F) {
 	cluster, answer := kubetest.ServeWhat(f)
 	verifier := access.Verifier{Opener: kubetest.Opener{}}

@@ -24,11 +24,11 @@ import (
 
 const execution = "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:8f6e"
 
-// folder is where an execution writes below its prefix.
+// folder is the folder of an execution, below the prefix.
 const folder = "111122223333/eu-west-1/kubestep-pod-inventory/8f6e/"
 
-// bucket keeps what is put, by key. An error fails every request; a lost answer
-// fails the first, after the object was written, as the SDK sees it.
+// bucket keeps objects, by key. An error fails every request. A lost answer fails the first request after it has written the
+// object.
 type bucket struct {
 	objects map[string][]byte
 	order   []string

@@ -23,7 +23,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-// fakeSTS issues credentials that last as long as they were asked for.
+// fakeSTS issues credentials that are valid as long as requested.
 type fakeSTS struct {
 	mu    sync.Mutex
 	calls []url.Values

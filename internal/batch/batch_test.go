@@ -13,7 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// fakeClock moves when somebody sleeps.
+// fakeClock advances only in Sleep.
 type fakeClock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -32,7 +32,7 @@ func (c *fakeClock) Sleep(_ context.Context, d time.Duration) error {
 	return nil
 }
 
-// during has a round of so many seconds.
+// during runs a round of that many seconds.
 func during(seconds int) (*Round, *fakeClock) {
 	clock := &fakeClock{now: time.Unix(0, 0)}
 	return &Round{clock: clock, end: clock.now.Add(time.Duration(seconds) * time.Second)}, clock

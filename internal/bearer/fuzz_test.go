@@ -11,12 +11,11 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-// genuine is the token k8s-aws-v1.fuzz, sealed: a constant, since no two seals are
-// alike, and each process of the fuzzer must know the same.
+// genuine is the sealed token k8s-aws-v1.fuzz. It is a constant, because each seal is different, and all processes of the
+// fuzzer need the same.
 const genuine = "lUXSxO7deaq5An1u7ak31dS1JtGbd8cm1mIWkvCAydCkDde4GFGr5hlqYQ"
 
-// Whoever may write into an execution's state writes the sealed token and what it
-// is bound to.
+// Who can write an execution's state can write the sealed token and what it is bound to.
 func FuzzOpen(f *testing.F) {
 	s, err := bearer.NewSealer(strings.Repeat("k", 32))
 	require.NoError(f, err)

@@ -74,7 +74,7 @@ func TestAKeyOfFewCharactersIsRefused(t *testing.T) {
 	}
 }
 
-// flip changes a character of base64 into another.
+// flip changes a character of base64.
 func flip(s string, i int) string {
 	b := []byte(s)
 	if b[i] == 'A' {

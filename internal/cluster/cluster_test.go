@@ -27,7 +27,7 @@ import (
 
 const pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
-// fakeEKS answers with what answer says, and counts.
+// fakeEKS answers with what answer returns, and counts calls.
 type fakeEKS struct {
 	calls  atomic.Int32
 	answer func(name string) (*types.Cluster, error)
@@ -51,12 +51,12 @@ func active(name string) *types.Cluster {
 	}
 }
 
-// painting is the request of a workflow that describe-cluster does not know itself.
+// painting is the request of a workflow that package cluster does not know.
 type painting struct {
 	Colour string `json:"colour"`
 }
 
-// stamp attests with the execution and the role.
+// stamp is an attestation of the execution and the role.
 type stamp struct{}
 
 func (stamp) Attest(execution, roleARN string, c contract.Cluster) (contract.Cluster, error) {
@@ -64,7 +64,7 @@ func (stamp) Attest(execution, roleARN string, c contract.Cluster) (contract.Clu
 	return c, nil
 }
 
-// world is a Describer over one fakeEKS, with a clock that is set by hand.
+// world is a Describer with a fakeEKS, and a clock that the test sets.
 type world struct {
 	eks   fakeEKS
 	asked []string

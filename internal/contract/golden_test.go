@@ -15,8 +15,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-// The golden files are what passes between the states: a change to one of them
-// is a change of the contract.
+// The golden files are what the states pass to each other: a change of one of them is a change of the contract.
 func TestEveryMessageIsItsGoldenFileAndNothingElse(t *testing.T) {
 	golden := map[string]any{
 		"describe-cluster.payload": new(contract.DescribeCluster),

@@ -23,7 +23,7 @@ type fakeS3 struct {
 	objects map[string]string
 	kinds   map[string]string
 	refuse  map[string]error // by operation
-	discard bool             // what is put
+	discard bool             // objects are not kept
 }
 
 func (f *fakeS3) GetObject(_ context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
@@ -64,10 +64,10 @@ func apiError(code string) error {
 	return &smithy.GenericAPIError{Code: code, Message: "it says " + code}
 }
 
-// sorted are the keys in their order.
+// sorted returns the keys in order.
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// named asserts the error's name, and what its message holds.
+// named asserts the error's name, and texts of its message.
 func named(t *testing.T, err error, name contract.ErrorName, texts ...string) {
 	t.Helper()
 	var known *contract.Error

@@ -32,7 +32,7 @@ type fakeEKS struct {
 	calls    []string
 }
 
-// place is a Region, called as a role.
+// place is a Region that is called with a role.
 type place struct {
 	*fakeEKS
 	at string
@@ -74,7 +74,7 @@ func (p place) DescribeCluster(_ context.Context, in *eks.DescribeClusterInput, 
 	return &eks.DescribeClusterOutput{Cluster: &types.Cluster{Tags: tags}}, nil
 }
 
-// ask reads a request of one member, as a workflow does.
+// ask reads a request with one field, as a workflow does.
 func ask(f *input.Fields) (any, []contract.Check) {
 	request := struct {
 		Namespaces []string `json:"namespaces"`
@@ -214,7 +214,7 @@ func TestEveryProblemIsNamedAtOnceAndNothingIsCalled(t *testing.T) {
 		"with an empty list":                    {`{"workflow":"pod-inventory","clusters":[]}`, []string{"clusters: empty"}},
 		"with Regions and roles":                {`{"workflow":"pod-inventory","regions":["Ireland"],"roleArns":["me"],"tags":{"a":1}}`, []string{"3 problems", "regions[0]: ", "roleArns[0]: ", "tags: expected an object of strings"}},
 		"with both kinds of tolerance":          {`{"workflow":"pod-inventory","clusters":["a"],"toleratedFailures":{"percentage":1,"count":1}}`, []string{"toleratedFailures.count: expected percentage or count, not both"}},
-		"with a source that is no file":         {`{"workflow":"pod-inventory","source":{"bucket":"B"}}`, []string{"2 problems", `source.bucket: "B" is not a valid S3 bucket name`, "source.key: "}},
+		"with a source that is not a file":      {`{"workflow":"pod-inventory","source":{"bucket":"B"}}`, []string{"2 problems", `source.bucket: "B" is not a valid S3 bucket name`, "source.key: "}},
 		"with more than the state can carry and no place for it": {
 			`{"workflow":"pod-inventory","clusters":[` + strings.TrimSuffix(list(501), ",") + `]}`,
 			[]string{"1 problem. output: missing: 501 clusters are more than an execution can carry, so their outcomes need an S3 bucket"},

@@ -21,7 +21,7 @@ func summarizer(s3 *fakeS3) fleet.Summarizer {
 	return fleet.Summarizer{Store: fleet.Store{S3: s3}, Now: func() time.Time { return start.Add(time.Minute) }}
 }
 
-// nightly is a fleet of that many clusters.
+// nightly returns a fleet of that many clusters.
 func nightly(clusters int) contract.Fleet {
 	return contract.Fleet{
 		Name: "nightly", Workflow: "pod-inventory", StartedAt: start, Clusters: clusters,
@@ -151,7 +151,7 @@ func TestTheReportIsWrittenBeforeTheFleetFails(t *testing.T) {
 	named(t, err, contract.InvalidInput, "There is no S3 bucket reports")
 }
 
-// large is a fleet whose outcomes are in S3.
+// large returns a fleet whose outcomes are in S3.
 func large(t testing.TB, s3 *fakeS3, outcomes ...contract.FleetOutcome) contract.Fleet {
 	t.Helper()
 	f := nightly(len(outcomes))
@@ -205,7 +205,7 @@ func TestTheOutcomesOfALargeFleetAreReadFromS3(t *testing.T) {
 	named(t, err, contract.AccessDenied, "s3:GetObject")
 }
 
-// worst are outcomes of the greatest length.
+// worst returns outcomes of the greatest length.
 func worst(n int) []contract.FleetOutcome {
 	outcomes := make([]contract.FleetOutcome, n)
 	for i := range outcomes {

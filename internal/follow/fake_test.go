@@ -24,20 +24,20 @@ const (
 
 var began = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// fakeStepFunctions has one execution, of whose history more shows at each look.
+// fakeStepFunctions has one execution, and returns more of its history at each look.
 type fakeStepFunctions struct {
 	events []types.HistoryEvent
-	// end is how the execution comes out, once all of its history shows.
+	// end is the execution's status after all of its history.
 	end sfn.DescribeExecutionOutput
-	// perLook is how many more events each look shows; 0 for all at once.
+	// perLook is how many more events each look returns; 0 is all.
 	perLook int
-	// pageSize is how many events a page has; 0 for all of them.
+	// pageSize is how many events a page has; 0 is all.
 	pageSize int
-	// unknownFor is how many looks do not find the execution yet.
+	// unknownFor is how many looks do not find the execution.
 	unknownFor int
-	// descriptionLag is how many descriptions still say RUNNING after the end.
+	// descriptionLag is how many descriptions still have the status RUNNING after the end.
 	descriptionLag int
-	// startError is the answer to StartExecution.
+	// startError is the error of StartExecution.
 	startError error
 
 	started []*sfn.StartExecutionInput
@@ -101,7 +101,7 @@ func (f *fakeStepFunctions) GetExecutionHistory(ctx context.Context, in *sfn.Get
 	return out, nil
 }
 
-// fakeClock goes on by exactly what is waited.
+// fakeClock advances only in Sleep.
 type fakeClock struct {
 	now    time.Time
 	waited func(total time.Duration)
@@ -119,7 +119,7 @@ func (c *fakeClock) After(d time.Duration) <-chan time.Time {
 	return done
 }
 
-// recorded is a history as an engine gave it, without its inputs and outputs.
+// recorded returns a recorded history, without inputs and outputs.
 func recorded(t *testing.T, name string) []types.HistoryEvent {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join("testdata", name))
@@ -130,7 +130,7 @@ func recorded(t *testing.T, name string) []types.HistoryEvent {
 	return events
 }
 
-// script makes a history, event by event, each 10 ms after the one before.
+// script makes a history, in which each event is 10 ms after the one before.
 type script struct {
 	events []types.HistoryEvent
 	clock  time.Time
@@ -142,7 +142,7 @@ func newScript() *script {
 	return s
 }
 
-// add appends an event that follows from the one before, or from that of its PreviousEventId.
+// add appends an event that follows the last one, or that of its PreviousEventId.
 func (s *script) add(e types.HistoryEvent) int64 {
 	e.Id = int64(len(s.events) + 1)
 	if e.PreviousEventId == 0 {
@@ -176,7 +176,7 @@ func (s *script) lambdaFails(name, cause string) int64 {
 	})
 }
 
-// task is a whole stay in a task state that ends well.
+// task appends the events of a task state that succeeds.
 func (s *script) task(state string) {
 	s.enter(types.HistoryEventTypeTaskStateEntered, state)
 	s.event(types.HistoryEventTypeLambdaFunctionScheduled)
@@ -195,9 +195,9 @@ func ends(status types.ExecutionStatus, name, cause string) sfn.DescribeExecutio
 	return out
 }
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// golden compares with a file of what it should look like.
+// golden compares a text with a golden file.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", name+".golden")

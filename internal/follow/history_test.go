@@ -36,7 +36,7 @@ func TestSteps(t *testing.T) {
 			},
 			path: []string{"C", "P", "F"},
 		},
-		"a retry of a task waits, then counts and times the attempt anew": {
+		"a retry of a task waits, then counts and times the new attempt": {
 			history: func(s *script) {
 				s.enter(types.HistoryEventTypeTaskStateEntered, "A")
 				s.lambdaFails("Throttled", "later")
@@ -70,7 +70,7 @@ func TestSteps(t *testing.T) {
 				{State: "A", Kind: follow.Succeeded, Attempt: 2, Duration: 30 * ms},
 			},
 		},
-		"a failure that is caught ends in an exit, which is no success": {
+		"a failure that is caught ends in an exit, which is not a success": {
 			history: func(s *script) {
 				s.enter(types.HistoryEventTypeTaskStateEntered, "A")
 				s.lambdaFails("InvalidInput", "namespace: no such key")
@@ -95,7 +95,7 @@ func TestSteps(t *testing.T) {
 				{State: "A", Kind: follow.Failed, Attempt: 2, Duration: 10 * ms, Error: "States.Timeout"},
 			},
 		},
-		"a Parallel whose Retry starts its branch anew says so by its own name": {
+		"a Parallel whose Retry starts its branch again says so with its own name": {
 			history: func(s *script) {
 				s.enter(types.HistoryEventTypeParallelStateEntered, "Try")
 				s.event(types.HistoryEventTypeParallelStateStarted)

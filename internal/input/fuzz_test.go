@@ -11,9 +11,9 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-// Whoever may start an execution writes its input.
+// Who can start an execution can write its input.
 func FuzzRead(f *testing.F) {
-	// The collector works within the memory that describe-cluster has.
+	// The garbage collector has the memory of describe-cluster.
 	debug.SetMemoryLimit(128 << 20)
 	for _, seed := range []string{
 		``, `{}`, `null`, `[]`, `"demo"`, `{"clusterName":"demo"}`, `{"clusterName":`,
@@ -34,7 +34,7 @@ func FuzzRead(f *testing.F) {
 			assert.LessOrEqual(t, len(named.Message), 16<<10)
 			return
 		}
-		// What passes cannot become another host, another path or another header.
+		// Values that are accepted cannot change the host, the path or a header.
 		assert.Regexp(t, `^[0-9A-Za-z_-]+$`, got.Target.ClusterName)
 		assert.Regexp(t, `^[0-9a-z-]+$`, got.Target.Region)
 		assert.NotContains(t, got.Output.Prefix, "../")

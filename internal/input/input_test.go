@@ -16,7 +16,7 @@ import (
 	"github.com/kubestep/kubestep/internal/input"
 )
 
-// request is one of every kind of member.
+// request has a field of every kind.
 type request struct {
 	Target contract.Target
 	Colour string
@@ -158,7 +158,7 @@ func TestVeryManyProblemsAreCounted(t *testing.T) {
 	assert.Less(t, len(err.Error()), 8<<10)
 }
 
-// describe-cluster has 128 MB. An input may have 256 KiB.
+// describe-cluster has 128 MB of memory, and an input at most 256 KiB.
 func TestWhatAnInputTakesIsAFewTimesItsSize(t *testing.T) {
 	deep := strings.Repeat("[", 600) + strings.Repeat(`"x",`, 60_000) + `"x"` + strings.Repeat("]", 600)
 	for sentence, raw := range map[string]string{

@@ -21,7 +21,7 @@ import (
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 )
 
-// endless writes until the client has had enough, and counts.
+// endless writes until the client closes the connection, and counts the bytes.
 func endless(w io.Writer, written *atomic.Int64) {
 	chunk := []byte(strings.Repeat("x", 64<<10))
 	for {

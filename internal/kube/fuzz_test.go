@@ -12,8 +12,7 @@ import (
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 )
 
-// Whatever stands at the cluster's endpoint writes what is answered: the API
-// server, or a proxy before it.
+// The answers come from whatever is at the cluster's endpoint: the API server, or a proxy.
 func FuzzExplain(f *testing.F) {
 	cluster, answer := kubetest.ServeWhat(f)
 

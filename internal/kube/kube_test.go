@@ -18,7 +18,7 @@ import (
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 )
 
-// get asks the cluster for something, as a workflow does.
+// get sends a request to the cluster, as a workflow does.
 func get(ctx context.Context, cluster contract.Cluster) error {
 	conn, err := kube.Connect(kubetest.Opener{}, kubetest.Session(cluster))
 	if err != nil {
@@ -31,7 +31,7 @@ func get(ctx context.Context, cluster contract.Cluster) error {
 	return nil
 }
 
-// closed opens no seal.
+// closed is an Opener that fails.
 type closed struct{}
 
 func (closed) Open(string, bearer.Binding) (bearer.Token, error) {
@@ -140,13 +140,13 @@ func TestACertificateThatDoesNotFitIsNotTrustedAndNothingIsSent(t *testing.T) {
 		moved := real
 		moved.Endpoint = strings.Replace(real.Endpoint, "127.0.0.1", "127.0.0.2", 1)
 		if err := get(t.Context(), moved); assert.Error(t, err) {
-			// Where only 127.0.0.1 is up (macOS), nothing listens there.
+			// On macOS only 127.0.0.1 is up, so nothing listens at this address.
 			var named *contract.Error
 			require.ErrorAs(t, err, &named)
 			assert.Contains(t, []contract.ErrorName{contract.CertificateNotTrusted, contract.ClusterUnreachable}, named.Name)
 		}
 	})
-	t.Run("an authority that is no certificate", func(t *testing.T) {
+	t.Run("a CA that is not a certificate", func(t *testing.T) {
 		broken := real
 		broken.CertificateAuthority = "AAAA"
 		assertNamed(t, contract.CertificateNotTrusted, get(t.Context(), broken))
@@ -169,5 +169,5 @@ func assertNamed(t *testing.T, want contract.ErrorName, err error) {
 	assert.Equal(t, want, named.Name, named.Message)
 }
 
-// otherAuthority is a certificate that signed nothing here.
+// otherAuthority returns a CA that did not sign the server's certificate.
 const otherAuthority = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJkekNDQVIyZ0F3SUJBZ0lVWnZFTjFFZXd5SnlHMnIrWVNEOElyZW5FUzd3d0NnWUlLb1pJemowRUF3SXcKRURFT01Bd0dBMVVFQXd3RmIzUm9aWEl3SUJjTk1qWXhNVEl6TVRVME5UTTFXaGdQTWpFeU5qRXdNekF4TlRRMQpNelZhTUJBeERqQU1CZ05WQkFNTUJXOTBhR1Z5TUZrd0V3WUhLb1pJemowQ0FRWUlLb1pJemowREFRY0RRZ0FFCjFBMW10dElMK2pMdEJqNllXdVJydWk2bVJoSGFDMVR0dktFdGh3b0wwcE1pUUhocG4vQmgvN0tBUngrMmNmUlIKeFpvMUZHcUNCSW5aSmpGa3UwZnZUNk5UTUZFd0hRWURWUjBPQkJZRUZISXVjNkxnUGxHUmxkUmxBSXhSdWVJLwp5Tmk0TUI4R0ExVWRJd1FZTUJhQUZISXVjNkxnUGxHUmxkUmxBSXhSdWVJL3lOaTRNQThHQTFVZEV3RUIvd1FGCk1BTUJBZjh3Q2dZSUtvWkl6ajBFQXdJRFNBQXdSUUloQUxFUG5KWEFUdVplZ0R3Nk0vWWNjZGd1WHpKOVBUem4KdS94U3V6RVQzNCt0QWlBRGM1anpyd05GQUl4c1pGQ2VNRDhoWnp3UHZxRE1zTTVuVVl5cDBpZXBHdz09Ci0tLS0tRU5EIENFUlRJRklDQVRFLS0tLS0K"

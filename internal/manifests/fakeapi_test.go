@@ -24,21 +24,20 @@ import (
 	"github.com/kubestep/kubestep/internal/manifests"
 )
 
-// fakeAPI is as much of an API server as these tests need: discovery, get, access
-// reviews, and a server-side apply that replaces the object. The scenarios in test/
-// have the real one.
+// fakeAPI is the part of an API server that these tests need: discovery, get, access reviews, and a server-side apply that
+// replaces the object. The scenarios in test/ run the real API server.
 type fakeAPI struct {
 	cluster contract.Cluster
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	objects map[string]map[string]any
-	// applied are the paths of the patches that were no dry runs, in their order.
+	// applied are the paths of the patches that were not dry runs, in order.
 	applied []string
 	// patches and gets count requests.
 	patches, gets int
-	// denied are checks that a review denies, as "patch configmaps shop/".
+	// denied are the checks that a review denies, such as "patch configmaps shop/".
 	denied map[string]bool
-	// refuse answers a patch of that path in place of the server, if it returns true.
+	// refuse may answer a patch of that path instead of the server; then it returns true.
 	refuse map[string]func(w http.ResponseWriter, r *http.Request) bool
 }
 
@@ -111,7 +110,7 @@ func (f *fakeAPI) patch(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(object)
 }
 
-// conflict refuses as the API server does if another manager owns a field.
+// conflict answers as the API server does if another manager owns a field.
 func conflict(w http.ResponseWriter, r *http.Request) bool {
 	if r.URL.Query().Get("force") == "true" {
 		return false
@@ -126,7 +125,7 @@ func conflict(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// says refuses with a status and a text.
+// says answers with a status and a text.
 func says(code int32, reason metav1.StatusReason, message string) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		kubetest.Refuse(w, code, reason, message)
@@ -159,7 +158,7 @@ type tester struct {
 	session contract.ManifestsSession
 }
 
-// execution begins one with manifests that are in S3.
+// execution begins an execution with manifests in S3.
 func execution(t *testing.T, text string, changes ...func(*contract.ApplyRequest)) *tester {
 	t.Helper()
 	f := &tester{fakeAPI: newFakeAPI(t), files: bucket{"m.yaml": text}}
@@ -188,7 +187,7 @@ func (f *tester) apply(t *testing.T) (contract.Plan, contract.Applied, error) {
 	return plan, applied, err
 }
 
-// hurried is a context with time for one object of a round.
+// hurried returns a context with time for one object of a round.
 func hurried(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	t.Cleanup(cancel)

@@ -16,7 +16,7 @@ import (
 
 const configMap = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {a: \"1\"}\n"
 
-// names are the objects, as "ConfigMap shop/a".
+// names returns the objects, such as "ConfigMap shop/a".
 func names(objects []manifests.Object) []string {
 	all := make([]string, 0, len(objects))
 	for _, o := range objects {

@@ -15,9 +15,8 @@ import (
 	"github.com/kubestep/kubestep/internal/pods"
 )
 
-// What a page takes does not depend on the computer, so it may be asserted. The
-// bounds are twice what it takes, so that a change of a library passes and a
-// change of the order does not.
+// The allocations of a page do not depend on the computer, so a test can assert them. The limits are twice the measured
+// values, so that a change of a library passes, and a change of the order of growth does not.
 func TestWhatAPageTakes(t *testing.T) {
 	page := func(rows int) string {
 		all := make([]string, rows)

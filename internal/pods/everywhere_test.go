@@ -16,7 +16,7 @@ import (
 
 func everywhere(in *contract.ListPods) { in.Namespaces = []string{contract.AllNamespaces} }
 
-// namespaces is a table of them, as kube-apiserver 1.37 prints one.
+// namespaces returns a table of namespaces, as kube-apiserver 1.37 prints it.
 func namespaces(names ...string) string {
 	rows := ""
 	for i, name := range names {

@@ -18,8 +18,7 @@ import (
 	"github.com/kubestep/kubestep/internal/pods"
 )
 
-// Whoever may write a pod's status writes cells of the table, and whatever stands
-// at the cluster's endpoint writes all of it.
+// Who can write a pod's status can write cells of the table, and whatever is at the cluster's endpoint can write all of it.
 func FuzzList(f *testing.F) {
 	cluster, answer := kubetest.ServeWhat(f)
 	lister := pods.Lister{Opener: kubetest.Opener{}, Clock: realclock.Wall{}}
@@ -43,7 +42,7 @@ func FuzzList(f *testing.F) {
 		f.Add(200, "application/json", true, []byte(page))
 		f.Add(410, "application/json", false, []byte(page))
 	}
-	for _, next := range []string{"more", strings.Repeat("c", 70<<10), "a&limit=1#\x00"} { // without end
+	for _, next := range []string{"more", strings.Repeat("c", 70<<10), "a&limit=1#\x00"} { // endlessly
 		f.Add(200, "application/json", false, []byte(table(next, row("cart", "1/1", "Running"))))
 	}
 	f.Add(403, "text/plain", false, []byte("Authorization: Bearer "+kubetest.Token))
@@ -60,7 +59,7 @@ func FuzzList(f *testing.F) {
 			w.WriteHeader(status)
 			_, _ = w.Write(page)
 		})
-		// A second of it is kept for the answer.
+		// A second of the time is reserved for the answer.
 		ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
 		defer cancel()
 		listing, err := lister.List(ctx, contract.ListPods{Session: kubetest.Session(cluster), Namespaces: []string{"shop"}, MaxItems: pods.DefaultMaxItems})

@@ -33,11 +33,11 @@ func table(next string, rows ...string) string {
 	return fmt.Sprintf(`{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"1","continue":%q},"columnDefinitions":%s,"rows":[%s]}`, next, header, strings.Join(rows, ","))
 }
 
-// api answers each path with its pages, by continue token, and keeps the requests.
+// api serves the pages of each path, by continue token, and keeps the requests.
 type api struct {
 	pages    map[string]string
 	requests []*http.Request
-	// before is called with each request; where it returns true it has answered.
+	// before is called with each request. If it returns true, it has answered.
 	before func(http.ResponseWriter, *http.Request) bool
 	mu     sync.Mutex
 }
@@ -58,7 +58,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprint(w, page)
 }
 
-// clock is a time that only moves when it is told to.
+// clock advances only when the test sets it.
 type clock struct {
 	mu    sync.Mutex
 	now   time.Time
@@ -81,7 +81,7 @@ func (c *clock) Sleep(_ context.Context, d time.Duration) error {
 	return nil
 }
 
-// takes makes every answer take that long.
+// takes makes every answer take a time.
 func (c *clock) takes(d time.Duration) func(http.ResponseWriter, *http.Request) bool {
 	return func(http.ResponseWriter, *http.Request) bool {
 		_ = c.Sleep(context.Background(), d)
@@ -197,7 +197,7 @@ func TestARoundContinuesAtEveryOpenPlaceAndThenAtTheNamespacesNotBegun(t *testin
 	assert.False(t, got.Consistent, "as an earlier round has found")
 }
 
-// writer keeps the pods that it is given, and whether they were all.
+// writer keeps the pods that are written, and whether the listing was finished.
 type writer struct {
 	lines []contract.Pod
 	ended []bool
@@ -234,7 +234,7 @@ func TestEveryPodIsWrittenIfTheInputAsksForIt(t *testing.T) {
 			in.Output.Bucket, in.MaxItems = "inventories", 1
 		})
 	}
-	t.Run("all of them, whatever the output holds", func(t *testing.T) {
+	t.Run("all of them, independent of what the output holds", func(t *testing.T) {
 		w := &writer{}
 		got, err := ask(w, (&api{pages: pages}).ServeHTTP)
 		require.NoError(t, err)
@@ -268,7 +268,7 @@ func TestEveryPodIsWrittenIfTheInputAsksForIt(t *testing.T) {
 	})
 }
 
-// slowWriter takes as long as its context lets it, and fails when that has ended.
+// slowWriter writes until its context ends, and then fails.
 type slowWriter struct {
 	writer
 	left []time.Duration // of the time, when Finish was called
@@ -308,7 +308,7 @@ func TestIfNothingIsGrantedNothingIsListed(t *testing.T) {
 	assert.Equal(t, contract.Listing{Pods: contract.Pods{ByNamespace: map[string]int{}, ByStatus: map[string]int{}, Items: []contract.Pod{}, Consistent: true}}, got)
 }
 
-// With "onDenied": "skip" the machine goes on with what is granted now.
+// With "onDenied": "skip" the machine continues with what is granted now.
 func TestANamespaceThatIsGrantedBetweenRoundsIsListedAndOneThatIsRevokedIsNot(t *testing.T) {
 	server := &api{pages: map[string]string{"a/pods?": table("", row("a1", "1/1", "Running")), "d/pods?": table("", row("d1", "1/1", "Running"))}}
 	got, err := list(t.Context(), t, pods.Lister{}, server.ServeHTTP, func(in *contract.ListPods) {

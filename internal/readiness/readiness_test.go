@@ -19,7 +19,7 @@ import (
 	"github.com/kubestep/kubestep/internal/readiness"
 )
 
-// fakeClock stands still, but for what sleeps.
+// fakeClock advances only in Sleep.
 type fakeClock struct{ now time.Time }
 
 func (c *fakeClock) Now() time.Time { return c.now }
@@ -62,7 +62,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// deploy writes the Deployment with that many of its two replicas ready.
+// deploy writes the Deployment with that many ready replicas of two.
 func (w *world) deploy(ready int, condition string) {
 	w.objects["/apis/apps/v1/namespaces/shop/deployments/web"] = fmt.Sprintf(
 		`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","generation":1},"spec":{"replicas":2},

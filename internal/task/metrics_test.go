@@ -17,14 +17,14 @@ import (
 	"github.com/kubestep/kubestep/internal/task"
 )
 
-// line is what is logged of one invocation, read as CloudWatch reads it.
+// line is the log line of one invocation, as CloudWatch reads it.
 type line struct {
 	members map[string]any
 	// metrics are the values by dimensions and name, as "kubestep stackName=one state=ListPods durationMs".
 	metrics map[string]float64
 }
 
-// lines reads a log, and holds it to the rules of the embedded metric format.
+// lines reads a log, and checks the rules of the embedded metric format.
 func lines(t *testing.T, log string) []line {
 	t.Helper()
 	var all []line
@@ -111,7 +111,7 @@ func TestWhatAResultMeasuresIsInTheLine(t *testing.T) {
 	assert.Len(t, all[1].metrics, 4)
 }
 
-// crowd measures more than CloudWatch accepts in one directive.
+// crowd returns more metrics than CloudWatch accepts in one directive.
 type crowd struct{}
 
 func (crowd) Metrics() map[string]int {
@@ -134,10 +134,10 @@ func TestALineHasNoMoreMetricsThanCloudWatchAccepts(t *testing.T) {
 
 func TestWhatTheInputLeavesOutTheResultTells(t *testing.T) {
 	for sentence, c := range map[string]struct{ input, want string }{
-		"the input's cluster":                    {`{"clusterName":"shop"}`, "shop"},
-		"the stack's, where the input has none":  {`{}`, "demo"},
-		"the stack's, where the input is no use": {`["x"]`, "demo"},
-		"nothing readable of a token":            {`{"clusterName":"k8s-aws-v1.aHR0cHM"}`, "[REDACTED]"},
+		"the input's cluster":                   {`{"clusterName":"shop"}`, "shop"},
+		"the stack's, where the input has none": {`{}`, "demo"},
+		"the stack's, if the input has none":    {`["x"]`, "demo"},
+		"nothing readable of a token":           {`{"clusterName":"k8s-aws-v1.aHR0cHM"}`, "[REDACTED]"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			var logged bytes.Buffer

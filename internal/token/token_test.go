@@ -28,7 +28,7 @@ type credentials struct {
 
 func (c credentials) Retrieve(context.Context) (aws.Credentials, error) { return c.Credentials, c.err }
 
-// attested verifies every cluster but one without an attestation.
+// attested verifies every cluster that has an attestation.
 type attested struct{}
 
 func (attested) Verify(_, _ string, cluster contract.Cluster) error {
@@ -64,7 +64,7 @@ func payload() contract.MintToken {
 	}
 }
 
-// open is the URL that a minted token holds.
+// open returns the URL in a minted token.
 func open(t *testing.T, m token.Minter, in contract.MintToken, minted contract.Token) *url.URL {
 	t.Helper()
 	opened, err := m.Sealer.Open(minted.Sealed, bearer.BindingFor(in.Execution, in.Cluster))
@@ -165,7 +165,7 @@ func TestTheResultNamesThePrincipalAndItsGroup(t *testing.T) {
 	assert.Equal(t, in.RoleARN, assumed.Principal)
 }
 
-// The wall time differs from machine to machine; what is allocated does not.
+// The wall time depends on the machine; the allocations do not.
 func TestMintingAllocatesLittle(t *testing.T) {
 	m, in := minter(t, lambdaCredentials()), payload()
 	allocations := testing.AllocsPerRun(100, func() {

@@ -76,7 +76,7 @@ func TestIdentify(t *testing.T) {
 
 func TestARequestThatCannotBeReadIsRefused(t *testing.T) {
 	for name, body := range map[string]string{
-		"a form that is none":      "Action=%zz",
+		"a form that is invalid":   "Action=%zz",
 		"a form that is too large": strings.Repeat("x", maxRequest+1<<20),
 	} {
 		t.Run(name, func(t *testing.T) {

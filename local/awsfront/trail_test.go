@@ -38,7 +38,7 @@ func TestACallIsRecordedAsIAMSeesIt(t *testing.T) {
 			http.MethodPost, functions + "list-pods/invocations", "{}", "lambda", nil,
 			trail.Call{Principal: callerRole, Action: "lambda:InvokeFunction", Resource: "arn:aws:lambda:eu-west-1:111111111111:function:list-pods", Context: account(own), Status: 200},
 		},
-		"a call that a fault meets": {
+		"a call that a fault applies to": {
 			http.MethodPost, functions + "broken/invocations?Qualifier=1", "{}", "lambda", nil,
 			trail.Call{Principal: callerRole, Action: "lambda:InvokeFunction", Resource: "arn:aws:lambda:eu-west-1:111111111111:function:broken:1", Context: account(own), Status: 429},
 		},

@@ -136,7 +136,7 @@ func readPID(t *testing.T, r io.Reader) int {
 	return pid
 }
 
-// alive tells whether a process of that id runs: one that ended but was not waited for, as a grandchild's init may leave it, does not.
+// alive reports whether a process with that ID is running. A zombie, which a grandchild may be for a while, is not.
 func alive(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return false

@@ -89,11 +89,11 @@ func TestAMistakeIsAnErrorThatNamesIt(t *testing.T) {
 		given                 map[string]string
 		want                  string
 	}{
-		"a parameter that there is not":       {`{}`, `{}`, map[string]string{"X": "1"}, "no parameter X"},
+		"a parameter that does not exist":     {`{}`, `{}`, map[string]string{"X": "1"}, "no parameter X"},
 		"a parameter without a value":         {`{"P":{"Type":"String"}}`, `{}`, nil, "parameter P has no value"},
 		"a value that is not allowed":         {`{"P":{"Type":"String","AllowedValues":["a"]}}`, `{}`, map[string]string{"P": "b"}, `parameter P: "b" is not one of [a]`},
 		"a value that does not match":         {`{"P":{"Type":"String","AllowedPattern":"[a-z]+"}}`, `{}`, map[string]string{"P": "a1"}, `"a1" does not match`},
-		"a number that is none":               {`{"P":{"Type":"Number"}}`, `{}`, map[string]string{"P": "x"}, `"x" is not a number`},
+		"a number that is not one":            {`{"P":{"Type":"Number"}}`, `{}`, map[string]string{"P": "x"}, `"x" is not a number`},
 		"a reference to nothing":              {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":{"Ref":"Nobody"}}}}`, nil, "resource R: RoleName: Ref: there is no resource Nobody"},
 		"a resource that depends on itself":   {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":{"Ref":"R"}}}}`, nil, "depends on itself"},
 		"a reference to what is left out":     {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":{"Ref":"Q"}}},"Q":{"Type":"AWS::IAM::Role","Condition":"Never"}}`, nil, "resource Q is not part of the stack: its condition Never is false"},
@@ -101,8 +101,8 @@ func TestAMistakeIsAnErrorThatNamesIt(t *testing.T) {
 		"a function that is not known":        {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":{"Fn::Cidr":[]}}}}`, nil, "Fn::Cidr: local/cloudformation cannot evaluate it"},
 		"an attribute that is not known":      {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":{"Fn::GetAtt":["Q","RoleId"]}}},"Q":{"Type":"AWS::IAM::Role"}}`, nil, "does not know the attribute RoleId of AWS::IAM::Role"},
 		"a list in a text":                    {`{"L":{"Type":"CommaDelimitedList","Default":"a,b"}}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":{"Fn::Sub":"${L}"}}}}`, nil, "[a b] is not text"},
-		"a condition that is none":            {`{}`, `{"R":{"Type":"AWS::IAM::Role","Condition":"Text"}}`, nil, "condition Text: yes is not a condition"},
-		"a condition that there is not":       {`{}`, `{"R":{"Type":"AWS::IAM::Role","Condition":"Absent"}}`, nil, "there is no condition Absent"},
+		"a condition that is text":            {`{}`, `{"R":{"Type":"AWS::IAM::Role","Condition":"Text"}}`, nil, "condition Text: yes is not a condition"},
+		"a condition that does not exist":     {`{}`, `{"R":{"Type":"AWS::IAM::Role","Condition":"Absent"}}`, nil, "there is no condition Absent"},
 		"a choice without an else":            {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":{"Fn::If":["Never","a"]}}}}`, nil, "Fn::If: local/cloudformation cannot evaluate it with the argument [Never a]"},
 		"a dynamic reference of another kind": {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":"{{resolve:ssm:x}}"}}}`, nil, "cannot resolve the dynamic reference"},
 	} {

@@ -131,7 +131,7 @@ func TestInvalidCredentialsAreNotRecognized(t *testing.T) {
 		"no key at all":                      {"", "", now, credentials.ErrUnknownKey},
 		"the session token of another key":   {issued.AccessKeyID, other.SessionToken, now, credentials.ErrUnknownKey},
 		"credentials of another authority":   {foreign.AccessKeyID, foreign.SessionToken, now, credentials.ErrForgedToken},
-		"a session token that is no base64":  {issued.AccessKeyID, "!", now, credentials.ErrForgedToken},
+		"a session token that is not base64": {issued.AccessKeyID, "!", now, credentials.ErrForgedToken},
 		"a session token cut short":          {issued.AccessKeyID, issued.SessionToken[:400], now, credentials.ErrForgedToken},
 		"a session token shorter than a MAC": {issued.AccessKeyID, "AAAA", now, credentials.ErrForgedToken},
 		"a bit flipped in the MAC":           {issued.AccessKeyID, flip(issued.SessionToken, 0), now, credentials.ErrForgedToken},

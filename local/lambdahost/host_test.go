@@ -411,10 +411,10 @@ func TestPutRefuses(t *testing.T) {
 		function Function
 		err      string
 	}{
-		"a function without a role": {Function{Name: "f", ARN: "a", Bootstrap: os.Args[0]}, "needs a name, an ARN and a role"},
-		"a name that is a path":     {Function{Name: "../f", ARN: "a", Role: "r", Bootstrap: os.Args[0]}, "the name must match"},
-		"a file that is not there":  {Function{Name: "f", ARN: "a", Role: "r", Bootstrap: plain + "er"}, "no such file"},
-		"a file that is no program": {Function{Name: "f", ARN: "a", Role: "r", Bootstrap: plain}, "is not executable"},
+		"a function without a role":    {Function{Name: "f", ARN: "a", Bootstrap: os.Args[0]}, "needs a name, an ARN and a role"},
+		"a name that is a path":        {Function{Name: "../f", ARN: "a", Role: "r", Bootstrap: os.Args[0]}, "the name must match"},
+		"a file that is not there":     {Function{Name: "f", ARN: "a", Role: "r", Bootstrap: plain + "er"}, "no such file"},
+		"a file that is not a program": {Function{Name: "f", ARN: "a", Role: "r", Bootstrap: plain}, "is not executable"},
 		"a variable of Lambda's": {
 			Function{Name: "f", ARN: "a", Role: "r", Bootstrap: os.Args[0], Environment: map[string]string{"AWS_REGION": "x"}},
 			"the environment variable AWS_REGION is reserved by Lambda",

@@ -168,10 +168,10 @@ func TestWhatIsLeftOutIsListed(t *testing.T) {
 		said      []string
 		wrong     string
 	}{
-		"what is deployed":          {`{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":"x"}}}`, nil, ""},
-		"what is known to be not":   {`{"R":{"Type":"AWS::IAM::Role","Properties":{"Policies":[],"Description":"x"}},"A":{"Type":"AWS::CloudWatch::Alarm"}}`, []string{"alarms", "descriptions"}, ""},
-		"a type that nobody knows":  {`{"R":{"Type":"AWS::New::Thing"}}`, nil, "R of the template: local/stack neither deploys the type AWS::New::Thing"},
-		"a property that is unsaid": {`{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":"/x/"}}}`, nil, "neither implements Path of AWS::IAM::Role nor says why not"},
+		"what is deployed":           {`{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":"x"}}}`, nil, ""},
+		"what is left out":           {`{"R":{"Type":"AWS::IAM::Role","Properties":{"Policies":[],"Description":"x"}},"A":{"Type":"AWS::CloudWatch::Alarm"}}`, []string{"alarms", "descriptions"}, ""},
+		"a type in neither list":     {`{"R":{"Type":"AWS::New::Thing"}}`, nil, "R of the template: local/stack neither deploys the type AWS::New::Thing"},
+		"a property in neither list": {`{"R":{"Type":"AWS::IAM::Role","Properties":{"Path":"/x/"}}}`, nil, "neither implements Path of AWS::IAM::Role nor says why not"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			parsed, err := cloudformation.Parse([]byte(`{"Resources":` + c.resources + `}`))

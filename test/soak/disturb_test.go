@@ -69,7 +69,7 @@ func (d *disturber) run(ctx, over context.Context) error {
 			}
 			w := window{disturbance: disturbance, from: time.Now()}
 			if err := disturbance.begin(ctx); err != nil {
-				return fmt.Errorf("make it so that %s: %w", w.name, err)
+				return fmt.Errorf("begin that %s: %w", w.name, err)
 			}
 			select {
 			case <-over.Done():

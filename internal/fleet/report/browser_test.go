@@ -71,7 +71,7 @@ func open(t *testing.T, page string, width, height int) *browser {
 	b := &browser{t: t, in: in, answers: map[int]chan json.RawMessage{}, events: map[string][]json.RawMessage{}, changed: make(chan struct{}, 1)}
 	go b.read(out)
 	t.Cleanup(func() {
-		_ = in.Close() // at which it ends
+		_ = in.Close() // which ends it
 		_ = cmd.Wait()
 		_ = out.Close()
 		_ = os.RemoveAll(profile)
@@ -141,7 +141,7 @@ func (b *browser) call(method string, params map[string]any, into any) {
 	}
 }
 
-// seen are the events of a method so far.
+// seen returns the events of a method so far.
 func (b *browser) seen(method string) []json.RawMessage {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -163,7 +163,7 @@ func (b *browser) resize(width, height int) {
 	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
 }
 
-// evaluate evaluates an expression of JavaScript in the page.
+// evaluate evaluates a JavaScript expression in the page.
 func evaluate[T any](b *browser, format string, args ...any) T {
 	b.t.Helper()
 	var result struct {
@@ -175,7 +175,7 @@ func evaluate[T any](b *browser, format string, args ...any) T {
 	return result.Result.Value
 }
 
-// names are the clusters that the table shows, in its order.
+// names returns the clusters that the table shows, in order.
 func (b *browser) names() string {
 	b.t.Helper()
 	return strings.Join(evaluate[[]string](b, `[...document.querySelectorAll("tbody tr")].filter((tr) => tr.checkVisibility()).map((tr) => tr.cells[0].textContent)`), " ")

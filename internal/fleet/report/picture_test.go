@@ -14,7 +14,7 @@ import (
 
 var picture = flag.String("picture", "", "the `folder` to write the pictures of README to")
 
-// sample is a fleet such as there may be.
+// sample is a realistic fleet.
 func sample() []contract.FleetOutcome {
 	regions, stages := []string{"eu-west-1", "eu-central-1", "us-east-1", "ap-southeast-2"}, []string{"prod", "stage", "dev"}
 	teams := []string{"payments", "search", "checkout", "ml", "edge", "tools", "data"}

@@ -20,7 +20,7 @@ import (
 
 var start = time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
 
-// of is the report on these outcomes.
+// of returns the report of these outcomes.
 func of(outcomes ...contract.FleetOutcome) report.Report {
 	summary := contract.FleetSummary{Fleet: "nightly", Workflow: "pod-inventory", Clusters: len(outcomes), ByStatus: map[contract.OutcomeStatus]int{}, Totals: map[string]int{}}
 	failures := map[string]int{}
@@ -62,7 +62,7 @@ func failed(name, cause string) contract.FleetOutcome {
 	}
 }
 
-// hostile is what somebody who names clusters, or runs an API server, may try.
+// hostile are texts that an attacker who names clusters, or runs an API server, may try.
 var hostile = []string{
 	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `</script><script>alert(1)</script>`, `</style><svg onload=alert(1)>`,
 	`javascript:alert(1)`, `{{.Summary}}`, `=HYPERLINK("http://evil.example","x")`, "+1", "-1", "@SUM(A1)", "\t=1", "\u202eevil", "<!--", "]]>", "'; alert(1); '",
@@ -80,7 +80,7 @@ func page(t *testing.T, r report.Report) string {
 	return write(t, func(b *bytes.Buffer) error { return r.HTML(b) })
 }
 
-// elements are those of a name.
+// elements returns the elements with a name.
 func elements(t *testing.T, page, name string) []*html.Node {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(page))
@@ -219,7 +219,7 @@ func TestTheConsoleIsThatOfThePartition(t *testing.T) {
 	}
 }
 
-// many outcomes, with the longest names and causes that there can be.
+// many returns outcomes with the longest possible names and causes.
 func many(n int, of func(string) contract.FleetOutcome) []contract.FleetOutcome {
 	all := make([]contract.FleetOutcome, n)
 	for i := range all {

@@ -15,7 +15,7 @@ import (
 
 func TestLine(t *testing.T) {
 	for name, test := range map[string]struct{ in, want string }{
-		"visible text stays as it is":                 {"web-7d4 läuft … ✓", "web-7d4 läuft … ✓"},
+		"visible text is unchanged":                   {"web-7d4 läuft … ✓", "web-7d4 läuft … ✓"},
 		"an escape sequence is spelt out":             {"\x1b[2Jgone", `\x1b[2Jgone`},
 		"the eight-bit control introducer is as well": {"\u009b2J", `\u009b2J`},
 		"a line break, a tab and a return are":        {"a\nb\tc\rd", `a\nb\tc\rd`},
@@ -67,12 +67,12 @@ func TestColors(t *testing.T) {
 
 func TestIs(t *testing.T) {
 	t.Setenv("TERM", "xterm")
-	assert.False(t, terminal.Is(&bytes.Buffer{}), "a buffer is no terminal")
+	assert.False(t, terminal.Is(&bytes.Buffer{}), "a buffer is not a terminal")
 
 	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, f.Close()) })
-	assert.False(t, terminal.Is(f), "a file is no terminal")
+	assert.False(t, terminal.Is(f), "a file is not a terminal")
 
 	device, err := os.Open(os.DevNull)
 	require.NoError(t, err)

@@ -1,4 +1,4 @@
-// Package e2e runs the built control plane as whoever needs one runs it, and asks it as its clients do.
+// Package e2e runs the built control plane, and calls it as its clients do.
 package e2e
 
 import (
