@@ -19,6 +19,7 @@ func TestTheCommandsOfReleaseMDDeployAReleaseThatWorks(t *testing.T) {
 	made.Dir = repository
 	text, err := made.CombinedOutput()
 	require.NoError(t, err, string(text))
+	assertSmallPackages(t, filepath.Join(folder, "v1.2.3"))
 	s := &scenario{stack: local.Stack("released")}
 	s.mapRole(t)
 
@@ -34,4 +35,22 @@ func TestTheCommandsOfReleaseMDDeployAReleaseThatWorks(t *testing.T) {
 	assert.Contains(t, found, "execution:released-pod-inventory:")
 	assert.Contains(t, found, "pods in cluster demo")
 	assert.FileExists(t, filepath.Join(folder, "rbac", "namespace", "role.yaml"))
+}
+
+// maxPackage is the most that a function's zip may have, in bytes: an environment
+// downloads it before it starts.
+const maxPackage = 5_000_000
+
+func assertSmallPackages(t *testing.T, release string) {
+	t.Helper()
+	functions, err := filepath.Glob(filepath.Join(repository, "functions", "*", "main.go"))
+	require.NoError(t, err)
+	require.NotEmpty(t, functions)
+	for _, function := range functions {
+		name := filepath.Base(filepath.Dir(function)) + "-v1.2.3.zip"
+		info, err := os.Stat(filepath.Join(release, name))
+		require.NoError(t, err)
+		t.Logf("%s: %d bytes", name, info.Size())
+		assert.LessOrEqual(t, info.Size(), int64(maxPackage), name)
+	}
 }

@@ -2,10 +2,7 @@
 package main
 
 import (
-	"context"
 	"os"
-
-	"github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract"
@@ -16,7 +13,7 @@ import (
 )
 
 func main() {
-	cfg := task.Must(config.LoadDefaultConfig(context.Background()))
+	cfg := task.Must(awsapi.Config(os.Getenv))
 	finder := fleet.Finder{
 		EKS:      fleet.API(cfg, awsapi.NewRoles(cfg, os.Getenv("KUBESTEP_EXTERNAL_ID")).Credentials),
 		Store:    fleet.NewStore(cfg),

@@ -2,13 +2,12 @@
 package main
 
 import (
-	"context"
 	"os"
 
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/kubestep/kubestep/internal/archive"
+	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract"
@@ -17,7 +16,7 @@ import (
 )
 
 func main() {
-	store := s3.NewFromConfig(task.Must(config.LoadDefaultConfig(context.Background())))
+	store := s3.NewFromConfig(task.Must(awsapi.Config(os.Getenv)))
 	lister := pods.Lister{
 		Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
 		Clock:  clock.Wall{},

@@ -2,20 +2,19 @@
 package main
 
 import (
-	"context"
 	"os"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/task"
 )
 
 func main() {
 	source := manifests.Source{
-		S3:           s3.NewFromConfig(task.Must(config.LoadDefaultConfig(context.Background()))),
+		S3:           s3.NewFromConfig(task.Must(awsapi.Config(os.Getenv))),
 		AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ","),
 	}
 	task.Start("LoadManifests", source.Load)

@@ -2,11 +2,8 @@
 package main
 
 import (
-	"context"
 	"os"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/kubestep/kubestep/internal/attestation"
 	"github.com/kubestep/kubestep/internal/awsapi"
@@ -16,7 +13,7 @@ import (
 )
 
 func main() {
-	cfg := task.Must(config.LoadDefaultConfig(context.Background()))
+	cfg := task.Must(awsapi.Config(os.Getenv))
 	minter := token.Minter{
 		FIPS:        token.FIPS(cfg),
 		Credentials: awsapi.NewRoles(cfg, os.Getenv("KUBESTEP_EXTERNAL_ID")).Credentials,

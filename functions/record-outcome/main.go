@@ -2,10 +2,9 @@
 package main
 
 import (
-	"context"
+	"os"
 
-	"github.com/aws/aws-sdk-go-v2/config"
-
+	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/task"
@@ -17,7 +16,7 @@ func main() {
 			"pod-inventory":   fleet.TotalsOf[contract.PodInventory],
 			"apply-manifests": fleet.TotalsOf[contract.ApplyResult],
 		},
-		Store: fleet.NewStore(task.Must(config.LoadDefaultConfig(context.Background()))),
+		Store: fleet.NewStore(task.Must(awsapi.Config(os.Getenv))),
 	}
 	task.Start("RecordOutcome", recorder.Record)
 }

@@ -2,18 +2,17 @@
 package main
 
 import (
-	"context"
+	"os"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/config"
-
+	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/task"
 )
 
 func main() {
 	summarizer := fleet.Summarizer{
-		Store: fleet.NewStore(task.Must(config.LoadDefaultConfig(context.Background()))),
+		Store: fleet.NewStore(task.Must(awsapi.Config(os.Getenv))),
 		Now:   time.Now,
 	}
 	task.Start("Summarize", summarizer.Summarize)

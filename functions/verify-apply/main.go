@@ -2,13 +2,12 @@
 package main
 
 import (
-	"context"
 	"os"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/manifests"
@@ -18,7 +17,7 @@ import (
 func main() {
 	applier := manifests.Applier{
 		Source: manifests.Source{
-			S3:           s3.NewFromConfig(task.Must(config.LoadDefaultConfig(context.Background()))),
+			S3:           s3.NewFromConfig(task.Must(awsapi.Config(os.Getenv))),
 			AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ","),
 		},
 		Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),

@@ -7,13 +7,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	smithy "github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/stretchr/testify/assert"
@@ -126,4 +130,44 @@ func TestAnErrorOfAWSHasAName(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestTheConfigurationIsWhatLambdaSets(t *testing.T) {
+	environment := map[string]string{"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "ASIA", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "session"}
+	// with compares the configuration with the one that the SDK's own loader finds.
+	with := func(more map[string]string) sts.Options {
+		for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"} {
+			t.Setenv(name, "")
+		}
+		for _, variables := range []map[string]string{environment, more} {
+			for name, value := range variables {
+				t.Setenv(name, value)
+			}
+		}
+		t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "none"))
+		t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(t.TempDir(), "none"))
+		loaded, err := config.LoadDefaultConfig(t.Context())
+		require.NoError(t, err)
+		cfg, err := awsapi.Config(os.Getenv)
+		require.NoError(t, err)
+		ours, theirs := sts.NewFromConfig(cfg).Options(), sts.NewFromConfig(loaded).Options()
+		assert.Equal(t, theirs.Region, ours.Region)
+		assert.Equal(t, theirs.BaseEndpoint, ours.BaseEndpoint)
+		assert.Equal(t, theirs.EndpointOptions, ours.EndpointOptions)
+		assert.Equal(t, theirs.RetryMode, ours.RetryMode)
+		assert.Equal(t, loaded.RequestChecksumCalculation, cfg.RequestChecksumCalculation)
+		assert.Equal(t, loaded.ResponseChecksumValidation, cfg.ResponseChecksumValidation)
+		own, other := retrieve(t, cfg.Credentials), retrieve(t, loaded.Credentials)
+		assert.Equal(t, [3]string{other.AccessKeyID, other.SecretAccessKey, other.SessionToken}, [3]string{own.AccessKeyID, own.SecretAccessKey, own.SessionToken})
+		return ours
+	}
+	assert.Nil(t, with(nil).BaseEndpoint)
+	assert.Equal(t, "http://127.0.0.1:1", *with(map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}).BaseEndpoint)
+	assert.Equal(t, aws.FIPSEndpointStateEnabled, with(map[string]string{"AWS_USE_FIPS_ENDPOINT": "true"}).EndpointOptions.UseFIPSEndpoint)
+	assert.Equal(t, aws.DualStackEndpointStateEnabled, with(map[string]string{"AWS_USE_DUALSTACK_ENDPOINT": "true"}).EndpointOptions.UseDualStackEndpoint)
+}
+
+func TestEveryMissingVariableIsNamed(t *testing.T) {
+	_, err := awsapi.Config(func(name string) string { return map[string]string{"AWS_ACCESS_KEY_ID": "ASIA"}[name] })
+	require.EqualError(t, err, "missing environment variables, which Lambda sets: AWS_REGION, AWS_SECRET_ACCESS_KEY")
 }

@@ -89,6 +89,8 @@ func TestAnInvalidInputIsRefusedWithItsFieldAndWhatIsExpected(t *testing.T) {
 		"a cluster name that ends in a newline": {`{"clusterName":"demo\n"}`, "clusterName", `"demo\n" is not a valid EKS cluster name`},
 		"a Region by its other name":            {`{"clusterName":"demo","region":"Ireland"}`, "region", `"Ireland" is not a valid AWS Region`},
 		"an empty Region":                       {`{"clusterName":"demo","region":""}`, "region", `"" is not a valid AWS Region`},
+		"a prefix that is too long":             {`{"clusterName":"demo","output":{"bucket":"abc","prefix":"` + strings.Repeat("p", 513) + `"}}`, "output.prefix", "at most 512"},
+		"the ARN of a role that is too long":    {`{"clusterName":"demo","roleArn":"arn:aws:iam::111122223333:role/` + strings.Repeat("p", 2048) + `/x"}`, "roleArn", "is not a valid ARN of an IAM role"},
 		"the ARN of a user":                     {`{"clusterName":"demo","roleArn":"arn:aws:iam::111122223333:user/x"}`, "roleArn", "is not a valid ARN of an IAM role"},
 		"the ARN of an assumed role":            {`{"clusterName":"demo","roleArn":"arn:aws:sts::111122223333:assumed-role/x/y"}`, "roleArn", "is not a valid ARN of an IAM role"},
 		"a list as a string":                    {`{"clusterName":"demo","list":"shop"}`, "list", "expected an array of strings, not a string"},

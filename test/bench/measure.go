@@ -3,6 +3,7 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"compress/flate"
 	"context"
 	"encoding/json"
 	"errors"
@@ -446,7 +447,7 @@ func minting(ctx context.Context) (mint, seal testing.BenchmarkResult, err error
 	return mint, seal, err
 }
 
-// zipped is the size of a function's package, for arm64, as it is deployed.
+// zipped is the size of a function's package, for arm64, as make release packs it.
 func (b *bench) zipped(ctx context.Context, function string) (int, error) {
 	binary := filepath.Join(b.dir, function)
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", binary, "./functions/"+function)
@@ -461,6 +462,7 @@ func (b *bench) zipped(ctx context.Context, function string) (int, error) {
 	}
 	var packed bytes.Buffer
 	z := zip.NewWriter(&packed)
+	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestCompression) })
 	entry, err := z.Create("bootstrap")
 	if err != nil {
 		return 0, err
@@ -471,8 +473,9 @@ func (b *bench) zipped(ctx context.Context, function string) (int, error) {
 	return packed.Len(), z.Close()
 }
 
-// cold is the time from an environment's start to its first answer.
-func (b *bench) cold(ctx context.Context) (map[string]time.Duration, error) {
+// cold measures cold starts: wall is the time from an environment's start to its
+// first answer, request that to its first poll for an invocation.
+func (b *bench) cold(ctx context.Context) (clients, error) {
 	found := map[string][]sample{}
 	for range b.runs {
 		for _, name := range []string{"describe-cluster", "mint-token", "verify-rbac", "list-pods"} {
@@ -483,7 +486,7 @@ func (b *bench) cold(ctx context.Context) (map[string]time.Duration, error) {
 		var described contract.DescribedCluster
 		take := func(name string, payload, into any) error {
 			result, err := b.invoke(ctx, name, payload, into)
-			found[name] = append(found[name], sample{wall: result.Init + result.Duration})
+			found[name] = append(found[name], sample{wall: result.Init + result.Duration, request: result.Init})
 			return err
 		}
 		if err := take("describe-cluster", describe, &described); err != nil {
@@ -507,11 +510,11 @@ func (b *bench) cold(ctx context.Context) (map[string]time.Duration, error) {
 			found["Python"] = append(found["Python"], s)
 		}
 	}
-	medians := map[string]time.Duration{}
+	cold := clients{}
 	for name, s := range found {
-		medians[name] = summarize(s).median.wall
+		cold[name] = summarize(s)
 	}
-	return medians, nil
+	return cold, nil
 }
 
 // execution is what a run of the machine comes to.
