@@ -13,12 +13,11 @@ OUTPUT ?= table
 # make soak: how many executions, and how many of them at once.
 N ?= 1000
 CONCURRENCY ?= 20
-# make fuzz: how long each target is fuzzed. What is found is not made small for
-# long: what a connection covers differs from time to time, and all of it would
-# go into that.
+# make fuzz: how long each target is fuzzed. Minimizing is limited, because the
+# coverage of a connection varies, and minimizing would take all of the time.
 FUZZTIME ?= 1m
 
-# The same flags for all that Go builds here: other ones would build all of
+# The same flags for everything that Go builds here: other flags would build all of
 # Kubernetes again, and a stamp of the commit would link it again at each commit.
 export CGO_ENABLED := 0
 export GOFLAGS := $(GOFLAGS) -trimpath -buildvcs=false
@@ -69,14 +68,14 @@ scenarios-machine:
 simulator:
 	@if command -v npm >/dev/null; then $(MAKE) --silent .local/node/done; else echo "· Node.js is missing: the IAM policies are not evaluated" >&2; fi
 
-# It applies rbac/ to the local cluster. All but a tenth of its packages are the control plane's.
+# It applies manifests to the local cluster. The control plane has nine tenths of its packages too.
 build/local/kubectl: local/controlplane/go.mod | need-go
 	@cd local/controlplane && go build -ldflags '$(STRIP) $(VERSION_FLAGS)' -o ../../$@ k8s.io/kubernetes/cmd/kubectl
 
 .local/aws/done: test/requirements.txt
 	@python3 -m venv .local/aws && .local/aws/bin/pip install --quiet --disable-pip-version-check --require-hashes -r test/requirements.txt && touch $@
 
-# What reads docs/integrate/app.mjs.
+# For the test of docs/integrate/app.mjs.
 .local/cdk/done: hack/cdk/package.json hack/cdk/package-lock.json hack/cdk/.npmrc
 	@echo "· installing aws-cdk-lib into .local/cdk, once" >&2
 	@rm -rf .local/cdk && mkdir -p .local/cdk && cp $^ .local/cdk/ && cd .local/cdk && npm ci --ignore-scripts --silent --no-audit --no-fund && touch done
@@ -84,7 +83,7 @@ build/local/kubectl: local/controlplane/go.mod | need-go
 soak: local ## many executions while mappings, bindings and the API server come and go (N=1000 CONCURRENCY=20)
 	cd test && go test -v -count=1 -timeout 1h -run EveryExecution ./soak -executions $(N) -at-once $(CONCURRENCY)
 
-fuzz: need-go ## look for what breaks a function: inputs, sealed tokens, answers of an API server (FUZZTIME=1m each)
+fuzz: need-go ## fuzz what the functions read: inputs, sealed tokens, answers of an API server (FUZZTIME=1m each)
 	@grep -roE '^func Fuzz[A-Za-z]+' --include='*_test.go' internal | while IFS=: read -r file target; do \
 		go test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$$(dirname "$$file")"; \
 	done
@@ -123,7 +122,7 @@ release: need-go .bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD) ## the files of a relea
 	@GOBIN=$(CURDIR)/.bin go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_GOMOD)
 	@mv .bin/cyclonedx-gomod $@
 
-# The same programs for this computer, and what stands in for AWS and EKS.
+# The same programs for this computer, and what replaces AWS and EKS.
 local: need-go .local/venv/done
 	@for f in $(FUNCTIONS); do \
 		go build -tags lambda.norpc -ldflags '$(STRIP)' -o build/local/$$f/bootstrap ./functions/$$f; \
@@ -136,7 +135,7 @@ local: need-go .local/venv/done
 	@cd local/controlplane && go build -ldflags '$(STRIP) $(VERSION_FLAGS)' -o ../../build/local/controlplane .
 	@$(MAKE) build/local/kubectl
 
-# What runs in Python: Step Functions (moto), and the transform of template.yml.
+# The Python environment of moto (Step Functions) and of the transform of template.yml.
 .local/venv/done: local/requirements.txt
 	@python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
 		{ echo "Python 3.10 or newer with its venv module is missing (python3-venv on Debian and Ubuntu), which runs moto, the local Step Functions" >&2; exit 1; }

@@ -1,4 +1,5 @@
-// Command local starts and ends the local world of kubestep, for make run, make up and make down.
+// Command local starts and ends the local world of kubestep, for make run, make up and make down. It runs in the folder of the
+// repository.
 //
 //	local run [--state DIR] [--workflow NAME] [--input JSON] [--output table|json|yaml]
 //	local up [--state DIR]
@@ -39,9 +40,9 @@ func main() {
 
 // command runs a verb and returns the exit status.
 func command(ctx context.Context, args []string) (int, error) {
-	root, err := repository()
+	root, err := os.Getwd()
 	if err != nil {
-		return 1, err
+		return 1, fmt.Errorf("find the repository: %w", err)
 	}
 	if len(args) == 0 {
 		args = []string{""}
@@ -78,22 +79,6 @@ func failure(err error) (int, error) {
 		return 1, err
 	}
 	return 0, nil
-}
-
-// repository returns the repository's folder, which the working directory is in.
-func repository() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find the repository: %w", err)
-	}
-	for at := dir; ; at = filepath.Dir(at) {
-		if _, err := os.Stat(filepath.Join(at, "statemachine", "pod-inventory.asl.json")); err == nil {
-			return at, nil
-		}
-		if at == filepath.Dir(at) {
-			return "", fmt.Errorf("%s is not in a clone of kubestep's repository", dir)
-		}
-	}
 }
 
 // policies prints docs/security.md.

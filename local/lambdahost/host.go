@@ -1,7 +1,7 @@
 // Package lambdahost runs Lambda functions on this computer: the binaries that are deployed, through the Runtime API, with the
 // environment, the limits, the errors and the logs that Lambda gives them.
 //
-// It stays because moto's Lambda needs Docker and a minute for an image, and AWS's Runtime Interface Emulator runs one function in one
+// It stays because moto's Lambda needs Docker, and AWS's Runtime Interface Emulator runs one function in one
 // environment, on Linux only, without limits of memory and concurrency.
 package lambdahost
 

@@ -1,11 +1,11 @@
 """Runs moto's server with nested executions that work.
 
-moto 5.2.5 names the members of StartExecution and DescribeExecution for a state as boto does for Python, executionArn,
-where Step Functions says ExecutionArn, and puts Python's datetimes into the state. So startExecution.sync, .sync:2 and
-aws-sdk:sfn:describeExecution fail (https://github.com/getmoto/moto/issues/10076). Once moto translates them itself, NestedExecution can go.
+moto 5.2.5 names the fields of StartExecution and DescribeExecution in a state as boto does, executionArn, and not as Step
+Functions does, ExecutionArn, and puts Python's datetimes into the state. So startExecution.sync, .sync:2 and
+aws-sdk:sfn:describeExecution fail (https://github.com/getmoto/moto/issues/10076). When moto fixes that, NestedExecution can be deleted.
 
-moto also makes a new boto3 client for each task, which takes more time than all else in an execution. Here tasks share them.
-And it calls in nobody's name: here each call says the state machine's role, in the header that local/awsfront reads.
+moto also creates a new boto3 client for each task, which takes most of an execution's time. Here tasks share clients. And moto
+calls without a role: here each call has the state machine's role, in the header that local/awsfront reads.
 """
 
 import datetime
@@ -19,7 +19,7 @@ from moto.stepfunctions.parser.asl.utils import boto_client
 
 
 def _signed(aws_access_key_id, aws_secret_access_key, **kwargs):
-    """A client with the credentials of the environment, which local/awsfront knows, in place of moto's made-up ones."""
+    """Returns a client with the credentials of the environment, which local/awsfront knows, and not with moto's fake ones."""
     return boto3.client(**kwargs)
 
 
@@ -40,12 +40,12 @@ def _client(region, service, make=boto_client.boto_client_for):
 
 
 def _client_for(region, service, state_credentials):
-    """A client for the calls that follow in this thread, which runs one execution or one iteration of a Map."""
+    """Returns a client for the next calls of this thread, which runs one execution or one iteration of a Map."""
     _of_thread.role = state_credentials.role_arn
     return _client(region, service)
 
 
-# Before the services import it by its name.
+# This must come before the services import it.
 boto_client.boto_client_for = _client_for
 
 from moto.server import main  # noqa: E402
@@ -64,18 +64,18 @@ def _for_boto(parameters):
 
 
 def _for_state(response):
-    """Renames in place, executionArn to ExecutionArn, and writes times as Step Functions does, in milliseconds."""
+    """Renames in place, executionArn to ExecutionArn, and converts times to milliseconds, as Step Functions does."""
     for name in list(response):
         value = response.pop(name)
         if isinstance(value, datetime.datetime):
             value = int(value.timestamp() * 1000)
-        elif name.endswith("Details"):  # and not Input and Output, which are the caller's
+        elif name.endswith("Details"):  # not Input and Output, which are the caller's
             _for_state(value)
         response[name[0].upper() + name[1:]] = value
 
 
 class NestedExecution:
-    """What StateTaskServiceSfn does, with the translation around it."""
+    """Wraps StateTaskServiceSfn with the translation."""
 
     normalise_parameters = StateTaskServiceSfn._normalise_parameters
     eval_service_task = StateTaskServiceSfn._eval_service_task
@@ -94,7 +94,7 @@ class NestedExecution:
 
 
 class DescribedExecution:
-    """What StateTaskServiceAwsSdk does for aws-sdk:sfn, with the translation around it."""
+    """Wraps StateTaskServiceAwsSdk with the translation, for aws-sdk:sfn."""
 
     eval_service_task = StateTaskServiceAwsSdk._eval_service_task
 

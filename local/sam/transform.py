@@ -1,4 +1,4 @@
-"""Turns a SAM template into plain CloudFormation, as the transform AWS::Serverless-2016-10-31 does on AWS.
+"""Transforms a SAM template into plain CloudFormation, as AWS::Serverless-2016-10-31 does on AWS.
 
 Reads a template from the standard input and its parameters, in JSON, from the argument, and prints JSON. On AWS,
 `aws cloudformation package` has uploaded the code and the definitions to a bucket before; here their paths are keys in the bucket `local`.

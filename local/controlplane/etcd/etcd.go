@@ -25,13 +25,8 @@ const (
 	startTimeout = 30 * time.Second
 )
 
-// Store is a running etcd.
-type Store struct {
-	etcd *embed.Etcd
-}
-
 // Start runs etcd on the data in the working directory, and returns when it is ready.
-func Start(ctx context.Context, logFile string) (*Store, error) {
+func Start(ctx context.Context, logFile string) (*embed.Etcd, error) {
 	// A second etcd would replace the first one's socket before it detects that the data is in use.
 	var dialer net.Dialer
 	if conn, err := dialer.DialContext(ctx, "unix", clientSocket); err == nil {
@@ -59,21 +54,15 @@ func Start(ctx context.Context, logFile string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start etcd: %w", err)
 	}
-	store := &Store{etcd: etcd}
 	select {
 	case <-etcd.Server.ReadyNotify():
-		return store, nil
+		return etcd, nil
 	case err = <-etcd.Err():
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-time.After(startTimeout):
 		err = fmt.Errorf("not ready after %s, see %s", startTimeout, filepath.Base(logFile))
 	}
-	store.Close()
+	etcd.Close()
 	return nil, fmt.Errorf("start etcd: %w", err)
-}
-
-// Close stops etcd.
-func (s *Store) Close() {
-	s.etcd.Close()
 }
