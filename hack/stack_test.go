@@ -98,7 +98,7 @@ func TestWhatIsMissingIsReportedBeforeAnythingIsDone(t *testing.T) {
 		variables []string
 		want      string
 	}{
-		"the bucket belongs to somebody else": {
+		"the bucket belongs to another account": {
 			account{bucketOwner: "999999999999", mode: "API"}, nil,
 			"an S3 bucket of account 111122223333 for the code",
 		},
@@ -181,7 +181,7 @@ func TestWhetherThereIsAnAccessEntryFollowsTheCluster(t *testing.T) {
 	}{
 		"a cluster without access entries":             {"CONFIG_MAP", "", "CreateAccessEntry=false ReleaseId"},
 		"one that has moved to them, after such a one": {"API_AND_CONFIG_MAP", "", "CreateAccessEntry=true ReleaseId"},
-		"one whose entry somebody else creates":        {"API", "CreateAccessEntry=false", "CreateAccessEntry=true CreateAccessEntry=false ReleaseId"},
+		"one whose entry is created elsewhere":         {"API", "CreateAccessEntry=false", "CreateAccessEntry=true CreateAccessEntry=false ReleaseId"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			a := account{bucketOwner: own, mode: c.mode, status: "UPDATE_COMPLETE", parameters: `CreateAccessEntry\tfalse\n`}

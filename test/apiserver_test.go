@@ -81,8 +81,8 @@ var refreshed = path(
 func TestAClusterThatCannotBeReachedIsDescribedAgainOnceAndThenUnreachable(t *testing.T) {
 	t.Parallel()
 	for sentence, c := range map[string]struct{ endpoint, cause string }{
-		"nothing listens there": {"https://127.0.0.1:1", "connection refused"},
-		"nobody knows its name": {"https://0123456789abcdef.gr7.eu-west-1.eks.amazonaws.invalid", "0123456789abcdef.gr7.eu-west-1.eks.amazonaws.invalid"},
+		"nothing listens there":     {"https://127.0.0.1:1", "connection refused"},
+		"its name does not resolve": {"https://0123456789abcdef.gr7.eu-west-1.eks.amazonaws.invalid", "0123456789abcdef.gr7.eu-west-1.eks.amazonaws.invalid"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()

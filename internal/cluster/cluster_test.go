@@ -241,7 +241,7 @@ func TestWhatEKSAnswersHasAName(t *testing.T) {
 		"no endpoint":                  {with(func(c *types.Cluster) { c.Endpoint = nil }), contract.Unexpected, "not an https URL"},
 		"an endpoint in the clear":     {with(func(c *types.Cluster) { c.Endpoint = aws.String("http://x") }), contract.Unexpected, "not an https URL"},
 		"an authority without padding": {with(func(c *types.Cluster) { c.CertificateAuthority.Data = aws.String("LS0tLS1CRUdJTg") }), contract.Unexpected, "not base64"},
-		"an authority that is no PEM":  {with(func(c *types.Cluster) { c.CertificateAuthority.Data = aws.String("AAAA") }), contract.Unexpected, "not PEM"},
+		"a CA that is not PEM":         {with(func(c *types.Cluster) { c.CertificateAuthority.Data = aws.String("AAAA") }), contract.Unexpected, "not PEM"},
 		"no authority":                 {with(func(c *types.Cluster) { c.CertificateAuthority = nil }), contract.Unexpected, "not PEM"},
 	} {
 		t.Run(sentence, func(t *testing.T) {

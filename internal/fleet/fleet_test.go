@@ -20,7 +20,7 @@ func TestTheNameOfAnExecution(t *testing.T) {
 		want    string
 	}{
 		"has the fleet's name and the cluster's":           {"nightly", demo, 1, `^nightly-demo-[a-z2-7]{12}$`},
-		"tells the second attempt":                         {"nightly", demo, 2, `^nightly-demo-[a-z2-7]{12}-2$`},
+		"has the number of the second attempt":             {"nightly", demo, 2, `^nightly-demo-[a-z2-7]{12}-2$`},
 		"holds a whole UUID beside a short cluster's name": {"0f8fad5b-d9cb-469f-a165-70867728950e", demo, 1, `^0f8fad5b-d9cb-469f-a165-70867728950e-demo-[a-z2-7]{12}$`},
 		"replaces what Step Functions does not allow":      {"über nacht/1.a", demo, 1, `^-ber-nacht-1-a-demo-[a-z2-7]{12}$`},
 		"shortens both": {strings.Repeat("f", 80), contract.Target{ClusterName: strings.Repeat("c", 100)}, 2, `^f{24}-c{40}-[a-z2-7]{12}-2$`},

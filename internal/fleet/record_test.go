@@ -40,7 +40,7 @@ func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
 			`{"Error":"States.TaskFailed","Cause":"{\"Status\":\"TIMED_OUT\"}"}`,
 			contract.FleetOutcome{Status: contract.TimedOut, Error: "States.Timeout", Cause: "The execution ran out of time."},
 		},
-		"Aborted if somebody stopped it without a word": {
+		"Aborted if it was stopped without a cause": {
 			`{"Error":"States.TaskFailed","Cause":"{\"Status\":\"ABORTED\"}"}`,
 			contract.FleetOutcome{Status: contract.Aborted, Error: "Aborted", Cause: "The execution was stopped."},
 		},

@@ -53,7 +53,7 @@ func TestSteps(t *testing.T) {
 				{State: "A", Kind: follow.Succeeded, Attempt: 2, Duration: 30 * ms},
 			},
 		},
-		"a task of a service integration is told by its own events": {
+		"a task of a service integration is recognized by its own events": {
 			history: func(s *script) {
 				s.enter(types.HistoryEventTypeTaskStateEntered, "A")
 				s.event(types.HistoryEventTypeTaskScheduled)
@@ -120,7 +120,7 @@ func TestSteps(t *testing.T) {
 				{State: "C", Kind: follow.Succeeded, Attempt: 1, Duration: 30 * ms},
 			},
 		},
-		"the same where the engine tells of the failed Parallel before": {
+		"the same if the engine reports the failed Parallel before": {
 			history: func(s *script) {
 				s.enter(types.HistoryEventTypeParallelStateEntered, "Try")
 				s.event(types.HistoryEventTypeParallelStateStarted)
@@ -153,7 +153,7 @@ func TestSteps(t *testing.T) {
 				{State: "A", Kind: follow.Succeeded, Attempt: 1, Duration: 30 * ms},
 			},
 		},
-		"branches that run at once are told apart": {
+		"branches that run at once are kept apart": {
 			history: func(s *script) {
 				s.enter(types.HistoryEventTypeParallelStateEntered, "Both")
 				started := s.event(types.HistoryEventTypeParallelStateStarted)

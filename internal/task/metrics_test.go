@@ -132,12 +132,12 @@ func TestALineHasNoMoreMetricsThanCloudWatchAccepts(t *testing.T) {
 	assert.Len(t, lines(t, logged.String())[0].metrics, 102)
 }
 
-func TestWhatTheInputLeavesOutTheResultTells(t *testing.T) {
+func TestTheLoggedClusterIsThatOfTheInputOrOfTheResult(t *testing.T) {
 	for sentence, c := range map[string]struct{ input, want string }{
-		"the input's cluster":                   {`{"clusterName":"shop"}`, "shop"},
-		"the stack's, where the input has none": {`{}`, "demo"},
-		"the stack's, if the input has none":    {`["x"]`, "demo"},
-		"nothing readable of a token":           {`{"clusterName":"k8s-aws-v1.aHR0cHM"}`, "[REDACTED]"},
+		"the input's cluster":                        {`{"clusterName":"shop"}`, "shop"},
+		"the stack's, if the input has none":         {`{}`, "demo"},
+		"the stack's, if the input is not an object": {`["x"]`, "demo"},
+		"nothing readable of a token":                {`{"clusterName":"k8s-aws-v1.aHR0cHM"}`, "[REDACTED]"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			var logged bytes.Buffer

@@ -85,7 +85,7 @@ func TestLoopback(t *testing.T) {
 	}
 }
 
-// A service that needs no signature here is still not for a web page.
+// Web pages must not reach services that need no signature here either.
 func TestAPageWhoseNameIsReboundReachesNoService(t *testing.T) {
 	w := newWorld(t)
 	list := func(host string) int {

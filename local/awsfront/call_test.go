@@ -53,7 +53,7 @@ func TestIdentify(t *testing.T) {
 			map[string]string{"Authorization": scope("states"), "X-Amz-Target": "AWSStepFunctions.StartExecution"},
 			call{protocol: rpcJSON, service: "states", region: "eu-west-1", accessKeyID: "ASIA1", operation: "StartExecution", resource: "m"},
 		},
-		"nobody's": {"GET /moto-api/config", map[string]string{"Authorization": "Basic abc"}, call{}},
+		"of no service": {"GET /moto-api/config", map[string]string{"Authorization": "Basic abc"}, call{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			parts := append(strings.SplitN(test.request, " ", 3), "")

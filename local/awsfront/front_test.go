@@ -35,7 +35,7 @@ const (
 	functions  = "/2015-03-31/functions/"
 )
 
-// world is a front, and all that it answers from.
+// world is a Front with everything that it answers from.
 type world struct {
 	t         *testing.T
 	front     *Front
@@ -61,7 +61,7 @@ func (h *fakeHost) Invoke(_ context.Context, name string, payload []byte) (lambd
 	return h.result, h.err
 }
 
-// fakeEngine records what reaches it.
+// fakeEngine records requests.
 type fakeEngine struct {
 	host, authorization, target, path, body string
 	answer                                  string
@@ -100,7 +100,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// config is that of an SDK client with credentials of a role.
+// config returns the configuration of an SDK client with credentials of a role.
 func (w *world) config(roleARN string) aws.Config {
 	w.t.Helper()
 	issued, err := w.authority.Issue(roleARN, "test", w.now.Add(time.Hour))
@@ -116,7 +116,7 @@ func (w *world) config(roleARN string) aws.Config {
 	}
 }
 
-// credentials are those of the caller.
+// credentials returns the caller's credentials.
 func (w *world) credentials() aws.Credentials {
 	issued, err := w.authority.Issue(callerRole, "test", w.now.Add(time.Hour))
 	require.NoError(w.t, err)
@@ -201,7 +201,7 @@ func TestInvokeRefuses(t *testing.T) {
 	}{
 		"a function that is not there": {"mint/invocations", "{}", nil, http.StatusNotFound, "ResourceNotFoundException", "Function not found: mint"},
 		"an alias that is not there":   {"list-pods/invocations?Qualifier=live", "{}", nil, http.StatusNotFound, "ResourceNotFoundException", "Function not found: list-pods"},
-		"a payload that is no JSON":    {"list-pods/invocations", "{", nil, http.StatusBadRequest, "InvalidRequestContentException", "Could not parse request body into json"},
+		"a payload that is not JSON":   {"list-pods/invocations", "{", nil, http.StatusBadRequest, "InvalidRequestContentException", "Could not parse request body into json"},
 		"a payload above 6 MB": {
 			"list-pods/invocations", `"` + strings.Repeat("x", maxRequest) + `"`, nil,
 			http.StatusRequestEntityTooLarge, "RequestTooLargeException", "Request must be smaller than 6291456 bytes for the InvokeFunction operation",

@@ -66,7 +66,7 @@ func TestACallIsRecordedAsIAMSeesIt(t *testing.T) {
 			http.MethodGet, "/bucket?list-type=2", "", "s3", nil,
 			trail.Call{Principal: callerRole, Action: "s3:ListBucket", Resource: "arn:aws:s3:::bucket", Context: account(own), Status: 200},
 		},
-		"whatever is not known here, as what no policy should allow": {
+		"a call that is not known here, with a resource that no policy should allow": {
 			http.MethodGet, functions + "list-pods/configuration", "", "lambda", nil,
 			trail.Call{Principal: callerRole, Action: "lambda:", Resource: "*", Context: account(own), Status: 501},
 		},

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// parentOf makes this test binary, run again, a parent that starts a child, prints its process id and waits.
+// parentOf is set to run this test binary as a parent that starts a child, prints its process ID and waits.
 const parentOf = "KUBESTEP_TEST_PARENT_OF"
 
 func TestMain(m *testing.M) {
@@ -90,7 +90,7 @@ func TestAnExitStatusIsReported(t *testing.T) {
 	require.NoError(t, err)
 	<-p.Exited()
 	assert.EqualError(t, p.Err(), "exit status 3")
-	p.Kill() // the id may be somebody else's by now: nothing is sent
+	p.Kill() // another process may have the ID by now: nothing is sent
 }
 
 func TestAGuardKillsWhatItWatchesWhenItsInputEnds(t *testing.T) {

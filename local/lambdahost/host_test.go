@@ -36,7 +36,7 @@ func initialize(how string) {
 		fmt.Println("no good")
 		os.Exit(7)
 	case "hang":
-		time.Sleep(time.Hour) // without cgo, Go ends a program of which nothing can wake up
+		time.Sleep(time.Hour) // not select{}: Go ends a program in which nothing can wake up
 	}
 }
 

@@ -35,7 +35,7 @@ func TestAPolicyThatTheTableCannotShowIsAnError(t *testing.T) {
 	for sentence, properties := range map[string]string{
 		"a managed policy":               `"ManagedPolicyArns":["x"],"AssumeRolePolicyDocument":{"Statement":[{"Effect":"Allow"}]}`,
 		"something that is not a policy": `"Policies":["x"],"AssumeRolePolicyDocument":{"Statement":[{"Effect":"Allow"}]}`,
-		"a role that nobody assumes":     `"Policies":[]`,
+		"a role without a trust policy":  `"Policies":[]`,
 	} {
 		template, err := cloudformation.Parse([]byte(`{"Resources":{"R":{"Type":"AWS::IAM::Role","Properties":{` + properties + `}}}}`))
 		require.NoError(t, err)

@@ -11,7 +11,7 @@ import (
 	"github.com/kubestep/kubestep/local/sam"
 )
 
-// interpreter is a program that answers as the transform does, and writes a line for each time.
+// interpreter is a program that answers as the transform does, and counts its runs.
 func interpreter(t *testing.T, script string) (program string, runs func() int) {
 	t.Helper()
 	dir := t.TempDir()

@@ -62,7 +62,7 @@ func newStack(t *testing.T, template, definition string) stack.Stack {
 	}
 }
 
-// cloud takes what is deployed.
+// cloud keeps what is deployed.
 type cloud struct {
 	functions []lambdahost.Function
 	machines  []*sfn.CreateStateMachineInput

@@ -197,20 +197,20 @@ func TestAnOutcomeThatNothingJustifiesIsWrong(t *testing.T) {
 		outcome outcome
 		wrong   string
 	}{
-		"the right totals":                   {outcome{request: list, status: types.ExecutionStatusSucceeded, output: output("shop")}, ""},
-		"the totals of another namespace":    {outcome{request: list, status: types.ExecutionStatusSucceeded, output: output("default")}, "instead of"},
-		"an output that is none":             {outcome{request: list, status: types.ExecutionStatusSucceeded, output: `{"pods":[]}`}, "not that of the contract"},
-		"success where none can be":          {outcome{request: request{fails: contract.InvalidInput}, status: types.ExecutionStatusSucceeded}, "should have failed"},
-		"the time of the whole execution":    {outcome{request: list, status: types.ExecutionStatusTimedOut}, "it ended TIMED_OUT"},
-		"an error while it is justified":     {failed("Unauthorized", 19, 30), ""},
-		"the same before that":               {failed("Unauthorized", 1, 9), "nothing justifies"},
-		"the same after that":                {failed("Unauthorized", 21, 30), "nothing justifies"},
-		"another error while one is":         {failed("Forbidden", 11, 19), "nothing justifies"},
-		"an error that nothing ever is for":  {failed("Unexpected", 11, 19), "nothing justifies"},
-		"an error without a sentence":        {outcome{request: list, started: at(11), ended: at(12), status: types.ExecutionStatusFailed, error: "Unauthorized", cause: `{"errorType":"Unauthorized"}`}, "no sentence"},
-		"the wrong error for a wrong input":  {outcome{request: request{fails: contract.InvalidInput}, status: types.ExecutionStatusFailed, error: "Unauthorized", cause: "A sentence."}, "instead of InvalidInput"},
-		"the right error for a wrong input":  {outcome{request: request{fails: contract.InvalidInput}, status: types.ExecutionStatusFailed, error: "InvalidInput", cause: "A sentence."}, ""},
-		"an execution that somebody stopped": {outcome{request: list, status: types.ExecutionStatusAborted}, "it ended ABORTED"},
+		"the right totals":                  {outcome{request: list, status: types.ExecutionStatusSucceeded, output: output("shop")}, ""},
+		"the totals of another namespace":   {outcome{request: list, status: types.ExecutionStatusSucceeded, output: output("default")}, "instead of"},
+		"an output that is not one":         {outcome{request: list, status: types.ExecutionStatusSucceeded, output: `{"pods":[]}`}, "not that of the contract"},
+		"success where it is impossible":    {outcome{request: request{fails: contract.InvalidInput}, status: types.ExecutionStatusSucceeded}, "should have failed"},
+		"the time of the whole execution":   {outcome{request: list, status: types.ExecutionStatusTimedOut}, "it ended TIMED_OUT"},
+		"an error while it is justified":    {failed("Unauthorized", 19, 30), ""},
+		"the same before that":              {failed("Unauthorized", 1, 9), "nothing justifies"},
+		"the same after that":               {failed("Unauthorized", 21, 30), "nothing justifies"},
+		"another error while one is":        {failed("Forbidden", 11, 19), "nothing justifies"},
+		"an error that nothing ever is for": {failed("Unexpected", 11, 19), "nothing justifies"},
+		"an error without a sentence":       {outcome{request: list, started: at(11), ended: at(12), status: types.ExecutionStatusFailed, error: "Unauthorized", cause: `{"errorType":"Unauthorized"}`}, "no sentence"},
+		"the wrong error for a wrong input": {outcome{request: request{fails: contract.InvalidInput}, status: types.ExecutionStatusFailed, error: "Unauthorized", cause: "A sentence."}, "instead of InvalidInput"},
+		"the right error for a wrong input": {outcome{request: request{fails: contract.InvalidInput}, status: types.ExecutionStatusFailed, error: "InvalidInput", cause: "A sentence."}, ""},
+		"an execution that was stopped":     {outcome{request: list, status: types.ExecutionStatusAborted}, "it ended ABORTED"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			err := judge(c.outcome, windows)

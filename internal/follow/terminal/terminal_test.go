@@ -21,7 +21,7 @@ func TestLine(t *testing.T) {
 		"a line break, a tab and a return are":        {"a\nb\tc\rd", `a\nb\tc\rd`},
 		"a change of writing direction is":            {"pod\u202egnp", `pod\u202egnp`},
 		"an invisible tag character is":               {"a\U000e0041", `a\U000e0041`},
-		"bytes that are no UTF-8 are":                 {"a\xffb", `a\xffb`},
+		"bytes that are not UTF-8 are":                {"a\xffb", `a\xffb`},
 		"the replacement character itself stays":      {"a\ufffdb", "a\ufffdb"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,13 +22,13 @@ import (
 	"github.com/kubestep/kubestep/local/credentials"
 )
 
-// standIn is STS, in every partition, for the authenticator's verifier.
+// standIn replaces STS, in every partition, for the authenticator's verifier.
 func standIn(t *testing.T) credentials.Authority {
 	t.Helper()
 	authority := credentials.New([]byte(rand.Text() + rand.Text()))
 	transport := &http.Transport{}
 	sts.Transport{Authority: authority, Now: time.Now, Log: slog.New(slog.DiscardHandler)}.Register(transport)
-	// The verifier calls STS through it, and offers no other way.
+	// The verifier calls STS through it, and has no option for another transport.
 	before := http.DefaultTransport
 	http.DefaultTransport = transport
 	t.Cleanup(func() { http.DefaultTransport = before })
@@ -40,7 +40,7 @@ type anybody struct{}
 
 func (anybody) Verify(_, _ string, _ contract.Cluster) error { return nil }
 
-// minted is a token as mint-token mints it, in the environment that the test has set.
+// minted returns a token of mint-token, in the environment that the test has set.
 func minted(t *testing.T, authority credentials.Authority, partition, region string) (string, error) {
 	t.Helper()
 	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion(region))

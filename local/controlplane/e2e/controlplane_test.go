@@ -46,8 +46,7 @@ const (
 	stopTimeout = 10 * time.Second
 )
 
-// accessManifest maps a role and binds what it is mapped to, in the namespace shop only. A role in aws-auth is named
-// without its path.
+// accessManifest maps a role to a group, and binds the group in the namespace shop. aws-auth names a role without its path.
 const accessManifest = `
 apiVersion: v1
 kind: Namespace
@@ -74,7 +73,7 @@ metadata: {name: pod-reader, namespace: shop}
 rules: [{apiGroups: [""], resources: [pods], verbs: [list]}]
 `
 
-// controlPlane is a running one.
+// controlPlane is a running control plane.
 type controlPlane struct {
 	Cluster, Endpoint, CertificateAuthority, Kubeconfig string
 
@@ -95,7 +94,7 @@ func serveCommand(t *testing.T, dir, keyFile string, more ...string) *exec.Cmd {
 	t.Helper()
 	args := append([]string{"--dir", dir, "--cluster", cluster, "--credentials-key-file", keyFile}, more...)
 	command := exec.Command(binary(t), args...)
-	// What a user may have set must not matter.
+	// The user's settings must not matter.
 	command.Env = append(os.Environ(), "AWS_PROFILE=not-there", "HTTPS_PROXY=http://127.0.0.1:1", "AWS_ENDPOINT_URL=http://127.0.0.1:1")
 	return command
 }
@@ -124,7 +123,7 @@ func start(t *testing.T, dir, keyFile string, more ...string) *controlPlane {
 	return c
 }
 
-// stop asks it to end, and expects it to do so well and soon.
+// stop ends it, and expects that it exits soon and without an error.
 func (c *controlPlane) stop(t *testing.T) {
 	t.Helper()
 	require.NoError(t, c.command.Process.Signal(os.Interrupt))
@@ -157,7 +156,7 @@ func (c *controlPlane) admin(t *testing.T) *kubernetes.Clientset {
 	return client
 }
 
-// bearer is a client with nothing but the endpoint, the CA and a token, as a function has it.
+// bearer returns a client that has only the endpoint, the CA and a token, as a function has.
 func (c *controlPlane) bearer(t *testing.T, token string) *kubernetes.Clientset {
 	t.Helper()
 	ca, err := base64.StdEncoding.DecodeString(c.CertificateAuthority)
@@ -169,7 +168,7 @@ func (c *controlPlane) bearer(t *testing.T, token string) *kubernetes.Clientset 
 	return client
 }
 
-// kubectl runs the kubectl that is built beside the control plane on a manifest.
+// kubectl applies a manifest with the kubectl that is built with the control plane.
 func (c *controlPlane) kubectl(t *testing.T, manifest string, args ...string) {
 	t.Helper()
 	args = append(args, "--kubeconfig", c.Kubeconfig, "--cache-dir", t.TempDir(), "-f", "-")
@@ -189,7 +188,7 @@ func newKey(t *testing.T) (string, credentials.Authority) {
 	return file, credentials.New(key)
 }
 
-// signedAt presigns as of a moment, where the SDK's own presigner takes the clock's.
+// signedAt presigns at a given time; the SDK's own presigner uses the clock.
 type signedAt struct {
 	moment time.Time
 }
@@ -198,7 +197,7 @@ func (s signedAt) PresignHTTP(ctx context.Context, creds aws.Credentials, r *htt
 	return v4.NewSigner().PresignHTTP(ctx, creds, r, payload, service, region, s.moment, options...)
 }
 
-// token is a bearer token for a cluster.
+// token returns a bearer token for a cluster.
 func token(t *testing.T, creds aws.Credentials, cluster string, at time.Time) string {
 	t.Helper()
 	client := sts.New(sts.Options{Region: region, Credentials: aws.CredentialsProviderFunc(

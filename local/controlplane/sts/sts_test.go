@@ -30,7 +30,7 @@ var (
 	authority = credentials.New([]byte("a key of at least thirty-two bytes"))
 )
 
-// signedAt presigns as of a moment, where the SDK's own presigner takes the clock's.
+// signedAt presigns at a given time; the SDK's own presigner uses the clock.
 type signedAt struct {
 	moment time.Time
 }
@@ -39,7 +39,7 @@ func (s signedAt) PresignHTTP(ctx context.Context, creds aws.Credentials, r *htt
 	return v4.NewSigner().PresignHTTP(ctx, creds, r, payload, service, region, s.moment, options...)
 }
 
-// presign is how a client makes the request that a bearer token holds.
+// presign makes the request in a bearer token, as a client does.
 func presign(t *testing.T, creds aws.Credentials, at time.Time, configure ...func(*awssts.Options)) *http.Request {
 	t.Helper()
 	client := awssts.New(awssts.Options{Region: "eu-west-1", Credentials: aws.CredentialsProviderFunc(
@@ -66,7 +66,7 @@ func issue(t *testing.T, expires time.Time) aws.Credentials {
 	return creds
 }
 
-// answer is either of the two shapes of an answer.
+// answer is a response of either form.
 type answer struct {
 	GetCallerIdentityResponse struct {
 		GetCallerIdentityResult struct {
