@@ -140,7 +140,7 @@ local: need-go .local/venv/done
 	@python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
 		{ echo "Python 3.10 or newer with its venv module is missing (python3-venv on Debian and Ubuntu), which runs moto, the local Step Functions" >&2; exit 1; }
 	@echo "· installing moto, the local Step Functions, into .local/venv, once" >&2
-	@rm -rf .local/venv .local/transformed && python3 -m venv .local/venv && .local/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r local/requirements.txt && touch $@
+	@rm -rf .local/venv && python3 -m venv .local/venv && .local/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r local/requirements.txt && touch $@
 
 # These pass on what is set on the command line: STACK CLUSTER PARAMS BUCKET NAMESPACE WORKFLOW INPUT OUTPUT SINCE KEEP_RBAC.
 deploy: ## deploy to AWS: CLUSTER=… [STACK=kubestep] [PARAMS="NAME=VALUE …"] [BUCKET=…] [NAMESPACE=default]

@@ -87,7 +87,7 @@ func (l local) policies(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the template: %w", err)
 	}
-	text, err := sam.Transform(ctx, filepath.Join(l.tools(), "venv", "bin", "python"), source, filepath.Join(l.tools(), "transformed"), nil)
+	text, err := sam.Transform(ctx, filepath.Join(l.tools(), "venv", "bin", "python"), source, nil)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func transformed(t *testing.T, parameters map[string]string) *cloudformation.Tem
 	require.NoError(t, err)
 	source, err := os.ReadFile(filepath.Join(root, "template.yml"))
 	require.NoError(t, err)
-	text, err := sam.Transform(t.Context(), filepath.Join(root, ".local", "venv", "bin", "python"), source, t.TempDir(), parameters)
+	text, err := sam.Transform(t.Context(), filepath.Join(root, ".local", "venv", "bin", "python"), source, parameters)
 	require.NoError(t, err)
 	template, err := cloudformation.Parse(text)
 	require.NoError(t, err)

@@ -170,8 +170,8 @@ func TestABadInputHasAllItsProblemsNamed(t *testing.T) {
 			[]string{"6 problems", `"namespace": unknown key: expected "namespaces"?`, `clusterName: "a b"`, "region: expected a string, not a number", `namespaces[0]: "Shop"`, "labelSelector: ", `roleArn: "me"`},
 		},
 		"if it is not an object": {`["demo"]`, []string{"input: expected a JSON object"}},
-		"where it is a string":         {`"demo"`, []string{"input: expected a JSON object"}},
-		"where it is empty":            {`{}`, []string{"clusterName: missing"}},
+		"where it is a string":   {`"demo"`, []string{"input: expected a JSON object"}},
+		"where it is empty":      {`{}`, []string{"clusterName: missing"}},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()

@@ -97,7 +97,7 @@ func TestAChangeOfTheTemplateShowsInTheNextDeployment(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "template.yml"))
 	require.NoError(t, err)
 	changed := []byte(strings.Replace(string(text), "Timeout: 30", "Timeout: 29", 1))
-	transformed, err := sam.Transform(t.Context(), filepath.Join(root, ".local", "venv", "bin", "python"), changed, t.TempDir(), nil)
+	transformed, err := sam.Transform(t.Context(), filepath.Join(root, ".local", "venv", "bin", "python"), changed, nil)
 	require.NoError(t, err)
 	s.stack.Template, err = cloudformation.Parse(transformed)
 	require.NoError(t, err)

@@ -11,39 +11,21 @@ import (
 	"github.com/kubestep/kubestep/local/sam"
 )
 
-// interpreter is a program that answers as the transform does, and counts its runs.
-func interpreter(t *testing.T, script string) (program string, runs func() int) {
+// interpreter returns a program that runs a shell script in place of Python.
+func interpreter(t *testing.T, script string) string {
 	t.Helper()
-	dir := t.TempDir()
-	program = filepath.Join(dir, "python")
-	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\necho >> "+dir+"/runs\n"+script+"\n"), 0o700))
-	return program, func() int {
-		text, _ := os.ReadFile(filepath.Join(dir, "runs"))
-		return len(text)
-	}
+	program := filepath.Join(t.TempDir(), "python")
+	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o700))
+	return program
 }
 
-func TestATemplateIsTransformedOncePerContent(t *testing.T) {
-	program, runs := interpreter(t, `echo '{"Resources":{}}'`)
-	cache := t.TempDir()
-	for round, content := range []string{"a", "a", "b", "a"} {
-		transformed, err := sam.Transform(t.Context(), program, []byte(content), cache, nil)
-		require.NoError(t, err)
-		assert.JSONEq(t, `{"Resources":{}}`, string(transformed), round)
-	}
-	assert.Equal(t, 2, runs(), "a and b")
-
-	_, err := sam.Transform(t.Context(), program, []byte("a"), cache, map[string]string{"ReleaseId": "1"})
+func TestTheTransformGetsTheTemplateAndItsParameters(t *testing.T) {
+	transformed, err := sam.Transform(t.Context(), interpreter(t, `cat; printf ' %s' "$3"`), []byte("template"), map[string]string{"ReleaseId": "1"})
 	require.NoError(t, err)
-	assert.Equal(t, 3, runs(), "a with other parameters")
+	assert.Equal(t, `template {"ReleaseId":"1"}`, string(transformed))
 }
 
-func TestAnInvalidTemplateIsNotCached(t *testing.T) {
-	program, runs := interpreter(t, `echo Traceback >&2; echo "InvalidDocumentException: no Runtime" >&2; exit 1`)
-	cache := t.TempDir()
-	for range 2 {
-		_, err := sam.Transform(t.Context(), program, []byte("a"), cache, nil)
-		require.ErrorContains(t, err, "InvalidDocumentException: no Runtime")
-	}
-	assert.Equal(t, 2, runs())
+func TestTheErrorOfATransformIsItsLastLine(t *testing.T) {
+	_, err := sam.Transform(t.Context(), interpreter(t, `echo Traceback >&2; echo "InvalidDocumentException: no Runtime" >&2; exit 1`), nil, nil)
+	require.ErrorContains(t, err, "transform the template (exit status 1): InvalidDocumentException: no Runtime")
 }

@@ -51,7 +51,7 @@ type Options struct {
 	// Root is the folder of the repository.
 	Root string
 	// Dir is the folder of the state: credentials, logs, the cluster's data. Tools is the folder of the Python environment, which make
-	// installs, and of transformed templates.
+	// installs.
 	Dir, Tools string
 	// Say prints what is being done.
 	Say func(format string, args ...any)
@@ -209,7 +209,7 @@ func (w *World) readTemplate(ctx context.Context) error {
 }
 
 func (w *World) transform(ctx context.Context, text []byte, parameters map[string]string) (*cloudformation.Template, error) {
-	transformed, err := sam.Transform(ctx, w.interpreter(), text, filepath.Join(w.options.Tools, "transformed"), parameters)
+	transformed, err := sam.Transform(ctx, w.interpreter(), text, parameters)
 	if err != nil {
 		return nil, err
 	}
