@@ -232,7 +232,9 @@ func writeXML(w http.ResponseWriter, status int, body any) {
 
 // respond writes a result in the query protocol: https://smithy.io/2.0/aws/protocols/aws-query-protocol.html#response-serialization
 func respond(w http.ResponseWriter, c call, result any) {
-	type metadata struct{ RequestId string } //nolint:revive // the element's name
+	type metadata struct {
+		RequestID string `xml:"RequestId"`
+	}
 	writeXML(w, http.StatusOK, struct {
 		XMLName  xml.Name
 		Result   named
