@@ -45,7 +45,7 @@ up: local $(if $(shell command -v aws),,.local/aws/done) ## start the same local
 	@build/local/local up --state '$(STATE)'
 
 down: need-go ## end what make up started
-	@if [ -x build/local/local ]; then build/local/local down --state '$(STATE)'; else echo "· no local world runs" >&2; fi
+	@if [ -x build/local/local ]; then build/local/local down --state '$(STATE)'; else echo "· no local world is running" >&2; fi
 
 test: unit scenarios ## unit tests, then the scenarios on the whole machine
 

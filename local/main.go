@@ -145,17 +145,18 @@ func (l local) writeEnv(ctx context.Context, w *world.World) error {
 	if err != nil {
 		return fmt.Errorf("issue credentials: %w", err)
 	}
-	return l.folder.WriteEnv([]session.Variable{
-		{Name: "AWS_ENDPOINT_URL", Value: w.Endpoint},
-		{Name: "AWS_ACCESS_KEY_ID", Value: credentials.AccessKeyID},
-		{Name: "AWS_SECRET_ACCESS_KEY", Value: credentials.SecretAccessKey},
-		{Name: "AWS_SESSION_TOKEN", Value: credentials.SessionToken},
-		{Name: "AWS_REGION", Value: world.Region},
-		{Name: "AWS_DEFAULT_REGION", Value: world.Region},
-		{Name: "STATE_MACHINE_ARN", Value: w.Stack(world.StackName).StateMachineARN("pod-inventory")},
-		{Name: "FLEET_ARN", Value: w.Stack(world.StackName).StateMachineARN("fleet")},
-		{Name: "APPLY_MANIFESTS_ARN", Value: w.Stack(world.StackName).StateMachineARN("apply-manifests")},
-		{Name: "KUBECONFIG", Value: w.ControlPlane.Kubeconfig},
+	deployed := w.Stack(world.StackName)
+	return l.folder.WriteEnv(map[string]string{
+		"AWS_ENDPOINT_URL":      w.Endpoint,
+		"AWS_ACCESS_KEY_ID":     credentials.AccessKeyID,
+		"AWS_SECRET_ACCESS_KEY": credentials.SecretAccessKey,
+		"AWS_SESSION_TOKEN":     credentials.SessionToken,
+		"AWS_REGION":            world.Region,
+		"AWS_DEFAULT_REGION":    world.Region,
+		"STATE_MACHINE_ARN":     deployed.StateMachineARN("pod-inventory"),
+		"FLEET_ARN":             deployed.StateMachineARN("fleet"),
+		"APPLY_MANIFESTS_ARN":   deployed.StateMachineARN("apply-manifests"),
+		"KUBECONFIG":            w.ControlPlane.Kubeconfig,
 	}, l.bin())
 }
 
@@ -209,8 +210,8 @@ func (l local) run(ctx context.Context, workflow, input, output string) (int, er
 	kubestep := exec.CommandContext(ctx, filepath.Join(l.root, "build", "local", "kubestep"), workflow, "--input", input, "--output", output, "--name", name)
 	kubestep.Stdin, kubestep.Stdout, kubestep.Stderr = os.Stdin, os.Stdout, os.Stderr
 	kubestep.Env = os.Environ()
-	for _, v := range variables {
-		kubestep.Env = append(kubestep.Env, v.Name+"="+v.Value)
+	for variable, value := range variables {
+		kubestep.Env = append(kubestep.Env, variable+"="+value)
 	}
 	// The terminal sends Ctrl-C to both processes: this one only waits.
 	kubestep.Cancel = func() error { return kubestep.Process.Signal(os.Interrupt) }
@@ -238,7 +239,7 @@ func (l local) down() error {
 		return err
 	}
 	if !ran {
-		say("no local world runs")
+		say("no local world is running")
 		return nil
 	}
 	say("the local world has ended, after %.1f s", time.Since(began).Seconds())

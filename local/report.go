@@ -13,17 +13,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"github.com/kubestep/kubestep/local/session"
 	"github.com/kubestep/kubestep/local/world"
 )
 
 // savePage copies the report of an execution of fleet from the local S3, which may end with this program, and returns the file. It
 // returns "" if there is no report, such as for an input without output.
-func (l local) savePage(ctx context.Context, variables []session.Variable, execution string) (string, error) {
-	env := map[string]string{}
-	for _, v := range variables {
-		env[v.Name] = v.Value
-	}
+func (l local) savePage(ctx context.Context, env map[string]string, execution string) (string, error) {
 	client := s3.New(s3.Options{
 		Region: env["AWS_REGION"], BaseEndpoint: aws.String(env["AWS_ENDPOINT_URL"]), UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], env["AWS_SESSION_TOKEN"]),
@@ -37,12 +32,11 @@ func (l local) savePage(ctx context.Context, variables []session.Variable, execu
 	}
 	defer func() { _ = page.Body.Close() }()
 	name := filepath.Join(string(l.folder), "report.html")
-	file, err := os.Create(name)
-	if err != nil {
-		return "", fmt.Errorf("save the report: %w", err)
+	content, err := io.ReadAll(page.Body)
+	if err == nil {
+		err = os.WriteFile(name, content, 0o600)
 	}
-	_, err = io.Copy(file, page.Body)
-	if err := errors.Join(err, file.Close()); err != nil {
+	if err != nil {
 		return "", fmt.Errorf("save the report: %w", err)
 	}
 	return name, nil

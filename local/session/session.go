@@ -5,12 +5,13 @@
 package session
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -116,15 +117,12 @@ func (f Folder) End(grace time.Duration) (bool, error) {
 	}
 }
 
-// Variable is an environment variable.
-type Variable struct{ Name, Value string }
-
 // WriteEnv writes the file for shells to source. It adds the folder of tools to the end of the PATH.
-func (f Folder) WriteEnv(variables []Variable, tools string) error {
+func (f Folder) WriteEnv(variables map[string]string, tools string) error {
 	var b strings.Builder
 	b.WriteString("# Source this to reach the local world of kubestep. make down ends it.\n")
-	for _, v := range variables {
-		fmt.Fprintf(&b, "export %s='%s'\n", v.Name, strings.ReplaceAll(v.Value, "'", `'\''`))
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		fmt.Fprintf(&b, "export %s='%s'\n", name, strings.ReplaceAll(variables[name], "'", `'\''`))
 	}
 	fmt.Fprintf(&b, "export PATH=\"$PATH:%s\"\n", tools)
 	b.WriteString("# With a profile or a proxy, commands would not reach the local world.\n")
@@ -137,18 +135,17 @@ func (f Folder) WriteEnv(variables []Variable, tools string) error {
 }
 
 // ReadEnv reads what WriteEnv wrote.
-func (f Folder) ReadEnv() ([]Variable, error) {
-	file, err := os.Open(f.EnvFile())
+func (f Folder) ReadEnv() (map[string]string, error) {
+	text, err := os.ReadFile(f.EnvFile())
 	if err != nil {
 		return nil, fmt.Errorf("the local world is not ready yet: %w", err)
 	}
-	defer func() { _ = file.Close() }()
-	var variables []Variable
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		export, ok := strings.CutPrefix(lines.Text(), "export ")
+	variables := map[string]string{}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		export, ok := strings.CutPrefix(line, "export ")
 		name, value, _ := strings.Cut(export, "=")
 		if ok && len(value) >= 2 && value[0] == '\'' {
-			variables = append(variables, Variable{name, strings.ReplaceAll(value[1:len(value)-1], `'\''`, "'")})
+			variables[name] = strings.ReplaceAll(value[1:len(value)-1], `'\''`, "'")
 		}
 	}
 	return variables, nil

@@ -30,6 +30,8 @@ type Authenticator struct {
 	config config.Config
 	// apiServer is the host and port at which the webhook, and nothing else in the process, calls the API server.
 	apiServer string
+	// port keeps other processes from taking the webhook's port before it listens.
+	port net.Listener
 }
 
 // Config configures the authenticator.
@@ -60,17 +62,17 @@ func Prepare(ctx context.Context, c Config) (*Authenticator, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the authenticator's directory: %w", err)
 	}
-	port, err := freePort(ctx)
+	port, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("find a free port: %w", err)
 	}
-	a := &Authenticator{apiServer: c.APIServer, config: config.Config{
+	a := &Authenticator{apiServer: c.APIServer, port: port, config: config.Config{
 		PartitionID: endpoints.AwsPartitionID,
 		ClusterID:   c.Cluster,
 		BackendMode: []string{mapper.ModeEKSConfigMap},
 		Hostname:    "127.0.0.1",
 		Address:     "127.0.0.1",
-		HostPort:    port,
+		HostPort:    port.Addr().(*net.TCPAddr).Port,
 		// Its health check would listen on all interfaces. With an invalid port it logs an error instead.
 		HealthPort:             -1,
 		StateDir:               c.Dir,
@@ -96,7 +98,10 @@ func (a *Authenticator) WebhookFile() string {
 // the authenticator's first watch fails, it sleeps 5 seconds before the next (pkg/mapper/configmap).
 func (a *Authenticator) Start(ctx context.Context) error {
 	metrics.InitMetrics(legacyregistry.Registerer())
-	webhook := server.New(ctx, a.config)
+	if err := a.port.Close(); err != nil {
+		return fmt.Errorf("free the authenticator's port: %w", err)
+	}
+	webhook := server.New(ctx, a.config) // ends the process if it cannot listen
 	go webhook.Run(ctx.Done())
 
 	err := wait.PollUntilContextTimeout(ctx, pollInterval, startTimeout, true, func(context.Context) (bool, error) { return a.watches() })
@@ -144,16 +149,4 @@ func forgetAWS() error {
 		}
 	}
 	return nil
-}
-
-// freePort returns a port that is free now. The authenticator opens it only later, and ends the process if another process
-// has taken it by then.
-func freePort(ctx context.Context) (int, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port, nil
 }
