@@ -2,7 +2,7 @@
 // kubestep, its scripts and its documentation call them, and forwards all other requests to moto.
 //
 // It listens on loopback and verifies the signatures of requests that run programs. For other requests it only recognizes whose
-// credentials they claim: the control plane verifies, where identity matters.
+// credentials they claim: the control plane verifies identities.
 //
 // It stays because moto's Lambda needs Docker, its EKS describes no cluster that answers, its STS issues credentials that nothing
 // verifies, and its CloudFormation cannot transform a SAM template or create functions on this Lambda.
