@@ -56,13 +56,6 @@ func (c *Clusters) Put(cluster Cluster) error {
 	return nil
 }
 
-// Delete deletes a cluster, if it exists.
-func (c *Clusters) Delete(clusterARN string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.clusters, clusterARN)
-}
-
 // of lists the clusters of an account in a Region, by name.
 func (c *Clusters) of(account, region string) []Cluster {
 	c.mu.Lock()

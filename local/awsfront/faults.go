@@ -39,13 +39,6 @@ func (f *Faults) Add(fault Fault) (remove func()) {
 	}
 }
 
-// Clear removes all faults.
-func (f *Faults) Clear() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.on = nil
-}
-
 // take returns the fault that applies to a call, and counts it.
 func (f *Faults) take(c call) (Fault, bool) {
 	f.mu.Lock()

@@ -38,13 +38,6 @@ func (r *Roles) Put(role Role) {
 	r.roles[role.ARN] = role
 }
 
-// Delete deletes a role, if it exists.
-func (r *Roles) Delete(roleARN string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.roles, roleARN)
-}
-
 // allow returns a role, and reports whether the caller may assume it. Like AWS, it does not say why not.
 func (r *Roles) allow(roleARN string, caller credentials.Identity, externalID string) (Role, bool) {
 	r.mu.Lock()
