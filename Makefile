@@ -91,11 +91,11 @@ fuzz: need-go ## fuzz what the functions read: inputs, sealed tokens, answers of
 # BENCH takes flags of test/bench, such as -pods 1000 -runs 1.
 BENCH ?=
 
-bench: bench-ready ## measure, beside other ways to list pods, and write docs/benchmarks.md (40 minutes; BENCH='-pods 1000')
+bench: bench-ready ## measure, beside other ways to list pods and to apply, and write docs/benchmarks.md (40 minutes; BENCH='-pods 1000')
 	@build/bench/bench --python .local/bench/venv/bin/python $(BENCH)
 
-bench-quick: bench-ready ## the same with 1,000 and 10,000 pods and fewer runs, into build/bench (5 minutes)
-	@build/bench/bench --pods 1000,10000 --runs 3 --all-namespaces=false --out build/bench/quick $(BENCH)
+bench-quick: bench-ready ## the same with 1,000 and 10,000 pods, 500 manifests and fewer runs, into build/bench (5 minutes)
+	@build/bench/bench --pods 1000,10000 --objects 500 --runs 3 --all-namespaces=false --out build/bench/quick $(BENCH)
 	@cat build/bench/quick/benchmarks.md
 
 bench-ready: local .local/bench/done

@@ -37,7 +37,8 @@ type fakeAPI struct {
 	patches, gets int
 	// denied are the checks that a review denies, such as "patch configmaps shop/".
 	denied map[string]bool
-	// refuse may answer a patch of that path instead of the server; then it returns true.
+	// refuse may answer a patch of that path, or with "GET " before it a get, instead of
+	// the server; then it returns true.
 	refuse map[string]func(w http.ResponseWriter, r *http.Request) bool
 }
 
@@ -72,6 +73,9 @@ func (f *fakeAPI) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	default:
 		f.gets++
+		if refuse := f.refuse["GET "+r.URL.Path]; refuse != nil && refuse(w, r) {
+			return
+		}
 		if object, ok := f.objects[r.URL.Path]; ok {
 			_ = json.NewEncoder(w).Encode(object)
 			return
@@ -98,6 +102,7 @@ func (f *fakeAPI) patch(w http.ResponseWriter, r *http.Request) {
 	_ = json.Unmarshal(body, &object)
 	fields := slices.Sorted(maps.Keys(object))
 	metadata := object["metadata"].(map[string]any)
+	metadata["resourceVersion"] = "7"
 	metadata["managedFields"] = []any{map[string]any{"manager": r.URL.Query().Get("fieldManager"), "operation": "Apply", "fieldsV1": map[string]any{"fields": fmt.Sprint(fields)}}}
 	_, exists := f.objects[r.URL.Path]
 	if r.URL.Query().Get("dryRun") == "" {

@@ -49,6 +49,31 @@ func TestAPlanReportsWhatApplyWouldDoAndChangesNothing(t *testing.T) {
 	assert.Empty(t, f.applied)
 }
 
+func TestALiveObjectIsReadAsItIsSinceTheDryRun(t *testing.T) {
+	f := execution(t, fmt.Sprintf(configMap, "a"))
+	_, _, err := f.apply(t)
+	require.NoError(t, err)
+	var versions []string
+	f.refuse["GET /api/v1/namespaces/shop/configmaps/a"] = func(w http.ResponseWriter, r *http.Request) bool {
+		version := r.URL.Query().Get("resourceVersion")
+		versions = append(versions, version)
+		if version == "" {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusGatewayTimeout)
+		_ = json.NewEncoder(w).Encode(metav1.Status{
+			TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Code: http.StatusGatewayTimeout, Reason: metav1.StatusReasonTimeout,
+			Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge}}},
+		})
+		return true
+	}
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 1, plan.Unchanged)
+	assert.Equal(t, []string{"7", ""}, versions, "a server whose memory is behind is asked for the latest one")
+}
+
 func TestOnlyWhatChangesIsApplied(t *testing.T) {
 	f := execution(t, configMaps(10))
 	_, applied, err := f.apply(t)

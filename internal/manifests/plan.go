@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -168,23 +169,28 @@ func (p *planner) compare(ctx context.Context, t target, answer []byte, isNew bo
 		p.add(t, created, nil, nil, nil, "")
 		return nil
 	}
-	next, err := kube.Object(answer)
-	if err != nil {
-		return p.explain(err, "plan", t)
-	}
 	live, letter := map[string]any{}, byte(created)
 	if !isNew {
-		live, err = p.get(ctx, t)
+		before, err := p.getSince(ctx, t, resourceVersion(answer))
 		switch {
-		case apierrors.IsNotFound(err):
-			live = map[string]any{} // it was deleted meanwhile
+		case apierrors.IsNotFound(err): // it was deleted meanwhile
 		case apierrors.IsTooManyRequests(err):
 			return err
 		case err != nil:
 			return p.explain(err, "get", t)
+		case bytes.Equal(before, answer):
+			p.add(t, unchanged, nil, owners, nil, "")
+			return nil
 		default:
+			if live, err = kube.Object(before); err != nil {
+				return p.explain(err, "get", t)
+			}
 			letter = configured
 		}
+	}
+	next, err := kube.Object(answer)
+	if err != nil {
+		return p.explain(err, "plan", t)
 	}
 	changes := compare(live, next, t.IsSecret())
 	if letter == configured && len(changes) == 0 {
@@ -195,6 +201,18 @@ func (p *planner) compare(ctx context.Context, t target, answer []byte, isNew bo
 	}
 	p.add(t, letter, changes, owners, nil, "")
 	return nil
+}
+
+// resourceVersion is that of an object in JSON: in the answer of a dry run, the one
+// that would be changed.
+func resourceVersion(object []byte) string {
+	var of struct {
+		Metadata struct {
+			ResourceVersion string `json:"resourceVersion"`
+		} `json:"metadata"`
+	}
+	_ = json.Unmarshal(object, &of) // without it, the latest is read
+	return of.Metadata.ResourceVersion
 }
 
 // refused gathers what the API server says about the object, or returns what it

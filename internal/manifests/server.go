@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
@@ -55,6 +57,17 @@ func (t target) namespace() string {
 // get reads an object.
 func (s server) get(ctx context.Context, t target) (map[string]any, error) {
 	return kube.Get(ctx, s.rest, t.url()...)
+}
+
+// getSince reads an object as it is at a resource version or later, as JSON. The API
+// server has that in memory, and does not ask etcd as it does for the latest one.
+// https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+func (s server) getSince(ctx context.Context, t target, version string) ([]byte, error) {
+	answer, err := kube.Body(s.rest.Get().AbsPath(t.url()...).MaxRetries(0).Param("resourceVersion", version).Do(ctx))
+	if apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) { // its memory is behind
+		return kube.Body(s.rest.Get().AbsPath(t.url()...).MaxRetries(0).Do(ctx))
+	}
+	return answer, err
 }
 
 // apply applies an object, and returns it as it is then. created reports whether

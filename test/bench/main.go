@@ -1,5 +1,5 @@
-// Command bench measures what kubestep takes, beside the other ways to list pods of
-// the same cluster, and writes docs/benchmarks.md. All of it runs on this computer:
+// Command bench measures what kubestep takes, beside the other ways to list pods and
+// to apply manifests, and writes docs/benchmarks.md. All of it runs on this computer:
 // the control plane, the functions in the Lambda host, the clients as processes of
 // their own.
 package main
@@ -29,15 +29,9 @@ func main() {
 	flag.BoolVar(&o.allNamespaces, "all-namespaces", true, "whether to measure requests for all namespaces")
 	ofFleet := flag.Bool("fleet", false, "measure the fleet instead, and write docs/benchmarks/fleet.md")
 	sizes := flag.String("pods", "1000,10000,50000", "how many pods in one namespace")
+	objects := flag.String("objects", "500,1000", "how many ConfigMaps to apply")
 	flag.Parse()
-	for _, size := range strings.Split(*sizes, ",") {
-		n, err := strconv.Atoi(size)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(2)
-		}
-		o.sizes = append(o.sizes, n)
-	}
+	o.sizes, o.objects = numbers(*sizes), numbers(*objects)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	measured := run
 	if *ofFleet {
@@ -51,6 +45,19 @@ func main() {
 	}
 }
 
+// numbers are those of a list; none if it is empty.
+func numbers(list string) (found []int) {
+	for _, number := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(2)
+		}
+		found = append(found, n)
+	}
+	return found
+}
+
 // controlPlaneMemory is what Go's runtime keeps the control plane's memory below, if
 // it can: beside a client that asks for 50,000 pods at once, 24 GiB must do. No
 // measurement comes near it, since each of those has a control plane to itself.
@@ -61,7 +68,7 @@ type options struct {
 	runs, pythonMost  int
 	aloneFrom         int
 	allNamespaces     bool
-	sizes             []int
+	sizes, objects    []int
 }
 
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "· "+format+"\n", args...) }

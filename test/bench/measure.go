@@ -92,7 +92,7 @@ func child(ctx context.Context, name string, args ...string) (sample, error) {
 	close(ended)
 	s := sample{wall: wall, cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), memoryMB: <-peak}
 	if err != nil {
-		return sample{}, fmt.Errorf("%s: %w: %s", filepath.Base(name), err, stderr.String())
+		return s, fmt.Errorf("%s: %w: %s", filepath.Base(name), err, stderr.String())
 	}
 	var told struct{ Seconds float64 }
 	if json.Unmarshal(out.text, &told) == nil {
@@ -260,7 +260,7 @@ type clients map[string]figures
 var order = []string{"ListPods", "raw Table", "kubectl", "Go clientset", "Python"}
 
 func build(ctx context.Context, root string) error {
-	for _, name := range []string{"clientset", "table"} {
+	for _, name := range []string{"apply", "clientset", "table"} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(root, "build", "bench", name), "./"+name)
 		cmd.Dir = filepath.Join(root, "test", "bench")
 		if out, err := cmd.CombinedOutput(); err != nil {

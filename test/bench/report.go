@@ -40,6 +40,7 @@ type report struct {
 	sizes              map[int]clients
 	cold               clients
 	spread, sparse     clients
+	applied            map[int]applying
 	mint, seal         testing.BenchmarkResult
 	zips               map[string]int
 	full, bare, widest execution
@@ -47,7 +48,7 @@ type report struct {
 }
 
 func measure(ctx context.Context, o options) error {
-	r := &report{options: o, machine: machine(), began: time.Now(), sizes: map[int]clients{}, spread: clients{}, sparse: clients{}, zips: map[string]int{}}
+	r := &report{options: o, machine: machine(), began: time.Now(), sizes: map[int]clients{}, spread: clients{}, sparse: clients{}, applied: map[int]applying{}, zips: map[string]int{}}
 	if err := build(ctx, o.root); err != nil {
 		return err
 	}
@@ -61,6 +62,11 @@ func measure(ctx context.Context, o options) error {
 	}
 	for _, n := range o.sizes {
 		if r.sizes[n], err = oneNamespace(ctx, o, n); err != nil {
+			return err
+		}
+	}
+	for _, n := range o.objects {
+		if r.applied[n], err = measureApplying(ctx, o, n); err != nil {
 			return err
 		}
 	}
@@ -212,6 +218,7 @@ func (r *report) markdown() []byte {
 	if r.options.allNamespaces {
 		r.everyNamespace(p)
 	}
+	r.applying(p)
 	p("## Tokens\n")
 	p("| | time | memory | allocations |\n|---|--:|--:|--:|")
 	for _, t := range []struct {
