@@ -30,6 +30,7 @@ func main() {
 	flag.IntVar(&s.port, "port", 0, "the port of the API server; 0 is any")
 	flag.BoolVar(&s.newCA, "new-ca", false, "make a new certificate authority")
 	flag.DurationVar(&s.compactEvery, "compact-every", 5*time.Minute, "how often old revisions are dropped, and continue tokens expire")
+	flag.DurationVar(&s.cacheTokens, "cache-tokens", 0, "how long the API server caches whose a token is, as EKS does; with 0 a change of a mapping takes effect at once")
 	flag.Parse()
 	var missing []string
 	for _, name := range []string{"dir", "cluster", "credentials-key-file"} {

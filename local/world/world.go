@@ -53,6 +53,8 @@ type Options struct {
 	// Dir is the folder of the state: credentials, logs, the cluster's data. Tools is the folder of the Python environment, which make
 	// installs.
 	Dir, Tools string
+	// ControlPlaneFlags are more flags of the control plane of ClusterName.
+	ControlPlaneFlags []string
 	// Say prints what is being done.
 	Say func(format string, args ...any)
 }
@@ -116,7 +118,7 @@ func Start(ctx context.Context, options Options) (w *World, err error) {
 	var engine *moto.Engine
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		w.ControlPlane, err = w.StartControlPlane(groupCtx, ClusterName)
+		w.ControlPlane, err = w.StartControlPlane(groupCtx, ClusterName, options.ControlPlaneFlags...)
 		return err
 	})
 	group.Go(func() (err error) {

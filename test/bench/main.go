@@ -94,7 +94,11 @@ func inFreshWorld(ctx context.Context, o options, measure func(*bench) error) er
 	if err := os.Setenv("GOMEMLIMIT", controlPlaneMemory); err != nil {
 		return err
 	}
-	w, err := world.Start(ctx, world.Options{Root: o.root, Dir: dir, Tools: filepath.Join(o.root, ".local"), Say: func(string, ...any) {}})
+	w, err := world.Start(ctx, world.Options{
+		Root: o.root, Dir: dir, Tools: filepath.Join(o.root, ".local"), Say: func(string, ...any) {},
+		// The default of an API server. The local one asks about each request.
+		ControlPlaneFlags: []string{"--cache-tokens=2m"},
+	})
 	if err != nil {
 		return err
 	}

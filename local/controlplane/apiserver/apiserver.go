@@ -26,6 +26,8 @@ type Config struct {
 	Etcd string
 	// CompactEvery is how often it compacts etcd.
 	CompactEvery time.Duration
+	// CacheTokens is how long it caches the answers of the webhook, as EKS does.
+	CacheTokens time.Duration
 	// CertFile and KeyFile are its own certificate. The key signs the tokens of service accounts as well.
 	CertFile, KeyFile string
 	// TokenFile holds the tokens of administrators:
@@ -89,8 +91,9 @@ func arguments(config Config) []string {
 		"--token-auth-file=" + config.TokenFile,
 		"--authorization-mode=RBAC",
 		"--authentication-token-webhook-config-file=" + config.WebhookFile,
-		// EKS caches the webhook's answers; here a change of a mapping takes effect at once.
-		"--authentication-token-webhook-cache-ttl=0s",
+		"--authentication-token-webhook-cache-ttl=" + config.CacheTokens.String(),
+		// As EKS does: its own DaemonSets are privileged.
+		"--allow-privileged=true",
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + config.KeyFile,
 		"--service-account-signing-key-file=" + config.KeyFile,
