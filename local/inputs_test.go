@@ -1,0 +1,20 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheInputOfApplyManifestsHoldsTheExampleOfTheDocumentation(t *testing.T) {
+	example, err := os.ReadFile("../docs/examples/hello.yaml")
+	require.NoError(t, err)
+	text, err := os.ReadFile("inputs/apply-manifests.json")
+	require.NoError(t, err)
+	var input struct{ Manifests string }
+	require.NoError(t, json.Unmarshal(text, &input))
+	assert.Equal(t, string(example), input.Manifests)
+}
