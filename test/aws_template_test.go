@@ -386,3 +386,71 @@ func TestListingsGoToABucketOfThisAccountWithItsKey(t *testing.T) {
 		assert.NotContains(t, s.Action, "kms:GenerateDataKey", "without a key")
 	}
 }
+
+// widget is a part of a dashboard.
+type widget struct {
+	Type                string
+	X, Y, Width, Height int
+	Properties          struct {
+		Title   string
+		Alarms  []string
+		Metrics [][]any
+	}
+}
+
+// expressions are the searches of a widget.
+func (w widget) expressions() []string {
+	var all []string
+	for _, m := range w.Properties.Metrics {
+		for _, part := range m {
+			if options, ok := part.(map[string]any); ok && options["expression"] != nil {
+				all = append(all, options["expression"].(string))
+			}
+		}
+	}
+	return all
+}
+
+func TestTheDashboardShowsWhatTheFunctionsCountAndNoPanelTwoOfThem(t *testing.T) {
+	t.Parallel()
+	counted := map[string]map[string]int{
+		"pods":    contract.Listing{Pods: contract.Pods{ByStatus: map[string]int{"Running": 1, "Strange": 1}}}.Metrics(),
+		"objects": contract.Plan{Complete: true}.Metrics(),
+	}
+	for enabled, prefixes := range map[string][]string{"false": {"pods"}, "true": {"pods", "objects"}} {
+		stack := evaluated(t, "aws", map[string]string{"EnableApply": enabled})
+		var dashboard struct{ Widgets []widget }
+		body := stack.Resources["Dashboard"].Properties["DashboardBody"].(string)
+		require.NoError(t, json.Unmarshal([]byte(body), &dashboard), body)
+		panels := map[string]int{}
+		for i, w := range dashboard.Widgets {
+			for _, other := range dashboard.Widgets[:i] {
+				apart := w.X >= other.X+other.Width || other.X >= w.X+w.Width || w.Y >= other.Y+other.Height || other.Y >= w.Y+w.Height
+				assert.True(t, apart, "%q covers %q", w.Properties.Title, other.Properties.Title)
+			}
+			for _, expression := range w.expressions() {
+				if _, after, ok := strings.Cut(expression, "{kubestep,cluster,stackName} MetricName="); ok {
+					prefix, _, _ := strings.Cut(after, " ")
+					require.NotEmpty(t, counted[prefix], prefix)
+					panels[prefix]++
+				}
+			}
+			if w.Type == "alarm" {
+				for _, id := range ofType(stack.Resources, "AWS::CloudWatch::Alarm") {
+					name := stack.PhysicalIDs[id]
+					if id != "ScheduleDeadLettersAlarm" && !strings.HasPrefix(id, "Fleet") {
+						assert.True(t, slices.ContainsFunc(w.Properties.Alarms, func(arn string) bool { return strings.HasSuffix(arn, ":"+name) }), "%s is not shown", id)
+					}
+				}
+			}
+		}
+		assert.Len(t, panels, len(prefixes), "EnableApply=%s", enabled)
+		for _, prefix := range prefixes {
+			assert.Equal(t, 1, panels[prefix], "%s", prefix)
+			for name := range counted[prefix] {
+				assert.True(t, strings.HasPrefix(name, prefix+"."), name)
+			}
+		}
+		assert.Equal(t, enabled == "true", strings.Contains(body, "s-apply-manifests"), "there is such a state machine")
+	}
+}
