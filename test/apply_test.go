@@ -407,6 +407,53 @@ func TestAnAPIServerThatGoesAwayHalfwayIsContinuedWith(t *testing.T) {
 	assert.Len(t, maps.Items, 60)
 }
 
+func TestAnAPIServerThatStaysAwayHalfwayIsPlannedAgain(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	var cut atomic.Int32
+	_, where := proxied(t, apiproxy.Fault{Resource: "c37", Answer: func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
+		if r.Method == http.MethodPatch && r.URL.Query().Get("dryRun") == "" && cut.Add(1) <= 3 {
+			apiproxy.Cut(w, r, pass)
+		}
+		pass(w, r)
+	}})
+	e := a.run(t, map[string]any{"manifests": configMaps(60), "region": where})
+	output := applied(t, e)
+	halfway := put[:len(put)-1]
+	assert.Equal(t, path(planned, halfway, "StaleCluster", "RefreshCluster", planned[1:], put, "Output"), e.Path)
+	assert.Positive(t, output.Plan.Unchanged, "what was applied before counts as unchanged")
+	assert.Equal(t, 60, output.Plan.Unchanged+output.Plan.Created)
+	assert.Equal(t, output.Plan.Created, output.Applied)
+	maps, err := admin(t).CoreV1().ConfigMaps(a.namespace).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	assert.Len(t, maps.Items, 60)
+}
+
+func TestAWebhookIsAppliedAfterWhatItWouldRefuse(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	a.set(t, map[string]string{"ApplyAllowedKinds": "ValidatingWebhookConfiguration"})
+	name := a.stack.Name + ".example.com"
+	t.Cleanup(func() {
+		_ = admin(t).AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
+	})
+	webhook := fmt.Sprintf(`
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: %[1]s}
+webhooks:
+- name: %[1]s
+  clientConfig: {url: "https://127.0.0.1:1/nobody-listens"}
+  rules: [{apiGroups: [""], apiVersions: [v1], resources: [configmaps], operations: [CREATE, UPDATE]}]
+  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %[2]s}}
+  sideEffects: None
+  admissionReviewVersions: [v1]
+`, name, a.namespace)
+	assert.Equal(t, 4, applied(t, a.apply(t, webhook+configMaps(3))).Applied)
+	_, err := admin(t).AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), name, metav1.GetOptions{})
+	require.NoError(t, err)
+}
+
 func TestADeploymentIsWaitedForUntilItIsReady(t *testing.T) {
 	t.Parallel()
 	a := newAdmin(t)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	smithy "github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
@@ -138,15 +139,23 @@ func says(code int32, reason metav1.StatusReason, message string) func(http.Resp
 	}
 }
 
-// bucket is an S3 with one bucket.
+// bucket is an S3 with one bucket: its objects by key, and versions by key@version.
 type bucket map[string]string
 
 func (b bucket) GetObject(_ context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
-	text, ok := b[*in.Key]
+	key := *in.Key
+	if in.VersionId != nil {
+		key += "@" + *in.VersionId
+	}
+	text, ok := b[key]
 	if !ok {
 		return nil, &smithy.GenericAPIError{Code: "NoSuchKey"}
 	}
-	return &s3.GetObjectOutput{Body: io.NopCloser(strings.NewReader(text))}, nil
+	out := &s3.GetObjectOutput{Body: io.NopCloser(strings.NewReader(text)), VersionId: in.VersionId}
+	if _, versioned := b[key+"@1"]; versioned {
+		out.VersionId = aws.String("1") // the current one
+	}
+	return out, nil
 }
 
 func (b bucket) PutObject(_ context.Context, in *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {

@@ -370,6 +370,19 @@ func TestManifestsThatChangeWhileTheExecutionRunsAreNotApplied(t *testing.T) {
 	assert.Equal(t, "source: there is no object s3://b/m.yaml", message)
 }
 
+func TestAnExecutionReadsOneVersionOfItsManifests(t *testing.T) {
+	f := execution(t, configMaps(1))
+	f.files["m.yaml@1"] = configMaps(1)
+	loaded, err := f.applier.Source.Load(t.Context(), contract.LoadManifests{Request: f.session.Request})
+	require.NoError(t, err)
+	assert.Equal(t, "1", loaded.VersionID)
+	f.session.Manifests = loaded
+	f.files["m.yaml"] = configMaps(2)
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 1, plan.Created, "those of the version that was loaded")
+}
+
 func TestWhatIsWaitedForIsPartOfThePlan(t *testing.T) {
 	f := execution(t, configMaps(2)+"---\napiVersion: v1\nkind: Namespace\nmetadata: {name: new}\n", func(r *contract.ApplyRequest) { r.Wait.TimeoutSeconds = 60 })
 	plan, err := f.plan(t.Context())
