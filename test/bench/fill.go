@@ -119,9 +119,9 @@ func ordinary(now time.Time) *corev1.Pod {
 		corev1.ResourceCPU:    resource.MustParse("250m"),
 		corev1.ResourceMemory: resource.MustParse("512Mi"),
 	}
-	for name, image := range map[string]string{"orders": "orders:2026.11.3", "proxy": "envoy:v1.36.2"} {
+	for _, app := range []struct{ name, image string }{{"orders", "orders:2026.11.3"}, {"proxy", "envoy:v1.36.2"}} {
 		container := corev1.Container{
-			Name: name, Image: "123456789012.dkr.ecr.eu-west-1.amazonaws.com/" + image,
+			Name: app.name, Image: "123456789012.dkr.ecr.eu-west-1.amazonaws.com/" + app.image,
 			Resources:      corev1.ResourceRequirements{Requests: amounts, Limits: amounts},
 			ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"/bin/ready", "--verbose"}}}},
 		}
@@ -133,7 +133,7 @@ func ordinary(now time.Time) *corev1.Pod {
 		}
 		pod.Spec.Containers = append(pod.Spec.Containers, container)
 		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{
-			Name: name, Image: container.Image, Ready: true,
+			Name: app.name, Image: container.Image, Ready: true,
 			ImageID:     container.Image + "@sha256:" + strings.Repeat("5f", 32),
 			ContainerID: "containerd://" + strings.Repeat("a7", 32),
 			State:       corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: started}},
