@@ -129,16 +129,16 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return apiserver.Run(running, apiserver.Config{
-			Listener:       listener,
-			Etcd:           etcd.Endpoint,
-			CompactEvery:   s.compactEvery,
-			CacheTokens: s.cacheTokens,
-			CertFile:       f.path(certFile),
-			KeyFile:        f.path(keyFile),
-			TokenFile:      f.path(tokenFile),
-			WebhookFile:    webhook.WebhookFile(),
-			LogFile:        f.path("apiserver.log"),
-			Fatal:          gaveUp(ctx, "the API server", f.path("apiserver.log")),
+			Listener:     listener,
+			Etcd:         etcd.Endpoint,
+			CompactEvery: s.compactEvery,
+			CacheTokens:  s.cacheTokens,
+			CertFile:     f.path(certFile),
+			KeyFile:      f.path(keyFile),
+			TokenFile:    f.path(tokenFile),
+			WebhookFile:  webhook.WebhookFile(),
+			LogFile:      f.path("apiserver.log"),
+			Fatal:        gaveUp(ctx, "the API server", f.path("apiserver.log")),
 		})
 	})
 	group.Go(func() error {
