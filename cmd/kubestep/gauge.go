@@ -23,6 +23,8 @@ const (
 	// fleetNameLength is how much of a fleet's name begins each execution's name, at least.
 	fleetNameLength = 24
 	barWidth        = 24
+	// lastAttempt ends the name of a cluster's second execution, of at most contract.MaxAttempts.
+	lastAttempt = "-2"
 )
 
 // fleetGauge counts the clusters of a fleet by outcome while their executions run.
@@ -71,10 +73,12 @@ func (g *fleetGauge) detail(ctx context.Context) string {
 	return strings.TrimRight(fmt.Sprintf("%s%s %d of %s  %s", strings.Repeat("█", full), strings.Repeat("░", barWidth-full), done, clusters(g.fleet.Clusters), outcomes(g.counts, false)), " ")
 }
 
-// count reads how the executions of the fleet ended. What cannot be read now is read
-// at the next look: the bar is not worth ending the command for.
+// count reads how the executions of the fleet ended; of a cluster that is tried again,
+// the last one counts. What cannot be read now is read at the next look: the bar is not
+// worth ending the command for.
 func (g *fleetGauge) count(ctx context.Context) {
 	counts := map[contract.OutcomeStatus]int{}
+	seen := map[string]bool{}
 	prefix := g.fleet.Name[:min(len(g.fleet.Name), fleetNameLength)]
 	pages := sfn.NewListExecutionsPaginator(g.client, &sfn.ListExecutionsInput{StateMachineArn: &g.fleet.StateMachineARN, MaxResults: 1000})
 	for page := 0; pages.HasMorePages() && page < countPages; page++ {
@@ -84,8 +88,17 @@ func (g *fleetGauge) count(ctx context.Context) {
 		}
 		older := false
 		for _, e := range listed.Executions {
-			older = older || aws.ToTime(e.StartDate).Before(g.fleet.StartedAt)
-			if e.Status != types.ExecutionStatusRunning && strings.HasPrefix(aws.ToString(e.Name), prefix) && !aws.ToTime(e.StartDate).Before(g.fleet.StartedAt.Truncate(time.Second)) {
+			// The list may have no fractions of seconds.
+			if aws.ToTime(e.StartDate).Before(g.fleet.StartedAt.Truncate(time.Second)) {
+				older = true
+				continue
+			}
+			cluster := strings.TrimSuffix(aws.ToString(e.Name), lastAttempt)
+			if !strings.HasPrefix(cluster, prefix) || seen[cluster] {
+				continue
+			}
+			seen[cluster] = true
+			if e.Status != types.ExecutionStatusRunning {
 				counts[contract.OutcomeStatus(e.Status)]++
 			}
 		}

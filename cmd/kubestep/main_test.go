@@ -36,6 +36,10 @@ type stepFunctions struct {
 	onHistory func()
 	// running keeps the execution from ending.
 	running bool
+	// history is that of an execution, by look; nil for one of DescribeCluster.
+	history func(look int) []map[string]any
+	// executions are listed.
+	executions func() []map[string]any
 
 	calls []call
 }
@@ -106,7 +110,12 @@ func (s *stepFunctions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !s.running {
 			events = append(events, map[string]any{"id": 4, "previousEventId": 3, "type": "ExecutionSucceeded", "timestamp": stopped})
 		}
+		if s.history != nil {
+			events = s.history(len(s.called(action)))
+		}
 		answer = map[string]any{"events": events}
+	case "ListExecutions":
+		answer = map[string]any{"executions": s.executions()}
 	}
 	_ = json.NewEncoder(w).Encode(answer)
 }

@@ -214,6 +214,25 @@ func TestTheRunningStateIsRedrawnOnATerminal(t *testing.T) {
 	golden(t, "live", strings.NewReplacer("\r\x1b[K", "\n<clear>", "\x1b[?7l", "<nowrap>", "\x1b[?7h", "<wrap>").Replace(out.String()))
 }
 
+func TestAnExecutionThatWasRedrivenRunsAgain(t *testing.T) {
+	history := newScript()
+	history.enter(types.HistoryEventTypeTaskStateEntered, "A")
+	history.event(types.HistoryEventTypeExecutionAborted)
+	history.event(types.HistoryEventTypeExecutionRedriven)
+	history.enter(types.HistoryEventTypeTaskStateEntered, "B")
+	history.exit(types.HistoryEventTypeTaskStateExited, "B")
+	history.event(types.HistoryEventTypeExecutionSucceeded)
+	var out bytes.Buffer
+	f := follower(&fakeStepFunctions{events: history.events, end: ends(types.ExecutionStatusSucceeded, "", ""), perLook: 1}, &out)
+	f.Live = true
+
+	got, err := f.Follow(t.Context(), execution)
+
+	require.NoError(t, err)
+	assert.Equal(t, []string{"A", "B"}, got.Path)
+	assert.Regexp(t, `(?s)B +0 ms.*✓ B`, out.String(), "what runs is drawn")
+}
+
 func TestVerboseShowsTheInputAndWholeCauses(t *testing.T) {
 	cause := `{"errorType":"Forbidden","errorMessage":"RBAC denies it. Apply this:\n\n  kubectl apply -k rbac/namespace -n shop\n"}`
 	s := newScript()

@@ -24,7 +24,7 @@ type Step struct {
 type Kind int
 
 const (
-	// Succeeded means that a task ended well.
+	// Succeeded means that a task, or a distributed Map, ended well.
 	Succeeded Kind = iota + 1
 	// Failed means that an attempt of a task, or a state's own evaluation, ended in an
 	// error; what the machine does about it shows in the steps that follow.
@@ -110,7 +110,7 @@ func (h *history) step(e types.HistoryEvent) (Step, bool) {
 		if v := now.visit; v != nil {
 			v.exited = true
 			// A failure that is caught ends in an exit as well.
-			if v.task && v.failed == "" {
+			if (v.task || v.items) && v.failed == "" {
 				return Step{State: v.state, Kind: Succeeded, Attempt: max(v.attempts, 1), Duration: at.Sub(v.began)}, true
 			}
 		}
@@ -134,8 +134,8 @@ func (h *history) step(e types.HistoryEvent) (Step, bool) {
 	case kind == "LambdaFunctionScheduled", kind == "TaskScheduled", kind == "ActivityScheduled":
 		return now.visit.attempt(at, before.at)
 
-	case strings.HasPrefix(kind, "Execution") && kind != "ExecutionStarted" && kind != "ExecutionRedriven":
-		h.ended = true
+	case strings.HasPrefix(kind, "Execution") && kind != "ExecutionStarted":
+		h.ended = kind != "ExecutionRedriven"
 
 	default:
 		if name, cause, ok := failure(e); ok && now.visit != nil {

@@ -36,6 +36,18 @@ func TestSteps(t *testing.T) {
 			},
 			path: []string{"C", "P", "F"},
 		},
+		"a distributed Map is a step, whose items are executions of their own": {
+			history: func(s *script) {
+				s.enter(types.HistoryEventTypeMapStateEntered, "M")
+				s.event(types.HistoryEventTypeMapStateStarted)
+				s.event(types.HistoryEventTypeMapRunStarted)
+				s.event(types.HistoryEventTypeMapRunSucceeded)
+				s.event(types.HistoryEventTypeMapStateSucceeded)
+				s.exit(types.HistoryEventTypeMapStateExited, "M")
+			},
+			path:  []string{"M"},
+			steps: []follow.Step{{State: "M", Kind: follow.Succeeded, Attempt: 1, Duration: 50 * ms}},
+		},
 		"a retry of a task waits, then counts and times the new attempt": {
 			history: func(s *script) {
 				s.enter(types.HistoryEventTypeTaskStateEntered, "A")

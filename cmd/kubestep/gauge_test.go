@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/follow"
+)
+
+// fleetBegan is when the fleet of these tests started.
+const fleetBegan = 1795449600
+
+// fleetHistory is that of a fleet of four clusters, which is at RunClusters for some looks.
+func fleetHistory(t *testing.T, looks int) func(look int) []map[string]any {
+	t.Helper()
+	document := func(run contract.FleetRun) map[string]any {
+		text, err := json.Marshal(map[string]any{
+			"fleet": contract.Fleet{Name: "nightly", StateMachineARN: machine, Clusters: 4, StartedAt: time.Unix(fleetBegan, 0)}, "run": run,
+		})
+		require.NoError(t, err)
+		return map[string]any{"output": string(text)}
+	}
+	kinds := []map[string]any{
+		{"type": "ExecutionStarted"},
+		{"type": "TaskStateEntered", "stateEnteredEventDetails": map[string]any{"name": "FindClusters"}},
+		{"type": "TaskStateExited", "stateExitedEventDetails": merge(document(contract.FleetRun{}), "name", "FindClusters")},
+		{"type": "MapStateEntered", "stateEnteredEventDetails": map[string]any{"name": "RunClusters"}},
+		{"type": "MapStateStarted"},
+		{"type": "MapRunStarted"},
+		{"type": "MapRunSucceeded"},
+		{"type": "MapStateExited", "stateExitedEventDetails": map[string]any{"name": "RunClusters", "output": "{}"}},
+		{"type": "TaskStateEntered", "stateEnteredEventDetails": map[string]any{"name": "Summarize"}},
+		{"type": "TaskStateExited", "stateExitedEventDetails": merge(document(contract.FleetRun{Summary: fleetSummary()}), "name", "Summarize")},
+		{"type": "ExecutionFailed"},
+	}
+	for i, event := range kinds {
+		event["id"], event["previousEventId"], event["timestamp"] = i+1, i, fleetBegan+float64(i)/100
+	}
+	const running = 6 // events until the clusters run
+	return func(look int) []map[string]any {
+		if look <= looks {
+			return kinds[:running]
+		}
+		return kinds
+	}
+}
+
+func merge(m map[string]any, key string, value any) map[string]any {
+	m[key] = value
+	return m
+}
+
+// listed is an execution of a cluster, which started that many seconds after the fleet.
+func listed(name, status string, after int) map[string]any {
+	return map[string]any{"name": name, "status": status, "startDate": fleetBegan + after, "executionArn": "arn", "stateMachineArn": machine}
+}
+
+func TestTheClustersOfAFleetAreCountedByOutcomeAsTheyCome(t *testing.T) {
+	s := newStepFunctions(t, nil)
+	s.history = fleetHistory(t, 4)
+	s.outcome = map[string]any{"status": "FAILED", "error": contract.ClustersFailed, "cause": "3 of 40 clusters failed."}
+	looks := [][]map[string]any{
+		{listed("nightly-b-bbbbbbbbbbbb", "RUNNING", 1), listed("nightly-a-aaaaaaaaaaaa", "RUNNING", 0), listed("nightly-z-zzzzzzzzzzzz", "SUCCEEDED", -60)},
+		{listed("nightly-c-cccccccccccc", "SUCCEEDED", 2), listed("other-x-xxxxxxxxxxxx", "FAILED", 1), listed("nightly-b-bbbbbbbbbbbb", "SUCCEEDED", 1), listed("nightly-a-aaaaaaaaaaaa", "FAILED", 0)},
+		{listed("nightly-a-aaaaaaaaaaaa-2", "RUNNING", 9), listed("nightly-d-dddddddddddd", "TIMED_OUT", 3), listed("nightly-c-cccccccccccc", "SUCCEEDED", 2), listed("nightly-b-bbbbbbbbbbbb", "SUCCEEDED", 1), listed("nightly-a-aaaaaaaaaaaa", "FAILED", 0)},
+		{listed("nightly-a-aaaaaaaaaaaa-2", "SUCCEEDED", 9), listed("nightly-d-dddddddddddd", "TIMED_OUT", 3), listed("nightly-c-cccccccccccc", "SUCCEEDED", 2), listed("nightly-b-bbbbbbbbbbbb", "SUCCEEDED", 1), listed("nightly-a-aaaaaaaaaaaa", "FAILED", 0)},
+	}
+	s.executions = func() []map[string]any { return looks[min(len(s.called("ListExecutions")), len(looks))-1] }
+	gauge := &fleetGauge{}
+	gauge.use(sfn.New(sfn.Options{Region: "eu-west-1", BaseEndpoint: aws.String(s.URL), Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}))
+	var out bytes.Buffer
+	follower := follow.Follower{
+		Client: gauge.client, Clock: follow.WallClock{}, Interval: time.Millisecond, Out: &out, Live: true, Event: gauge.event,
+		Detail: func(ctx context.Context) string {
+			gauge.next = time.Time{} // each look counts
+			return gauge.detail(ctx)
+		},
+	}
+
+	_, err := follower.Start(t.Context(), follow.Start{StateMachineARN: fleetMachine, Input: "{}"})
+
+	require.NoError(t, err)
+	var lines []string
+	for _, drawn := range regexp.MustCompile(`RunClusters .*? (?:ms|s)  (.*?)\x1b`).FindAllStringSubmatch(out.String(), -1) {
+		lines = append(lines, drawn[1])
+	}
+	assert.Equal(t, []string{
+		strings.Repeat("░", 24) + " 0 of 4 clusters",
+		strings.Repeat("█", 18) + strings.Repeat("░", 6) + " 3 of 4 clusters  2 succeeded, 1 failed",
+		strings.Repeat("█", 18) + strings.Repeat("░", 6) + " 3 of 4 clusters  2 succeeded, 1 timed out",
+		strings.Repeat("█", 24) + " 4 of 4 clusters  3 succeeded, 1 timed out",
+	}, lines, "an older fleet does not count, nor another one, and of a second try only the second")
+}
+
+func TestWithoutATerminalAFleetThatFailedPrintsItsFailuresAndNoBar(t *testing.T) {
+	s := newStepFunctions(t, map[string]any{"status": "FAILED", "error": contract.ClustersFailed, "cause": "3 of 40 clusters failed."})
+	s.history = fleetHistory(t, 1)
+
+	status, stdout, stderr := kubestep(t.Context(), "fleet", "a", "--state-machine-arn", fleetMachine)
+
+	assert.Equal(t, failed, status, stderr)
+	golden(t, "fleet-failed", regexp.MustCompile(`(?m)^Execution .*\n`).ReplaceAllString(stdout, ""))
+	assert.Empty(t, s.called("ListExecutions"), "nobody sees a bar")
+}
+
+func TestAFleetWhoseExecutionsCannotBeListedIsFollowedAllTheSame(t *testing.T) {
+	s := newStepFunctions(t, nil)
+	s.executions = func() []map[string]any { return nil }
+	gauge := &fleetGauge{fleet: contract.Fleet{Name: "nightly", StateMachineARN: machine, Clusters: 2}, counts: map[contract.OutcomeStatus]int{contract.Succeeded: 1}}
+	gauge.use(sfn.New(sfn.Options{Region: "eu-west-1", BaseEndpoint: aws.String(s.URL), Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}))
+	s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	assert.Equal(t, fmt.Sprintf("%s%s 1 of 2 clusters  1 succeeded", strings.Repeat("█", 12), strings.Repeat("░", 12)), gauge.detail(ctx), "what was counted last stays")
+}
