@@ -18,6 +18,7 @@ import (
 type Process struct {
 	pid    int
 	exited chan struct{}
+	state  *os.ProcessState
 	err    error
 	over   atomic.Bool
 }
@@ -39,6 +40,7 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{pid: cmd.Process.Pid, exited: make(chan struct{})}
 	go func() {
 		p.err = cmd.Wait()
+		p.state = cmd.ProcessState
 		p.over.Store(true)
 		g.forget(p.pid)
 		close(p.exited)
@@ -54,6 +56,14 @@ func (p *Process) Exited() <-chan struct{} { return p.exited }
 
 // Err returns how the process ended, as exec.Cmd's Wait does. It is valid after Exited.
 func (p *Process) Err() error { return p.err }
+
+// CPU returns the CPU time of the process, user and system. It is valid after Exited.
+func (p *Process) CPU() time.Duration {
+	if p.state == nil {
+		return 0
+	}
+	return p.state.UserTime() + p.state.SystemTime()
+}
 
 // Kill kills the process and those that it started. It does not wait.
 func (p *Process) Kill() { p.signal(syscall.SIGKILL) }

@@ -89,7 +89,8 @@ type Host struct {
 	closed       bool
 	deployments  map[string]*deployment
 	environments map[*environment]struct{}
-	work         sync.WaitGroup // running invocations
+	ended        map[string]time.Duration // CPU time of the environments that have ended, by function
+	work         sync.WaitGroup           // running invocations
 }
 
 // deployment is a function and its execution environments. The host's mutex guards it.
@@ -105,7 +106,7 @@ func New(options Options) *Host {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	return &Host{options: options, initTimeout: initTimeout, deployments: map[string]*deployment{}, environments: map[*environment]struct{}{}}
+	return &Host{options: options, initTimeout: initTimeout, deployments: map[string]*deployment{}, environments: map[*environment]struct{}{}, ended: map[string]time.Duration{}}
 }
 
 // Put creates a function, or replaces the one of that name: its idle environments end before Put returns, the others when their
@@ -211,6 +212,20 @@ func (h *Host) ResidentKB(name string) []int {
 		}
 	}
 	return all
+}
+
+// CPU returns the CPU time of all processes of a function so far, cold starts included. That of running processes is known on
+// Linux only, to 10 ms.
+func (h *Host) CPU(name string) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	spent := h.ended[name]
+	for e := range h.environments {
+		if e.function.Name == name {
+			spent += cpuTime(e.process.PID())
+		}
+	}
+	return spent
 }
 
 // Invoke runs a function and returns its answer. An error of the function is a Result with FunctionError; the errors here are
@@ -326,7 +341,10 @@ func (h *Host) end(e *environment) {
 	e.end()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.environments, e)
+	if _, there := h.environments[e]; there {
+		delete(h.environments, e)
+		h.ended[e.function.Name] += e.process.CPU()
+	}
 }
 
 // Close ends every environment, even during an invocation, and returns when all are gone. A closed host accepts no invocations.

@@ -69,6 +69,11 @@ func handle(ctx context.Context, r request) (any, error) {
 	case "sleep":
 		time.Sleep(time.Duration(r.MS) * time.Millisecond)
 		return os.Getpid(), nil
+	case "compute":
+		for began := time.Now(); time.Since(began) < time.Duration(r.MS)*time.Millisecond; {
+			_ = json.Valid(make([]byte, 1<<10))
+		}
+		return nil, nil
 	case "long":
 		return strings.Repeat("x", r.MB<<20), nil
 	case "grow":

@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 )
+
+// tick is the unit of times in /proc, USER_HZ, which is the same on all that Go runs on.
+const tick = 10 * time.Millisecond
 
 // peakMemoryMB is the most memory that the process has had resident: VmHWM of proc(5).
 func peakMemoryMB(pid int) (int, bool) {
@@ -29,4 +33,27 @@ func status(pid int, field string) (int, bool) {
 	}
 	kb, err := strconv.Atoi(string(bytes.TrimSpace(value)))
 	return kb, err == nil
+}
+
+// cpuTime is the CPU time of the process so far: utime and stime of proc(5).
+func cpuTime(pid int) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// The name, in parentheses, may have any characters. After it comes field 3.
+	const user, system = 14 - 3, 15 - 3
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	if len(fields) <= system {
+		return 0
+	}
+	var ticks int
+	for _, field := range [][]byte{fields[user], fields[system]} {
+		n, err := strconv.Atoi(string(field))
+		if err != nil {
+			return 0
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * tick
 }

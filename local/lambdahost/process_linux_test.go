@@ -3,6 +3,7 @@ package lambdahost
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 )
@@ -47,4 +48,20 @@ func TestTheResidentMemoryIsThatOfEachEnvironmentThatRuns(t *testing.T) {
 	after := w.ResidentKB("f")
 	assert.Len(t, after, 1)
 	assert.Greater(t, after[0], before[0]+16<<10)
+}
+
+func TestCPUTimeIsThatOfAllEnvironmentsOfAFunction(t *testing.T) {
+	w := newWorld(t)
+	w.put(nil)
+	assert.Zero(t, w.CPU("f"))
+
+	w.invoke(request{Do: "sleep", MS: 300})
+	idle := w.CPU("f")
+	assert.Less(t, idle, 200*time.Millisecond, "what it waits does not count")
+	w.invoke(request{Do: "compute", MS: 400})
+	assert.Greater(t, w.CPU("f"), idle+100*time.Millisecond, "of an environment that runs")
+
+	w.put(nil)
+	assert.Greater(t, w.CPU("f"), idle+100*time.Millisecond, "and of one that has ended")
+	assert.Zero(t, w.CPU("g"))
 }
