@@ -218,7 +218,7 @@ func (l local) run(ctx context.Context, workflow, input, output string) (int, er
 	kubestep.WaitDelay = 5 * time.Second
 	err = kubestep.Run()
 	if workflow == "fleet" {
-		page, pageErr := l.savePage(ctx, variables, name)
+		page, pageErr := l.savePage(ctx, variables, name, input)
 		switch {
 		case pageErr != nil:
 			return 1, pageErr

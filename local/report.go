@@ -2,28 +2,45 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"github.com/kubestep/kubestep/local/world"
+	"github.com/kubestep/kubestep/internal/contract"
 )
 
 // savePage copies the report of an execution of fleet from the local S3, which may end with this program, and returns the file. It
 // returns "" if there is no report, such as for an input without output.
-func (l local) savePage(ctx context.Context, env map[string]string, execution string) (string, error) {
+func (l local) savePage(ctx context.Context, env map[string]string, execution, input string) (string, error) {
+	text := []byte(input)
+	if file, ok := strings.CutPrefix(input, "@"); ok {
+		var err error
+		if text, err = os.ReadFile(file); err != nil {
+			return "", fmt.Errorf("read the input: %w", err)
+		}
+	}
+	asked := struct {
+		Name   string
+		Output contract.Destination
+	}{Name: execution}
+	if json.Unmarshal(text, &asked) != nil || asked.Output.Bucket == "" {
+		return "", nil // kubestep reports what is wrong with the input
+	}
 	client := s3.New(s3.Options{
 		Region: env["AWS_REGION"], BaseEndpoint: aws.String(env["AWS_ENDPOINT_URL"]), UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], env["AWS_SESSION_TOKEN"]),
 	})
-	page, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(world.ReportBucket), Key: aws.String(execution + "/report.html")})
+	page, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &asked.Output.Bucket, Key: aws.String(path.Join(asked.Output.Prefix, asked.Name, "report.html"))})
 	if _, none := errors.AsType[*types.NoSuchKey](err); none {
 		return "", nil
 	}

@@ -116,6 +116,8 @@ func (f *Front) handler(c call) handler {
 		return f.getCallerIdentity
 	case "states:StartExecution":
 		return f.startExecution
+	case "states:ListExecutions":
+		return f.listExecutions
 	case "logs:FilterLogEvents":
 		return f.filterLogEvents
 	case "cloudformation:CreateChangeSet":

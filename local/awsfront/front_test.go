@@ -432,7 +432,32 @@ func TestAnExecutionWithoutANameGetsOne(t *testing.T) {
 	assert.Equal(t, `{"clusterName": "<demo>"}`, first["input"])
 
 	for _, broken := range []string{"", "{", "null", "[]", `"x"`} {
-		assert.Equal(t, broken, string(completed([]byte(broken))), "for the engine to refuse")
+		assert.Equal(t, broken, string(changed([]byte(broken), nil)), "for the engine to refuse")
+	}
+}
+
+func TestAnAliasStandsForItsStateMachine(t *testing.T) {
+	w := newWorld(t)
+	client := sfn.NewFromConfig(w.config(callerRole))
+	const machine = "arn:aws:states:eu-west-1:111122223333:stateMachine:m"
+	for operation, ask := range map[string]func() error{
+		"StartExecution": func() error {
+			w.engine.answer = `{"executionArn":"arn","startDate":1}`
+			_, err := client.StartExecution(t.Context(), &sfn.StartExecutionInput{StateMachineArn: aws.String(machine + ":live")})
+			return err
+		},
+		"ListExecutions": func() error {
+			w.engine.answer = `{"executions":[]}`
+			_, err := client.ListExecutions(t.Context(), &sfn.ListExecutionsInput{StateMachineArn: aws.String(machine + ":live")})
+			return err
+		},
+	} {
+		t.Run(operation, func(t *testing.T) {
+			require.NoError(t, ask())
+			var body struct{ StateMachineARN string }
+			require.NoError(t, json.Unmarshal([]byte(w.engine.body), &body))
+			assert.Equal(t, machine, body.StateMachineARN)
+		})
 	}
 }
 
