@@ -13,7 +13,7 @@ import (
 func main() {
 	recorder := fleet.Recorder{
 		Totals: map[string]fleet.Totals{
-			"pod-inventory":   fleet.TotalsOf[contract.PodInventory],
+			"pod-inventory":   fleet.TotalsOf[contract.PodFigures],
 			"apply-manifests": fleet.TotalsOf[contract.ApplyResult],
 		},
 		Store: fleet.NewStore(task.Must(awsapi.Config(os.Getenv))),

@@ -28,7 +28,7 @@ type Totals func(output json.RawMessage) (map[string]int, error)
 func TotalsOf[Output interface{ Figures() map[string]int }](output json.RawMessage) (map[string]int, error) {
 	var read Output
 	if err := json.Unmarshal(output, &read); err != nil {
-		return nil, fmt.Errorf("it is not a %T: %w", read, err)
+		return nil, fmt.Errorf("it cannot be read: %w", err)
 	}
 	return read.Figures(), nil
 }
@@ -83,8 +83,11 @@ func (r Recorder) totals(workflow string, output json.RawMessage) (map[string]in
 		return nil, fmt.Errorf("kubestep knows no workflow %q", workflow)
 	}
 	// DescribeExecution returns the output as a string, startExecution.sync:2 as JSON.
-	var text string
-	if err := json.Unmarshal(output, &text); err == nil {
+	if bytes.HasPrefix(output, []byte(`"`)) {
+		var text string
+		if err := json.Unmarshal(output, &text); err != nil {
+			return nil, fmt.Errorf("it is not a string: %w", err)
+		}
 		output = json.RawMessage(text)
 	}
 	totals, err := read(output)

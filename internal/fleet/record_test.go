@@ -16,7 +16,7 @@ import (
 var demo = contract.Target{ClusterName: "demo", Region: "eu-west-1"}
 
 func recorder(s3 *fakeS3) fleet.Recorder {
-	return fleet.Recorder{Totals: map[string]fleet.Totals{"pod-inventory": fleet.TotalsOf[contract.PodInventory], "apply-manifests": fleet.TotalsOf[contract.ApplyResult]}, Store: fleet.Store{S3: s3}}
+	return fleet.Recorder{Totals: map[string]fleet.Totals{"pod-inventory": fleet.TotalsOf[contract.PodFigures], "apply-manifests": fleet.TotalsOf[contract.ApplyResult]}, Store: fleet.Store{S3: s3}}
 }
 
 func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
@@ -50,7 +50,7 @@ func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
 		},
 		"a success without totals if its output has none": {
 			`{"Status":"SUCCEEDED","Output":[]}`,
-			contract.FleetOutcome{Status: contract.Succeeded, Cause: "Its output has no figures: it is not a contract.PodInventory: json: cannot unmarshal array into Go value of type contract.PodInventory"},
+			contract.FleetOutcome{Status: contract.Succeeded, Cause: "Its output has no figures: it cannot be read: json: cannot unmarshal array into Go value of type contract.PodFigures"},
 		},
 		"no token that a server quoted": {
 			`{"Status":"FAILED","Error":"Unexpected","Cause":"403 Bearer k8s-aws-v1.aHR0cHM6"}`,
@@ -69,6 +69,23 @@ func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, c.want, *recorded.FleetOutcome)
 		})
+	}
+}
+
+func TestAFleetReadsTheFiguresOfAWholeOutput(t *testing.T) {
+	output, err := json.Marshal(contract.PodInventory{Pods: contract.Pods{
+		Total: 9, ByNamespace: map[string]int{"shop": 9}, ByStatus: map[string]int{"Running": 5, "Completed": 1, "Error": 3}, Items: []contract.Pod{{Name: "cart", Status: "Error"}},
+	}})
+	require.NoError(t, err)
+	text, err := json.Marshal(string(output))
+	require.NoError(t, err)
+	for described, output := range map[bool]json.RawMessage{false: output, true: text} {
+		recorded, err := recorder(nil).Record(t.Context(), contract.RecordOutcome{
+			Fleet: contract.Fleet{Workflow: "pod-inventory"}, Result: contract.ExecutionResult{Status: "SUCCEEDED", Output: output},
+		})
+		require.NoError(t, err)
+		assert.Equal(t, map[string]int{"pods": 9, "unhealthy": 3}, recorded.Totals, "as DescribeExecution returns it: %t", described)
+		assert.Empty(t, recorded.Cause)
 	}
 }
 
