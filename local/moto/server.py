@@ -6,6 +6,10 @@ aws-sdk:sfn:describeExecution fail (https://github.com/getmoto/moto/issues/10076
 
 moto also creates a new boto3 client for each task, which takes most of an execution's time. Here tasks share clients. And moto
 calls without a role: here each call has the state machine's role, in the header that local/awsfront reads.
+
+moto has no RedriveExecution. Here it continues with the state that ended the execution, as Step Functions does
+(https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html). Only a Map differs: here all of its items run
+again, where Step Functions runs those that have not succeeded.
 """
 
 import datetime
@@ -48,13 +52,19 @@ def _client_for(region, service, state_credentials):
 # This must come before the services import it.
 boto_client.boto_client_for = _client_for
 
+from moto.core.exceptions import AWSError  # noqa: E402
+from moto.core.responses import ActionResult  # noqa: E402
 from moto.server import main  # noqa: E402
+from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType  # noqa: E402
+from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails  # noqa: E402
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (  # noqa: E402
     StateTaskServiceAwsSdk,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (  # noqa: E402
     StateTaskServiceSfn,
 )
+
+from moto.stepfunctions.responses import StepFunctionResponse  # noqa: E402
 
 
 def _for_boto(parameters):
@@ -111,5 +121,40 @@ StateTaskServiceAwsSdk._eval_service_task = DescribedExecution._eval_service_tas
 
 for method in ("_normalise_parameters", "_normalise_response", "_eval_service_task"):
     setattr(StateTaskServiceSfn, method, getattr(NestedExecution, method))
+
+
+class ExecutionNotRedrivable(AWSError):
+    TYPE = "ExecutionNotRedrivable"
+    STATUS = 400
+
+
+def _redrive_execution(self):
+    execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+    if execution.exec_status not in (ExecutionStatus.FAILED, ExecutionStatus.ABORTED, ExecutionStatus.TIMED_OUT):
+        raise ExecutionNotRedrivable(f"Execution is not redrivable: it is {execution.status}")
+    worker = execution.exec_worker
+    env, program = worker.env, worker._get_evaluation_entrypoint()
+    # What is left of the end: the state of the program, and what the last state was at.
+    env._program_state = None
+    env._frames.clear()
+    env.stack.clear()
+    env.heap.clear()
+    program.start_at.start_at_name = env.states.context_object.context_object_data["State"]["Name"]
+    execution.exec_status, execution.stop_date, execution.error, execution.cause = ExecutionStatus.RUNNING, None, None, None
+    env.event_manager.add_event(
+        context=env.event_history_context,
+        event_type=HistoryEventType.ExecutionRedriven,
+        event_details=EventDetails(executionRedrivenEventDetails={"redriveCount": 1}),
+    )
+
+    def go_on():
+        program.eval(env)
+        worker._execution_communication.terminated()
+
+    threading.Thread(target=go_on, daemon=True).start()
+    return ActionResult({"redriveDate": datetime.datetime.now(tz=datetime.timezone.utc)})
+
+
+StepFunctionResponse.redrive_execution = _redrive_execution
 
 main(sys.argv[1:])

@@ -1,0 +1,155 @@
+package test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/fleet"
+	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/local/world"
+	"github.com/kubestep/kubestep/test/apiproxy"
+)
+
+// begin starts a fleet and does not wait for it.
+func (s *scenario) begin(t *testing.T, input map[string]any) (execution string) {
+	t.Helper()
+	text, err := json.Marshal(input)
+	require.NoError(t, err)
+	started, err := s.client.StartExecution(t.Context(), &sfn.StartExecutionInput{StateMachineArn: aws.String(s.stack.StateMachineARN("fleet")), Input: aws.String(string(text))})
+	require.NoError(t, err)
+	return *started.ExecutionArn
+}
+
+func (s *scenario) redrive(t *testing.T, execution string) follow.Execution {
+	t.Helper()
+	_, err := s.client.RedriveExecution(t.Context(), &sfn.RedriveExecutionInput{ExecutionArn: &execution})
+	require.NoError(t, err)
+	return s.follow(t, execution)
+}
+
+func (s *scenario) follow(t *testing.T, execution string) follow.Execution {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	follower := follow.Follower{Client: s.client, Clock: follow.WallClock{}, Interval: 250 * time.Millisecond, Out: io.Discard}
+	e, err := follower.Follow(ctx, execution)
+	require.NoError(t, err)
+	return e
+}
+
+// reaches waits until an execution has the status.
+func (s *scenario) reaches(t *testing.T, execution string, status types.ExecutionStatus) {
+	t.Helper()
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		described, err := s.client.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: &execution})
+		if assert.NoError(c, err) {
+			assert.Equal(c, status, described.Status)
+		}
+	}, time.Minute, 100*time.Millisecond)
+}
+
+// held describes the cluster in a Region where its pods are listed once they are let go.
+func held(t *testing.T) (where string, asked <-chan struct{}, let func()) {
+	t.Helper()
+	begun, release := make(chan struct{}), make(chan struct{})
+	_, where = proxied(t, apiproxy.Fault{Resource: "pods", Times: 1, Answer: func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
+		close(begun)
+		<-release
+		pass(w, r)
+	}})
+	return where, begun, func() { close(release) }
+}
+
+func TestARedriveOfAFleetThatWasStoppedStartsNothingTwice(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		stopped bool // with the fleet, as Step Functions stops them
+		want    contract.OutcomeStatus
+		cause   string
+	}{
+		"what was stopped with it is reported as that": {true, contract.Aborted, "The execution was stopped."},
+		"what runs still is waited for":                {false, contract.Succeeded, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newFleet(t)
+			where, asked, let := held(t)
+			well, slow := contract.Target{ClusterName: world.ClusterName, Region: world.Region}, contract.Target{ClusterName: world.ClusterName, Region: where}
+			of := func(target contract.Target) string {
+				return strings.Replace(s.machine, ":stateMachine:", ":execution:", 1) + ":" + fleet.ExecutionName("weekly", target, 1)
+			}
+			started := s.begin(t, map[string]any{
+				"workflow": "pod-inventory", "name": "weekly", "clusters": []any{well, slow}, "toleratedFailures": map[string]int{"count": 1},
+			})
+			s.reaches(t, of(well), types.ExecutionStatusSucceeded)
+			<-asked
+			_, err := s.client.StopExecution(t.Context(), &sfn.StopExecutionInput{ExecutionArn: &started})
+			require.NoError(t, err)
+			s.reaches(t, started, types.ExecutionStatusAborted)
+			if c.stopped {
+				_, err := s.client.StopExecution(t.Context(), &sfn.StopExecutionInput{ExecutionArn: aws.String(of(slow))})
+				require.NoError(t, err)
+				let()
+				s.reaches(t, of(slow), types.ExecutionStatusAborted)
+			} else {
+				time.AfterFunc(time.Second, let)
+			}
+
+			output := fleetOutput(t, s.redrive(t, started))
+
+			require.Len(t, output.Outcomes, 2)
+			assert.Equal(t, contract.Succeeded, output.Outcomes[0].Status)
+			assert.Equal(t, c.want, output.Outcomes[1].Status)
+			assert.Equal(t, c.cause, output.Outcomes[1].Cause)
+			assert.Equal(t, 2, s.started(t))
+		})
+	}
+}
+
+// The state that ended it is Fail, and that is what a redrive enters.
+func TestARedriveOfAFleetWhoseClustersFailedFailsAgain(t *testing.T) {
+	t.Parallel()
+	s := newFleet(t)
+	first := s.fleet(t, map[string]any{"workflow": "pod-inventory", "clusters": []string{world.ClusterName, "retired"}})
+	require.Equal(t, contract.ClustersFailed, first.Error, first.Cause)
+
+	again := s.redrive(t, first.ARN)
+
+	assert.Equal(t, first.Error, again.Error)
+	assert.Equal(t, first.Cause, again.Cause)
+	assert.Equal(t, append(first.Path, "ClustersFailed"), again.Path)
+	assert.Equal(t, 2, s.started(t))
+
+	done := s.fleet(t, map[string]any{"workflow": "pod-inventory", "clusters": []string{world.ClusterName}})
+	_, err := s.client.RedriveExecution(t.Context(), &sfn.RedriveExecutionInput{ExecutionArn: &done.ARN})
+	var refused *types.ExecutionNotRedrivable
+	require.ErrorAs(t, err, &refused, "what has succeeded is not redriven")
+}
+
+func TestAFleetWaitsForWhatAnotherOfItsNameHasStarted(t *testing.T) {
+	t.Parallel()
+	s := newFleet(t)
+	where, asked, let := held(t)
+	input := map[string]any{"workflow": "pod-inventory", "name": "weekly", "clusters": []any{contract.Target{ClusterName: world.ClusterName, Region: where}}}
+	first := s.begin(t, input)
+	<-asked
+	time.AfterFunc(3*time.Second, let)
+
+	second := fleetOutput(t, s.fleet(t, input)) // which looks again after 30 s
+
+	assert.Equal(t, fleetOutput(t, s.follow(t, first)).Outcomes, second.Outcomes)
+	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: 1}, second.Summary.ByStatus)
+	assert.Equal(t, 1, s.started(t))
+}
