@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -244,6 +245,31 @@ func TestAFleetOfPlansAddsUpWhatTheyWouldChange(t *testing.T) {
 	assert.Equal(t, map[string]int{"created": 1, "configured": 0, "unchanged": 0, "applied": 0, "drift": 1}, output.Summary.Totals)
 	_, err = admin(t).CoreV1().ConfigMaps("shop").Get(t.Context(), "of-a-fleet", metav1.GetOptions{})
 	assert.True(t, apierrors.IsNotFound(err), "a plan changes nothing")
+}
+
+func TestAFleetAppliesToTheClustersThatItFinds(t *testing.T) {
+	t.Parallel()
+	a := newApplier(t)
+	a.allow(t, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "create", "patch"}})
+	regions := []string{region(), region()}
+	for _, where := range regions {
+		describe(t, where, func(c *awsfront.Cluster) { c.Tags = map[string]string{"environment": "staging"} })
+	}
+	input := map[string]any{
+		"workflow": "apply-manifests", "regions": regions, "tags": map[string]string{"environment": "staging"}, "concurrency": 1,
+		"request": map[string]any{
+			"mode": "apply", "namespace": a.namespace, "manifests": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: of-a-fleet}\ndata: {greeting: hello}\n",
+		},
+	}
+
+	output := fleetOutput(t, a.fleet(t, input))
+
+	// Both clusters have the same control plane.
+	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: 2}, output.Summary.ByStatus)
+	assert.Equal(t, map[string]int{"created": 1, "configured": 0, "unchanged": 1, "applied": 1, "drift": 1}, output.Summary.Totals)
+	created, err := admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), "of-a-fleet", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, "hello", created.Data["greeting"])
 }
 
 func TestAnInvalidFleetStartsNothing(t *testing.T) {
