@@ -1,5 +1,6 @@
 // Command bench measures what kubestep takes, beside the other ways to list pods and
-// to apply manifests, and writes docs/benchmarks.md. All of it runs on this computer:
+// to apply manifests, and writes docs/benchmarks.md and docs/benchmarks/fleet.md. All of
+// it runs on this computer:
 // the control plane, the functions in the Lambda host, the clients as processes of
 // their own.
 package main
@@ -27,17 +28,14 @@ func main() {
 	flag.IntVar(&o.pythonMost, "python-most", 10_000, "the most pods that the Python client is measured with: it takes 200 MB for each 1,000")
 	flag.IntVar(&o.aloneFrom, "alone-from", 50_000, "from how many pods on each of the other clients gets a control plane to itself")
 	flag.BoolVar(&o.allNamespaces, "all-namespaces", true, "whether to measure requests for all namespaces")
-	ofFleet := flag.Bool("fleet", false, "measure the fleet instead, and write docs/benchmarks/fleet.md")
+	flag.IntVar(&o.clusters, "clusters", 1000, "of how many clusters the fleet is")
+	onlyFleet := flag.Bool("fleet", false, "measure the fleet alone")
 	sizes := flag.String("pods", "1000,10000,50000", "how many pods in one namespace")
 	objects := flag.String("objects", "500,1000", "how many ConfigMaps to apply")
 	flag.Parse()
 	o.sizes, o.objects = numbers(*sizes), numbers(*objects)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	measured := run
-	if *ofFleet {
-		measured = measureFleet
-	}
-	err := measured(ctx, o)
+	err := run(ctx, o, *onlyFleet)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -69,17 +67,23 @@ type options struct {
 	aloneFrom         int
 	allNamespaces     bool
 	sizes, objects    []int
+	clusters          int
 }
 
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "· "+format+"\n", args...) }
 
-func run(ctx context.Context, o options) error {
+func run(ctx context.Context, o options, onlyFleet bool) error {
 	root, err := filepath.Abs(o.root)
 	if err != nil {
 		return err
 	}
 	o.root = root
-	return measure(ctx, o)
+	if !onlyFleet {
+		if err := measure(ctx, o); err != nil {
+			return err
+		}
+	}
+	return measureFleet(ctx, o)
 }
 
 // inFreshWorld measures in a local world of its own, with a control plane that

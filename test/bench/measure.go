@@ -259,8 +259,8 @@ type clients map[string]figures
 
 var order = []string{"ListPods", "raw Table", "kubectl", "Go clientset", "Python"}
 
-func build(ctx context.Context, root string) error {
-	for _, name := range []string{"apply", "clientset", "table"} {
+func build(ctx context.Context, root string, names ...string) error {
+	for _, name := range names {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(root, "build", "bench", name), "./"+name)
 		cmd.Dir = filepath.Join(root, "test", "bench")
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -49,7 +49,7 @@ type report struct {
 
 func measure(ctx context.Context, o options) error {
 	r := &report{options: o, machine: machine(), began: time.Now(), sizes: map[int]clients{}, spread: clients{}, sparse: clients{}, applied: map[int]applying{}, zips: map[string]int{}}
-	if err := build(ctx, o.root); err != nil {
+	if err := build(ctx, o.root, "apply", "clientset", "table"); err != nil {
 		return err
 	}
 	var err error

@@ -1,7 +1,7 @@
 // Package soak runs many executions at once in the local world, while the role's mapping, its bindings and the API server
 // come and go. Each execution must have the right totals, or an error that a disturbance at the time explains.
 //
-//	go test -v -count=1 -timeout 1h ./soak -executions 1000 -at-once 20
+//	go test -v -count=1 -timeout 1h ./soak -executions 1000 -at-once 20 -clusters 200
 package soak
 
 import (
