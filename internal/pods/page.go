@@ -6,7 +6,9 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubestep/kubestep/internal/contract"
@@ -31,24 +33,58 @@ type page struct {
 	rows, bytes int
 }
 
-// listPods reads one page of the pods of a namespace.
-func listPods(ctx context.Context, conn *kube.Conn, selected selectors, at contract.Place, limit int, add func(namespace string, r *row)) (page, error) {
-	request := newTable(conn).Namespace(at.Namespace).Resource("pods").Param("limit", strconv.Itoa(limit))
-	for key, value := range map[string]string{"continue": at.Continue, "labelSelector": selected.label, "fieldSelector": selected.field} {
-		if value != "" {
-			request = request.Param(key, value)
+// request is a request for a page of the pods of a namespace, which the API server
+// works on meanwhile.
+type request struct {
+	began  time.Time
+	cancel context.CancelFunc
+	done   chan struct{} // closed once what follows is set
+	answer io.ReadCloser
+	err    error
+}
+
+func (r *round) request(ctx context.Context, at contract.Place, limit int) *request {
+	ctx, cancel := context.WithCancel(ctx)
+	q := &request{began: r.clock.Now(), cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(q.done)
+		get := newTable(r.conn).Namespace(at.Namespace).Resource("pods").Param("limit", strconv.Itoa(limit))
+		for key, value := range map[string]string{"continue": at.Continue, "labelSelector": r.selectors.label, "fieldSelector": r.selectors.field} {
+			if value != "" {
+				get = get.Param(key, value)
+			}
 		}
+		q.answer, q.err = get.Stream(ctx)
+	}()
+	return q
+}
+
+// close ends the request, whether it was read or not.
+func (q *request) close() {
+	q.cancel()
+	<-q.done
+	if q.answer != nil {
+		_ = q.answer.Close()
 	}
-	stream, err := request.Stream(ctx)
-	if err != nil {
-		return page{}, err
+}
+
+// read reads the page to its end, and closes the request. It calls more, if the list
+// goes on, before the first row.
+func (q *request) read(more func(next string), add func(*row)) (page, error) {
+	defer q.close()
+	<-q.done
+	if q.err != nil {
+		return page{}, q.err
 	}
-	defer func() { _ = stream.Close() }()
 	var p page
-	counted := &counter{Reader: stream}
-	meta, err := decodeTable(counted, func(r *row) {
+	counted := &counter{Reader: q.answer}
+	meta, err := decodeTable(counted, func(meta metav1.ListMeta) {
+		if meta.Continue != "" && len(meta.Continue) <= maxContinueBytes {
+			more(meta.Continue)
+		}
+	}, func(r *row) {
 		p.rows++
-		add(at.Namespace, r)
+		add(r)
 	})
 	if err != nil {
 		return page{}, fmt.Errorf("read a page of pods: %w", err)
@@ -68,7 +104,7 @@ func listNamespaces(ctx context.Context, conn *kube.Conn) ([]string, error) {
 	}
 	defer func() { _ = stream.Close() }()
 	var names []string
-	if _, err := decodeTable(stream, func(r *row) { names = append(names, string(r.cell(name))) }); err != nil {
+	if _, err := decodeTable(stream, func(metav1.ListMeta) {}, func(r *row) { names = append(names, string(r.cell(name))) }); err != nil {
 		return nil, fmt.Errorf("read the namespaces: %w", err)
 	}
 	slices.Sort(names)

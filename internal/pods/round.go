@@ -84,19 +84,38 @@ func (r *round) list(ctx, pages context.Context) error {
 	return nil
 }
 
-// follow lists to a namespace's end, or until the time is up.
+// follow lists to a namespace's end, or until the time is up. The API server works on
+// a page while the one before it is read.
 func (r *round) follow(ctx, pages context.Context, at contract.Place) error {
+	var ahead *request
+	defer func() {
+		if ahead != nil {
+			ahead.close()
+		}
+	}()
 	expired := 0 // continue tokens in a row
 	for {
-		limit, ok := r.schedule.begin()
-		if !ok {
-			r.schedule.leave(at)
-			return nil
+		current := ahead
+		ahead = nil
+		if current == nil {
+			limit, ok := r.schedule.begin()
+			if !ok {
+				r.schedule.leave(at)
+				return nil
+			}
+			current = r.request(pages, at, limit)
 		}
 		counts := r.page(at.Namespace)
-		began := r.clock.Now()
-		got, err := listPods(pages, r.conn, r.selectors, at, limit, counts.row)
+		got, err := current.read(func(next string) {
+			if limit, ok := r.schedule.ahead(); ok {
+				ahead = r.request(pages, contract.Place{Namespace: at.Namespace, Continue: next}, limit)
+			}
+		}, func(pod *row) { counts.row(at.Namespace, pod) })
 		if err != nil {
+			if ahead != nil {
+				ahead.close()
+				ahead = nil
+			}
 			next := r.recover(pages, at, err, &expired)
 			if next.err != nil {
 				return next.err
@@ -109,7 +128,7 @@ func (r *round) follow(ctx, pages context.Context, at contract.Place) error {
 			continue
 		}
 		expired = 0
-		if err := r.count(ctx, counts, got, r.clock.Now().Sub(began)); err != nil {
+		if err := r.count(ctx, counts, got, r.clock.Now().Sub(current.began)); err != nil {
 			return err
 		}
 		if got.next == "" {

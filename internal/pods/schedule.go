@@ -89,6 +89,17 @@ func (s *schedule) begin() (limit int, ok bool) {
 	return limit, ok
 }
 
+// ahead is begin for a page that is requested while the one before it is read. Only a
+// long list is worth that, once the first page has shown how large the next may be.
+func (s *schedule) ahead() (limit int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pace.largest < firstPageRows {
+		return 0, false
+	}
+	return s.limit()
+}
+
 // limit has time for one page in every round.
 func (s *schedule) limit() (int, bool) {
 	rows, enough := s.pace.limit(s.timeLeft())

@@ -41,8 +41,9 @@ type table struct {
 }
 
 // decodeTable passes the rows of a table to add, and returns the metadata of the
-// list. A row is valid until add returns.
-func decodeTable(r io.Reader, add func(*row)) (meta metav1.ListMeta, err error) {
+// list, which begin has as soon as it is read: an API server sends it before the rows.
+// A row is valid until add returns.
+func decodeTable(r io.Reader, begin func(metav1.ListMeta), add func(*row)) (meta metav1.ListMeta, err error) {
 	t := table{d: jsontext.NewDecoder(bufio.NewReaderSize(r, 32<<10), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
 	if err := t.begin('{'); err != nil {
 		return metav1.ListMeta{}, err
@@ -57,7 +58,9 @@ func decodeTable(r io.Reader, add func(*row)) (meta metav1.ListMeta, err error) 
 		case "kind":
 			err = t.value(&kind)
 		case "metadata":
-			err = t.value(&meta)
+			if err = t.value(&meta); err == nil {
+				begin(meta)
+			}
 		case "columnDefinitions":
 			var definitions []metav1.TableColumnDefinition
 			if err = t.value(&definitions); err == nil {

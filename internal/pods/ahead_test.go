@@ -1,0 +1,99 @@
+package pods_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/kube/kubetest"
+	"github.com/kubestep/kubestep/internal/pods"
+)
+
+// longList serves 3,500 pods: the pages "", "two", "three" and "four". It does not send
+// the rows of a page before the next one was requested, from page two on.
+type longList struct {
+	requested map[string]chan struct{}
+	once      map[string]*sync.Once
+	// answer answers a request instead, if it returns true.
+	answer func(http.ResponseWriter, *http.Request) bool
+}
+
+func newLongList() *longList {
+	l := &longList{requested: map[string]chan struct{}{}, once: map[string]*sync.Once{}}
+	for _, page := range []string{"", "two", "three", "four", "three again"} {
+		l.requested[page], l.once[page] = make(chan struct{}), &sync.Once{}
+	}
+	return l
+}
+
+func (l *longList) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	page := r.URL.Query().Get("continue")
+	l.once[page].Do(func() { close(l.requested[page]) })
+	if l.answer != nil && l.answer(w, r) {
+		return
+	}
+	next, pods := map[string]string{"": "two", "two": "three", "three": "four", "three again": "four"}[page], 1000
+	if next == "" {
+		pods = 500
+	}
+	whole := table(next, slices.Repeat([]string{row("web", "1/1", "Running")}, pods)...)
+	head, rows, _ := strings.Cut(whole, `"rows":[`)
+	_, _ = fmt.Fprint(w, head, `"rows":[`)
+	w.(http.Flusher).Flush()
+	if page != "" && next != "" {
+		select {
+		case <-l.requested[next]:
+		case <-r.Context().Done():
+			return
+		}
+	}
+	_, _ = fmt.Fprint(w, rows)
+}
+
+func TestTheNextPageOfALongListIsRequestedWhileOneIsRead(t *testing.T) {
+	got, err := list(t.Context(), t, pods.Lister{}, newLongList().ServeHTTP, nil)
+	require.NoError(t, err)
+	assert.Equal(t, 3500, got.Total, "a page that is read only after the next was requested would hang otherwise")
+	assert.Nil(t, got.Cursor)
+	assert.True(t, got.Consistent)
+}
+
+func TestAPageThatWasRequestedAheadAndIsRefusedIsRequestedAgain(t *testing.T) {
+	server := newLongList()
+	server.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("continue") != "three" {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusGone)
+		_, _ = fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","metadata":{"continue":"three again"},"status":"Failure","reason":"Expired","code":410}`)
+		return true
+	}
+	got, err := list(t.Context(), t, pods.Lister{}, server.ServeHTTP, nil)
+	require.NoError(t, err)
+	assert.Equal(t, 3500, got.Total)
+	assert.False(t, got.Consistent)
+}
+
+func TestAPageThatBreaksOffCountsForNothingAndSoDoesTheOneAhead(t *testing.T) {
+	server := newLongList()
+	server.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("continue") != "two" {
+			return false
+		}
+		head, _, _ := strings.Cut(table("three", row("web", "1/1", "Running")), `"rows":[`)
+		_, _ = fmt.Fprint(w, head, `"rows":[`, row("web", "1/1", "Running"))
+		w.(http.Flusher).Flush()
+		<-server.requested["three"]
+		panic(http.ErrAbortHandler)
+	}
+	_, err := list(t.Context(), t, pods.Lister{}, server.ServeHTTP, nil)
+	name, _ := kubetest.Told(t, err)
+	assert.Equal(t, "ClusterUnreachable", name)
+}
