@@ -49,14 +49,16 @@ up: local $(if $(shell command -v aws),,.local/aws/done) ## start the same local
 down: need-go ## end what make up started
 	@if [ -x build/local/local ]; then build/local/local down --state '$(STATE)'; else echo "· no local world is running" >&2; fi
 
-test: unit scenarios ## unit tests, then the scenarios on the whole machine
+test: unit scenarios ## unit tests, then the scenarios on the whole machine (5 to 10 minutes)
 
 unit: need-go
+	@echo "· unit tests, about a minute" >&2
 	go test ./...
 
 # Two at once: the one waits for control planes to start and stop, the other for an
 # engine of one thread.
 scenarios: local .local/aws/done $(if $(shell command -v npm),.local/cdk/done) simulator
+	@echo "· scenarios on the whole machine, about 5 minutes without output" >&2
 	@$(MAKE) -j2 scenarios-controlplane scenarios-machine
 
 scenarios-controlplane:
@@ -79,7 +81,7 @@ build/local/kubectl: local/controlplane/go.mod | need-go
 
 # For the test of docs/integrate/app.mjs.
 .local/cdk/done: hack/cdk/package.json hack/cdk/package-lock.json hack/cdk/.npmrc
-	@echo "· installing aws-cdk-lib into .local/cdk, once" >&2
+	@echo "· installing aws-cdk-lib into .local/cdk, once. This takes up to a minute" >&2
 	@rm -rf .local/cdk && mkdir -p .local/cdk && cp $^ .local/cdk/ && cd .local/cdk && npm ci --ignore-scripts --silent --no-audit --no-fund && touch done
 
 soak: local ## many executions while mappings, bindings and the API server come and go, then a large fleet (N=1000 CONCURRENCY=20 CLUSTERS=200)
@@ -141,7 +143,7 @@ local: need-go .local/venv/done
 .local/venv/done: local/requirements.txt
 	@python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
 		{ echo "Python 3.10 or newer with its venv module is missing (python3-venv on Debian and Ubuntu), which runs moto, the local Step Functions" >&2; exit 1; }
-	@echo "· installing moto, the local Step Functions, into .local/venv, once" >&2
+	@echo "· installing moto, the local Step Functions, into .local/venv, once. This takes about a minute" >&2
 	@rm -rf .local/venv && python3 -m venv .local/venv && .local/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r local/requirements.txt && touch $@
 
 # These pass on what is set on the command line: STACK CLUSTER PARAMS BUCKET NAMESPACE WORKFLOW INPUT OUTPUT SINCE KEEP_RBAC.

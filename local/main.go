@@ -123,7 +123,7 @@ func (l local) start(ctx context.Context, say func(string, ...any)) (*world.Worl
 	if err != nil {
 		return nil, err
 	}
-	say("deploying the functions and the state machine, applying rbac/, putting pods into the namespaces default and shop")
+	say("deploying the functions and the state machines, applying rbac/, putting pods into the namespaces default and shop")
 	if err := w.Furnish(ctx); err != nil {
 		w.Stop()
 		return nil, err
@@ -160,15 +160,15 @@ func (l local) writeEnv(ctx context.Context, w *world.World) error {
 	}, l.bin())
 }
 
-// bin is the folder of kubectl and aws, for computers that do not have them.
+// bin is the folder of kubestep, and of kubectl and aws for computers that do not have them.
 func (l local) bin() string { return filepath.Join(l.tools(), "bin") }
 
-// lend links kubectl and aws, which make has built and installed, into bin.
+// lend links kubestep, kubectl and aws, which make has built and installed, into bin.
 func (l local) lend() error {
 	if err := os.MkdirAll(l.bin(), 0o700); err != nil {
 		return fmt.Errorf("make the folder of commands: %w", err)
 	}
-	for name, program := range map[string]string{"kubectl": "build/local/kubectl", "aws": ".local/aws/bin/aws"} {
+	for name, program := range map[string]string{"kubestep": "build/local/kubestep", "kubectl": "build/local/kubectl", "aws": ".local/aws/bin/aws"} {
 		link := filepath.Join(l.bin(), name)
 		if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("replace %s: %w", link, err)
@@ -176,7 +176,7 @@ func (l local) lend() error {
 		if err := os.Symlink(filepath.Join(l.root, program), link); err != nil {
 			return fmt.Errorf("link %s: %w", name, err)
 		}
-		if path, err := exec.LookPath(name); err != nil || filepath.Dir(path) == l.bin() {
+		if path, err := exec.LookPath(name); name != "kubestep" && (err != nil || filepath.Dir(path) == l.bin()) {
 			say("this computer has no %s: env adds %s to the PATH", name, program)
 		}
 	}

@@ -81,7 +81,8 @@ func (l local) hint() error {
 	if err != nil {
 		return fmt.Errorf("find the inputs: %w", err)
 	}
-	fmt.Fprint(os.Stderr, "\nTry next:\n\n")
+	fmt.Fprintf(os.Stderr, "\nNow let this shell reach it, with aws, kubectl and kubestep (make down ends it):\n\n  source %s\n\n", env)
+	fmt.Fprint(os.Stderr, "Try next:\n\n  kubestep inventory demo -n shop\n")
 	for _, input := range inputs {
 		workflow := strings.TrimSuffix(filepath.Base(input), ".json")
 		text, err := os.ReadFile(filepath.Join(l.root, "statemachine", workflow+".asl.json"))
@@ -95,7 +96,6 @@ func (l local) hint() error {
 		does, _, _ := strings.Cut(definition.Comment, ":")
 		fmt.Fprintf(os.Stderr, "  make run WORKFLOW=%-16s # %s\n", workflow, does)
 	}
-	fmt.Fprintf(os.Stderr, "\nAfter `source %s`, aws, kubectl and build/local/kubestep reach the local world too; make down ends it.\n", env)
 	return nil
 }
 

@@ -206,7 +206,7 @@ func (w *World) readTemplate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.options.Say("%d parts of template.yml have no local counterpart, such as %s: see local/stack/leftout.go", len(missing), missing[0])
+	w.options.Say("%d parts of template.yml are left out here, such as %s (local/stack/leftout.go says why)", len(missing), missing[0])
 	return nil
 }
 
