@@ -144,7 +144,7 @@ func (f *Follower) Start(ctx context.Context, start Start) (Execution, error) {
 	})
 	if err != nil {
 		if ctx.Err() != nil {
-			return Execution{Name: name}, &interruption{"interrupted; an execution named " + name + " may run all the same", ctx.Err()}
+			return Execution{Name: name}, &interruption{"interrupted; an execution named " + name + " may have started", ctx.Err()}
 		}
 		return Execution{Name: name}, fmt.Errorf("start an execution: %w", err)
 	}
@@ -172,7 +172,7 @@ func (f *Follower) follow(ctx context.Context, execution Execution) (Execution, 
 	execution, err := f.watch(ctx, execution, show)
 	show.finish(execution)
 	if err != nil && ctx.Err() != nil {
-		return execution, &interruption{"interrupted; the execution runs on: " + execution.ARN, ctx.Err()}
+		return execution, &interruption{"interrupted; the execution continues: " + execution.ARN, ctx.Err()}
 	}
 	return execution, err
 }

@@ -190,7 +190,7 @@ func TestAnExecutionThatIsInterruptedRunsOn(t *testing.T) {
 	}}
 	got, err := f.Start(ctx, start)
 	require.ErrorIs(t, err, context.Canceled)
-	assert.Equal(t, "interrupted; the execution runs on: "+execution, err.Error())
+	assert.Equal(t, "interrupted; the execution continues: "+execution, err.Error())
 	assert.Equal(t, types.ExecutionStatusRunning, got.Status)
 	assert.Equal(t, []string{"DescribeCluster", "WithFreshToken", "MintToken"}, got.Path)
 	assert.NotContains(t, out.String(), "RUNNING")
@@ -201,7 +201,7 @@ func TestAStartThatIsInterruptedSaysThatItMayRun(t *testing.T) {
 	interrupt()
 	_, err := follower(&fakeStepFunctions{}, io.Discard).Start(ctx, start)
 	require.ErrorIs(t, err, context.Canceled)
-	assert.Equal(t, "interrupted; an execution named one may run all the same", err.Error())
+	assert.Equal(t, "interrupted; an execution named one may have started", err.Error())
 }
 
 func TestTheRunningStateIsRedrawnOnATerminal(t *testing.T) {

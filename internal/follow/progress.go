@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -142,15 +143,22 @@ func message(cause string) string {
 	return cause
 }
 
-// firstSentence is the beginning of a message that fits a line.
+var parentheses = regexp.MustCompile(` \([^()]*\)`)
+
+// firstSentence is that of a message. If it does not fit a line, what is in
+// parentheses is left out, and then the middle: the end tells what went wrong, such
+// as what a user may not do.
 func firstSentence(s string) string {
 	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
 	if sentence, _, more := strings.Cut(s, ". "); more {
 		s = sentence + "."
 	}
-	const most = 160
-	if r := []rune(s); len(r) > most {
-		s = string(r[:most]) + "…"
+	const begin, end = 80, 79
+	if len([]rune(s)) > begin+1+end {
+		s = parentheses.ReplaceAllString(s, "")
+	}
+	if r := []rune(s); len(r) > begin+1+end {
+		s = string(r[:begin]) + "…" + string(r[len(r)-end:])
 	}
 	return s
 }
