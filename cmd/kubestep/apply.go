@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/follow"
 )
 
 func applyManifests() workflow {
@@ -32,7 +33,7 @@ manifests into S3 and name them with --source.`,
 		Example: `  # What would change in the cluster? Nothing is applied
   kubestep apply demo -f shop.yaml --plan
 
-  # Apply, and wait up to five minutes until all is ready
+  # Apply, and wait up to five minutes until every object is ready
   kubestep apply demo -n shop -f deployment.yaml -f service.yaml --wait 5m
 
   # What helm or kustomize writes
@@ -43,14 +44,15 @@ manifests into S3 and name them with --source.`,
 		SuggestFor: []string{"deploy", "diff", "plan"},
 	}
 	start := newStarter(cmd, applyManifests())
+	start.advice = adviseOnApply
 	start.addTarget(cmd)
 	flags := cmd.Flags()
-	files := flags.StringArrayP("filename", "f", nil, "`FILE` with manifests, or - for standard input; repeat it for several")
-	source := flags.String("source", "", "manifests in S3, as `s3://BUCKET/KEY`")
+	files := flags.StringArrayP("filename", "f", nil, "read manifests from this `FILE`, or from standard input if it is -; repeat it for several")
+	source := flags.String("source", "", "read manifests from S3: `s3://BUCKET/KEY`")
 	plan := flags.Bool("plan", false, "show what would change, and apply nothing")
 	flags.Bool("force", false, "take the fields that other field managers own")
 	wait := flags.Duration("wait", 0, "wait up to this `DURATION`, such as 5m, until every object is ready")
-	flags.StringP("namespace", "n", "", "`namespace` of objects that name none (the namespace default if not set)")
+	flags.StringP("namespace", "n", "", "apply objects that name no namespace to this `NAMESPACE` (default if not set)")
 	diff := flags.String("diff", "", "also write the whole difference to S3, below `s3://BUCKET/PREFIX`")
 	start.keys["namespace"], start.keys["force"] = "namespace", "force"
 	for _, flag := range []string{"source", "wait", "namespace", "diff"} {
@@ -64,7 +66,7 @@ manifests into S3 and name them with --source.`,
 		given := len(*files) > 0 || flags.Changed("source")
 		switch {
 		case len(*files) > 0 && flags.Changed("source"):
-			wrong.add("--filename and --source exclude each other")
+			wrong.add("--filename and --source cannot be used together")
 		case len(*files) > 0:
 			input["manifests"] = manifests(cmd, *files, &wrong)
 		case flags.Changed("source"):
@@ -85,7 +87,7 @@ manifests into S3 and name them with --source.`,
 				wrong.add("--wait %s is not between 1s and 1h", *wait)
 			}
 			if *plan {
-				wrong.add("--plan and --wait exclude each other: nothing is applied")
+				wrong.add("--plan and --wait cannot be used together: a plan applies nothing")
 			}
 		}
 		if flags.Changed("diff") {
@@ -95,6 +97,18 @@ manifests into S3 and name them with --source.`,
 		return start.start(cmd, input, wrong)
 	}
 	return cmd
+}
+
+// adviseOnApply names the flags that set the keys of the input which a cause names.
+func adviseOnApply(execution follow.Execution) string {
+	switch {
+	case execution.Error == string(contract.FieldConflict):
+		return "\nWith this command: --force\n"
+	case execution.Error == string(contract.InvalidInput) && strings.Contains(execution.Cause, "Secret"):
+		return "\nWith this command: --source s3://BUCKET/KEY\n"
+	default:
+		return ""
+	}
 }
 
 // manifests are the files, one after the other.

@@ -16,7 +16,10 @@ import (
 )
 
 func fleetWorkflow() workflow {
-	return workflow{name: "fleet", variable: "FLEET_ARN", table: fleetTable}
+	return workflow{name: "fleet", variable: "FLEET_ARN", gauge: func() (gauge, table) {
+		g := &fleetGauge{}
+		return g, g.table
+	}}
 }
 
 // fleetVerb is the verb that runs a workflow on many clusters.
@@ -24,8 +27,8 @@ func fleetVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fleet [CLUSTER...]",
 		Short: "Run a workflow on many clusters",
-		Long: `Run a workflow on many EKS clusters, each as an execution of its own, and print
-what became of them. A cluster that fails does not stop the others.
+		Long: `Run a workflow on many EKS clusters, each as an execution of its own, and print the
+results. A cluster that fails does not stop the others.
 
 CLUSTER is a name or an ARN. Leave all of them out to take every cluster of the
 Regions and roles that the flags name, or those of a list in S3.`,
@@ -38,24 +41,24 @@ Regions and roles that the flags name, or those of a list in S3.`,
   # The clusters of other accounts; up to 5 % of them may fail
   kubestep fleet --role-arn arn:aws:iam::444455556666:role/kubestep-member --tolerate 5%
 
-  # Which clusters are not as these manifests say
+  # Which clusters differ from these manifests
   kubestep fleet --workflow apply-manifests --region eu-west-1 --request '{"source":{"bucket":"my-bucket","key":"base.yaml"}}'
 
-  # What each cluster is asked, and the clusters that failed last time
+  # Run the clusters that failed last time again, with the same request
   kubestep fleet --source s3://my-bucket/kubestep/nightly/failed.jsonl --request '{"namespaces":["*"]}'`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	start := newStarter(cmd, fleetWorkflow())
-	start.gauge = &fleetGauge{}
 	flags := cmd.Flags()
-	workflow := flags.String("workflow", podInventory().name, "`NAME` of the workflow to run")
+	workflow := flags.String("workflow", podInventory().name, "run the workflow of this `NAME`")
 	flags.StringSlice("region", nil, "take the clusters of this AWS `REGION`; repeat it for more")
 	flags.StringSlice("role-arn", nil, "take the clusters that the IAM role of this `ARN` sees; repeat it for more")
 	tags := flags.StringToString("tag", nil, "take the clusters that have this tag, `KEY=VALUE`; repeat it for more")
 	source := flags.String("source", "", "take the clusters of a list, `s3://BUCKET/KEY`: CSV, or a line of JSON each")
-	request := flags.String("request", "", "what each cluster is asked, as `JSON` or @FILE: the input of the workflow without the cluster")
-	flags.Int("concurrency", 0, "run at most this `number` of clusters at once (40 if not set)")
-	tolerate := flags.String("tolerate", "", "how many clusters may fail, as a `number` or a percentage such as 5% (none if not set)")
+	request := flags.String("request", "", "the input of the workflow without the cluster, the same for all: `JSON` or @FILE")
+	flags.Int("concurrency", 0, "run at most this `NUMBER` of clusters at once (40 if not set)")
+	tolerate := flags.String("tolerate", "", "succeed if at most this `NUMBER` of clusters fail, or a percentage such as 5% (none if not set)")
+	flags.Lookup("tag").DefValue = "" // help would say (default [])
 	report := flags.String("report", "", "write the report below `s3://BUCKET/PREFIX`")
 	start.keys["region"], start.keys["role-arn"], start.keys["concurrency"] = "regions", "roleArns", "concurrency"
 	complete(cmd, "workflow", podInventory().name, applyManifests().name)
@@ -116,17 +119,22 @@ func location(flag, value, form string, wrong *problems) (bucket, key string) {
 	return bucket, key
 }
 
-// fleetTable is what became of a fleet that succeeded.
-func fleetTable(execution follow.Execution, style terminal.Style) (string, error) {
+// table is the result of a fleet that succeeded.
+func (g *fleetGauge) table(execution follow.Execution, style terminal.Style) (string, error) {
 	var output contract.FleetOutput
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
 		return "", fmt.Errorf("the output is not that of fleet: %w", err)
 	}
-	return summaryTable(output.Summary, style), nil
+	g.summary = output.Summary
+	return g.result(style), nil
 }
 
-// summaryTable is the failures by error, and the totals.
-func summaryTable(summary contract.FleetSummary, style terminal.Style) string {
+// causes is how many errors of a fleet are shown with a cause.
+const causes = 5
+
+// result is the failures by error with the cause of the first of each, and the totals.
+func (g *fleetGauge) result(style terminal.Style) string {
+	summary := g.summary
 	var b bytes.Buffer
 	if len(summary.Failures) > 0 {
 		var rows bytes.Buffer
@@ -146,8 +154,14 @@ func summaryTable(summary contract.FleetSummary, style terminal.Style) string {
 		_, _ = rows.WriteTo(aligned)
 		_ = aligned.Flush()
 		b.WriteByte('\n')
+		for _, failure := range summary.Failures[:min(causes, len(summary.Failures))] {
+			if failure.Cause == "" || len(failure.Names) == 0 {
+				continue
+			}
+			fmt.Fprintf(&b, "%s: %s\n%s\n\n", style.Bold(cell(failure.Names[0])), cell(failure.Error), terminal.Text(strings.TrimRight(failure.Cause, "\n")))
+		}
 	}
-	fmt.Fprintf(&b, "%s: %s\n", clusters(summary.Clusters), outcomes(summary.ByStatus, style))
+	fmt.Fprintf(&b, "%s: %s%s\n", clusters(summary.Clusters), outcomes(summary.ByStatus, style), g.tolerance())
 	if len(summary.Totals) > 0 {
 		fmt.Fprintf(&b, "in all: %s\n", totals(summary.Totals))
 	}
@@ -155,6 +169,18 @@ func summaryTable(summary contract.FleetSummary, style terminal.Style) string {
 		fmt.Fprintf(&b, "report: s3://%s/%s\n", terminal.Line(summary.Report.Bucket), terminal.Line(summary.Report.HTML))
 	}
 	return b.String()
+}
+
+// tolerance says how many clusters may fail, if any failed.
+func (g *fleetGauge) tolerance() string {
+	switch failed := g.summary.Clusters - g.summary.ByStatus[contract.Succeeded]; {
+	case failed == 0 || g.fleet.Clusters == 0:
+		return ""
+	case g.fleet.Tolerated == 0:
+		return " (none may fail)"
+	default:
+		return fmt.Sprintf(" (at most %d may fail)", g.fleet.Tolerated)
+	}
 }
 
 func clusters(n int) string {

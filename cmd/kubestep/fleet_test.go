@@ -15,6 +15,8 @@ import (
 
 const fleetMachine = "arn:aws:states:eu-west-1:123456789012:stateMachine:kubestep-fleet"
 
+const fleetExecution = "arn:aws:states:eu-west-1:123456789012:execution:kubestep-fleet:nightly"
+
 func fleetSummary() contract.FleetSummary {
 	return contract.FleetSummary{
 		Fleet: "nightly", Workflow: "pod-inventory", Clusters: 40,

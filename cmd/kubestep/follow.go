@@ -30,20 +30,21 @@ output. The execution may be running or over.`,
 		var wrong problems
 		if len(args) == 0 {
 			wrong.add("there is no execution: give its ARN")
-			return view.show(cmd, "", nil, wrong, nil)
+			return view.show(cmd, "", wrong, nil)
 		}
 		if len(args) > 1 {
 			wrong.add("%q: expected one execution", strings.Join(args[1:], " "))
 		}
 		parsed := parseARN("EXECUTION_ARN", args[0], "execution", &wrong)
-		render := func(follow.Execution, terminal.Style) (string, error) {
+		view.table = func(follow.Execution, terminal.Style) (string, error) {
 			return "", fmt.Errorf("%s is not one of kubestep's state machines: use --output json", args[0])
 		}
 		if w, ok := workflowOf(parsed.Resource); ok {
-			render = w.table
+			view.use(w)
 		}
-		return view.show(cmd, parsed.Region, render, wrong, func(f *follow.Follower) (follow.Execution, error) {
-			return f.Follow(cmd.Context(), args[0])
+		return view.show(cmd, parsed.Region, wrong, func(f *follow.Follower) (follow.Execution, error) {
+			execution, err := f.Follow(cmd.Context(), args[0])
+			return execution, explain(err, execution, asked{executionARN: args[0]})
 		})
 	}
 	return cmd

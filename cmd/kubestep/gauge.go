@@ -113,5 +113,12 @@ func (g *fleetGauge) failed(style terminal.Style) string {
 	if g.summary.Clusters == 0 {
 		return ""
 	}
-	return "\n" + summaryTable(g.summary, style)
+	return "\n" + g.result(style)
+}
+
+func (g *fleetGauge) known() any {
+	if g.summary.Clusters == 0 {
+		return nil
+	}
+	return g.summary
 }

@@ -114,6 +114,17 @@ func TestWithoutATerminalAFleetThatFailedPrintsItsFailuresAndNoBar(t *testing.T)
 	assert.Equal(t, failed, status, stderr)
 	golden(t, "fleet-failed", regexp.MustCompile(`(?m)^Execution .*\n`).ReplaceAllString(stdout, ""))
 	assert.Empty(t, s.called("ListExecutions"), "nobody sees a bar")
+
+	status, stdout, _ = kubestep(t.Context(), "follow", fleetExecution, "-o", "json")
+	assert.Equal(t, failed, status)
+	var known struct {
+		Error, Cause string
+		Summary      contract.FleetSummary
+	}
+	require.NoError(t, json.Unmarshal([]byte(stdout), &known))
+	assert.Equal(t, contract.ClustersFailed, known.Error)
+	assert.Equal(t, "3 of 40 clusters failed.", known.Cause)
+	assert.Equal(t, 40, known.Summary.Clusters)
 }
 
 func TestAFleetWhoseExecutionsCannotBeListedIsFollowedAllTheSame(t *testing.T) {

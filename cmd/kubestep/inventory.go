@@ -41,12 +41,12 @@ CLUSTER is the name of the cluster. Leave it out if the stack has a default clus
 	start := newStarter(cmd, podInventory())
 	start.addTarget(cmd)
 	flags := cmd.Flags()
-	flags.StringSliceP("namespace", "n", nil, "`namespace` to list; repeat it, or separate several by commas (the namespace default if not set)")
+	flags.StringSliceP("namespace", "n", nil, "list this `NAMESPACE`; repeat it, or separate several by commas (the namespace default if not set)")
 	all := flags.BoolP("all-namespaces", "A", false, "list all namespaces")
-	flags.StringP("selector", "l", "", "label `selector`, such as app=web,tier!=db")
-	flags.String("field-selector", "", "field `selector`, such as status.phase=Running")
-	flags.Int("max-items", 0, "print at most this `number` of pods, 0 to 1000; the totals count all (100 if not set)")
-	flags.String("on-denied", "", "`fail|skip`: what to do if RBAC denies a namespace; skip lists the others (fail if not set)")
+	flags.StringP("selector", "l", "", "list the pods whose labels match this `SELECTOR`, such as app=web,tier!=db")
+	flags.String("field-selector", "", "list the pods whose fields match this `SELECTOR`, such as status.phase=Running")
+	flags.Int("max-items", 0, "print at most this `NUMBER` of pods, 0 to 1000; the totals count all (100 if not set)")
+	flags.String("on-denied", "", "if RBAC denies a namespace: `fail|skip`; skip lists the others (fail if not set)")
 	archive := flags.String("archive", "", "also write every pod to S3, below `s3://BUCKET/PREFIX`")
 	start.keys["namespace"] = "namespaces"
 	start.keys["selector"] = "labelSelector"
@@ -65,7 +65,7 @@ CLUSTER is the name of the cluster. Leave it out if the stack has a default clus
 		if *all {
 			input["namespaces"] = []string{contract.AllNamespaces}
 			if flags.Changed("namespace") {
-				wrong.add("--namespace and --all-namespaces exclude each other")
+				wrong.add("--namespace and --all-namespaces cannot be used together")
 			}
 		}
 		if flags.Changed("archive") {

@@ -56,6 +56,8 @@ Exit status:
   1  the execution failed, or kubestep lost track of it
   2  the command line or the environment is wrong, and nothing was started
 
+With --output json or yaml, a failure is printed in that format too.
+
 NO_COLOR turns colors off.`,
 		Example: `  kubestep inventory demo -n shop
   kubestep inventory demo --all-namespaces --output json
@@ -68,8 +70,69 @@ NO_COLOR turns colors off.`,
 	}
 	cmd.Flags().Bool("version", false, "print the version") // cobra's would take -v
 	cmd.SetVersionTemplate("kubestep {{.Version}}\n")
-	cmd.AddCommand(inventory(), apply(), fleetVerb(), followVerb())
+	// 100 columns are as wide as the examples.
+	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
+	cmd.AddCommand(inventory(), apply(), fleetVerb(), followVerb(), versionVerb())
 	return cmd
+}
+
+// addCobras adds the commands that cobra brings, and makes them as strict as the
+// others. The output must be set: cobra's completion holds on to it.
+func addCobras(cmd *cobra.Command) {
+	cmd.InitDefaultHelpCmd()
+	cmd.InitDefaultCompletionCmd()
+	for _, verb := range cmd.Commands() {
+		switch verb.Name() {
+		case "help":
+			strictHelp(verb)
+		case "completion":
+			strictCompletion(verb)
+		}
+	}
+}
+
+// strictHelp makes the help of a command that does not exist an error.
+func strictHelp(cmd *cobra.Command) {
+	cmd.Use = "help [COMMAND]"
+	cmd.Short = "Show the help of a command"
+	cmd.Long = "Show the help of a command, as its flag --help does."
+	cmd.Example = "  # The flags of inventory, with examples\n  kubestep help inventory"
+	cmd.Run = nil
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		found, _, err := cmd.Root().Find(args)
+		if err != nil {
+			return err //nolint:wrapcheck // it says which command is unknown
+		}
+		found.InitDefaultHelpFlag()
+		return found.Help() //nolint:wrapcheck // it only writes
+	}
+}
+
+// strictCompletion makes the completion of no shell an error, and says how to load it.
+func strictCompletion(cmd *cobra.Command) {
+	cmd.Short = "Print the completion script of a shell"
+	cmd.Long = "Print the script that completes kubestep's commands and flags in a shell."
+	cmd.Example = `  # bash: the package bash-completion must be installed
+  source <(kubestep completion bash)
+
+  # zsh
+  source <(kubestep completion zsh)
+
+  # fish
+  kubestep completion fish | source`
+	cmd.RunE = func(*cobra.Command, []string) error {
+		return problems{"there is no shell: name bash, zsh, fish or powershell"}
+	}
+}
+
+// versionVerb answers those who try it in place of --version.
+func versionVerb() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Hidden: true, Args: cobra.NoArgs, Short: "Print the version",
+		Run: func(cmd *cobra.Command, _ []string) {
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "kubestep %s\n", release())
+		},
+	}
 }
 
 // release is the version, or what Go recorded of a build from a module.
@@ -89,6 +152,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
+	addCobras(cmd)
 	if len(args) == 0 {
 		cmd.SetOut(stderr)
 		_ = cmd.Help()
@@ -96,6 +160,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	ran, err := cmd.ExecuteContextC(ctx)
 	verb := ran.CommandPath()
+	if ran.Name() == "help" {
+		verb = cmd.Name() // the help of help does not list the commands
+	}
 	if err == nil {
 		return succeeded
 	}
@@ -112,7 +179,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	for _, problem := range wrong {
 		_, _ = fmt.Fprintf(stderr, "%s: %s\n", verb, terminal.Text(problem))
 	}
-	_, _ = fmt.Fprintf(stderr, "Nothing was started. Run %s --help for the flags and examples.\n", verb)
+	if ran.Flags().Lookup("state-machine-arn") != nil {
+		_, _ = fmt.Fprint(stderr, "Nothing was started. ")
+	}
+	_, _ = fmt.Fprintf(stderr, "Run %s --help for the flags and examples.\n", verb)
 	return misused
 }
 

@@ -30,7 +30,7 @@ type stepFunctions struct {
 	*httptest.Server
 	// outcome is added to the description.
 	outcome map[string]any
-	// refuse is the error of StartExecution, if it is not empty.
+	// refuse is the error of every call, if it is not empty.
 	refuse string
 	// onHistory is called at each request for the history.
 	onHistory func()
@@ -85,13 +85,12 @@ func (s *stepFunctions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	const started, stopped = 1795449600.0, 1795449602.4
 	answer := map[string]any{}
+	if s.refuse != "" {
+		w.WriteHeader(http.StatusBadRequest)
+		action, answer = "", map[string]any{"__type": s.refuse, "message": "refused"}
+	}
 	switch action {
 	case "StartExecution":
-		if s.refuse != "" {
-			w.WriteHeader(http.StatusBadRequest)
-			answer = map[string]any{"__type": s.refuse, "message": "refused"}
-			break
-		}
 		answer = map[string]any{"executionArn": execution, "startDate": started}
 	case "DescribeExecution":
 		answer = map[string]any{"executionArn": execution, "name": "one", "startDate": started, "stopDate": stopped}
@@ -196,17 +195,81 @@ func TestAnExecutionThatFailsIsAFailure(t *testing.T) {
 
 	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine, "--output", "json")
 	assert.Equal(t, failed, status)
-	assert.Empty(t, stdout)
+	assert.JSONEq(t, `{"executionArn":"`+execution+`","status":"FAILED","error":"Forbidden","cause":"The group may not list pods in shop.\nkubectl apply -k rbac/namespace -n shop"}`, stdout)
 	assert.Contains(t, stderr, "FAILED after 2.4 s: Forbidden")
+
+	status, stdout, _ = kubestep(t.Context(), "follow", execution, "--output", "yaml")
+	assert.Equal(t, failed, status)
+	assert.Contains(t, stdout, "error: Forbidden\n")
 }
 
-func TestAStartThatIsRefusedIsAFailure(t *testing.T) {
+func TestWhatTheAPIRefusesIsSaidInASentence(t *testing.T) {
+	start := []string{"inventory", "--state-machine-arn", machine + ":live", "--name", "one"}
+	for code, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"StateMachineDoesNotExist":    {start, "there is no state machine " + machine + ":live. Check --state-machine-arn or STATE_MACHINE_ARN"},
+		"ExecutionAlreadyExists":      {start, "there is an execution named one already. Use another --name, or see that one: kubestep follow " + execution},
+		"ExecutionDoesNotExist":       {[]string{"follow", execution}, "there is no execution " + execution + ". Check the ARN"},
+		"AccessDeniedException":       {start, "the AWS credentials do not allow states:StartExecution: refused"},
+		"ExpiredTokenException":       {start, "the AWS credentials have expired. Get new ones"},
+		"UnrecognizedClientException": {start, "AWS does not accept the credentials (UnrecognizedClientException: refused). Check AWS_PROFILE"},
+		"InvalidExecutionInput":       {start, "Step Functions refuses states:StartExecution: InvalidExecutionInput: refused"},
+	} {
+		t.Run(code, func(t *testing.T) {
+			s := newStepFunctions(t, nil)
+			s.refuse = code
+			status, stdout, stderr := kubestep(t.Context(), test.args...)
+			assert.Equal(t, failed, status)
+			assert.Empty(t, stdout)
+			assert.True(t, strings.HasPrefix(stderr, "kubestep "+test.args[0]+": "+test.want), stderr)
+		})
+	}
+}
+
+func TestAnEndpointThatDoesNotAnswerIsNamed(t *testing.T) {
 	s := newStepFunctions(t, nil)
-	s.refuse = "StateMachineDoesNotExist"
-	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
+	s.Close()
+	t.Setenv("AWS_MAX_ATTEMPTS", "1")
+	status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
 	assert.Equal(t, failed, status)
-	assert.Empty(t, stdout)
-	assert.Contains(t, stderr, "StateMachineDoesNotExist")
+	assert.Regexp(t, `^kubestep inventory: http://127\.0\.0\.1:\d+ does not answer \(.*connection refused\)\. If this is the local world, start it with make up and run source \.local/env again\n$`, stderr)
+}
+
+func TestALostConnectionLeavesTheExecutionRunning(t *testing.T) {
+	s := newStepFunctions(t, map[string]any{"status": "RUNNING"})
+	s.running = true
+	t.Setenv("AWS_MAX_ATTEMPTS", "1")
+	s.history = func(int) []map[string]any { panic(http.ErrAbortHandler) }
+	_, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
+	assert.Contains(t, stderr, " does not answer (EOF).")
+	assert.Contains(t, stderr, "\nThe execution continues. To see it: kubestep follow "+execution+"\n")
+}
+
+func TestAFailureNamesTheFlagThatFixesIt(t *testing.T) {
+	for name, test := range map[string]struct {
+		outcome map[string]any
+		want    string
+	}{
+		"fields that another manager owns": {map[string]any{"error": "FieldConflict", "cause": "x"}, "\nWith this command: --force\n"},
+		"a Secret":                         {map[string]any{"error": "InvalidInput", "cause": "manifests: a Secret"}, "\nWith this command: --source s3://BUCKET/KEY\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.outcome["status"] = "FAILED"
+			newStepFunctions(t, test.outcome)
+			_, stdout, _ := kubestep(t.Context(), "apply", "--state-machine-arn", machine, "--input", "{}")
+			assert.True(t, strings.HasSuffix(stdout, test.want), stdout)
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	status, flag, _ := kubestep(t.Context(), "--version")
+	assert.Equal(t, succeeded, status)
+	_, verb, _ := kubestep(t.Context(), "version")
+	assert.Equal(t, flag, verb)
+	assert.Regexp(t, `^kubestep .+\n$`, verb)
 }
 
 func TestAnOutputOfAnotherMachineIsAFailure(t *testing.T) {
@@ -223,7 +286,7 @@ func TestAnInterruptLeavesTheExecutionRunning(t *testing.T) {
 	s.onHistory = func() { time.AfterFunc(10*time.Millisecond, interrupt) }
 	status, _, stderr := kubestep(ctx, "inventory", "--state-machine-arn", machine)
 	assert.Equal(t, failed, status)
-	assert.Contains(t, stderr, "the execution runs on: "+execution+"\n")
+	assert.Contains(t, stderr, "the execution continues: "+execution+"\n")
 }
 
 func TestFollowPrintsThePods(t *testing.T) {
@@ -336,13 +399,16 @@ func TestWrongUsageIsReportedAllAtOnceBeforeAnythingStarts(t *testing.T) {
 				`--state-machine-arn "` + execution + `" is not of the form arn:aws:states:REGION:ACCOUNT:stateMachine:NAME`,
 				"--input is not valid JSON: line 2, character 3",
 				`--name "a b" is not`, `--output "xml" is not table, json or yaml`, `"more": expected one cluster`,
-				"--namespace and --all-namespaces exclude each other", `--archive "bucket" is not of the form s3://BUCKET/PREFIX`,
+				"--namespace and --all-namespaces cannot be used together", `--archive "bucket" is not of the form s3://BUCKET/PREFIX`,
 			},
 		},
 		"an input file that is missing": {[]string{"inventory", "--state-machine-arn", machine, "--input", "@none.json"}, []string{"--input cannot be read", "none.json"}},
 		"an empty input":                {[]string{"inventory", "--state-machine-arn", machine, "--input", ""}, []string{"--input is not valid JSON"}},
 		"an input that takes no keys":   {[]string{"inventory", "demo", "--state-machine-arn", machine, "--input", "[]"}, []string{"--input is not a JSON object, so clusterName cannot be set in it"}},
 		"an input that is too large":    {[]string{"inventory", "--state-machine-arn", machine, "--input", `"` + strings.Repeat("x", 262144) + `"`}, []string{"--input has 262146 bytes"}},
+		"help of an unknown command":    {[]string{"help", "nonsense"}, []string{`kubestep: unknown command "nonsense"`, "Run kubestep --help"}},
+		"completion without a shell":    {[]string{"completion"}, []string{"there is no shell: name bash, zsh, fish or powershell"}},
+		"completion of another shell":   {[]string{"completion", "ksh"}, []string{`unknown command "ksh" for "kubestep completion"`}},
 		"no execution":                  {[]string{"follow"}, []string{"give its ARN"}},
 		"what is not an execution":      {[]string{"follow", machine, "more"}, []string{"arn:aws:states:REGION:ACCOUNT:execution:NAME", `"more": expected one execution`}},
 		"what would harm the terminal":  {[]string{"follow", "\x1b[31m"}, []string{`\x1b[31m`}},
@@ -357,6 +423,7 @@ func TestWrongUsageIsReportedAllAtOnceBeforeAnythingStarts(t *testing.T) {
 				assert.Contains(t, stderr, want)
 			}
 			assert.NotContains(t, stderr, "\x1b")
+			assert.Equal(t, len(test.args) > 0 && test.args[0] == "inventory", strings.Contains(stderr, "Nothing was started. Run"), "follow and help start nothing")
 			assert.Empty(t, s.calls)
 		})
 	}
@@ -374,6 +441,9 @@ func TestMissingCredentialsAreReportedWithTheRest(t *testing.T) {
 
 func TestEveryVerbHasHelpWithExamples(t *testing.T) {
 	for _, verb := range root().Commands() {
+		if verb.Hidden {
+			continue
+		}
 		for _, args := range [][]string{{verb.Name(), "--help"}, {"help", verb.Name()}} {
 			status, stdout, stderr := kubestep(t.Context(), args...)
 			assert.Equal(t, succeeded, status)
@@ -387,6 +457,10 @@ func TestEveryVerbHasHelpWithExamples(t *testing.T) {
 	golden(t, "help-inventory", stdout)
 	_, stdout, _ = kubestep(t.Context(), "--help")
 	golden(t, "help", stdout)
+	_, stdout, _ = kubestep(t.Context(), "fleet", "--help")
+	assert.NotContains(t, stdout, "(default [])")
+	_, stdout, _ = kubestep(t.Context(), "completion", "--help")
+	assert.Contains(t, stdout, "source <(kubestep completion bash)")
 }
 
 // People copy the examples, so each flag in them must exist.

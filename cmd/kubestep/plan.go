@@ -36,32 +36,62 @@ func planTable(execution follow.Execution, style terminal.Style) (string, error)
 		}
 	}
 	cluster := output.Cluster
-	fmt.Fprintf(&b, "%s in cluster %s (Kubernetes %s, %s): %d created, %d configured, %d unchanged, in %.1f s\n", verdict(output),
-		terminal.Line(cluster.Name), terminal.Line(cluster.Version), terminal.Line(cluster.Region),
+	form := "Applied in cluster %s (Kubernetes %s, %s): %d created, %d configured, %d unchanged, in %.1f s\n"
+	if output.Mode == contract.PlanOnly {
+		form = "Plan for cluster %s (Kubernetes %s, %s): %d to create, %d to change, %d unchanged, in %.1f s\n"
+		if !output.Drift {
+			form = "No drift in cluster %s (Kubernetes %s, %s): %d to create, %d to change, %d unchanged, in %.1f s\n"
+		}
+	}
+	fmt.Fprintf(&b, form, terminal.Line(cluster.Name), terminal.Line(cluster.Version), terminal.Line(cluster.Region),
 		plan.Created, plan.Configured, plan.Unchanged, execution.Stopped.Sub(execution.Started).Seconds())
+	if output.Mode == contract.PlanOnly {
+		b.WriteString(conflicts(plan.Objects, style))
+	}
 	return b.String(), nil
 }
 
-func verdict(output contract.ApplyResult) string {
+// conflicts says what the conflicts of a plan mean for applying it.
+func conflicts(objects []contract.PlannedObject, style terminal.Style) string {
+	n := 0
+	for _, o := range objects {
+		if len(o.Conflicts) > 0 {
+			n++
+		}
+	}
+	in := fmt.Sprintf("%d objects", n)
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		in = "1 object"
+	}
+	return fmt.Sprintf("%s in %s: applying fails unless you use --force\n", style.Red("conflicts"), in)
+}
+
+// action is what applying did to an object, or would do.
+func action(o contract.PlannedObject, mode contract.Mode) string {
 	switch {
-	case output.Mode == contract.PlanOnly && output.Drift:
-		return "Planned"
-	case output.Mode == contract.PlanOnly:
-		return "No drift"
+	case mode == contract.PlanOnly && o.Action == contract.Created:
+		return "create"
+	case mode == contract.PlanOnly && o.Action == contract.Configured:
+		return "configure"
 	default:
-		return "Applied"
+		return string(o.Action)
 	}
 }
 
 func writeObjects(b *bytes.Buffer, output contract.ApplyResult) {
-	ready := "" // nobody looked
+	// Without a wait, nobody knows what is ready. After one, everything is, or the
+	// execution would have failed.
+	head, ready := "", ""
 	if output.Ready {
-		ready = "yes" // or the execution would have failed
+		head, ready = "\tREADY", "\tyes"
 	}
 	var rows bytes.Buffer
-	rows.WriteString("KIND\tNAMESPACE\tNAME\tACTION\tREADY\n")
+	fmt.Fprintf(&rows, "KIND\tNAMESPACE\tNAME\tACTION%s\n", head)
 	for _, o := range output.Plan.Objects {
-		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s\t%s\n", cell(o.Kind), cell(o.Namespace), cell(o.Name), cell(string(o.Action)), cell(ready))
+		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s%s\n", cell(o.Kind), cell(o.Namespace), cell(o.Name), cell(action(o, output.Mode)), ready)
 	}
 	aligned := tabwriter.NewWriter(b, 6, 4, 3, ' ', 0)
 	_, _ = rows.WriteTo(aligned)

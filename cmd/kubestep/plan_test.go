@@ -73,10 +73,10 @@ func TestApplySaysWhatIsWrongBeforeItStarts(t *testing.T) {
 	for want, args := range map[string][]string{
 		"there are no manifests":                           {"demo"},
 		"--filename nowhere.yaml cannot be read":           {"-f", "nowhere.yaml"},
-		"--filename and --source exclude each other":       {"-f", "-", "--source", "s3://b/k"},
+		"--filename and --source cannot be used together":  {"-f", "-", "--source", "s3://b/k"},
 		`--source "b" is not of the form s3://BUCKET/KEY`:  {"--source", "b"},
 		"--wait 2h0m0s is not between 1s and 1h":           {"-f", "-", "--wait", "2h"},
-		"--plan and --wait exclude each other":             {"-f", "-", "--plan", "--wait", "5s"},
+		"--plan and --wait cannot be used together":        {"-f", "-", "--plan", "--wait", "5s"},
 		`--diff "x" is not of the form s3://BUCKET/PREFIX`: {"-f", "-", "--diff", "x"},
 	} {
 		t.Run(want, func(t *testing.T) {

@@ -33,6 +33,10 @@ func podTable(execution follow.Execution, style terminal.Style) (string, error) 
 	}
 
 	cluster := output.Cluster
+	if pods.Total == 0 {
+		// The counts would all be 0.
+		pods.ByStatus, pods.ByNamespace = nil, nil
+	}
 	fmt.Fprintf(&b, "%s in cluster %s (Kubernetes %s, %s), in %.1f s\n", count(pods.Total),
 		terminal.Line(cluster.Name), terminal.Line(cluster.Version), terminal.Line(cluster.Region), elapsed.Seconds())
 	if len(pods.ByStatus) > 0 {
@@ -78,7 +82,10 @@ func cell(value string) string {
 }
 
 func count(pods int) string {
-	if pods == 1 {
+	switch pods {
+	case 0:
+		return "No pods match"
+	case 1:
 		return "1 pod"
 	}
 	return fmt.Sprintf("%d pods", pods)

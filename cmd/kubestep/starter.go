@@ -37,9 +37,10 @@ type starter struct {
 // newStarter adds the flags of a verb that starts executions of a workflow.
 func newStarter(cmd *cobra.Command, w workflow) *starter {
 	s := &starter{viewer: newViewer(cmd), workflow: w, keys: map[string]string{}}
-	cmd.Flags().StringVar(&s.stateMachineARN, "state-machine-arn", os.Getenv(w.variable), "`ARN` of the state machine or of its alias; "+w.variable+" sets it too")
+	s.use(w)
+	cmd.Flags().StringVar(&s.stateMachineARN, "state-machine-arn", os.Getenv(w.variable), "use the state machine or alias of this `ARN`; "+w.variable+" sets it too")
 	cmd.Flags().Lookup("state-machine-arn").DefValue = "" // help is the same everywhere
-	cmd.Flags().StringVar(&s.name, "name", "", "`NAME` of the execution (a random one if not set)")
+	cmd.Flags().StringVar(&s.name, "name", "", "start the execution under this `NAME` (a random one if not set)")
 	cmd.Flags().StringVarP(&s.input, "input", "i", "{}", "execution input as `JSON`, @FILE, or - for standard input; other flags set keys in it")
 	complete(cmd, "state-machine-arn")
 	complete(cmd, "name")
@@ -49,8 +50,8 @@ func newStarter(cmd *cobra.Command, w workflow) *starter {
 // addTarget adds what says which cluster an execution is for: the flags here, and
 // the argument in target.
 func (s *starter) addTarget(cmd *cobra.Command) {
-	cmd.Flags().String("region", "", "AWS `REGION` of the cluster (that of the state machine if not set)")
-	cmd.Flags().String("role-arn", "", "`ARN` of the IAM role to assume, for a cluster in another account")
+	cmd.Flags().String("region", "", "the cluster is in this AWS `REGION` (that of the state machine if not set)")
+	cmd.Flags().String("role-arn", "", "assume the IAM role of this `ARN`, for a cluster in another account")
 	s.keys["region"], s.keys["role-arn"] = "region", "roleArn"
 	complete(cmd, "region")
 	complete(cmd, "role-arn")
@@ -88,8 +89,9 @@ func (s *starter) start(cmd *cobra.Command, set map[string]any, wrong problems) 
 	if s.name != "" && !executionName.MatchString(s.name) {
 		wrong.add("--name %q is not 1 to 80 letters, digits, - and _", s.name)
 	}
-	return s.show(cmd, region, s.workflow.table, wrong, func(f *follow.Follower) (follow.Execution, error) {
-		return f.Start(cmd.Context(), follow.Start{StateMachineARN: s.stateMachineARN, Input: input, Name: s.name})
+	return s.show(cmd, region, wrong, func(f *follow.Follower) (follow.Execution, error) {
+		execution, err := f.Start(cmd.Context(), follow.Start{StateMachineARN: s.stateMachineARN, Input: input, Name: s.name})
+		return execution, explain(err, execution, asked{stateMachineARN: s.stateMachineARN, variable: s.workflow.variable, name: s.name, executionARN: execution.ARN})
 	})
 }
 

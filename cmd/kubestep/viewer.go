@@ -41,8 +41,12 @@ const (
 type viewer struct {
 	output  string
 	verbose bool
+	// table renders the output for a person.
+	table table
 	// gauge watches over an execution; nil for most verbs.
 	gauge gauge
+	// advice is how the flags of the verb fix a failure; nil for most verbs.
+	advice func(follow.Execution) string
 }
 
 // gauge adds to what is shown of an execution.
@@ -55,15 +59,35 @@ type gauge interface {
 	detail(context.Context) string
 	// failed is what is printed of an execution that failed.
 	failed(terminal.Style) string
+	// known is what JSON and YAML hold of it; nil if nothing is known.
+	known() any
+}
+
+// unsuccessful is what --output json and yaml print of an execution that did not succeed.
+type unsuccessful struct {
+	ExecutionARN string                `json:"executionArn"`
+	Status       types.ExecutionStatus `json:"status"`
+	Error        string                `json:"error"`
+	Cause        string                `json:"cause"`
+	// Summary is that of a fleet.
+	Summary any `json:"summary,omitempty"`
 }
 
 func newViewer(cmd *cobra.Command) *viewer {
 	v := &viewer{}
 	formats := []string{asTable, asJSON, asYAML}
-	cmd.Flags().StringVarP(&v.output, "output", "o", asTable, "print the output as `FORMAT`: "+strings.Join(formats, ", ")+"; with json and yaml nothing else goes to standard output")
+	cmd.Flags().StringVarP(&v.output, "output", "o", asTable, "print the output as `FORMAT`: "+strings.Join(formats, ", ")+"; json and yaml also print the error and cause of a failure, and the states go to standard error")
 	cmd.Flags().BoolVarP(&v.verbose, "verbose", "v", false, "also print the execution input and the whole cause of each failed attempt")
 	complete(cmd, "output", formats...)
 	return v
+}
+
+// use makes the viewer show executions of a workflow.
+func (v *viewer) use(w workflow) {
+	v.table = w.table
+	if w.gauge != nil {
+		v.gauge, v.table = w.gauge()
+	}
 }
 
 // complete sets the values that a shell offers for a flag. Without values it
@@ -75,7 +99,7 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 }
 
 // show runs an execution to its end and prints its output, unless there are problems.
-func (v *viewer) show(cmd *cobra.Command, region string, render table, wrong problems, run func(*follow.Follower) (follow.Execution, error)) error {
+func (v *viewer) show(cmd *cobra.Command, region string, wrong problems, run func(*follow.Follower) (follow.Execution, error)) error {
 	if !slices.Contains([]string{asTable, asJSON, asYAML}, v.output) {
 		wrong.add("--output %q is not table, json or yaml", v.output)
 	}
@@ -106,40 +130,71 @@ func (v *viewer) show(cmd *cobra.Command, region string, render table, wrong pro
 		return &failure{err}
 	}
 	if execution.Status != types.ExecutionStatusSucceeded {
-		if v.gauge != nil {
-			_, _ = io.WriteString(progress, v.gauge.failed(terminal.Colors(progress)))
-		}
-		return &failure{}
+		return v.showFailure(cmd, execution, progress)
 	}
-	text, err := v.format(execution, render, terminal.Colors(cmd.OutOrStdout()))
+	text := ""
+	if v.output == asTable {
+		text, err = v.table(execution, terminal.Colors(cmd.OutOrStdout()))
+		text = "\n" + text
+	} else {
+		text, err = v.format(execution.Output)
+	}
 	if err != nil {
 		return &failure{err}
 	}
+	return v.print(cmd, text)
+}
+
+// showFailure adds to what the follower has shown of an execution that did not
+// succeed: what else is known of it, and for a program the error and the cause.
+func (v *viewer) showFailure(cmd *cobra.Command, execution follow.Execution, progress io.Writer) error {
+	document := unsuccessful{ExecutionARN: execution.ARN, Status: execution.Status, Error: execution.Error, Cause: execution.Cause}
+	text := ""
+	if v.gauge != nil {
+		text = v.gauge.failed(terminal.Colors(progress))
+		document.Summary = v.gauge.known()
+	}
+	if v.advice != nil {
+		text += v.advice(execution)
+	}
+	_, _ = io.WriteString(progress, text)
+	if v.output != asTable {
+		encoded, err := encode(document)
+		if err != nil {
+			return &failure{fmt.Errorf("print the failure: %w", err)}
+		}
+		formatted, err := v.format(string(encoded))
+		if err != nil {
+			return &failure{err}
+		}
+		if err := v.print(cmd, formatted); err != nil {
+			return err
+		}
+	}
+	return &failure{}
+}
+
+func (v *viewer) print(cmd *cobra.Command, text string) error {
 	if _, err := io.WriteString(cmd.OutOrStdout(), text); err != nil {
 		return &failure{fmt.Errorf("print the output: %w", err)}
 	}
 	return nil
 }
 
-// format returns the output of an execution in the format that --output names.
-func (v *viewer) format(execution follow.Execution, render table, style terminal.Style) (string, error) {
-	switch v.output {
-	case asJSON:
-		var indented bytes.Buffer
-		if err := json.Indent(&indented, []byte(execution.Output), "", "  "); err != nil {
-			return "", fmt.Errorf("the output is not valid JSON: %w", err)
-		}
-		return terminal.JSON(indented.String()) + "\n", nil
-	case asYAML:
-		document, err := yaml.JSONToYAML([]byte(execution.Output))
+// format returns a document as --output says: as JSON or YAML.
+func (v *viewer) format(document string) (string, error) {
+	if v.output == asYAML {
+		text, err := yaml.JSONToYAML([]byte(document))
 		if err != nil {
 			return "", fmt.Errorf("the output is not valid JSON: %w", err)
 		}
-		return terminal.YAML(string(document))
-	default:
-		text, err := render(execution, style)
-		return "\n" + text, err
+		return terminal.YAML(string(text))
 	}
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, []byte(document), "", "  "); err != nil {
+		return "", fmt.Errorf("the output is not valid JSON: %w", err)
+	}
+	return terminal.JSON(indented.String()) + "\n", nil
 }
 
 // client makes a client of Step Functions from the environment, as the aws command does.

@@ -13,7 +13,10 @@ type workflow struct {
 	name string
 	// variable is the environment variable that holds the state machine's ARN.
 	variable string
-	table    table
+	// table renders the output, and gauge makes what watches over an execution, with
+	// the table of what it saw. A workflow has one of them.
+	table table
+	gauge func() (gauge, table)
 }
 
 // table renders the output of an execution for a person to read.

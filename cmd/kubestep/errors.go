@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/kubestep/kubestep/internal/follow"
+)
+
+// asked is what a verb asked Step Functions for.
+type asked struct {
+	// stateMachineARN and name are those of an execution to start; empty for one that
+	// is only followed. variable is the environment variable of the ARN.
+	stateMachineARN, variable, name string
+	// executionARN is that of an execution to follow.
+	executionARN string
+}
+
+// explain says in a sentence why Step Functions did not do what it was asked, and
+// what to do about it, in place of what the SDK says.
+func explain(err error, execution follow.Execution, a asked) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	sentence := unanswered(err)
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		sentence = refused(err, api, a)
+	}
+	if sentence == "" {
+		return err
+	}
+	if execution.ARN != "" && execution.Status == types.ExecutionStatusRunning {
+		sentence += "\nThe execution continues. To see it: kubestep follow " + execution.ARN
+	}
+	return errors.New(sentence)
+}
+
+// unanswered is about an endpoint that cannot be reached; empty for other errors.
+func unanswered(err error) string {
+	if _, ok := errors.AsType[*smithyhttp.RequestSendError](err); !ok {
+		return ""
+	}
+	call, ok := errors.AsType[*url.Error](err)
+	if !ok {
+		return ""
+	}
+	endpoint, parseErr := url.Parse(call.URL)
+	if parseErr != nil {
+		return ""
+	}
+	sentence := fmt.Sprintf("%s://%s does not answer (%v).", endpoint.Scheme, endpoint.Host, call.Err)
+	if host := endpoint.Hostname(); host == "localhost" || net.ParseIP(host).IsLoopback() {
+		return sentence + " If this is the local world, start it with make up and run source .local/env again"
+	}
+	return sentence + " Check the network, the Region of the ARN and AWS_ENDPOINT_URL"
+}
+
+// refused is about an error that the API answered with.
+func refused(err error, api smithy.APIError, a asked) string {
+	action := "the call"
+	if operation, ok := errors.AsType[*smithy.OperationError](err); ok {
+		action = "states:" + operation.OperationName
+	}
+	switch code := api.ErrorCode(); code {
+	case "ExecutionAlreadyExists":
+		// StartExecution answers with the execution itself if name and input are those of
+		// one that is running:
+		// https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+		return fmt.Sprintf("there is an execution named %s already. Use another --name, or see that one: kubestep follow %s", a.name, executionARN(a.stateMachineARN, a.name))
+	case "ExecutionDoesNotExist":
+		return fmt.Sprintf("there is no execution %s. Check the ARN; Step Functions forgets an execution 90 days after its end", a.executionARN)
+	case "StateMachineDoesNotExist":
+		return fmt.Sprintf("there is no state machine %s. Check --state-machine-arn or %s", a.stateMachineARN, a.variable)
+	case "AccessDeniedException":
+		return fmt.Sprintf("the AWS credentials do not allow %s: %s", action, api.ErrorMessage())
+	case "ExpiredToken", "ExpiredTokenException":
+		return "the AWS credentials have expired. Get new ones, such as with aws sso login"
+	case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException", "IncompleteSignatureException", "MissingAuthenticationTokenException":
+		return fmt.Sprintf("AWS does not accept the credentials (%s: %s). Check AWS_PROFILE, or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN", code, api.ErrorMessage())
+	default:
+		return fmt.Sprintf("Step Functions refuses %s: %s: %s", action, code, api.ErrorMessage())
+	}
+}
+
+// executionARN is that of an execution of a state machine, or of its alias:
+// stateMachine:NAME:ALIAS.
+func executionARN(stateMachineARN, name string) string {
+	parts := strings.Split(stateMachineARN, ":")
+	if len(parts) < 7 {
+		return name
+	}
+	return strings.Join(parts[:5], ":") + ":execution:" + parts[6] + ":" + name
+}
