@@ -80,8 +80,6 @@ var byServices = []iam.ByService{
 
 // notRun are permissions whose calls no scenario makes yet, by role and policy.
 var notRun = []iam.NotRun{
-	{Role: "FindClustersRole", Policy: "clusters", Why: "the scenarios find clusters in another account"},
-	{Role: "FleetRole", Policy: "workflows", Why: "no scenario has a fleet apply manifests"},
 	{Role: "DescribeClusterRole", Policy: "apply-roles", Why: "no scenario applies in another account"},
 	{Role: "ApplyMintTokenRole", Policy: "apply-roles", Why: "no scenario applies in another account"},
 	{Role: "LoadManifestsRole", Policy: "source", Why: noVersions},

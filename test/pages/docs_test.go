@@ -50,9 +50,12 @@ func TestEveryLinkBetweenPagesLeadsSomewhere(t *testing.T) {
 	}
 }
 
-// anchors returns the anchors that GitHub makes of headings.
+// anchors returns the anchors that GitHub makes of headings, and those of a page itself.
 func anchors(text string) []string {
 	var found []string
+	for _, id := range regexp.MustCompile(`<a id="([^"]+)">`).FindAllStringSubmatch(text, -1) {
+		found = append(found, id[1])
+	}
 	for _, heading := range regexp.MustCompile("(?m)^#+ (.+)$").FindAllStringSubmatch(text, -1) {
 		name := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading[1]), "")
 		found = append(found, strings.ReplaceAll(name, " ", "-"))
