@@ -77,6 +77,7 @@ build/local/kubectl: local/controlplane/go.mod | need-go
 	@cd local/controlplane && go build -ldflags '$(STRIP) $(VERSION_FLAGS)' -o ../../$@ k8s.io/kubernetes/cmd/kubectl
 
 .local/aws/done: test/requirements.txt
+	@echo "· installing the aws command into .local/aws, once. This takes up to a minute" >&2
 	@python3 -m venv .local/aws && .local/aws/bin/pip install --quiet --disable-pip-version-check --require-hashes -r test/requirements.txt && touch $@
 
 # For the test of docs/integrate/app.mjs.

@@ -76,7 +76,7 @@ func refused(err error, api smithy.APIError, a asked) string {
 		// https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 		return fmt.Sprintf("there is an execution named %s already. Use another --name, or see that one: kubestep follow %s", a.name, executionARN(a.stateMachineARN, a.name))
 	case "ExecutionDoesNotExist":
-		return fmt.Sprintf("there is no execution %s. Check the ARN; Step Functions forgets an execution 90 days after its end", a.executionARN)
+		return fmt.Sprintf("there is no execution %s. Check the ARN; Step Functions deletes an execution 90 days after its end", a.executionARN)
 	case "StateMachineDoesNotExist":
 		return fmt.Sprintf("there is no state machine %s. Check --state-machine-arn or %s", a.stateMachineARN, a.variable)
 	case "AccessDeniedException":

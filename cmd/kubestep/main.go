@@ -56,7 +56,8 @@ Exit status:
   1  the execution failed, or kubestep lost track of it
   2  the command line or the environment is wrong, and nothing was started
 
-With --output json or yaml, a failure is printed in that format too.
+With --output json or yaml, the error and cause of an execution that fails are
+printed in that format too.
 
 NO_COLOR turns colors off.`,
 		Example: `  kubestep inventory demo -n shop
