@@ -43,7 +43,7 @@ func TestNoTwoClustersOfAFleetShareAName(t *testing.T) {
 			for _, role := range []string{"", "arn:aws:iam::444455556666:role/kubestep"} {
 				target := contract.Target{ClusterName: fmt.Sprintf("%s%04d", long, i), Region: region, RoleARN: role}
 				name := fleet.ExecutionName("nightly", target, 1)
-				assert.NotContains(t, names, name)
+				assert.Zero(t, names[name], "%s is also the name for %v", name, target)
 				names[name] = target
 			}
 		}

@@ -284,6 +284,7 @@ func (w *slowWriter) Finish(ctx context.Context, complete bool) (*contract.Archi
 }
 
 func TestAPageThatHangsLeavesTimeToWriteWhatWasListed(t *testing.T) {
+	t.Parallel()
 	server := &api{pages: map[string]string{"shop/pods?": table("two", row("a1", "1/1", "Running"))}, before: func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Query().Get("continue") != "two" {
 			return false
@@ -408,6 +409,7 @@ func TestARetryAfterIsHonoredWithinTheTimeThereIs(t *testing.T) {
 }
 
 func TestAPageThatHangsIsLeftToTheNextRoundAndCountsForNothing(t *testing.T) {
+	t.Parallel()
 	whole := table("", row("a2", "1/1", "Running"), row("a3", "1/1", "Running"))
 	server := &api{pages: map[string]string{"shop/pods?": table("two", row("a1", "1/1", "Running"))}, before: func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Query().Get("continue") != "two" {
@@ -454,6 +456,7 @@ func TestPagesGrowWithWhatTheOnesBeforeTook(t *testing.T) {
 }
 
 func TestTheOutputIsBounded(t *testing.T) {
+	t.Parallel()
 	var rows []string
 	for i := range 1000 {
 		status := "Running"

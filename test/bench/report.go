@@ -188,7 +188,7 @@ func (r *report) markdown() []byte {
 	p("# Benchmarks\n")
 	p("Written by `make bench` on %s: one run of %d minutes on %s.", r.began.UTC().Format("2 January 2006"), int(r.took.Minutes()+0.5), r.machine)
 	p("Each figure is the median of %d runs (ListPods and the raw Table: %d), with the least and the most where it varies. The API server, etcd and every client share the computer. Each pod has two containers and a full status, about 20 KB as JSON.\n", r.options.runs, rowRuns*r.options.runs)
-	p("Each client is measured at its best, after a run that does not count: ListPods and the raw Table take turns on a control plane that was started for them, the others on another (from %d pods on, each on one of its own).\n", r.options.aloneFrom)
+	p("Each client is measured at its best, after a run that does not count: ListPods and the raw Table take turns on a control plane that was started for them, the others on another (from %d pods on, each on one of its own, %d times).\n", r.options.aloneFrom, min(r.options.runs, aloneRuns))
 	p("- **ListPods** is the whole invocation of the deployed binary through the local Lambda host, warm, with a token that VerifyRBAC has used; its memory is the peak of its environment, the cold invocation included.")
 	p("- **raw Table** asks for the same rows in one request and throws them away: the least that any client can take.")
 	p("- **Go clientset** lists in protobuf in one request. **kubectl** is `kubectl get pods`. **Python** is the package `kubernetes`, with at most %d pods: with more it does not fit beside the API server.", r.options.pythonMost)
