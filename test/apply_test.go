@@ -282,7 +282,7 @@ func TestAQuotaThatIsUsedUpHalfwaySaysWhatWasApplied(t *testing.T) {
 	time.Sleep(time.Second) // the plug-in's informer sees it
 
 	e := a.apply(t, configMaps(10))
-	stopped(t, e, contract.Forbidden, "exceeded quota: few", "This is not about permissions", "Before, 5 of 10 objects were applied, and stay so: ConfigMap "+a.namespace+"/c")
+	stopped(t, e, contract.Forbidden, "exceeded quota: few", "This is not about permissions", "Before that, 5 of 10 objects were applied and are left in place: ConfigMap "+a.namespace+"/c")
 	require.NoError(t, quotas.Delete(t.Context(), "few", metav1.DeleteOptions{}))
 	output := applied(t, a.apply(t, configMaps(10)))
 	assert.Equal(t, 5, output.Plan.Unchanged)
@@ -487,7 +487,7 @@ func TestADeploymentThatNeverGetsReadyIsNamed(t *testing.T) {
 	t.Parallel()
 	a := newAdmin(t)
 	e := a.run(t, map[string]any{"manifests": configMap("one", "1") + "---" + webDeployment, "wait": map[string]any{"timeoutSeconds": 4}})
-	stopped(t, e, contract.NotReady, "1 of 2 objects in cluster demo are not ready: Deployment "+a.namespace+"/web (InProgress: ", "All are applied, and stay so")
+	stopped(t, e, contract.NotReady, "1 of 2 objects in cluster demo are not ready: Deployment "+a.namespace+"/web (InProgress: ", "All objects were applied and are left in place")
 }
 
 func TestAStackAppliesOnlyIfItIsAsked(t *testing.T) {

@@ -50,7 +50,7 @@ func TestAllNamespacesNeedThePermissionToListThem(t *testing.T) {
 	grant(t, "across", "pods")
 	s.mapRole(t, "across")
 	e := s.run(t, `{"clusterName":"demo","namespaces":["*"]}`)
-	stopped(t, e, contract.Forbidden, " list namespaces. To let group kubestep-pod-readers do so: kubectl apply -k rbac/cluster")
+	stopped(t, e, contract.Forbidden, " to list namespaces. ", "To let group kubestep-pod-readers do so: kubectl apply -k rbac/cluster")
 }
 
 func TestAllNamespacesNeedThePermissionToListPodsInAll(t *testing.T) {

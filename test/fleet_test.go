@@ -120,7 +120,7 @@ func TestAFleetOfFortyClustersOfWhichSomeFail(t *testing.T) {
 
 	assert.Equal(t, contract.ClustersFailed, e.Error, e.Cause)
 	page := fmt.Sprintf("nightly/%s/report.html", e.Name)
-	assert.Equal(t, "3 of 40 clusters failed, and none is tolerated: 1 ClusterNotFound, 1 ClusterUnreachable, 1 Unauthorized. The report: aws s3 cp s3://"+s.bucket()+"/"+page+" .", e.Cause)
+	assert.Equal(t, "3 of 40 clusters failed; none may fail: 1 ClusterNotFound, 1 ClusterUnreachable, 1 Unauthorized. The report: aws s3 cp s3://"+s.bucket()+"/"+page+" .", e.Cause)
 	assert.Equal(t, path("FindClusters", "WhereClustersAre", "RunClusters", "Summarize", "Verdict", "WhereClustersAre", "RunClusters", "Summarize", "Verdict", "ClustersFailed"), e.Path, "what is gone is tried again, after the rest")
 	assert.Equal(t, 41, s.started(t), "one execution for each cluster, and another for the one that is gone")
 

@@ -209,7 +209,7 @@ func TestAFunctionThatPanicsStopsTheMachineByNameAndIsNotInvokedAgain(t *testing
 	e := s.run(t, `{"clusterName":"demo"}`)
 
 	assert.Equal(t, string(contract.Unexpected), e.Error)
-	assert.Equal(t, "kubestep did not expect this error, which may be a fault of its own: panic: by a test", e.Cause)
+	assert.Equal(t, "Unexpected error, possibly a bug in kubestep: panic: by a test", e.Cause)
 	assert.Equal(t, path("DescribeCluster", "WithFreshToken", "MintToken", "VerifyRBAC", "ListPods", "Explain", "Failed"), e.Path)
 	assert.Equal(t, 1, e.Attempts("ListPods"))
 

@@ -67,6 +67,6 @@ func TestEveryCommandOfREADMERuns(t *testing.T) {
 	}
 	out, err = run("source " + state + "/env\n" + text[refused:])
 	require.Error(t, err, "exit status 1: the execution failed")
-	assert.Contains(t, out, `Forbidden: Cluster demo in eu-west-1 does not let Kubernetes user "kubestep"`)
+	assert.Contains(t, out, `Forbidden: No permission in cluster demo (eu-west-1) to list pods in namespace shop. IAM principal `)
 	assert.Contains(t, out, "kubectl apply -k rbac/namespace -n shop")
 }

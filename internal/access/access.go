@@ -156,11 +156,12 @@ const (
 	maxFixesBytes  = 3 << 10
 )
 
-// Forbidden says who is denied what, in the cluster's own words, and how to allow
-// it. There is at least one denied review.
+// Forbidden says what is denied to whom, in the cluster's own words, and how to allow
+// it. What is denied comes first, and the fix last: those are what is left of a cause
+// that is cut in the middle. There is at least one denied review.
 func Forbidden(ctx context.Context, conn *kube.Conn, denied []Review) *contract.Error {
 	user, groups := conn.Whoami(ctx)
-	var fixes []string
+	var fixes, namespaces []string
 	reason := ""
 	for _, r := range denied {
 		if reason == "" && r.Reason != "" {
@@ -169,14 +170,26 @@ func Forbidden(ctx context.Context, conn *kube.Conn, denied []Review) *contract.
 		if r.Fix != "" && !slices.Contains(fixes, r.Fix) {
 			fixes = append(fixes, r.Fix)
 		}
+		if r.Namespace != "" && r.Namespace != contract.AllNamespaces && !slices.Contains(namespaces, r.Namespace) {
+			namespaces = append(namespaces, r.Namespace)
+		}
 	}
-	fix := "bind the group there"
+	fix := "bind it to a role that allows it"
 	if len(fixes) > 0 {
 		fix = contract.Clip(strings.Join(fixes, " && "), maxFixesBytes)
 	}
+	// RBAC denies a namespace that does not exist like any other.
+	exists := ""
+	switch len(namespaces) {
+	case 0:
+	case 1:
+		exists = " (if the namespace exists)"
+	default:
+		exists = " (if the namespaces exist)"
+	}
 	return contract.Errorf(contract.Forbidden,
-		"Cluster %s in %s does not let Kubernetes user %q of groups %s (IAM principal %s) %s%s. To let group %s do so: %s. If that group is not among the user's groups, name it in the role's access entry or aws-auth mapping",
-		conn.Cluster.Name, conn.Cluster.Region, user, groups, conn.Principal, contract.Clip(describe(denied), maxDeniedBytes), reason, conn.Group, fix)
+		"No permission in cluster %s (%s) to %s%s. IAM principal %s is Kubernetes user %q of groups %s there. If group %s is not among these groups, name it in the role's access entry or aws-auth mapping. To let group %s do so%s: %s",
+		conn.Cluster.Name, conn.Cluster.Region, contract.Clip(describe(denied), maxDeniedBytes), reason, conn.Principal, user, groups, conn.Group, conn.Group, exists, fix)
 }
 
 // ForbiddenByStatus is Forbidden for a request that the API server refused with

@@ -210,7 +210,7 @@ func TestEveryProblemIsNamedAtOnceAndNothingIsCalled(t *testing.T) {
 		"with what is missing":                  {`{}`, []string{"2 problems", "workflow: missing: expected apply-manifests or pod-inventory", "clusters: missing: expected clusters, source, or regions"}},
 		"with the workflows there are":          {`{"workflow":"pods","clusters":["a"],"request":{"x":1}}`, []string{"1 problem. workflow: \"pods\": expected apply-manifests or pod-inventory"}},
 		"with one that the stack does not have": {`{"workflow":"apply-manifests","clusters":["a"],"request":{"x":1}}`, []string{"1 problem. workflow: this stack does not have apply-manifests"}},
-		"with two ways to say which":            {`{"workflow":"pod-inventory","clusters":["a"],"tags":{"a":"b"}}`, []string{"clusters: expected one of clusters, regions and roleArns, not all of them"}},
+		"with two ways to say which":            {`{"workflow":"pod-inventory","clusters":["a"],"tags":{"a":"b"}}`, []string{"clusters: give only one of these: clusters, or regions and roleArns"}},
 		"with an empty list":                    {`{"workflow":"pod-inventory","clusters":[]}`, []string{"clusters: empty"}},
 		"with Regions and roles":                {`{"workflow":"pod-inventory","regions":["Ireland"],"roleArns":["me"],"tags":{"a":1}}`, []string{"3 problems", "regions[0]: ", "roleArns[0]: ", "tags: expected an object of strings"}},
 		"with both kinds of tolerance":          {`{"workflow":"pod-inventory","clusters":["a"],"toleratedFailures":{"percentage":1,"count":1}}`, []string{"toleratedFailures.count: expected percentage or count, not both"}},

@@ -148,36 +148,54 @@ func moment(raw json.RawMessage) (time.Time, bool) {
 	return at, err == nil && !at.IsZero()
 }
 
-// Bound clips the error and the cause, and takes tokens out of them, so that the
-// outcome is at most contract.MaxOutcomeBytes once it is encoded. A target that is too
-// long for the state, and so is in S3, does not count against what went wrong.
+// Bound shortens the error and the cause, and takes tokens out of them, so that the
+// outcome is at most contract.MaxOutcomeBytes once it is encoded. A cause begins with
+// what is wrong and ends with the fix, so what is cut is its middle. A target that is
+// too long for the state, and so is in S3, does not count against what went wrong.
 func Bound(o contract.FleetOutcome) contract.FleetOutcome {
-	cause := strings.TrimSpace(bearer.Redact(o.Cause))
+	// The roles that end a Forbidden of apply-manifests are YAML for kubectl.
+	sentence, _, _ := strings.Cut(o.Cause, "\n---\n")
+	cause := strings.TrimSpace(bearer.Redact(sentence))
 	o.Error, o.Cause = abbreviate(bearer.Redact(o.Error), maxError), ""
 	limit := contract.MaxOutcomeBytes + max(0, encoded(o.Target)-maxTarget)
 	o.Cause = abbreviate(cause, limit-encoded(o)-len(`"cause":"",`))
 	return o
 }
 
-// abbreviate cuts a text, between two runes, so that it takes at most that many bytes
-// in a string of JSON.
+// abbreviate cuts the middle out of a text, between runes, so that it takes at most
+// that many bytes in a string of JSON.
 func abbreviate(text string, length int) string {
-	const quotes, ellipsis = len(`""`), "…"
 	text = strings.ToValidUTF8(text, "\uFFFD")
-	if encoded(text)-quotes <= length {
+	if inJSON(text) <= length {
 		return text
 	}
-	length -= len(ellipsis)
-	for i, r := range text {
-		if length -= encoded(string(r)) - quotes; length < 0 {
-			if i == 0 {
-				return ""
-			}
-			return text[:i] + ellipsis
+	const ellipsis = "…"
+	runes := []rune(text)
+	left := length - len(ellipsis)
+	begin, end := 0, len(runes)
+	for begin < end {
+		// From both sides in turn, the beginning first.
+		next := runes[begin]
+		if begin > len(runes)-end {
+			next = runes[end-1]
+		}
+		if left -= inJSON(string(next)); left < 0 {
+			break
+		}
+		if begin > len(runes)-end {
+			end--
+		} else {
+			begin++
 		}
 	}
-	return text
+	if begin == 0 {
+		return ""
+	}
+	return string(runes[:begin]) + ellipsis + string(runes[end:])
 }
+
+// inJSON is how many bytes a text takes in a string of JSON.
+func inJSON(text string) int { return encoded(text) - len(`""`) }
 
 // encoded is how many bytes a value takes in JSON, where < takes six.
 func encoded(value any) int {

@@ -123,13 +123,13 @@ func TestAnOutcomeIsBoundedWhateverAServerSays(t *testing.T) {
 	long := contract.Target{ClusterName: strings.Repeat("c", 100), Region: "ap-southeast-2", RoleARN: "arn:aws-us-gov:iam::444455556666:role/" + strings.Repeat("r", 64)}
 	for sentence, c := range map[string]struct {
 		cause string
-		ends  string
+		cut   bool
 	}{
-		"a long cause":                        {strings.Repeat("word ", 100), "…"},
-		"one that grows once it is encoded":   {strings.Repeat("<&>", 200), "…"},
-		"one of runes that are not one byte":  {strings.Repeat("é世", 200), "…"},
-		"one that is not text":                {strings.Repeat("\x00\xff", 200), "…"},
-		"one that fits is whole, to its end.": {"Map the role.", "Map the role."},
+		"a long cause":                        {strings.Repeat("word ", 100), true},
+		"one that grows once it is encoded":   {strings.Repeat("<&>", 200), true},
+		"one of runes that are not one byte":  {strings.Repeat("é世", 200), true},
+		"one that is not text":                {strings.Repeat("\x00\xff", 200), true},
+		"one that fits is whole, to its end.": {"Map the role.", false},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			for _, target := range []contract.Target{demo, long} {
@@ -138,12 +138,36 @@ func TestAnOutcomeIsBoundedWhateverAServerSays(t *testing.T) {
 				require.NoError(t, err)
 				assert.LessOrEqual(t, len(text), contract.MaxOutcomeBytes)
 				if target == demo {
-					assert.True(t, strings.HasSuffix(outcome.Cause, c.ends), outcome.Cause)
-					if c.ends == "…" {
-						assert.Greater(t, len(text), contract.MaxOutcomeBytes-20, "as much of it as there is room for")
+					if !c.cut {
+						assert.Equal(t, c.cause, outcome.Cause)
+						continue
 					}
+					begin, end, cut := strings.Cut(outcome.Cause, "…")
+					require.True(t, cut, outcome.Cause)
+					assert.InDelta(t, len(begin), len(end), 8, "as much of the beginning as of the end")
+					assert.Greater(t, len(text), contract.MaxOutcomeBytes-20, "as much of it as there is room for")
 				}
 			}
+		})
+	}
+}
+
+func TestTheFixIsLeftOfALongCause(t *testing.T) {
+	who := "IAM principal arn:aws:iam::111122223333:role/kubestep-mint-token is Kubernetes user \"kubestep\" of groups [kubestep-pod-readers system:authenticated] there. If group kubestep-pod-readers is not among these groups, name it in the role's access entry or aws-auth mapping. "
+	for sentence, c := range map[string]struct{ cause, begin, end string }{
+		"of pod-inventory, as a command": {
+			"No permission in cluster demo (eu-west-1) to list pods in namespace shop. " + who + "To let group kubestep-pod-readers do so (if the namespace exists): kubectl apply -k rbac/namespace -n shop",
+			"No permission in cluster demo (eu-west-1) to list pods in namespace shop. ", " (if the namespace exists): kubectl apply -k rbac/namespace -n shop",
+		},
+		"of apply-manifests, without the roles themselves": {
+			"No permission in cluster demo (eu-west-1) to patch configmaps a in namespace shop. " + who + "These roles allow exactly what is missing; apply them with kubectl apply -f -\n---\napiVersion: v1\n",
+			"No permission in cluster demo (eu-west-1) to patch configmaps a in namespace shop. ", "These roles allow exactly what is missing; apply them with kubectl apply -f -",
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			cause := fleet.Bound(contract.FleetOutcome{Target: demo, Attempt: 1, Status: contract.Failed, Error: "Forbidden", Cause: c.cause, Seconds: 1.2}).Cause
+			assert.True(t, strings.HasPrefix(cause, c.begin), cause)
+			assert.True(t, strings.HasSuffix(cause, c.end), cause)
 		})
 	}
 }

@@ -138,7 +138,7 @@ func (d Finder) readWhich(f *input.Fields, r *request, own string) {
 	case len(ways) == 0:
 		f.Problem("clusters", "missing: expected clusters, source, or regions with roleArns and tags")
 	case len(ways) > 1:
-		f.Problem("clusters", "expected one of %s, not all of them", strings.Join(ways, ", "))
+		f.Problem("clusters", "give only one of these: %s", strings.Join(ways, ", or "))
 	case ways[0] == "clusters":
 		r.clusters = d.readClusters(f, "clusters", clusters, own)
 		if len(r.clusters) == 0 {

@@ -220,15 +220,15 @@ func cause(fleet contract.Fleet, summary contract.FleetSummary, failed int) stri
 	for i, failure := range summary.Failures {
 		errors[i] = fmt.Sprintf("%d %s", failure.Clusters, failure.Error)
 	}
-	tolerated := "none is tolerated"
+	tolerated := "none may fail"
 	if fleet.Tolerated > 0 {
-		tolerated = fmt.Sprintf("%d may fail", fleet.Tolerated)
+		tolerated = fmt.Sprintf("at most %d may fail", fleet.Tolerated)
 	}
-	where := "The input has no output to write a report to: the outcomes are in the result of the state Summarize."
+	where := "No report was written, because the input has no output (--report): the outcomes are in the result of the state Summarize."
 	if summary.Report != nil {
 		where = fmt.Sprintf("The report: aws s3 cp s3://%s/%s .", summary.Report.Bucket, summary.Report.HTML)
 	}
-	return fmt.Sprintf("%d of %d clusters failed, and %s: %s. %s", failed, summary.Clusters, tolerated, strings.Join(errors, ", "), where)
+	return fmt.Sprintf("%d of %d clusters failed; %s: %s. %s", failed, summary.Clusters, tolerated, strings.Join(errors, ", "), where)
 }
 
 // report writes the report, by way of a file: the pages of large fleets are megabytes.

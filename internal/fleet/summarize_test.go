@@ -67,7 +67,7 @@ func TestTheSummaryAddsUpTheOutcomes(t *testing.T) {
 	}
 	assert.Equal(t, []string{"a", "b", "c", "d", "e", "f"}, names, "in the order of their names")
 	assert.Equal(t, contract.Intolerable, got.Verdict)
-	assert.Equal(t, "4 of 6 clusters failed, and none is tolerated: 2 Unauthorized, 1 Forbidden, 1 States.Timeout. The input has no output to write a report to: the outcomes are in the result of the state Summarize.", got.Cause)
+	assert.Equal(t, "4 of 6 clusters failed; none may fail: 2 Unauthorized, 1 Forbidden, 1 States.Timeout. No report was written, because the input has no output (--report): the outcomes are in the result of the state Summarize.", got.Cause)
 }
 
 func TestAFleetFailsIfMoreClustersFailThanAreTolerated(t *testing.T) {
@@ -86,7 +86,7 @@ func TestAFleetFailsIfMoreClustersFailThanAreTolerated(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, verdict, got.Verdict)
 			if verdict == contract.Intolerable {
-				assert.Contains(t, got.Cause, "3 of 4 clusters failed, and 2 may fail: 3 Forbidden.")
+				assert.Contains(t, got.Cause, "3 of 4 clusters failed; at most 2 may fail: 3 Forbidden.")
 			}
 		})
 	}
@@ -121,7 +121,7 @@ func TestAClusterThatLeftNoOutcomeFailed(t *testing.T) {
 	got, err := summarizer(nil).Summarize(t.Context(), contract.Summarize{Fleet: nightly(3), Run: contract.FleetRan{Attempt: 1, Clusters: []contract.FleetOutcome{well("a", 1)}}})
 	require.NoError(t, err)
 	assert.Equal(t, contract.Intolerable, got.Verdict)
-	assert.Contains(t, got.Cause, "2 of 3 clusters failed, and none is tolerated: 2 NoOutcome.")
+	assert.Contains(t, got.Cause, "2 of 3 clusters failed; none may fail: 2 NoOutcome.")
 }
 
 func TestTheReportIsWrittenBeforeTheFleetFails(t *testing.T) {

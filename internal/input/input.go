@@ -239,7 +239,14 @@ func suggest(key string, known []string) string {
 			return fmt.Sprintf(": expected %q?", k)
 		}
 	}
-	return ": expected one of " + strings.Join(known, ", ")
+	// A member may be read more than once.
+	var each []string
+	for _, k := range known {
+		if !slices.Contains(each, k) {
+			each = append(each, k)
+		}
+	}
+	return ": expected one of " + strings.Join(each, ", ")
 }
 
 // distance is the Levenshtein distance of two keys; of long ones it is large.

@@ -146,6 +146,16 @@ func TestEveryProblemIsNamedAtOnce(t *testing.T) {
 	assert.Contains(t, err.Error(), "8 problems")
 }
 
+func TestAKeyThatIsReadTwiceIsSuggestedOnce(t *testing.T) {
+	f := input.Read([]byte(`{"temperature":"hot"}`), "{}")
+	var name string
+	f.String("name", &name)
+	f.Raw("name")
+	f.Raw("tags")
+
+	assert.ErrorContains(t, f.Err(), "expected one of name, tags")
+}
+
 func TestVeryManyProblemsAreCounted(t *testing.T) {
 	var raw bytes.Buffer
 	raw.WriteString(`{"clusterName":"demo"`)

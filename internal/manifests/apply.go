@@ -96,7 +96,7 @@ func (a *applier) one(ctx context.Context, t target) error {
 		case apierrors.IsNotFound(err) && t.kind.defined && a.clock.Now().Sub(began) < establishing && a.clock.Sleep(ctx, interval) == nil:
 			// A CRD is established a moment before each API server serves its kind.
 		case len(conflicts(err)) > 0:
-			return contract.Errorf(contract.FieldConflict, `Applying %s would take fields that others own in cluster %s: %s. Remove these fields from the manifests, or take them with "force": true`,
+			return contract.Errorf(contract.FieldConflict, `%s in cluster %s sets fields that another manager owns: %s. Remove these fields from the manifests, or take them with "force": true (--force)`,
 				t, a.conn.Cluster.Name, enumerate(conflicts(err)))
 		default:
 			return a.explain(err, "patch", t)
@@ -167,6 +167,6 @@ func (a *applier) halfway(err error) error {
 		named.Message += ". Nothing was applied"
 		return named
 	}
-	named.Message += fmt.Sprintf(". Before, %d of %d objects were applied, and stay so: %s", len(names), len(a.targets), enumerate(names))
+	named.Message += fmt.Sprintf(". Before that, %d of %d objects were applied and are left in place: %s", len(names), len(a.targets), enumerate(names))
 	return named
 }

@@ -125,7 +125,7 @@ func defined(o Object) map[schema.GroupVersionKind]kind {
 func (u unknown) String() string {
 	texts := make([]string, 0, len(u))
 	for _, o := range u {
-		texts = append(texts, o.GroupVersion().String()+" "+describe(o.Kind, "", o.Name)+" in "+o.place.String())
+		texts = append(texts, fmt.Sprintf("kind %s in %s (%s, name %s)", o.Kind, o.GroupVersion(), o.place, o.Name))
 	}
 	return enumerate(texts)
 }

@@ -45,7 +45,7 @@ func (a Applier) open(ctx context.Context, in contract.ManifestsSession, kinds .
 	case err != nil:
 		err = conn.Explain(err, "read which kinds it serves")
 	case len(nowhere) > 0:
-		err = contract.Errorf(contract.UnknownKind, "Cluster %s does not serve the kind of %s, and no CRD among the manifests defines it. Compare with kubectl api-resources, and install the CRD or correct apiVersion and kind", conn.Cluster.Name, nowhere)
+		err = contract.Errorf(contract.UnknownKind, "Cluster %s has no %s, and no CRD among the manifests defines it. Compare with kubectl api-resources, and install the CRD or correct apiVersion and kind", conn.Cluster.Name, nowhere)
 	}
 	if err != nil {
 		conn.Close()

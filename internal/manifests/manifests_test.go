@@ -169,7 +169,7 @@ func TestAConflictIsPartOfAPlanAndStopsAnApply(t *testing.T) {
 	_, err = f.plan(t.Context())
 	name, message := kubetest.Told(t, err)
 	assert.Equal(t, "FieldConflict", name)
-	assert.Equal(t, `Of 3 objects, 1 would take fields that others own in cluster demo, so nothing was applied: ConfigMap shop/c1: data.a is owned by "kubectl-edit" using v1. Remove these fields from the manifests, or take them with "force": true`, message)
+	assert.Equal(t, `Nothing was applied to cluster demo: 1 of 3 objects sets fields that another manager owns: ConfigMap shop/c1: data.a is owned by "kubectl-edit" using v1. Remove these fields from the manifests, or take them with "force": true (--force)`, message)
 
 	f.session.Request.Force = true
 	_, applied, err := f.apply(t)
@@ -225,7 +225,7 @@ func TestAnApplyThatStopsHalfwaySaysWhatWasApplied(t *testing.T) {
 	name, message := kubetest.Told(t, err)
 	assert.Equal(t, "Forbidden", name)
 	assert.Contains(t, message, "does not admit Deployment shop/web (document 3): exceeded quota: q")
-	assert.Contains(t, message, ". Before, 2 of 3 objects were applied, and stay so: ConfigMap shop/c0, ConfigMap shop/c1")
+	assert.Contains(t, message, ". Before that, 2 of 3 objects were applied and are left in place: ConfigMap shop/c0, ConfigMap shop/c1")
 
 	f.refuse["/api/v1/namespaces/shop/configmaps/c0"] = says(503, metav1.StatusReasonServiceUnavailable, "gone")
 	f.refuse["/api/v1/namespaces/shop/configmaps/c1"] = f.refuse["/api/v1/namespaces/shop/configmaps/c0"]
@@ -326,7 +326,7 @@ func TestAKindThatNobodyDefinesIsUnknown(t *testing.T) {
 	_, err := f.plan(t.Context())
 	name, message := kubetest.Told(t, err)
 	assert.Equal(t, "UnknownKind", name)
-	assert.Contains(t, message, "does not serve the kind of v2 ConfigMap a in document 1, apps/v1 Deploymint b in document 2, and no CRD among the manifests defines it")
+	assert.Contains(t, message, "has no kind ConfigMap in v2 (document 1, name a), kind Deploymint in apps/v1 (document 2, name b), and no CRD among the manifests defines it")
 }
 
 func TestAccessIsAskedByNameOnlyIfItIsNotGivenInGeneral(t *testing.T) {
@@ -348,8 +348,8 @@ func TestAccessIsAskedByNameOnlyIfItIsNotGivenInGeneral(t *testing.T) {
 	_, err = f.applier.Verify(t.Context(), contract.VerifyApply{ManifestsSession: f.session})
 	name, message := kubetest.Told(t, err)
 	assert.Equal(t, "Forbidden", name)
-	assert.Contains(t, message, `does not let Kubernetes user "kubestep" of groups [system:authenticated]`)
-	assert.Contains(t, message, "patch configmaps c1 in namespace shop, create configmaps c2 in namespace shop. If group kubestep-appliers")
+	assert.Contains(t, message, `is Kubernetes user "kubestep" of groups [system:authenticated] there`)
+	assert.Contains(t, message, "patch configmaps c1 in namespace shop, create configmaps c2 in namespace shop. IAM principal ")
 	_, yaml, found := strings.Cut(message, "\n---\n")
 	require.True(t, found)
 	objects, err := manifests.Read([]byte(yaml), manifests.Rules{AllowedKinds: []string{"Role", "RoleBinding"}})

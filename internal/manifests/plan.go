@@ -298,7 +298,7 @@ func (p *planner) failure(objects int) error {
 	var fix string
 	if len(failures) == 0 && p.request.Mode == contract.Apply && !p.request.Force {
 		failures = p.conflicts
-		fix = `. Remove these fields from the manifests, or take them with "force": true`
+		fix = `. Remove these fields from the manifests, or take them with "force": true (--force)`
 	}
 	if len(failures) == 0 {
 		return nil
@@ -312,13 +312,20 @@ func (p *planner) failure(objects int) error {
 		texts = append(texts, fmt.Sprintf("and %d more", more))
 	}
 	if failures[0].err.Name == contract.FieldConflict {
-		return contract.Errorf(contract.FieldConflict, "Of %d objects, %d would take fields that others own in cluster %s, so nothing was applied: %s%s",
-			objects, len(failures), p.conn.Cluster.Name, strings.Join(texts, "; "), fix)
+		return contract.Errorf(contract.FieldConflict, "Nothing was applied to cluster %s: %d of %d objects %s fields that another manager owns: %s%s",
+			p.conn.Cluster.Name, len(failures), objects, sets(len(failures)), strings.Join(texts, "; "), fix)
 	}
 	if len(failures) == 1 {
 		return failures[0].err
 	}
 	return contract.Errorf(failures[0].err.Name, "%d of %d objects cannot be applied. %s", len(failures), objects, strings.Join(texts, ". "))
+}
+
+func sets(objects int) string {
+	if objects == 1 {
+		return "sets"
+	}
+	return "set"
 }
 
 func byOrder[T any](list []T, of func(T) target) {

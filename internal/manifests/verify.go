@@ -110,8 +110,8 @@ func (s *session) forbidden(ctx context.Context, denied []access.Review) error {
 		}
 	}
 	cluster := s.conn.Cluster
-	message := fmt.Sprintf("Cluster %s in %s does not let Kubernetes user %q of groups %s (IAM principal %s) %s. If group %s is not among these groups, name it in the role's access entry or aws-auth mapping. ",
-		cluster.Name, cluster.Region, user, groups, s.conn.Principal, enumerate(worded(checks)), s.conn.Group)
+	message := fmt.Sprintf("No permission in cluster %s (%s) to %s. IAM principal %s is Kubernetes user %q of groups %s there. If group %s is not among these groups, name it in the role's access entry or aws-auth mapping. ",
+		cluster.Name, cluster.Region, enumerate(worded(checks)), s.conn.Principal, user, groups, s.conn.Group)
 	if len(missing) > 0 {
 		message += "A role cannot be bound in a namespace that does not exist: create that of the manifests first. "
 	}

@@ -170,7 +170,7 @@ func (r *round) error(waited time.Duration) error {
 	if more := left - len(texts); more > 0 {
 		texts = append(texts, fmt.Sprintf("and %d more", more))
 	}
-	return contract.Errorf(contract.NotReady, "After %s, %d of %d objects in cluster %s are not ready: %s. All are applied, and stay so",
+	return contract.Errorf(contract.NotReady, "After %s, %d of %d objects in cluster %s are not ready: %s. All objects were applied and are left in place",
 		waited.Round(time.Second), left, len(r.done), r.conn.Cluster.Name, strings.Join(texts, ", "))
 }
 

@@ -142,5 +142,5 @@ func TestManyObjectsThatAreNotReadyAreReportedInPart(t *testing.T) {
 	_, err := w.checker.Check(t.Context(), w.payload)
 	_, message := kubetest.Told(t, err)
 	assert.Contains(t, message, "900 of 901 objects")
-	assert.Contains(t, message, ", and 880 more. All are applied")
+	assert.Contains(t, message, ", and 880 more. All objects were applied")
 }

@@ -148,7 +148,7 @@ func survive[In, Out any](ctx context.Context, in In, handle Handler[In, Out]) (
 // the type of this struct only, by value; of any other error it passes on the name
 // of its Go type.
 func Name(err error) messages.InvokeResponse_Error {
-	name, message := contract.Unexpected, fmt.Sprintf("kubestep did not expect this error, which may be a fault of its own: %v", err)
+	name, message := contract.Unexpected, fmt.Sprintf("Unexpected error, possibly a bug in kubestep: %v", err)
 	if known := (*contract.Error)(nil); errors.As(err, &known) {
 		name, message = known.Name, known.Message
 	}

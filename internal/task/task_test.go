@@ -26,7 +26,7 @@ func TestAnErrorIsHandedOverByItsName(t *testing.T) {
 	}{
 		"its own":                    {contract.Errorf(contract.Forbidden, "no"), messages.InvokeResponse_Error{Type: "Forbidden", Message: "no"}},
 		"its own, however wrapped":   {fmt.Errorf("while listing: %w", contract.Errorf(contract.Throttled, "later")), messages.InvokeResponse_Error{Type: "Throttled", Message: "later"}},
-		"Unexpected, having none":    {errors.New("boom"), messages.InvokeResponse_Error{Type: "Unexpected", Message: "kubestep did not expect this error, which may be a fault of its own: boom"}},
+		"Unexpected, having none":    {errors.New("boom"), messages.InvokeResponse_Error{Type: "Unexpected", Message: "Unexpected error, possibly a bug in kubestep: boom"}},
 		"with no token in it":        {contract.Errorf(contract.Forbidden, "no: Bearer k8s-aws-v1.aHR0cHM"), messages.InvokeResponse_Error{Type: "Forbidden", Message: "no: Bearer [REDACTED]"}},
 		"with a message that is cut": {contract.Errorf(contract.Forbidden, "%s", strings.Repeat("x", 20_000)), messages.InvokeResponse_Error{Type: "Forbidden", Message: strings.Repeat("x", 16<<10) + "…"}},
 		"with valid text":            {contract.Errorf(contract.Forbidden, "\xff"), messages.InvokeResponse_Error{Type: "Forbidden", Message: "\uFFFD"}},
@@ -97,6 +97,6 @@ func TestAPanicIsUnexpectedAndEndsTheFunction(t *testing.T) {
 		panic("boom")
 	})
 	_, err := handle(t.Context(), 1)
-	assert.Equal(t, messages.InvokeResponse_Error{Type: "Unexpected", Message: "kubestep did not expect this error, which may be a fault of its own: panic: boom", ShouldExit: true}, err)
+	assert.Equal(t, messages.InvokeResponse_Error{Type: "Unexpected", Message: "Unexpected error, possibly a bug in kubestep: panic: boom", ShouldExit: true}, err)
 	assert.Contains(t, logged.String(), "task_test.go", "the log says where")
 }
