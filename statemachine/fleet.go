@@ -88,7 +88,7 @@ func findClusters() State {
 
 func summarize() State {
 	return invoke("Summarize",
-		Object{"fleet.$": "$.fleet", "run.$": "$.run"},
+		Object{"fleet.$": "$.fleet", "request.$": "$.request", "run.$": "$.run"},
 		State{
 			Name:           "Summarize",
 			Comment:        "Names the clusters that are worth a second try or, once there are none, adds up the outcomes and writes the report.",

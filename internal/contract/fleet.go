@@ -153,8 +153,10 @@ type RecordedOutcome struct {
 
 // Summarize is the payload of summarize.
 type Summarize struct {
-	Fleet Fleet    `json:"fleet"`
-	Run   FleetRan `json:"run"`
+	Fleet Fleet `json:"fleet"`
+	// Request is what each cluster was asked, for the report.
+	Request json.RawMessage `json:"request"`
+	Run     FleetRan        `json:"run"`
 }
 
 // Verdict is what the machine does next.

@@ -91,6 +91,9 @@ func (d Finder) Find(ctx context.Context, in contract.FindClusters) (contract.Fo
 	return contract.FoundClusters{Fleet: fleet, Request: asked, Run: run}, err
 }
 
+// startedBy is the member that Step Functions reads as the parent of an execution.
+const startedBy = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
+
 // ask is the input of each cluster's execution, but for the target. The console links
 // an execution to the one that its input names so.
 // https://docs.aws.amazon.com/step-functions/latest/dg/concepts-nested-workflows.html
@@ -102,7 +105,7 @@ func ask(request json.RawMessage, execution string) (json.RawMessage, error) {
 		}
 	}
 	var err error
-	if members["AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"], err = json.Marshal(execution); err != nil {
+	if members[startedBy], err = json.Marshal(execution); err != nil {
 		return nil, fmt.Errorf("encode the execution: %w", err)
 	}
 	return json.Marshal(members)

@@ -254,6 +254,21 @@ func TestEveryProblemOfASourceIsReported(t *testing.T) {
 	}
 }
 
+func TestABucketThatIsNotThereIsFoundOutBeforeAnythingIsStarted(t *testing.T) {
+	s3 := &fakeS3{refuse: map[string]error{"PutObject": apiError("NoSuchBucket")}}
+	_, err := find(t, finder(nil, s3), `{"workflow":"pod-inventory","output":{"bucket":"reports"},"clusters":["demo"]}`)
+	named(t, err, contract.InvalidInput, "There is no S3 bucket reports")
+
+	_, err = find(t, finder(nil, s3), `{"workflow":"pod-inventory","clusters":["demo"]}`)
+	require.NoError(t, err, "nothing is written without an output")
+
+	s3 = &fakeS3{}
+	got, err := find(t, finder(nil, s3), `{"workflow":"pod-inventory","output":{"bucket":"reports"},"clusters":["demo"]}`)
+	require.NoError(t, err)
+	assert.Len(t, got.Run.Clusters, 1, "a small fleet is in the state")
+	assert.Contains(t, s3.objects, "reports/nightly/clusters-1.json")
+}
+
 func TestALargeFleetsListIsInS3(t *testing.T) {
 	for sentence, clusters := range map[string]string{
 		"more than 500 clusters":       strings.TrimSuffix(list(501), ","),

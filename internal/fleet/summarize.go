@@ -66,7 +66,7 @@ func (s Summarizer) Summarize(ctx context.Context, in contract.Summarize) (contr
 	})
 	summary := add(in.Fleet, settled)
 	if in.Fleet.Output.Bucket != "" {
-		if summary.Report, err = s.report(ctx, in.Fleet, summary, settled); err != nil {
+		if summary.Report, err = s.report(ctx, in, summary, settled); err != nil {
 			return contract.FleetRun{}, err
 		}
 	}
@@ -157,18 +157,23 @@ func (s Summarizer) get(ctx context.Context, fleet contract.Fleet, cluster contr
 	return outcome, nil
 }
 
-// begin is an attempt at those clusters. The list is in S3 if the fleet is.
+// begin is an attempt at those clusters. The list is in S3 if the fleet is. The
+// first is written wherever a report is to be: that the bucket does not exist, or cannot
+// be written to, is found out before anything is started.
 func begin(ctx context.Context, store Store, fleet contract.Fleet, attempt int, clusters []contract.FleetCluster) (contract.FleetRun, error) {
 	run := contract.FleetRun{Attempt: attempt, Clusters: clusters, Outcomes: []contract.FleetOutcome{}, Summary: add(fleet, nil)}
-	if !fleet.InS3 {
+	if !fleet.InS3 && (attempt > 1 || fleet.Output.Bucket == "") {
 		return run, nil
 	}
-	run.Clusters, run.List = []contract.FleetCluster{}, listKey(fleet, attempt)
+	key := listKey(fleet, attempt)
+	if fleet.InS3 {
+		run.Clusters, run.List = []contract.FleetCluster{}, key
+	}
 	text, err := json.Marshal(clusters)
 	if err != nil {
 		return run, fmt.Errorf("encode the list of clusters: %w", err)
 	}
-	return run, store.Put(ctx, fleet.Output.Bucket, run.List, "application/json", bytes.NewReader(text))
+	return run, store.Put(ctx, fleet.Output.Bucket, key, "application/json", bytes.NewReader(text))
 }
 
 // add adds up the outcomes.
@@ -210,6 +215,24 @@ func add(fleet contract.Fleet, outcomes []contract.FleetOutcome) contract.FleetS
 	return summary
 }
 
+// asked is the request as the fleet's input had it: without what ask adds. It is empty
+// if there was none.
+func asked(request json.RawMessage) string {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(request, &members) != nil {
+		return ""
+	}
+	delete(members, startedBy)
+	if len(members) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(members)
+	if err != nil {
+		return "" // it was JSON before
+	}
+	return string(text)
+}
+
 func failures(summary contract.FleetSummary) int {
 	return summary.Clusters - summary.ByStatus[contract.Succeeded]
 }
@@ -232,12 +255,13 @@ func cause(fleet contract.Fleet, summary contract.FleetSummary, failed int) stri
 }
 
 // report writes the report, by way of a file: the pages of large fleets are megabytes.
-func (s Summarizer) report(ctx context.Context, fleet contract.Fleet, summary contract.FleetSummary, outcomes []contract.FleetOutcome) (*contract.FleetReport, error) {
+func (s Summarizer) report(ctx context.Context, of contract.Summarize, summary contract.FleetSummary, outcomes []contract.FleetOutcome) (*contract.FleetReport, error) {
+	fleet := of.Fleet
 	in := folder(fleet.Output, fleet.Name)
 	at := &contract.FleetReport{Bucket: fleet.Output.Bucket, HTML: in + "report.html", CSV: in + "report.csv", JSON: in + "report.json", Failed: in + "failed.jsonl"}
 	summary.Report = at
 	r := report.Report{
-		Fleet: fleet, Summary: summary, Outcomes: outcomes, FinishedAt: s.Now(),
+		Fleet: fleet, Request: asked(of.Request), Summary: summary, Outcomes: outcomes, FinishedAt: s.Now(),
 		Execution: func(o contract.FleetOutcome) string { return ExecutionName(fleet.Name, o.Target, o.Attempt) },
 	}
 	for _, object := range []struct {

@@ -128,6 +128,7 @@ func TestTheReportIsWrittenBeforeTheFleetFails(t *testing.T) {
 	s3 := &fakeS3{}
 	in := contract.Summarize{Fleet: nightly(2), Run: contract.FleetRan{Attempt: 1, Clusters: []contract.FleetOutcome{well("a", 1), failed("b", "Forbidden")}}}
 	in.Fleet.Output = contract.Destination{Bucket: "reports", Prefix: "fleets/"}
+	in.Request = []byte(`{"namespaces":["shop"],"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"arn:aws:states:eu-west-1:111122223333:execution:fleet:nightly"}`)
 
 	got, err := summarizer(s3).Summarize(t.Context(), in)
 
@@ -139,6 +140,7 @@ func TestTheReportIsWrittenBeforeTheFleetFails(t *testing.T) {
 		"reports/fleets/nightly/report.json": "application/json", "reports/fleets/nightly/failed.jsonl": "application/x-ndjson",
 	}, s3.kinds)
 	assert.Contains(t, s3.objects["reports/fleets/nightly/report.html"], "1 of 2 clusters failed")
+	assert.Contains(t, s3.objects["reports/fleets/nightly/report.html"], "--request &#39;{&#34;namespaces&#34;:[&#34;shop&#34;]}&#39; --source s3://reports/fleets/nightly/failed.jsonl", "as the fleet's input had it")
 	assert.Contains(t, s3.objects["reports/fleets/nightly/report.html"], fleet.ExecutionName("nightly", in.Run.Clusters[1].Target, 1))
 
 	before := s3.objects["reports/fleets/nightly/report.json"]

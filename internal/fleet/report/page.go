@@ -39,13 +39,17 @@ type view struct {
 	Summary  contract.FleetSummary
 	Headline string
 	// Verdict is a class: well, tolerable or bad.
-	Verdict  string
-	URL      string
-	Started  time.Time
-	Took     float64
-	Figures  []string
-	Segments []segment
-	Rows     iter.Seq[Row]
+	Verdict string
+	URL     string
+	Request string
+	Again   string
+	Started time.Time
+	Took    float64
+	// Tolerated is how many clusters may fail.
+	Tolerated int
+	Figures   []string
+	Segments  []segment
+	Rows      iter.Seq[Row]
 }
 
 // segment is a part of the bar of outcomes, in thousandths of it.
@@ -66,11 +70,15 @@ func (r Report) HTML(w io.Writer) error {
 		Headline: headline(r.Summary.Clusters, failed),
 		Verdict:  "bad",
 		URL:      ConsoleURL(r.Fleet.Execution),
+		Request:  clip(r.Request),
+		Again:    r.Again(),
 		Started:  r.Fleet.StartedAt.UTC(),
 		Took:     r.FinishedAt.Sub(r.Fleet.StartedAt).Seconds(),
 		Figures:  r.figures(),
 		Segments: segments(r.Summary),
 		Rows:     r.rows(),
+
+		Tolerated: r.Fleet.Tolerated,
 	}
 	switch {
 	case failed == 0:
@@ -82,6 +90,14 @@ func (r Report) HTML(w io.Writer) error {
 		return fmt.Errorf("write the page: %w", err)
 	}
 	return nil
+}
+
+// clip shortens a request, which may hold manifests.
+func clip(text string) string {
+	if len(text) <= maxRequest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxRequest], "") + "…"
 }
 
 func hash(text string) string {

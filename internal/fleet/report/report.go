@@ -20,7 +20,9 @@ import (
 
 // Report is a fleet that is done.
 type Report struct {
-	Fleet    contract.Fleet
+	Fleet contract.Fleet
+	// Request is what each cluster was asked, as JSON; empty for nothing.
+	Request  string
 	Summary  contract.FleetSummary
 	Outcomes []contract.FleetOutcome
 	// Execution is the name of a cluster's execution.
@@ -106,6 +108,38 @@ func ConsoleURL(execution string) string {
 		return ""
 	}
 	return fmt.Sprintf("https://%s.%s/states/home?region=%s#/v2/executions/details/%s", parsed.Region, host, url.QueryEscape(parsed.Region), url.PathEscape(execution))
+}
+
+// maxRequest bounds the request that a command shows; a longer one is to be in a file.
+const maxRequest = 1000
+
+// Again is the command that runs the clusters again that failed; empty if there are
+// none, or no list of them.
+func (r Report) Again() string {
+	at := r.Summary.Report
+	if at == nil || r.Summary.ByStatus[contract.Succeeded] == r.Summary.Clusters {
+		return ""
+	}
+	request := ""
+	switch {
+	case len(r.Request) > maxRequest:
+		request = " --request @FILE"
+	case r.Request != "":
+		request = " --request " + quoted(r.Request)
+	}
+	return fmt.Sprintf("kubestep fleet --workflow %s%s --source %s --report %s", quoted(r.Summary.Workflow), request,
+		quoted("s3://"+at.Bucket+"/"+at.Failed), quoted("s3://"+at.Bucket+"/"+r.Fleet.Output.Prefix))
+}
+
+// quoted is one word for a shell.
+func quoted(word string) string {
+	plain := func(r rune) bool {
+		return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || strings.ContainsRune("-_./:", r)
+	}
+	if word != "" && strings.TrimFunc(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // JSON writes the summary and every cluster.

@@ -120,13 +120,36 @@ func TestThePageShowsTheOutcomeOfTheFleet(t *testing.T) {
 	rows := elements(t, all, "tr")
 	require.Len(t, rows, 4)
 	assert.Equal(t, "ClusterStatusPodsUnhealthyRegionAccountTimeError", text(rows[0]))
-	assert.Equal(t, "betaFailed 2nd tryus-east-14444555566661 min 1 sClusterUnreachable No answer.", text(rows[1]), "those that failed come first")
+	assert.Equal(t, "betaFailed 2nd tryus-east-14444555566661 min 1 sClusterUnreachable No answer.kubestep follow arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly-beta", text(rows[1]), "those that failed come first")
 	assert.Equal(t, "alphaSucceeded1,2003eu-west-11111222233334.3 s", text(rows[2]))
 	links := elements(t, all, "a")
 	assert.Equal(t, "https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:111122223333:execution:kubestep-fleet:nightly", attribute(links[0], "href"))
 	assert.Contains(t, attribute(links[1], "href"), "execution:kubestep-pod-inventory:nightly-beta")
 	assert.Contains(t, all, "2,400", "the totals add up")
 	assert.Equal(t, "All 1,000 clusters succeeded", text(elements(t, page(t, of(many(1000, well)...)), "h1")[0]))
+}
+
+func TestThePageSaysWhatWasAskedAndHowToRunWhatFailedAgain(t *testing.T) {
+	r := of(well("alpha"), failed("beta", "No answer."))
+	r.Fleet.Tolerated, r.Fleet.Output = 3, contract.Destination{Bucket: "reports", Prefix: "kubestep/"}
+	r.Request = `{"labelSelector":"app in ('a', b)","namespaces":["*"]}`
+	r.Summary.Report = &contract.FleetReport{Bucket: "reports", Failed: "kubestep/nightly/failed.jsonl"}
+
+	shown := text(elements(t, page(t, r), "main")[0])
+	assert.Contains(t, shown, "May failat most 3")
+	assert.Contains(t, shown, "Request"+r.Request)
+	assert.Contains(t, shown, `kubestep fleet --workflow pod-inventory --request '{"labelSelector":"app in ('\''a'\'', b)","namespaces":["*"]}' --source s3://reports/kubestep/nightly/failed.jsonl --report s3://reports/kubestep/`)
+
+	r.Request = `{"manifests":"` + strings.Repeat("a", 10_000) + `"}`
+	long := page(t, r)
+	assert.Less(t, len(long), 30_000, "a request may hold manifests")
+	assert.Contains(t, long, "--request @FILE --source")
+
+	r = of(well("alpha"))
+	r.Summary.Report = &contract.FleetReport{Bucket: "reports"}
+	shown = text(elements(t, page(t, r), "main")[0])
+	assert.Contains(t, shown, "May failnone")
+	assert.NotContains(t, shown, "kubestep fleet --workflow", "nothing is to be run again")
 }
 
 func TestThePageLoadsAndRunsNothingButItsOwn(t *testing.T) {
@@ -229,6 +252,6 @@ func many(n int, of func(string) contract.FleetOutcome) []contract.FleetOutcome 
 }
 
 func TestAThousandClustersFitInAMegabyte(t *testing.T) {
-	worst := func(name string) contract.FleetOutcome { return failed(name, strings.Repeat("word ", 30)) }
+	worst := func(name string) contract.FleetOutcome { return failed(name, strings.Repeat("word ", 50)) }
 	assert.Less(t, len(page(t, of(many(1000, worst)...))), 1_000_000)
 }
