@@ -80,7 +80,7 @@ func (r Recorder) outcome(in contract.RecordOutcome) contract.FleetOutcome {
 func (r Recorder) totals(workflow string, output json.RawMessage) (map[string]int, error) {
 	read, ok := r.Totals[workflow]
 	if !ok {
-		return nil, fmt.Errorf("kubestep knows no workflow %q", workflow)
+		return nil, fmt.Errorf("kubestep has no workflow %q", workflow)
 	}
 	// DescribeExecution returns the output as a string, startExecution.sync:2 as JSON.
 	if bytes.HasPrefix(output, []byte(`"`)) {

@@ -93,7 +93,7 @@ func (s *session) explain(err error, doing string, t target) *contract.Error {
 	case apierrors.IsNotFound(err) && missingNamespace(err):
 		return contract.Errorf(contract.InvalidInput, "Cluster %s has no namespace %s for %s: create it, or add it to the manifests", s.conn.Cluster.Name, t.Namespace, what)
 	case apierrors.IsNotFound(err):
-		return contract.Errorf(contract.UnknownKind, "Cluster %s does not serve the kind of %s any more", s.conn.Cluster.Name, what)
+		return contract.Errorf(contract.UnknownKind, "Cluster %s no longer serves the kind of %s", s.conn.Cluster.Name, what)
 	case apierrors.IsForbidden(err) && !deniedByRBAC(message):
 		return contract.Errorf(contract.Forbidden, "Cluster %s does not admit %s: %s. This is not about permissions: a quota, a policy or another admission plug-in refuses the object", s.conn.Cluster.Name, what, message)
 	case apierrors.IsForbidden(err):

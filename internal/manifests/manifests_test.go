@@ -200,7 +200,7 @@ func TestEachRefusalHasItsName(t *testing.T) {
 		"a field that is not known":      {500, metav1.StatusReasonInternalError, "failed to create typed patch object (shop/c0; /v1, Kind=ConfigMap): .datta: field not declared in schema", contract.InvalidInput, ".datta: field not declared in schema"},
 		"a token that is not accepted":   {401, metav1.StatusReasonUnauthorized, "Unauthorized", contract.Unauthorized, "create an access entry"},
 		"a permission that was revoked":  {403, metav1.StatusReasonForbidden, `configmaps "c0" is forbidden: User "kubestep" cannot patch resource "configmaps"`, contract.Forbidden, "The permission was revoked while the execution ran"},
-		"a kind that is not served":      {404, metav1.StatusReasonNotFound, "the server could not find the requested resource", contract.UnknownKind, "does not serve the kind of ConfigMap shop/c0"},
+		"a kind that is not served":      {404, metav1.StatusReasonNotFound, "the server could not find the requested resource", contract.UnknownKind, "no longer serves the kind of ConfigMap shop/c0"},
 		"a server that does not work":    {503, metav1.StatusReasonServiceUnavailable, "etcd", contract.ClusterUnreachable, "(503): etcd"},
 		"a server that has too much":     {429, metav1.StatusReasonTooManyRequests, "later", contract.Throttled, "overloaded"},
 		"an object too large for a body": {413, metav1.StatusReasonRequestEntityTooLarge, "limit is 3145728", contract.InvalidInput, "limit is 3145728"},

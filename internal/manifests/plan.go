@@ -105,7 +105,7 @@ func (s *session) waitFor() ([]contract.Reference, error) {
 	}
 	text, err := json.Marshal(references)
 	if err == nil && len(text) > maxReferences {
-		err = contract.Errorf(contract.InvalidInput, "wait: the names of the %d objects to wait for take %d bytes, and %d have room in state: apply the manifests in several executions", len(s.targets), len(text), maxReferences)
+		err = contract.Errorf(contract.InvalidInput, "wait: the names of the %d objects to wait for take %d bytes, and at most %d bytes fit in the state: apply the manifests in several executions", len(s.targets), len(text), maxReferences)
 	}
 	return references, err
 }
