@@ -201,7 +201,7 @@ func TestDriftIsSeenByAPlan(t *testing.T) {
 	assert.Contains(t, output.Plan.Objects[1].Conflicts[0], `data.a is owned by "kubectl-edit"`)
 
 	e := a.apply(t, configMaps(3))
-	stopped(t, e, contract.FieldConflict, "nothing was applied", "ConfigMap "+a.namespace+`/c1: data.a is owned by "kubectl-edit"`, `"force": true`)
+	stopped(t, e, contract.FieldConflict, "Nothing was applied", "ConfigMap "+a.namespace+`/c1: data.a is owned by "kubectl-edit"`, `"force": true`)
 	output = applied(t, a.run(t, map[string]any{"manifests": configMaps(3), "force": true}))
 	assert.Equal(t, 1, output.Applied)
 	live, err = maps.Get(t.Context(), "c1", metav1.GetOptions{})
