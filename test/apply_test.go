@@ -249,7 +249,7 @@ spec:
 	assert.Equal(t, 4, output.Plan.Unchanged)
 
 	e := a.apply(t, strings.ReplaceAll(manifests, "kind: Widget\nmetadata", "kind: Gadget\nmetadata"))
-	stopped(t, e, contract.UnknownKind, group+"/v1 Gadget one in document 1", "no CRD among the manifests defines it")
+	stopped(t, e, contract.UnknownKind, "has no kind Gadget in "+group+"/v1 (document 1, name one)", "no CRD among the manifests defines it")
 }
 
 func TestWhatTheClusterDoesNotAcceptStopsAnApplyBeforeItBegins(t *testing.T) {
