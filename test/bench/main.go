@@ -28,7 +28,7 @@ func main() {
 	flag.IntVar(&o.pythonMost, "python-most", 10_000, "the most pods that the Python client is measured with: it takes 200 MB for each 1,000")
 	flag.IntVar(&o.aloneFrom, "alone-from", 50_000, "from how many pods on each of the other clients gets a control plane to itself")
 	flag.BoolVar(&o.allNamespaces, "all-namespaces", true, "whether to measure requests for all namespaces")
-	flag.IntVar(&o.clusters, "clusters", 1000, "of how many clusters the fleet is")
+	flag.IntVar(&o.clusters, "clusters", 1000, "of how many clusters the fleet is; 0 to leave it out")
 	onlyFleet := flag.Bool("fleet", false, "measure the fleet alone")
 	sizes := flag.String("pods", "1000,10000,50000", "how many pods in one namespace")
 	objects := flag.String("objects", "500,1000", "how many ConfigMaps to apply")
@@ -82,6 +82,9 @@ func run(ctx context.Context, o options, onlyFleet bool) error {
 		if err := measure(ctx, o); err != nil {
 			return err
 		}
+	}
+	if o.clusters == 0 {
+		return nil
 	}
 	return measureFleet(ctx, o)
 }

@@ -11,6 +11,7 @@ import (
 )
 
 func TestInABrowserTheTableSortsAndFilters(t *testing.T) {
+	t.Parallel()
 	small, slow := well("small"), well("slow")
 	small.Totals = map[string]int{"pods": 999}
 	slow.Seconds = 125
@@ -47,6 +48,7 @@ func TestInABrowserTheTableSortsAndFilters(t *testing.T) {
 }
 
 func TestInABrowserHostileNamesAndCausesDoNothing(t *testing.T) {
+	t.Parallel()
 	var all []contract.FleetOutcome
 	for _, evil := range hostile {
 		bad := failed(evil, evil)
@@ -71,6 +73,7 @@ func TestInABrowserHostileNamesAndCausesDoNothing(t *testing.T) {
 }
 
 func TestInABrowserThePageFitsAPhoneAndTheDark(t *testing.T) {
+	t.Parallel()
 	long := failed(strings.Repeat("x", 100), strings.Repeat("y", 250))
 	b := open(t, page(t, of(append(many(20, well), long)...)), 1280, 900)
 	for _, width := range []int{1920, 1280, 1024, 768, 390, 320} {
@@ -84,6 +87,7 @@ func TestInABrowserThePageFitsAPhoneAndTheDark(t *testing.T) {
 }
 
 func TestInABrowserAThousandClusters(t *testing.T) {
+	t.Parallel()
 	b := open(t, page(t, of(many(1000, well)...)), 1280, 900)
 	assert.Equal(t, 1000, evaluate[int](b, `document.querySelectorAll("tbody tr").length`))
 	drawn := evaluate[float64](b, `new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(performance.now()))))`)
