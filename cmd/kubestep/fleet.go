@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"regexp"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -169,50 +167,11 @@ func (g *fleetGauge) result(style terminal.Style) string {
 	}
 	if summary.Report != nil {
 		fmt.Fprintf(&b, "report: s3://%s/%s\n", terminal.Line(summary.Report.Bucket), terminal.Line(summary.Report.HTML))
-		if len(summary.Failures) > 0 {
-			fmt.Fprintf(&b, "run the failed clusters again: %s\n", terminal.Line(g.again()))
+		if summary.Report.Again != "" {
+			fmt.Fprintf(&b, "run the failed clusters again: %s\n", terminal.Line(summary.Report.Again))
 		}
 	}
 	return b.String()
-}
-
-// maxRequest is how long a request is printed; one with manifests may be longer than
-// a terminal is high.
-const maxRequest = 500
-
-// again is the command that runs the clusters that failed again. Their list does not
-// hold what they were asked.
-func (g *fleetGauge) again() string {
-	report := g.summary.Report
-	command := []string{"kubestep fleet --source " + quote("s3://"+report.Bucket+"/"+report.Failed)}
-	if g.summary.Workflow != podInventory().name {
-		command = append(command, "--workflow "+quote(g.summary.Workflow))
-	}
-	asked := maps.Clone(g.request)
-	maps.DeleteFunc(asked, func(key string, _ json.RawMessage) bool {
-		return strings.HasPrefix(key, "AWS_") // the link to this fleet, which FindClusters adds
-	})
-	switch request, err := encode(asked); {
-	case len(asked) == 0:
-	case err != nil || len(request) > maxRequest:
-		command = append(command, "--request @FILE") // with the request of this fleet
-	default:
-		command = append(command, "--request "+quote(string(request)))
-	}
-	if g.fleet.Output.Bucket != "" {
-		command = append(command, "--report "+quote("s3://"+g.fleet.Output.Bucket+"/"+g.fleet.Output.Prefix))
-	}
-	return strings.Join(command, " ")
-}
-
-var plain = regexp.MustCompile(`^[0-9A-Za-z_@%+=:,./-]+$`)
-
-// quote makes a text one argument for a shell.
-func quote(text string) string {
-	if plain.MatchString(text) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // tolerance says how many clusters may fail, if any failed.

@@ -26,7 +26,7 @@ func fleetSummary() contract.FleetSummary {
 			{Error: "Unauthorized", Clusters: 2, Names: []string{"search"}, Cause: "Map the role."},
 			{Error: "States.Timeout", Clusters: 1, Names: []string{"evil\x1b[2J"}},
 		},
-		Report: &contract.FleetReport{Bucket: "reports", HTML: "nightly/report.html", Failed: "nightly/failed.jsonl"},
+		Report: &contract.FleetReport{Bucket: "reports", HTML: "nightly/report.html", Failed: "nightly/failed.jsonl", Again: "kubestep fleet --workflow pod-inventory --source s3://reports/nightly/failed.jsonl --report s3://reports/"},
 	}
 }
 
@@ -61,31 +61,5 @@ func TestEveryProblemOfAFleetIsReported(t *testing.T) {
 	assert.Equal(t, misused, status)
 	for _, want := range []string{`--source "here" is not of the form s3://BUCKET/KEY`, `--report "s3://" is not of the form s3://BUCKET/PREFIX`, `--tolerate "few%" is not a number such as 3, nor a percentage such as 5%`, "--request is not valid JSON"} {
 		assert.Contains(t, stderr, want)
-	}
-}
-
-func TestTheCommandThatRunsTheFailedClustersAgain(t *testing.T) {
-	failedList := "kubestep fleet --source s3://reports/nightly/failed.jsonl"
-	for name, test := range map[string]struct {
-		fleet             contract.Fleet
-		workflow, request string
-		want              string
-	}{
-		"without a request":     {request: `{"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"x"}`, want: failedList},
-		"with a request":        {request: `{"labelSelector":"a='b'"}`, want: failedList + ` --request '{"labelSelector":"a='\''b'\''"}'`},
-		"with a long request":   {request: `{"manifests":"` + strings.Repeat("x", 500) + `"}`, want: failedList + " --request @FILE"},
-		"of another workflow":   {workflow: "apply-manifests", want: failedList + " --workflow apply-manifests"},
-		"with a report as well": {fleet: contract.Fleet{Output: contract.Destination{Bucket: "reports", Prefix: "a b/"}}, want: failedList + " --report 's3://reports/a b/'"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			g := &fleetGauge{fleet: test.fleet, summary: fleetSummary()}
-			if test.request != "" {
-				require.NoError(t, json.Unmarshal([]byte(test.request), &g.request))
-			}
-			if test.workflow != "" {
-				g.summary.Workflow = test.workflow
-			}
-			assert.Equal(t, test.want, g.again())
-		})
 	}
 }

@@ -31,7 +31,6 @@ const (
 type fleetGauge struct {
 	client  *sfn.Client
 	fleet   contract.Fleet
-	request map[string]json.RawMessage
 	summary contract.FleetSummary
 	counts  map[contract.OutcomeStatus]int
 	next    time.Time
@@ -45,14 +44,13 @@ func (g *fleetGauge) event(e types.HistoryEvent) {
 		return
 	}
 	var document struct {
-		Fleet   contract.Fleet             `json:"fleet"`
-		Request map[string]json.RawMessage `json:"request"`
-		Run     contract.FleetRun          `json:"run"`
+		Fleet contract.Fleet    `json:"fleet"`
+		Run   contract.FleetRun `json:"run"`
 	}
 	switch aws.ToString(e.StateExitedEventDetails.Name) {
 	case "FindClusters", "Summarize":
 		if json.Unmarshal([]byte(aws.ToString(e.StateExitedEventDetails.Output)), &document) == nil {
-			g.fleet, g.request, g.summary = document.Fleet, document.Request, document.Run.Summary
+			g.fleet, g.summary = document.Fleet, document.Run.Summary
 		}
 	}
 }

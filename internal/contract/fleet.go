@@ -203,6 +203,9 @@ type FleetReport struct {
 	JSON   string `json:"json"`
 	// Failed lists the clusters that failed: the source of a fleet that runs them again.
 	Failed string `json:"failed"`
+	// Again is the command that runs them; empty if no cluster failed. The list does not
+	// hold what they were asked.
+	Again string `json:"again"`
 }
 
 // FleetOutput is the output of an execution of a fleet.

@@ -264,6 +264,7 @@ func (s Summarizer) report(ctx context.Context, of contract.Summarize, summary c
 		Fleet: fleet, Request: asked(of.Request), Summary: summary, Outcomes: outcomes, FinishedAt: s.Now(),
 		Execution: func(o contract.FleetOutcome) string { return ExecutionName(fleet.Name, o.Target, o.Attempt) },
 	}
+	at.Again = r.Again(at.Bucket, at.Failed)
 	for _, object := range []struct {
 		key, kind string
 		write     func(io.Writer) error

@@ -133,7 +133,8 @@ func TestTheReportIsWrittenBeforeTheFleetFails(t *testing.T) {
 	got, err := summarizer(s3).Summarize(t.Context(), in)
 
 	require.NoError(t, err)
-	assert.Equal(t, &contract.FleetReport{Bucket: "reports", HTML: "fleets/nightly/report.html", CSV: "fleets/nightly/report.csv", JSON: "fleets/nightly/report.json", Failed: "fleets/nightly/failed.jsonl"}, got.Summary.Report)
+	assert.Equal(t, &contract.FleetReport{Bucket: "reports", HTML: "fleets/nightly/report.html", CSV: "fleets/nightly/report.csv", JSON: "fleets/nightly/report.json", Failed: "fleets/nightly/failed.jsonl",
+		Again: `kubestep fleet --workflow pod-inventory --request '{"namespaces":["shop"]}' --source s3://reports/fleets/nightly/failed.jsonl --report s3://reports/fleets/`}, got.Summary.Report)
 	assert.Contains(t, got.Cause, "The report: aws s3 cp s3://reports/fleets/nightly/report.html .")
 	assert.Equal(t, map[string]string{
 		"reports/fleets/nightly/report.html": "text/html; charset=utf-8", "reports/fleets/nightly/report.csv": "text/csv; charset=utf-8",

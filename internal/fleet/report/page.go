@@ -42,7 +42,6 @@ type view struct {
 	Verdict string
 	URL     string
 	Request string
-	Again   string
 	Started time.Time
 	Took    float64
 	// Tolerated is how many clusters may fail.
@@ -71,7 +70,6 @@ func (r Report) HTML(w io.Writer) error {
 		Verdict:  "bad",
 		URL:      ConsoleURL(r.Fleet.Execution),
 		Request:  clip(r.Request),
-		Again:    r.Again(),
 		Started:  r.Fleet.StartedAt.UTC(),
 		Took:     r.FinishedAt.Sub(r.Fleet.StartedAt).Seconds(),
 		Figures:  r.figures(),

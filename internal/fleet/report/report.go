@@ -111,13 +111,12 @@ func ConsoleURL(execution string) string {
 }
 
 // maxRequest bounds the request that a command shows; a longer one is to be in a file.
-const maxRequest = 1000
+const maxRequest = 500
 
-// Again is the command that runs the clusters again that failed; empty if there are
-// none, or no list of them.
-func (r Report) Again() string {
-	at := r.Summary.Report
-	if at == nil || r.Summary.ByStatus[contract.Succeeded] == r.Summary.Clusters {
+// Again is the command that runs the clusters again that failed, from the list of them in
+// S3. It is empty if none did.
+func (r Report) Again(bucket, list string) string {
+	if r.Summary.ByStatus[contract.Succeeded] == r.Summary.Clusters {
 		return ""
 	}
 	request := ""
@@ -128,7 +127,7 @@ func (r Report) Again() string {
 		request = " --request " + quoted(r.Request)
 	}
 	return fmt.Sprintf("kubestep fleet --workflow %s%s --source %s --report %s", quoted(r.Summary.Workflow), request,
-		quoted("s3://"+at.Bucket+"/"+at.Failed), quoted("s3://"+at.Bucket+"/"+r.Fleet.Output.Prefix))
+		quoted("s3://"+bucket+"/"+list), quoted("s3://"+bucket+"/"+r.Fleet.Output.Prefix))
 }
 
 // quoted is one word for a shell.

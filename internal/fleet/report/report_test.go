@@ -133,23 +133,27 @@ func TestThePageSaysWhatWasAskedAndHowToRunWhatFailedAgain(t *testing.T) {
 	r := of(well("alpha"), failed("beta", "No answer."))
 	r.Fleet.Tolerated, r.Fleet.Output = 3, contract.Destination{Bucket: "reports", Prefix: "kubestep/"}
 	r.Request = `{"labelSelector":"app in ('a', b)","namespaces":["*"]}`
-	r.Summary.Report = &contract.FleetReport{Bucket: "reports", Failed: "kubestep/nightly/failed.jsonl"}
+	again := r.Again("reports", "kubestep/nightly/failed.jsonl")
+	assert.Equal(t, `kubestep fleet --workflow pod-inventory --request '{"labelSelector":"app in ('\''a'\'', b)","namespaces":["*"]}' --source s3://reports/kubestep/nightly/failed.jsonl --report s3://reports/kubestep/`, again)
+	r.Summary.Report = &contract.FleetReport{Again: again}
 
 	shown := text(elements(t, page(t, r), "main")[0])
 	assert.Contains(t, shown, "May failat most 3")
 	assert.Contains(t, shown, "Request"+r.Request)
-	assert.Contains(t, shown, `kubestep fleet --workflow pod-inventory --request '{"labelSelector":"app in ('\''a'\'', b)","namespaces":["*"]}' --source s3://reports/kubestep/nightly/failed.jsonl --report s3://reports/kubestep/`)
+	assert.Contains(t, shown, again)
 
 	r.Request = `{"manifests":"` + strings.Repeat("a", 10_000) + `"}`
-	long := page(t, r)
-	assert.Less(t, len(long), 30_000, "a request may hold manifests")
-	assert.Contains(t, long, "--request @FILE --source")
+	assert.Less(t, len(page(t, r)), 30_000, "a request may hold manifests")
+	assert.Contains(t, r.Again("reports", "failed.jsonl"), "--request @FILE --source")
+	r.Request = ""
+	assert.NotContains(t, r.Again("reports", "failed.jsonl"), "--request")
 
 	r = of(well("alpha"))
 	r.Summary.Report = &contract.FleetReport{Bucket: "reports"}
+	assert.Empty(t, r.Again("reports", "failed.jsonl"), "nothing is to be run again")
 	shown = text(elements(t, page(t, r), "main")[0])
 	assert.Contains(t, shown, "May failnone")
-	assert.NotContains(t, shown, "kubestep fleet --workflow", "nothing is to be run again")
+	assert.NotContains(t, shown, "kubestep fleet --workflow")
 }
 
 func TestThePageLoadsAndRunsNothingButItsOwn(t *testing.T) {
