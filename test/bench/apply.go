@@ -62,6 +62,9 @@ var tasks = []task{
 // applying are the clients of each task, by its title.
 type applying map[string]clients
 
+// applyRule is what appliers need.
+var applyRule = rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "create", "patch"}}
+
 const manifestBucket = "bench-manifests"
 
 // applyBench applies n ConfigMaps by each client.
@@ -165,16 +168,7 @@ func (a *applyBench) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	of := metav1.ObjectMeta{Name: "bench-appliers"}
-	rule := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "create", "patch"}}
-	if _, err := client.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: of, Rules: []rbacv1.PolicyRule{rule}}, metav1.CreateOptions{}); err != nil {
-		return err
-	}
-	_, err = client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: of, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: of.Name},
-		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "Group", Name: "kubestep-appliers"}},
-	}, metav1.CreateOptions{})
-	return err
+	return grant(ctx, client, "bench-appliers", rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "kubestep-appliers"}, applyRule)
 }
 
 // configMaps are n ConfigMaps as YAML documents and as lines of JSON: ten settings and
@@ -226,7 +220,7 @@ func (a *applyBench) measure(ctx context.Context, client string, t task, namespa
 	if client == byFunction {
 		return a.byFunction(ctx, t, namespace)
 	}
-	kubeconfig := a.world.ControlPlane.Kubeconfig
+	kubeconfig := a.kubeconfig
 	if client == byRequests || client == byMoreRequests {
 		args := []string{"-manifests", a.lines(t.file), "-dry-run=" + strconv.FormatBool(t.dryRun), "-get=" + strconv.FormatBool(client == byMoreRequests)}
 		return child(ctx, filepath.Join(a.root, "build", "bench", "apply"), append(args, kubeconfig, namespace)...)

@@ -119,5 +119,9 @@ func inFreshWorld(ctx context.Context, o options, measure func(*bench) error) er
 	if err := w.ControlPlane.Apply(ctx, filepath.Join(o.root, "rbac", "cluster")); err != nil {
 		return err
 	}
-	return measure(&bench{options: o, world: w, dir: dir})
+	b := &bench{options: o, world: w, dir: dir}
+	if b.kubeconfig, err = b.identity(ctx); err != nil {
+		return err
+	}
+	return measure(b)
 }

@@ -36,6 +36,8 @@ type bench struct {
 	options
 	world *world.World
 	dir   string
+	// kubeconfig is that of the clients that are compared.
+	kubeconfig string
 }
 
 // sample is one measurement of a client.
@@ -341,7 +343,7 @@ func oneNamespace(ctx context.Context, o options, n int) (clients, error) {
 					}
 					continue
 				}
-				command := b.command(client, b.world.ControlPlane.Kubeconfig, namespace)
+				command := b.command(client, b.kubeconfig, namespace)
 				ways[client] = func() (sample, error) { return child(ctx, command[0], command[1:]...) }
 			}
 			if err := turnAbout(measured, ways, group.runs); err != nil {
@@ -390,7 +392,7 @@ func (b *bench) addReceived(ctx context.Context, measured clients, group []strin
 		return err
 	}
 	defer p.close()
-	text, err := os.ReadFile(b.world.ControlPlane.Kubeconfig)
+	text, err := os.ReadFile(b.kubeconfig)
 	if err != nil {
 		return err
 	}
@@ -522,7 +524,7 @@ func (b *bench) cold(ctx context.Context) (clients, error) {
 			return nil, err
 		}
 		if b.python != "" {
-			s, err := child(ctx, b.python, filepath.Join(b.root, "test", "bench", "list_pods.py"), b.world.ControlPlane.Kubeconfig, "default")
+			s, err := child(ctx, b.python, filepath.Join(b.root, "test", "bench", "list_pods.py"), b.kubeconfig, "default")
 			if err != nil {
 				return nil, err
 			}

@@ -134,7 +134,7 @@ func (b *bench) everywhere(ctx context.Context, r *report) error {
 		return err
 	}
 	raw := func() (sample, error) {
-		return child(ctx, filepath.Join(b.root, "build", "bench", "table"), append([]string{b.world.ControlPlane.Kubeconfig}, names...)...)
+		return child(ctx, filepath.Join(b.root, "build", "bench", "table"), append([]string{b.kubeconfig}, names...)...)
 	}
 	if err := turnAbout(r.spread, map[string]func() (sample, error){"raw Tables, one after the other": raw, "ListPods, the 50 by name": named, everyNamespace: all}, rowRuns*b.runs); err != nil {
 		return err
