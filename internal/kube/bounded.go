@@ -11,7 +11,7 @@ import (
 // or whatever answers in its place, decides how much memory a function takes.
 const (
 	// maxStreamBytes bounds a response that is decoded as it arrives, by a client
-	// without kinds: 5,000 rows of pods take 1.5 MB, and 5 MB if their names are as
+	// without kinds: 10,000 rows of pods take 2 MB, and 10 MB if their names are as
 	// long as possible.
 	maxStreamBytes = 16 << 20
 	// maxObjectBytes bounds one that is read whole, by a client of kinds: an access

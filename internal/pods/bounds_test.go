@@ -32,8 +32,8 @@ func TestWhatAPageTakes(t *testing.T) {
 			require.Positive(t, n)
 		}
 	}
-	small, large := testing.AllocsPerRun(5, decode(page(1000))), testing.AllocsPerRun(5, decode(page(5000)))
-	assert.Less(t, large, 900.0, "allocations of a page of 5,000 rows, 100 of which are kept")
+	small, large := testing.AllocsPerRun(5, decode(page(1000))), testing.AllocsPerRun(5, decode(page(10_000)))
+	assert.Less(t, large, 900.0, "allocations of a page of 10,000 rows, 100 of which are kept")
 	assert.InDelta(t, small, large, 60, "rows that are not kept allocate nothing")
 
 	allocated := func(run func()) float64 {
@@ -43,8 +43,8 @@ func TestWhatAPageTakes(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		return float64(after.TotalAlloc - before.TotalAlloc)
 	}
-	thousand, fiveThousand := decode(page(1000)), decode(page(5000))
-	assert.Less(t, (allocated(fiveThousand)-allocated(thousand))/4000, 16.0, "bytes for each pod more")
+	thousand, tenThousand := decode(page(1000)), decode(page(10_000))
+	assert.Less(t, (allocated(tenThousand)-allocated(thousand))/9000, 16.0, "bytes for each pod more")
 }
 
 func TestTheStateStaysSmallWhateverTheCluster(t *testing.T) {

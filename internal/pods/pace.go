@@ -7,8 +7,10 @@ const (
 	firstPageRows = 1000
 	// minPageRows is the smallest limit that is worth a request.
 	minPageRows = 100
-	// maxPageRows bounds what is decoded before it counts, and with it the memory.
-	maxPageRows = 5000
+	// maxPageRows bounds what is decoded before it counts, and with it the memory. Small
+	// pages cost the API server more, which goes through all that is left of the list for each:
+	// https://github.com/kubernetes/apiserver/blob/v0.37.2/pkg/storage/cacher/store/store_btree.go
+	maxPageRows = 10_000
 	// growth bounds how much larger a page is than the largest so far.
 	growth = 10
 	// pageBytes and pageTime are the most that a page should take: the API server

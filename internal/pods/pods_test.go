@@ -449,7 +449,7 @@ func TestPagesGrowWithWhatTheOnesBeforeTook(t *testing.T) {
 		}
 		return all
 	}
-	assert.Equal(t, []string{"1000", "5000"}, limits(time.Millisecond, 1000, time.Minute), "as many as may be decoded at once")
+	assert.Equal(t, []string{"1000", "10000"}, limits(time.Millisecond, 1000, time.Minute), "as many as may be decoded at once")
 	assert.Equal(t, []string{"1000", "2500"}, limits(2*time.Second, 1000, time.Minute), "as many as come in five seconds")
 	assert.Equal(t, []string{"1000", "1166"}, limits(2*time.Second, 1000, 10*time.Second), "or in a third of the time that is left")
 	assert.Equal(t, []string{"1000"}, limits(4*time.Second, 1000, 10*time.Second), "and none where it is short")
