@@ -96,7 +96,7 @@ fuzz: need-go ## fuzz what the functions read: inputs, sealed tokens, answers of
 # BENCH takes flags of test/bench, such as -pods 1000 -runs 1.
 BENCH ?=
 
-bench: bench-ready ## measure, beside other ways to list pods and to apply, and write docs/benchmarks.md and docs/benchmarks/ (45 minutes; BENCH='-pods 1000')
+bench: bench-ready ## measure, beside other ways to list pods and to apply, and write docs/benchmarks.md and docs/benchmarks/ (25 minutes; BENCH='-pods 1000')
 	@build/bench/bench --python .local/bench/venv/bin/python $(BENCH)
 
 bench-quick: bench-ready ## the same with 1,000 and 10,000 pods, 500 manifests, no fleet and fewer runs, into build/bench (5 minutes)

@@ -15,10 +15,7 @@ func TestTheCommandsOfReleaseMDDeployAReleaseThatWorks(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	// The files as they would be downloaded, without the command and the SBOM.
-	made := exec.CommandContext(t.Context(), "go", "run", "./hack/release", "-version", "v1.2.3", "-stack-only", "-out", filepath.Join(folder, "v1.2.3"))
-	made.Dir = repository
-	text, err := made.CombinedOutput()
-	require.NoError(t, err, string(text))
+	release(t, repository, filepath.Join(folder, "v1.2.3"))
 	assertSmallPackages(t, filepath.Join(folder, "v1.2.3"))
 	s := &scenario{stack: local.Stack("released")}
 	s.mapRole(t)
@@ -35,6 +32,41 @@ func TestTheCommandsOfReleaseMDDeployAReleaseThatWorks(t *testing.T) {
 	assert.Contains(t, found, "execution:released-pod-inventory:")
 	assert.Contains(t, found, "pods in cluster demo")
 	assert.FileExists(t, filepath.Join(folder, "rbac", "namespace", "role.yaml"))
+}
+
+// release makes what a stack is deployed from.
+func release(t *testing.T, root, out string, environment ...string) {
+	t.Helper()
+	made := exec.CommandContext(t.Context(), "go", "run", "./hack/release", "-version", "v1.2.3", "-stack-only", "-out", out)
+	made.Dir, made.Env = root, append(os.Environ(), environment...)
+	text, err := made.CombinedOutput()
+	require.NoError(t, err, string(text))
+}
+
+// make release VERSION=… twice, as the workflow does on a tag, compares the command too.
+func TestAReleaseIsTheSameBytesFromTwoFoldersAndEnvironments(t *testing.T) {
+	t.Parallel()
+	one, other := t.TempDir(), t.TempDir()
+	release(t, repository, one)
+	root := filepath.Join(t.TempDir(), "another folder that has a longer name")
+	for _, folder := range []string{"functions", "internal", "statemachine", "rbac", "hack"} {
+		require.NoError(t, os.CopyFS(filepath.Join(root, folder), os.DirFS(filepath.Join(repository, folder))))
+	}
+	for _, file := range []string{"go.mod", "go.sum", "template.yml", "member.yml"} {
+		content, err := os.ReadFile(filepath.Join(repository, file))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(root, file), content, 0o600))
+	}
+	release(t, root, other, "GOFLAGS=-ldflags=-X=main.version=other", "GOARM64=v9.0")
+
+	sums, err := os.ReadFile(filepath.Join(one, "SHA256SUMS"))
+	require.NoError(t, err)
+	functions, err := filepath.Glob(filepath.Join(repository, "functions", "*", "main.go"))
+	require.NoError(t, err)
+	require.Equal(t, len(functions), strings.Count(string(sums), ".zip\n"), "a package of each function")
+	others, err := os.ReadFile(filepath.Join(other, "SHA256SUMS"))
+	require.NoError(t, err)
+	assert.Equal(t, string(sums), string(others))
 }
 
 // maxPackage is the most that a function's zip may have, in bytes: an environment

@@ -2,7 +2,6 @@ package main
 
 import (
 	"archive/tar"
-	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"fmt"
@@ -22,36 +21,6 @@ const (
 	repository = "../.."
 	version    = "v1.2.3"
 )
-
-// make release VERSION=… twice, as the workflow does on a tag, compares all files.
-func TestAFunctionIsTheSameBytesFromTwoFoldersAndEnvironments(t *testing.T) {
-	var packages [][]byte
-	for _, folder := range []string{"one", "another folder that has a longer name"} {
-		root := filepath.Join(t.TempDir(), folder)
-		for _, part := range []string{"functions/mint-token", "internal"} {
-			require.NoError(t, os.CopyFS(filepath.Join(root, part), os.DirFS(filepath.Join(repository, part))))
-		}
-		for _, file := range []string{"go.mod", "go.sum"} {
-			content, err := os.ReadFile(filepath.Join(repository, file))
-			require.NoError(t, err)
-			require.NoError(t, os.WriteFile(filepath.Join(root, file), content, 0o600))
-		}
-		out := t.TempDir()
-		require.NoError(t, release{root, out, version}.function(t.Context(), "mint-token"))
-		content, err := os.ReadFile(filepath.Join(out, "mint-token-v1.2.3.zip"))
-		require.NoError(t, err)
-		packages = append(packages, content)
-		t.Setenv("GOFLAGS", "-ldflags=-X=main.version=other -buildvcs=true")
-		t.Setenv("GOARM64", "v9.0")
-	}
-	assert.True(t, bytes.Equal(packages[0], packages[1]), "%d and %d bytes", len(packages[0]), len(packages[1]))
-
-	archive, err := zip.NewReader(bytes.NewReader(packages[0]), int64(len(packages[0])))
-	require.NoError(t, err)
-	require.Len(t, archive.File, 1)
-	assert.Equal(t, "bootstrap", archive.File[0].Name)
-	assert.Equal(t, os.FileMode(0o755), archive.File[0].Mode(), "Lambda starts it")
-}
 
 func TestAnArchiveHoldsNothingOfWhenAndByWhomItWasMade(t *testing.T) {
 	packed := packTar(file{"LICENSE", 0o644, []byte("text")}, file{"kubestep", 0o755, []byte("binary")})

@@ -220,6 +220,7 @@ func TestAnIdleEnvironmentIsReused(t *testing.T) {
 }
 
 func TestBusyEnvironmentsMakeMoreAndTheLastUsedIsTakenFirst(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.put(nil)
 	var first, second int
@@ -233,6 +234,7 @@ func TestBusyEnvironmentsMakeMoreAndTheLastUsedIsTakenFirst(t *testing.T) {
 }
 
 func TestReservedConcurrencyIsNotExceeded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.put(func(f *Function) { f.Concurrency = 1 })
 	w.invoke(request{})
@@ -251,6 +253,7 @@ func TestReservedConcurrencyIsNotExceeded(t *testing.T) {
 }
 
 func TestADeploymentEndsTheOldEnvironments(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.put(nil)
 	idle := w.pid(request{})
@@ -270,6 +273,7 @@ func TestADeploymentEndsTheOldEnvironments(t *testing.T) {
 }
 
 func TestAnEnvironmentWhoseCredentialsEndIsReplaced(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.put(nil)
 	old := w.pid(request{})
@@ -285,6 +289,7 @@ func TestAnEnvironmentWhoseCredentialsEndIsReplaced(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		function func(*Function)
 		request  request
@@ -340,6 +345,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestAPanicIsAnErrorAndEndsTheEnvironment(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.put(nil)
 
@@ -352,6 +358,7 @@ func TestAPanicIsAnErrorAndEndsTheEnvironment(t *testing.T) {
 }
 
 func TestAFunctionThatIsNotReadyInTimeIsKilled(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.initTimeout = 100 * time.Millisecond
 	w.put(func(f *Function) { f.Environment = map[string]string{"INIT": "hang"} })
@@ -364,6 +371,7 @@ func TestAFunctionThatIsNotReadyInTimeIsKilled(t *testing.T) {
 }
 
 func TestAFunctionThatDiesWhileIdleIsStartedAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.put(nil)
 	pid := w.pid(request{})
@@ -392,6 +400,7 @@ func TestLambdaRefusesAnInvocation(t *testing.T) {
 }
 
 func TestCloseEndsEveryProcess(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.put(nil)
 	idle := w.pid(request{})

@@ -9,11 +9,13 @@ import (
 )
 
 func TestAFunctionThatTakesTooMuchMemoryIsKilled(t *testing.T) {
+	t.Parallel()
 	for name, r := range map[string]request{
 		"while it runs":                          {Do: "grow", MB: 300, MS: 60_000},
 		"even when it ends before that is noted": {Do: "grow", MB: 300},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.put(func(f *Function) { f.MemoryMB = 256 })
 

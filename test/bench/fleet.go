@@ -252,7 +252,7 @@ func measureFleet(ctx context.Context, o options) error {
 // drawn is after how many milliseconds Chromium has drawn the report of 1,000 clusters,
 // as the test of the page measures it; 0 if there is no Chromium.
 func drawn(ctx context.Context, o options) (float64, error) {
-	test := exec.CommandContext(ctx, "go", "test", "-count="+fmt.Sprint(o.runs), "-v", "-run", "InABrowserAThousandClusters", "./internal/fleet/report")
+	test := exec.CommandContext(ctx, "go", "test", "-count="+fmt.Sprint(o.runs), "-v", "-run", "InABrowser/a_thousand_clusters", "./internal/fleet/report")
 	test.Dir = o.root
 	out, err := test.CombinedOutput()
 	if err != nil {

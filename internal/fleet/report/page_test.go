@@ -10,14 +10,27 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-func TestInABrowserTheTableSortsAndFilters(t *testing.T) {
+func TestInABrowser(t *testing.T) {
 	t.Parallel()
+	b := startBrowser(t)
+	for name, test := range map[string]func(*testing.T, *browser){
+		"the table sorts and filters":         sortsAndFilters,
+		"hostile names and causes do nothing": hostileTextsDoNothing,
+		"the page fits a phone and the dark":  fitsAPhoneAndTheDark,
+		"a thousand clusters":                 aThousandClusters,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, b) })
+	}
+}
+
+func sortsAndFilters(t *testing.T, in *browser) {
+	t.Helper()
 	small, slow := well("small"), well("slow")
 	small.Totals = map[string]int{"pods": 999}
 	slow.Seconds = 125
 	late := failed("late", "")
 	late.Status, late.Error = contract.TimedOut, "States.Timeout"
-	b := open(t, page(t, of(well("big"), small, slow, failed("broken", "No answer."), late)), 1280, 900)
+	b := in.open(t, page(t, of(well("big"), small, slow, failed("broken", "No answer."), late)), 1280, 900)
 
 	assert.Equal(t, "broken late big small slow", b.names(), "those that failed come first")
 	b.click("thead th:nth-child(3) button") // pods
@@ -47,8 +60,8 @@ func TestInABrowserTheTableSortsAndFilters(t *testing.T) {
 	assert.Equal(t, "slow broken late big small", b.names())
 }
 
-func TestInABrowserHostileNamesAndCausesDoNothing(t *testing.T) {
-	t.Parallel()
+func hostileTextsDoNothing(t *testing.T, in *browser) {
+	t.Helper()
 	var all []contract.FleetOutcome
 	for _, evil := range hostile {
 		bad := failed(evil, evil)
@@ -57,7 +70,7 @@ func TestInABrowserHostileNamesAndCausesDoNothing(t *testing.T) {
 	}
 	r := of(all...)
 	r.Summary.Fleet, r.Summary.Workflow = hostile[0], hostile[1]
-	b := open(t, page(t, r), 1280, 900)
+	b := in.open(t, page(t, r), 1280, 900)
 
 	assert.Len(t, b.seen("Network.requestWillBeSent"), 1, "nothing is loaded but the page")
 	assert.Empty(t, b.seen("Page.javascriptDialogOpening"))
@@ -72,10 +85,10 @@ func TestInABrowserHostileNamesAndCausesDoNothing(t *testing.T) {
 	assert.False(t, evaluate[bool](b, `window.ran === true`), "and the policy refuses any other")
 }
 
-func TestInABrowserThePageFitsAPhoneAndTheDark(t *testing.T) {
-	t.Parallel()
+func fitsAPhoneAndTheDark(t *testing.T, in *browser) {
+	t.Helper()
 	long := failed(strings.Repeat("x", 100), strings.Repeat("y", 250))
-	b := open(t, page(t, of(append(many(20, well), long)...)), 1280, 900)
+	b := in.open(t, page(t, of(append(many(20, well), long)...)), 1280, 900)
 	for _, width := range []int{1920, 1280, 1024, 768, 390, 320} {
 		b.resize(width, 800)
 		assert.LessOrEqual(t, evaluate[int](b, `document.documentElement.scrollWidth`), width, "nothing is wider than the screen")
@@ -86,9 +99,9 @@ func TestInABrowserThePageFitsAPhoneAndTheDark(t *testing.T) {
 	assert.NotEqual(t, light, ground())
 }
 
-func TestInABrowserAThousandClusters(t *testing.T) {
-	t.Parallel()
-	b := open(t, page(t, of(many(1000, well)...)), 1280, 900)
+func aThousandClusters(t *testing.T, in *browser) {
+	t.Helper()
+	b := in.open(t, page(t, of(many(1000, well)...)), 1280, 900)
 	assert.Equal(t, 1000, evaluate[int](b, `document.querySelectorAll("tbody tr").length`))
 	drawn := evaluate[float64](b, `new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(performance.now()))))`)
 	sorted := evaluate[float64](b, `(() => { const from = performance.now(); document.querySelector("thead th:nth-child(3) button").click(); document.body.offsetHeight; return performance.now() - from })()`)

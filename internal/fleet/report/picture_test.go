@@ -48,7 +48,7 @@ func TestThePicturesOfREADME(t *testing.T) {
 	}
 	r := of(sample()...)
 	r.Summary.Fleet, r.Fleet.Name, r.Request = "nightly", "nightly", `{"namespaces":["*"]}`
-	b := open(t, page(t, r), 1160, 900)
+	b := startBrowser(t).open(t, page(t, r), 1160, 900)
 	for _, scheme := range []string{"light", "dark"} {
 		b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 		var shot struct{ Data []byte }
