@@ -193,7 +193,8 @@ func (r *report) markdown() []byte {
 	p("- **raw Table** asks for the same rows in one request and throws them away: the least that any client can take.")
 	p("- **Go clientset** lists in protobuf in one request. **kubectl** is `kubectl get pods`. **Python** is the package `kubernetes`, with at most %d pods: with more it does not fit beside the API server.", r.options.pythonMost)
 	p("- *received* is what crosses the wire, TLS included. kubectl and the clientset ask for gzip, which saves bytes and costs time; ListPods does not.")
-	p("- The other clients are processes of their own: their *wall* includes their start, *request* does not. For ListPods the one is measured by who invokes it, the other by the Lambda host.\n")
+	p("- The other clients come with the token of a ServiceAccount that has the functions' permissions: the API server does less for an administrator, whom RBAC and priority and fairness exempt.")
+	p("- They are processes of their own: their *wall* includes their start, *request* does not. For ListPods the one is measured by who invokes it, the other by the Lambda host.\n")
 	p("## Pods of one namespace\n")
 	p("![seconds](benchmarks/wall.svg)\n\n![memory](benchmarks/memory.svg)\n")
 	for _, n := range slices.Sorted(maps.Keys(r.sizes)) {
