@@ -21,7 +21,7 @@ func TestTheCommandsOfReleaseMDDeployAReleaseThatWorks(t *testing.T) {
 	s.mapRole(t)
 
 	shell := newShell(t, local.ControlPlane.Kubeconfig)
-	_, _, err = shell.run(t, nil, "aws", "s3", "mb", "s3://releases")
+	_, _, err := shell.run(t, nil, "aws", "s3", "mb", "s3://releases")
 	require.NoError(t, err)
 	// Other scenarios share the world, and its stack kubestep.
 	script := strings.ReplaceAll(strings.Join(commands(t, "docs/integrate/release.md"), ""), "--stack-name kubestep", "--stack-name released")
