@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -96,4 +97,43 @@ func TestAPageThatBreaksOffCountsForNothingAndSoDoesTheOneAhead(t *testing.T) {
 	_, err := list(t.Context(), t, pods.Lister{}, server.ServeHTTP, nil)
 	name, _ := kubetest.Told(t, err)
 	assert.Equal(t, "ClusterUnreachable", name)
+}
+
+func TestPagesGetSmallerTowardsTheEndOfALongList(t *testing.T) {
+	for name, test := range map[string]struct {
+		pods   int
+		says   bool
+		limits []string
+	}{
+		"half of what remains, and no less than 2,500":     {13_000, true, []string{"1000", "6000", "3000", "2500", "10000"}},
+		"at most 10,000 of it":                             {40_000, true, []string{"1000", "10000", "10000", "9500", "4750", "2500", "10000"}},
+		"a short rest at once":                             {3500, true, []string{"1000", "10000"}},
+		"as many as may be if the API server does not say": {21_000, false, []string{"1000", "10000", "10000"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			var limits []string
+			got, err := list(t.Context(), t, pods.Lister{}, func(w http.ResponseWriter, r *http.Request) {
+				asked := r.URL.Query().Get("limit")
+				mu.Lock()
+				limits = append(limits, asked)
+				mu.Unlock()
+				limit, _ := strconv.Atoi(asked)
+				from, _ := strconv.Atoi(r.URL.Query().Get("continue"))
+				next := ""
+				if from+limit < test.pods {
+					next = strconv.Itoa(from + limit)
+				}
+				page := table(next, slices.Repeat([]string{row("web", "1/1", "Running")}, min(limit, test.pods-from))...)
+				if next != "" && test.says {
+					page = strings.Replace(page, `"continue"`, fmt.Sprintf(`"remainingItemCount":%d,"continue"`, test.pods-from-limit), 1)
+				}
+				_, _ = fmt.Fprint(w, page)
+			}, nil)
+			require.NoError(t, err)
+			assert.Equal(t, test.pods, got.Total)
+			assert.Equal(t, test.limits, limits)
+		})
+	}
 }

@@ -11,6 +11,9 @@ const (
 	// pages cost the API server more, which goes through all that is left of the list for each:
 	// https://github.com/kubernetes/apiserver/blob/v0.37.2/pkg/storage/cacher/store/store_btree.go
 	maxPageRows = 10_000
+	// lastPageRows is about how many rows the last page of a long list has. While it is
+	// decoded, there is no other for the API server to work on.
+	lastPageRows = 2500
 	// growth bounds how much larger a page is than the largest so far.
 	growth = 10
 	// pageBytes and pageTime are the most that a page should take: the API server
@@ -43,8 +46,9 @@ func (p *pace) learn(rows, bytes int, took time.Duration) {
 }
 
 // limit returns how many rows the next page may have, and whether there is time for
-// it in what is left.
-func (p *pace) limit(left time.Duration) (int, bool) {
+// it in what is left. Of the remaining rows, if they are known, it takes half, so that
+// pages get smaller towards the end.
+func (p *pace) limit(left time.Duration, remaining int) (int, bool) {
 	if left <= caution*p.slowest {
 		return 0, false
 	}
@@ -52,6 +56,9 @@ func (p *pace) limit(left time.Duration) (int, bool) {
 	if p.largest > 0 {
 		rows = max(firstPageRows, p.largest*growth)
 		rows = min(rows, maxPageRows, pageBytes/max(1, p.bytesPerRow), int(min(pageTime, left/caution)/max(1, p.timePerRow)))
+	}
+	if remaining > lastPageRows {
+		rows = min(rows, max(remaining/2, lastPageRows))
 	}
 	return max(rows, minPageRows), true
 }

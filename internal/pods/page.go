@@ -30,6 +30,7 @@ type selectors struct{ label, field string }
 // page is what a request for pods returned.
 type page struct {
 	next        string // the continue token of the next page; empty after the last
+	remaining   int    // rows after this page; 0 if the API server does not say
 	rows, bytes int
 }
 
@@ -70,7 +71,7 @@ func (q *request) close() {
 
 // read reads the page to its end, and closes the request. It calls more, if the list
 // goes on, before the first row.
-func (q *request) read(more func(next string), add func(*row)) (page, error) {
+func (q *request) read(more func(next string, remaining int), add func(*row)) (page, error) {
 	defer q.close()
 	<-q.done
 	if q.err != nil {
@@ -80,7 +81,7 @@ func (q *request) read(more func(next string), add func(*row)) (page, error) {
 	counted := &counter{Reader: q.answer}
 	meta, err := decodeTable(counted, func(meta metav1.ListMeta) {
 		if meta.Continue != "" && len(meta.Continue) <= maxContinueBytes {
-			more(meta.Continue)
+			more(meta.Continue, remaining(meta))
 		}
 	}, func(r *row) {
 		p.rows++
@@ -92,8 +93,17 @@ func (q *request) read(more func(next string), add func(*row)) (page, error) {
 	if len(meta.Continue) > maxContinueBytes {
 		return page{}, fmt.Errorf("read a page of pods: its continue token has %d bytes, and that of an API server at most %d", len(meta.Continue), maxContinueBytes)
 	}
-	p.next, p.bytes = meta.Continue, counted.bytes
+	p.next, p.remaining, p.bytes = meta.Continue, remaining(meta), counted.bytes
 	return p, nil
+}
+
+// remaining is how many rows come after the page, which the API server does not say if
+// there are selectors.
+func remaining(meta metav1.ListMeta) int {
+	if meta.RemainingItemCount == nil {
+		return 0
+	}
+	return int(*meta.RemainingItemCount)
 }
 
 // listNamespaces reads the names of all namespaces, in order.

@@ -94,11 +94,12 @@ func (r *round) follow(ctx, pages context.Context, at contract.Place) error {
 		}
 	}()
 	expired := 0 // continue tokens in a row
+	left := 0    // rows, as far as it is known
 	for {
 		current := ahead
 		ahead = nil
 		if current == nil {
-			limit, ok := r.schedule.begin()
+			limit, ok := r.schedule.begin(left)
 			if !ok {
 				r.schedule.leave(at)
 				return nil
@@ -106,8 +107,8 @@ func (r *round) follow(ctx, pages context.Context, at contract.Place) error {
 			current = r.request(pages, at, limit)
 		}
 		counts := r.page(at.Namespace)
-		got, err := current.read(func(next string) {
-			if limit, ok := r.schedule.ahead(); ok {
+		got, err := current.read(func(next string, remaining int) {
+			if limit, ok := r.schedule.ahead(remaining); ok {
 				ahead = r.request(pages, contract.Place{Namespace: at.Namespace, Continue: next}, limit)
 			}
 		}, func(pod *row) { counts.row(at.Namespace, pod) })
@@ -134,7 +135,7 @@ func (r *round) follow(ctx, pages context.Context, at contract.Place) error {
 		if got.next == "" {
 			return nil
 		}
-		at.Continue = got.next
+		at.Continue, left = got.next, got.remaining
 	}
 }
 

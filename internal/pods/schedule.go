@@ -68,7 +68,7 @@ func (s *schedule) take() (contract.Place, bool) {
 		s.open = s.open[1:]
 		return at, true
 	}
-	if _, ok := s.limit(); !ok || len(s.namespaces) == 0 {
+	if _, ok := s.limit(0); !ok || len(s.namespaces) == 0 {
 		return contract.Place{}, false
 	}
 	at := contract.Place{Namespace: s.namespaces[0]}
@@ -80,10 +80,10 @@ func (s *schedule) take() (contract.Place, bool) {
 }
 
 // begin returns how many rows the next page may have, and whether there is time for it.
-func (s *schedule) begin() (limit int, ok bool) {
+func (s *schedule) begin(remaining int) (limit int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if limit, ok = s.limit(); ok {
+	if limit, ok = s.limit(remaining); ok {
 		s.pages++
 	}
 	return limit, ok
@@ -91,18 +91,18 @@ func (s *schedule) begin() (limit int, ok bool) {
 
 // ahead is begin for a page that is requested while the one before it is read. Only a
 // long list is worth that, once the first page has shown how large the next may be.
-func (s *schedule) ahead() (limit int, ok bool) {
+func (s *schedule) ahead(remaining int) (limit int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pace.largest < firstPageRows {
 		return 0, false
 	}
-	return s.limit()
+	return s.limit(remaining)
 }
 
 // limit has time for one page in every round.
-func (s *schedule) limit() (int, bool) {
-	rows, enough := s.pace.limit(s.timeLeft())
+func (s *schedule) limit(remaining int) (int, bool) {
+	rows, enough := s.pace.limit(s.timeLeft(), remaining)
 	if s.pages == 0 {
 		return max(rows, minPageRows), true
 	}
