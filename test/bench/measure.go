@@ -49,7 +49,27 @@ type sample struct {
 
 // figures are what the runs of a client came to: the least, the median and the most
 // of each figure by itself.
-type figures struct{ min, median, max sample }
+type figures struct {
+	min, median, max sample
+	samples          []sample // in the order of the turns
+}
+
+// ratio is how many times as much one client takes as another: if they took turns, the
+// median of the turns' ratios, so that what the computer did meanwhile affects both.
+func ratio(one, other figures, of, ofOther func(sample) time.Duration) float64 {
+	if len(one.samples) != len(other.samples) {
+		return float64(of(one.median)) / float64(ofOther(other.median))
+	}
+	ratios := make([]float64, len(one.samples))
+	for i := range ratios {
+		ratios[i] = float64(of(one.samples[i])) / float64(ofOther(other.samples[i]))
+	}
+	slices.Sort(ratios)
+	return ratios[len(ratios)/2]
+}
+
+func wall(s sample) time.Duration    { return s.wall }
+func request(s sample) time.Duration { return s.request }
 
 func summarize(samples []sample) figures {
 	pick := func(at func(n int) int) sample {
@@ -70,9 +90,10 @@ func summarize(samples []sample) figures {
 		}
 	}
 	return figures{
-		min:    pick(func(int) int { return 0 }),
-		median: pick(func(n int) int { return n / 2 }),
-		max:    pick(func(n int) int { return n - 1 }),
+		min:     pick(func(int) int { return 0 }),
+		median:  pick(func(n int) int { return n / 2 }),
+		max:     pick(func(n int) int { return n - 1 }),
+		samples: samples,
 	}
 }
 

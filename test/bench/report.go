@@ -188,7 +188,7 @@ func (r *report) markdown() []byte {
 	p("# Benchmarks\n")
 	p("Written by `make bench` on %s: one run of %d minutes on %s.", r.began.UTC().Format("2 January 2006"), int(r.took.Minutes()+0.5), r.machine)
 	p("Each figure is the median of %d runs (ListPods and the raw Table: %d), with the least and the most where it varies. The API server, etcd and every client share the computer. Each pod has two containers and a full status, about 20 KB as JSON.\n", r.options.runs, rowRuns*r.options.runs)
-	p("Each client is measured at its best, after a run that does not count: ListPods and the raw Table take turns on a control plane that was started for them, the others on another (from %d pods on, each on one of its own, %d times).\n", r.options.aloneFrom, min(r.options.runs, aloneRuns))
+	p("Each client is measured at its best, after a run that does not count: ListPods and the raw Table take turns on a control plane that was started for them, the others on another (from %d pods on, each on one of its own, %d times). The ratio of two that take turns is the median of the turns' ratios, since the API server is slower for some turns, while it collects its garbage.\n", r.options.aloneFrom, min(r.options.runs, aloneRuns))
 	p("- **ListPods** is the whole invocation of the deployed binary through the local Lambda host, warm, with a token that VerifyRBAC has used; its memory is the peak of its environment, the cold invocation included.")
 	p("- **raw Table** asks for the same rows in one request and throws them away: the least that any client can take.")
 	p("- **Go clientset** lists in protobuf in one request. **kubectl** is `kubectl get pods`. **Python** is the package `kubernetes`, with at most %d pods: with more it does not fit beside the API server.", r.options.pythonMost)
@@ -200,19 +200,19 @@ func (r *report) markdown() []byte {
 	for _, n := range slices.Sorted(maps.Keys(r.sizes)) {
 		p("### %d pods\n", n)
 		p("| client | wall | request | CPU | peak memory | received | wall ÷ raw | request ÷ raw |\n|---|--:|--:|--:|--:|--:|--:|--:|")
-		raw := r.sizes[n]["raw Table"].median
+		raw := r.sizes[n]["raw Table"]
 		for _, name := range order {
 			f, ok := r.sizes[n][name]
 			if !ok {
 				p("| %s | not measured | | | | | | |", name)
 				continue
 			}
-			request, ratio := "", ""
+			requests, times := "", ""
 			if f.median.request > 0 { // otherwise the client does not say
-				request = span(f, func(s sample) time.Duration { return s.request })
-				ratio = fmt.Sprintf("%.2f", float64(f.median.request)/float64(raw.request))
+				requests = span(f, request)
+				times = fmt.Sprintf("%.2f", ratio(f, raw, request, request))
 			}
-			p("| %s | %s | %s | %s | %.0f MB | %.1f MB | %.2f | %s |", name, span(f, func(s sample) time.Duration { return s.wall }), request, ms(f.median.cpu), f.max.memoryMB, float64(f.median.bytes)/1e6, float64(f.median.wall)/float64(raw.wall), ratio)
+			p("| %s | %s | %s | %s | %.0f MB | %.1f MB | %.2f | %s |", name, span(f, wall), requests, ms(f.median.cpu), f.max.memoryMB, float64(f.median.bytes)/1e6, ratio(f, raw, wall, wall), times)
 		}
 		p("")
 	}
@@ -264,7 +264,7 @@ func (r *report) everyNamespace(p func(string, ...any)) {
 		p("| way | request | CPU | peak memory |\n|---|--:|--:|--:|")
 		for _, name := range slices.Sorted(maps.Keys(all.measured)) {
 			f := all.measured[name]
-			p("| %s | %s | %s | %.0f MB |", name, span(f, func(s sample) time.Duration { return s.request }), ms(f.median.cpu), f.max.memoryMB)
+			p("| %s | %s | %s | %.0f MB |", name, span(f, request), ms(f.median.cpu), f.max.memoryMB)
 		}
 		p("")
 	}
