@@ -62,21 +62,20 @@ type segment struct {
 func (r Report) HTML(w io.Writer) error {
 	failed := r.Summary.Clusters - r.Summary.ByStatus[contract.Succeeded]
 	v := view{
-		Style:    template.CSS(style), //nolint:gosec // the file page.css
-		Script:   template.JS(script), //nolint:gosec // the file page.js
-		Policy:   fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", hash(style), hash(script)),
-		Summary:  r.Summary,
-		Headline: headline(r.Summary.Clusters, failed),
-		Verdict:  "bad",
-		URL:      ConsoleURL(r.Fleet.Execution),
-		Request:  clip(r.Request),
-		Started:  r.Fleet.StartedAt.UTC(),
-		Took:     r.FinishedAt.Sub(r.Fleet.StartedAt).Seconds(),
-		Figures:  r.figures(),
-		Segments: segments(r.Summary),
-		Rows:     r.rows(),
-
+		Style:     template.CSS(style), //nolint:gosec // the file page.css
+		Script:    template.JS(script), //nolint:gosec // the file page.js
+		Policy:    fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", hash(style), hash(script)),
+		Summary:   r.Summary,
+		Headline:  headline(r.Summary.Clusters, failed),
+		Verdict:   "bad",
+		URL:       ConsoleURL(r.Fleet.Execution),
 		Tolerated: r.Fleet.Tolerated,
+		Request:   clip(r.Request),
+		Started:   r.Fleet.StartedAt.UTC(),
+		Took:      r.FinishedAt.Sub(r.Fleet.StartedAt).Seconds(),
+		Figures:   r.figures(),
+		Segments:  segments(r.Summary),
+		Rows:      r.rows(),
 	}
 	switch {
 	case failed == 0:
