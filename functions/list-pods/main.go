@@ -12,16 +12,17 @@ import (
 	"github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/pods"
+	"github.com/kubestep/kubestep/internal/store"
 	"github.com/kubestep/kubestep/internal/task"
 )
 
 func main() {
-	store := s3.NewFromConfig(task.Must(awsapi.Config(os.Getenv)))
+	bucket := s3.NewFromConfig(task.Must(awsapi.Config(os.Getenv)))
 	lister := pods.Lister{
 		Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
 		Clock:  clock.Wall{},
 		Archive: func(in contract.ListPods) pods.Writer {
-			return archive.NewWriter(store, in.Output, in.Execution, in.Pods.Archive)
+			return archive.NewWriter(store.New(bucket, in.Execution), in.Output, in.Pods.Archive)
 		},
 	}
 	task.Start("ListPods", lister.List)

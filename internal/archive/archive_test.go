@@ -20,6 +20,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/archive"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/store"
 )
 
 const execution = "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:8f6e"
@@ -34,6 +35,10 @@ type bucket struct {
 	order   []string
 	err     error
 	lose    bool
+}
+
+func (b *bucket) GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
+	return nil, errors.New("an archive is not read")
 }
 
 func (b *bucket) PutObject(ctx context.Context, in *s3.PutObjectInput, with ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
@@ -71,7 +76,7 @@ func page(t *testing.T, lines string) []byte {
 func TestRoundsWritePartsAndTheLastWritesTheManifest(t *testing.T) {
 	b := &bucket{}
 	to := contract.Destination{Bucket: "inventories", Prefix: "kubestep/"}
-	first := archive.NewWriter(b, to, execution, nil)
+	first := archive.NewWriter(store.New(b, execution), to, nil)
 	require.NoError(t, first.Add(t.Context(), page(t, "a\n"), 1))
 	require.NoError(t, first.Add(t.Context(), page(t, "b\nc\n"), 2))
 	earlier, err := first.Finish(t.Context(), false)
@@ -80,7 +85,7 @@ func TestRoundsWritePartsAndTheLastWritesTheManifest(t *testing.T) {
 	manifestKey := "kubestep/" + folder + "manifest.json"
 	assert.NotContains(t, b.objects, manifestKey)
 
-	second := archive.NewWriter(b, to, execution, earlier)
+	second := archive.NewWriter(store.New(b, execution), to, earlier)
 	require.NoError(t, second.Add(t.Context(), page(t, "d\n"), 1))
 	whole, err := second.Finish(t.Context(), true)
 	require.NoError(t, err)
@@ -115,7 +120,7 @@ func unpack(t *testing.T, part []byte) string {
 func TestTwoAttemptsAtARoundDoNotOverwriteEachOther(t *testing.T) {
 	b := &bucket{}
 	to := contract.Destination{Bucket: "inventories"}
-	lost, kept := archive.NewWriter(b, to, execution, nil), archive.NewWriter(b, to, execution, nil)
+	lost, kept := archive.NewWriter(store.New(b, execution), to, nil), archive.NewWriter(store.New(b, execution), to, nil)
 	require.NoError(t, kept.Add(t.Context(), page(t, "a\n"), 1))
 	whole, err := kept.Finish(t.Context(), true)
 	require.NoError(t, err)
@@ -130,31 +135,16 @@ func TestTwoAttemptsAtARoundDoNotOverwriteEachOther(t *testing.T) {
 
 func TestAPartWhoseAnswerWasLostIsWrittenOnce(t *testing.T) {
 	b := &bucket{lose: true}
-	w := archive.NewWriter(b, contract.Destination{Bucket: "inventories"}, execution, nil)
+	w := archive.NewWriter(store.New(b, execution), contract.Destination{Bucket: "inventories"}, nil)
 	require.NoError(t, w.Add(t.Context(), page(t, "a\n"), 1))
 	whole, err := w.Finish(t.Context(), false)
 	require.NoError(t, err, "S3 says that the part is there already")
 	assert.Equal(t, 1, whole.Pods)
 }
 
-func TestExecutionsOfTheSameNameWriteToDifferentKeys(t *testing.T) {
-	prefixes := map[string]bool{}
-	for _, arn := range []string{
-		"arn:aws:states:eu-west-1:111122223333:execution:one-pod-inventory:nightly",
-		"arn:aws:states:eu-west-1:111122223333:execution:two-pod-inventory:nightly",
-		"arn:aws:states:us-east-1:111122223333:execution:one-pod-inventory:nightly",
-		"arn:aws:states:eu-west-1:444455556666:execution:one-pod-inventory:nightly",
-	} {
-		at, err := archive.NewWriter(&bucket{}, contract.Destination{Bucket: "inventories"}, arn, nil).Finish(t.Context(), false)
-		require.NoError(t, err)
-		prefixes[at.Prefix] = true
-	}
-	assert.Len(t, prefixes, 4)
-}
-
 func TestAPartIsWrittenOnceItIsLarge(t *testing.T) {
 	b := &bucket{}
-	w := archive.NewWriter(b, contract.Destination{Bucket: "inventories"}, execution, nil)
+	w := archive.NewWriter(store.New(b, execution), contract.Destination{Bucket: "inventories"}, nil)
 	for range 3 {
 		require.NoError(t, w.Add(t.Context(), bytes.Repeat([]byte("x"), 600<<10), 1000))
 	}
@@ -169,12 +159,12 @@ func TestWhatS3RefusesHasAName(t *testing.T) {
 		text string
 	}{
 		"no such bucket":      {&smithy.GenericAPIError{Code: "NoSuchBucket"}, contract.InvalidInput, "output.bucket"},
-		"IAM says no":         {&smithy.GenericAPIError{Code: "AccessDenied"}, contract.AccessDenied, "s3:PutObject of " + folder + "manifest.json to bucket inventories"},
+		"IAM says no":         {&smithy.GenericAPIError{Code: "AccessDenied"}, contract.AccessDenied, "s3:PutObject of s3://inventories/" + folder + "manifest.json"},
 		"too many requests":   {&smithy.GenericAPIError{Code: "SlowDown"}, contract.Throttled, "throttled"},
 		"no way to the place": {errors.New("dial tcp: timeout"), contract.AWSUnreachable, "S3 gateway endpoint"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			w := archive.NewWriter(&bucket{err: c.err}, contract.Destination{Bucket: "inventories"}, execution, nil)
+			w := archive.NewWriter(store.New(&bucket{err: c.err}, execution), contract.Destination{Bucket: "inventories"}, nil)
 			_, err := w.Finish(t.Context(), true)
 			var named *contract.Error
 			require.ErrorAs(t, err, &named)

@@ -131,7 +131,7 @@ func (d Finder) targets(ctx context.Context, r request, execution string) ([]con
 	var targets []contract.Target
 	var err error
 	if r.source.Bucket != "" {
-		targets, err = d.fromSource(ctx, fields, r.source, account(execution))
+		targets, err = d.fromSource(ctx, fields, r.source, execution)
 	} else {
 		targets, err = d.list(ctx, r, execution)
 	}

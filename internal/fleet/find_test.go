@@ -257,7 +257,7 @@ func TestEveryProblemOfASourceIsReported(t *testing.T) {
 func TestABucketThatIsNotThereIsFoundOutBeforeAnythingIsStarted(t *testing.T) {
 	s3 := &fakeS3{refuse: map[string]error{"PutObject": apiError("NoSuchBucket")}}
 	_, err := find(t, finder(nil, s3), `{"workflow":"pod-inventory","output":{"bucket":"reports"},"clusters":["demo"]}`)
-	named(t, err, contract.InvalidInput, "There is no S3 bucket reports")
+	named(t, err, contract.InvalidInput, "output.bucket: there is no S3 bucket reports")
 
 	_, err = find(t, finder(nil, s3), `{"workflow":"pod-inventory","clusters":["demo"]}`)
 	require.NoError(t, err, "nothing is written without an output")

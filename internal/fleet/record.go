@@ -53,7 +53,7 @@ func (r Recorder) Record(ctx context.Context, in contract.RecordOutcome) (contra
 	if err != nil {
 		return contract.RecordedOutcome{}, fmt.Errorf("encode the outcome: %w", err)
 	}
-	return contract.RecordedOutcome{}, r.Store.Put(ctx, in.Fleet.Output.Bucket, outcomeKey(in.Fleet, in.Cluster.Execution), "application/json", bytes.NewReader(text))
+	return contract.RecordedOutcome{}, r.Store.put(ctx, in.Fleet, outcomeKey(in.Fleet, in.Cluster.Execution), "application/json", bytes.NewReader(text))
 }
 
 func (r Recorder) outcome(in contract.RecordOutcome) contract.FleetOutcome {

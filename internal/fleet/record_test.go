@@ -116,7 +116,7 @@ func TestALargeFleetsOutcomeIsAnObjectWithTheNameOfItsExecution(t *testing.T) {
 
 	s3.refuse = map[string]error{"PutObject": apiError("AccessDenied")}
 	_, err := recorder(s3).Record(t.Context(), in)
-	named(t, err, contract.AccessDenied, "s3:PutObject of fleets/nightly/outcomes/nightly-demo-abc.json in bucket reports")
+	named(t, err, contract.AccessDenied, "s3:PutObject of s3://reports/fleets/nightly/outcomes/nightly-demo-abc.json")
 }
 
 func TestAnOutcomeIsBoundedWhateverAServerSays(t *testing.T) {

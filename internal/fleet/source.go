@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/store"
 )
 
 // maxSource bounds the object that lists clusters.
@@ -23,12 +24,8 @@ var columns = []string{"clusterName", "region", "roleArn"}
 
 // fromSource reads clusters from S3: CSV if the key ends in .csv, and else JSON lines.
 // Every problem is in f.
-func (d Finder) fromSource(ctx context.Context, f *input.Fields, source contract.Destination, own string) ([]contract.Target, error) {
-	text, err := d.Store.Get(ctx, source.Bucket, source.Prefix, maxSource)
-	if errors.Is(err, errNoObject) {
-		f.Problem("source", "there is no object s3://%s/%s", source.Bucket, source.Prefix)
-		return nil, nil
-	}
+func (d Finder) fromSource(ctx context.Context, f *input.Fields, source contract.Destination, execution string) ([]contract.Target, error) {
+	text, _, err := store.New(d.Store.S3, execution).Get(ctx, store.Object{Field: "source", Bucket: source.Bucket, Key: source.Prefix}, maxSource)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +36,7 @@ func (d Finder) fromSource(ctx context.Context, f *input.Fields, source contract
 	} else {
 		elements = lineElements(f, text)
 	}
-	return d.readClusters(f, "source", elements, own), nil
+	return d.readClusters(f, "source", elements, account(execution)), nil
 }
 
 // lineElements are the lines that are not empty.

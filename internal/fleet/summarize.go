@@ -19,6 +19,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/fleet/report"
+	"github.com/kubestep/kubestep/internal/store"
 )
 
 const (
@@ -113,7 +114,7 @@ func lost(target contract.Target, attempt int) contract.FleetOutcome {
 
 // read reads every cluster's outcome from S3, that of the second attempt if there was one.
 func (s Summarizer) read(ctx context.Context, in contract.Summarize) ([]contract.FleetOutcome, error) {
-	text, err := s.Store.Get(ctx, in.Fleet.Output.Bucket, listKey(in.Fleet, 1), maxList)
+	text, err := s.Store.get(ctx, in.Fleet, listKey(in.Fleet, 1), maxList)
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +144,8 @@ func (s Summarizer) outcome(ctx context.Context, in contract.Summarize, cluster 
 }
 
 func (s Summarizer) get(ctx context.Context, fleet contract.Fleet, cluster contract.FleetCluster) (contract.FleetOutcome, error) {
-	text, err := s.Store.Get(ctx, fleet.Output.Bucket, outcomeKey(fleet, cluster.Execution), maxOutcome)
-	if errors.Is(err, errNoObject) {
+	text, err := s.Store.get(ctx, fleet, outcomeKey(fleet, cluster.Execution), maxOutcome)
+	if errors.Is(err, store.ErrNoObject) {
 		return lost(cluster.Target, cluster.Attempt), nil
 	}
 	if err != nil {
@@ -160,7 +161,7 @@ func (s Summarizer) get(ctx context.Context, fleet contract.Fleet, cluster contr
 // begin is an attempt at those clusters. The list is in S3 if the fleet is. The
 // first is written wherever a report is to be: that the bucket does not exist, or cannot
 // be written to, is found out before anything is started.
-func begin(ctx context.Context, store Store, fleet contract.Fleet, attempt int, clusters []contract.FleetCluster) (contract.FleetRun, error) {
+func begin(ctx context.Context, objects Store, fleet contract.Fleet, attempt int, clusters []contract.FleetCluster) (contract.FleetRun, error) {
 	run := contract.FleetRun{Attempt: attempt, Clusters: clusters, Outcomes: []contract.FleetOutcome{}, Summary: add(fleet, nil)}
 	if !fleet.InS3 && (attempt > 1 || fleet.Output.Bucket == "") {
 		return run, nil
@@ -173,7 +174,7 @@ func begin(ctx context.Context, store Store, fleet contract.Fleet, attempt int, 
 	if err != nil {
 		return run, fmt.Errorf("encode the list of clusters: %w", err)
 	}
-	return run, store.Put(ctx, fleet.Output.Bucket, key, "application/json", bytes.NewReader(text))
+	return run, objects.put(ctx, fleet, key, "application/json", bytes.NewReader(text))
 }
 
 // add adds up the outcomes.
@@ -274,14 +275,14 @@ func (s Summarizer) report(ctx context.Context, of contract.Summarize, summary c
 		{at.JSON, "application/json", r.JSON},
 		{at.Failed, "application/x-ndjson", r.Failed},
 	} {
-		if err := s.put(ctx, at.Bucket, object.key, object.kind, object.write); err != nil {
+		if err := s.write(ctx, fleet, object.key, object.kind, object.write); err != nil {
 			return nil, err
 		}
 	}
 	return at, nil
 }
 
-func (s Summarizer) put(ctx context.Context, bucket, key, kind string, write func(io.Writer) error) error {
+func (s Summarizer) write(ctx context.Context, fleet contract.Fleet, key, kind string, write func(io.Writer) error) error {
 	file, err := os.CreateTemp("", "report-")
 	if err != nil {
 		return fmt.Errorf("make a file for the report: %w", err)
@@ -294,5 +295,5 @@ func (s Summarizer) put(ctx context.Context, bucket, key, kind string, write fun
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("read the report: %w", err)
 	}
-	return s.Store.Put(ctx, bucket, key, kind, file)
+	return s.Store.put(ctx, fleet, key, kind, file)
 }

@@ -151,7 +151,7 @@ func TestTheReportIsWrittenBeforeTheFleetFails(t *testing.T) {
 
 	s3.refuse = map[string]error{"PutObject": apiError("NoSuchBucket")}
 	_, err = summarizer(s3).Summarize(t.Context(), in)
-	named(t, err, contract.InvalidInput, "There is no S3 bucket reports")
+	named(t, err, contract.InvalidInput, "output.bucket: there is no S3 bucket reports")
 }
 
 // large returns a fleet whose outcomes are in S3.

@@ -31,7 +31,7 @@ type session struct {
 
 // open reads the manifests, connects, and finds out where each object is in the API.
 func (a Applier) open(ctx context.Context, in contract.ManifestsSession, kinds ...func(*runtime.Scheme) error) (*session, error) {
-	objects, err := a.Source.again(ctx, in.Request, in.Manifests)
+	objects, err := a.Source.again(ctx, in)
 	if err != nil {
 		return nil, err
 	}

@@ -255,9 +255,9 @@ func TestTheValuesOfASecretAreInNoErrorAndInNoDifference(t *testing.T) {
 	text, err := json.Marshal(plan)
 	require.NoError(t, err)
 	assert.NotContains(t, string(text), "hunter2")
-	require.Equal(t, &contract.Diff{Bucket: "b", Keys: []string{"diffs/nightly/diff-00000.txt"}}, plan.Diff)
-	assert.Contains(t, f.files["diffs/nightly/diff-00000.txt"], "Secret shop/db: created\n")
-	assert.NotContains(t, f.files["diffs/nightly/diff-00000.txt"], "hunter2")
+	require.Equal(t, &contract.Diff{Bucket: "b", Keys: []string{"diffs/111122223333/eu-west-1/kubestep-pod-inventory/nightly/diff-00000.txt"}}, plan.Diff)
+	assert.Contains(t, f.files["diffs/111122223333/eu-west-1/kubestep-pod-inventory/nightly/diff-00000.txt"], "Secret shop/db: created\n")
+	assert.NotContains(t, f.files["diffs/111122223333/eu-west-1/kubestep-pod-inventory/nightly/diff-00000.txt"], "hunter2")
 }
 
 const crd = `

@@ -5,28 +5,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	smithy "github.com/aws/smithy-go"
-
-	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/store"
 )
-
-// S3 is what is called of it.
-type S3 interface {
-	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
-	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
-}
 
 // Source reads manifests, wherever they are.
 type Source struct {
-	S3 S3
+	S3 store.S3
 	// AllowedKinds are the RBAC and admission kinds that are accepted.
 	AllowedKinds []string
 }
@@ -35,7 +23,7 @@ type Source struct {
 //
 // Errors: InvalidInput, AccessDenied, AWSUnreachable, Throttled.
 func (s Source) Load(ctx context.Context, in contract.LoadManifests) (contract.LoadedManifests, error) {
-	objects, loaded, err := s.read(ctx, in.Request)
+	objects, loaded, err := s.read(ctx, in.Execution, in.Request)
 	if err != nil {
 		return contract.LoadedManifests{}, err
 	}
@@ -44,24 +32,25 @@ func (s Source) Load(ctx context.Context, in contract.LoadManifests) (contract.L
 }
 
 // again reads what load-manifests read.
-func (s Source) again(ctx context.Context, request contract.ApplyRequest, before contract.LoadedManifests) ([]Object, error) {
+func (s Source) again(ctx context.Context, in contract.ManifestsSession) ([]Object, error) {
+	request, before := in.Request, in.Manifests
 	if before.VersionID != "" {
 		request.Source.VersionID = before.VersionID
 	}
-	objects, loaded, err := s.read(ctx, request)
+	objects, loaded, err := s.read(ctx, in.Execution, request)
 	if err == nil && request.Source.Bucket != "" && loaded.SHA256 != before.SHA256 {
-		return nil, contract.Errorf(contract.InvalidInput, "source: %s changed while the execution ran. Start another one, and enable versioning in the bucket, so that an execution reads one version", uri(request.Source))
+		return nil, contract.Errorf(contract.InvalidInput, "source: %s changed while the execution ran. Start another one, and enable versioning in the bucket, so that an execution reads one version", sourceObject(request.Source))
 	}
 	return objects, err
 }
 
-func (s Source) read(ctx context.Context, request contract.ApplyRequest) ([]Object, contract.LoadedManifests, error) {
+func (s Source) read(ctx context.Context, execution string, request contract.ApplyRequest) ([]Object, contract.LoadedManifests, error) {
 	rules := Rules{Namespace: request.Namespace, AllowedKinds: s.AllowedKinds}
 	if request.Source.Bucket == "" {
 		objects, err := ReadInline(request.Manifests, rules)
 		return objects, contract.LoadedManifests{SHA256: hash(canonical(request.Manifests))}, err
 	}
-	text, version, err := s.get(ctx, request.Source)
+	text, version, err := store.New(s.S3, execution).Get(ctx, sourceObject(request.Source), MaxBytes)
 	if err != nil {
 		return nil, contract.LoadedManifests{}, err
 	}
@@ -87,60 +76,15 @@ func hash(text []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (s Source) get(ctx context.Context, from contract.ManifestSource) (text []byte, version string, err error) {
-	in := &s3.GetObjectInput{Bucket: &from.Bucket, Key: &from.Key}
-	doing := "s3:GetObject of " + uri(from)
-	if from.VersionID != "" {
-		in.VersionId = &from.VersionID
-		doing = "s3:GetObjectVersion of " + uri(from)
-	}
-	out, err := s.S3.GetObject(ctx, in)
-	if err != nil {
-		var api smithy.APIError
-		if errors.As(err, &api) {
-			switch api.ErrorCode() {
-			case "NoSuchBucket":
-				return nil, "", contract.Errorf(contract.InvalidInput, "source.bucket: there is no S3 bucket %s", from.Bucket).From(err)
-			case "NoSuchKey", "NoSuchVersion", "InvalidArgument":
-				return nil, "", contract.Errorf(contract.InvalidInput, "source: there is no object %s", uri(from)).From(err)
-			}
-		}
-		return nil, "", awsapi.Explain(err, doing)
-	}
-	defer func() { _ = out.Body.Close() }()
-	text, err = io.ReadAll(io.LimitReader(out.Body, MaxBytes+1))
-	if err != nil {
-		return nil, "", contract.Errorf(contract.AWSUnreachable, "S3 did not complete %s: %w", doing, err)
-	}
-	if version = aws.ToString(out.VersionId); version == "null" {
-		version = "" // versioning is suspended: this is the one version that can change
-	}
-	return text, version, nil
-}
-
-func uri(from contract.ManifestSource) string {
-	text := fmt.Sprintf("s3://%s/%s", from.Bucket, from.Key)
-	if from.VersionID != "" {
-		text += " (version " + from.VersionID + ")"
-	}
-	return text
+// sourceObject is the place of the manifests in S3.
+func sourceObject(from contract.ManifestSource) store.Object {
+	return store.Object{Field: "source", Bucket: from.Bucket, Key: from.Key, VersionID: from.VersionID}
 }
 
 // writeDiff writes a part of the difference. The same part of the same execution
 // has the same key, so that a retry replaces it.
 func (s Source) writeDiff(ctx context.Context, to contract.Destination, execution string, part int, text string) (string, error) {
-	prefix := strings.TrimSuffix(to.Prefix, "/")
-	if prefix != "" {
-		prefix += "/"
-	}
-	key := fmt.Sprintf("%s%s/diff-%05d.txt", prefix, contract.ExecutionName(execution), part)
-	_, err := s.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: &to.Bucket, Key: &key, Body: strings.NewReader(text), ContentType: aws.String("text/plain; charset=utf-8")})
-	if err == nil {
-		return key, nil
-	}
-	var api smithy.APIError
-	if errors.As(err, &api) && api.ErrorCode() == "NoSuchBucket" {
-		return "", contract.Errorf(contract.InvalidInput, "output.bucket: there is no S3 bucket %s", to.Bucket).From(err)
-	}
-	return "", awsapi.Explain(err, fmt.Sprintf("s3:PutObject of s3://%s/%s", to.Bucket, key))
+	of := store.New(s.S3, execution)
+	key := fmt.Sprintf("%sdiff-%05d.txt", of.Folder(to), part)
+	return key, of.Put(ctx, store.Object{Field: "output", Bucket: to.Bucket, Key: key}, "text/plain; charset=utf-8", strings.NewReader(text))
 }
