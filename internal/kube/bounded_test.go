@@ -2,10 +2,13 @@ package kube_test
 
 import (
 	"compress/gzip"
+	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,8 +16,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	authorizationv1 "k8s.io/api/authorization/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
@@ -39,28 +40,113 @@ func TestAnEndlessAnswerIsCutAndNamed(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		endless(w, &written)
 	})
-	connect := func(t *testing.T, kinds ...func(*runtime.Scheme) error) *kube.Conn {
-		written.Store(0)
-		conn, err := kube.Connect(kubetest.Opener{}, kubetest.Session(cluster), kinds...)
-		require.NoError(t, err)
-		t.Cleanup(conn.Close)
-		return conn
+	for sentence, c := range map[string]struct {
+		bound func(context.Context) context.Context
+		bytes int64
+	}{
+		"at 1 MiB if nothing is said": {func(ctx context.Context) context.Context { return ctx }, 1 << 20},
+		"where the caller says":       {func(ctx context.Context) context.Context { return kube.AtMost(ctx, 3<<20) }, 3 << 20},
+		"if it is read as it arrives": {func(ctx context.Context) context.Context { return kube.Streamed(ctx, 5<<20) }, 5 << 20},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			conn := connect(t, cluster)
+			err := conn.Get().AbsPath("/x").MaxRetries(0).Do(c.bound(t.Context())).Error()
+			explained := conn.Explain(err, "look")
+			assertNamed(t, contract.ClusterUnreachable, explained)
+			assert.ErrorContains(t, explained, fmt.Sprintf("The answer of cluster demo to look is larger than %d bytes", c.bytes))
+			var tooLarge *kube.TooLargeError
+			require.ErrorAs(t, explained, &tooLarge, "a caller may know better")
+
+			stream, err := conn.Get().AbsPath("/x").MaxRetries(0).Stream(c.bound(t.Context()))
+			require.NoError(t, err)
+			defer stream.Close()
+			n, err := io.Copy(io.Discard, stream)
+			assert.Equal(t, c.bytes, n)
+			assert.ErrorAs(t, err, &tooLarge)
+		})
 	}
-	t.Run("if it is read whole", func(t *testing.T) {
-		conn := connect(t, authorizationv1.AddToScheme)
-		err := conn.Get().AbsPath("/x").MaxRetries(0).Do(t.Context()).Error()
-		assertNamed(t, contract.ClusterUnreachable, conn.Explain(err, "look"))
-		assert.ErrorContains(t, conn.Explain(err, "look"), "larger than 1048576 bytes")
+}
+
+func connect(t *testing.T, cluster contract.Cluster) *kube.Conn {
+	conn, err := kube.Connect(kubetest.Opener{}, kubetest.Session(cluster))
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	return conn
+}
+
+func TestAnAnswerThatEndsAtTheBoundIsWhole(t *testing.T) {
+	cluster := kubetest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, strings.Repeat("x", 1<<20))
 	})
-	t.Run("if it is read as it arrives", func(t *testing.T) {
-		conn := connect(t)
-		stream, err := conn.Get().AbsPath("/x").MaxRetries(0).Stream(t.Context())
-		require.NoError(t, err)
-		defer stream.Close()
-		n, err := io.Copy(io.Discard, stream)
-		assert.EqualValues(t, 16<<20, n)
-		assertNamed(t, contract.ClusterUnreachable, conn.Explain(err, "look"))
+	answer, err := connect(t, cluster).Get().AbsPath("/x").MaxRetries(0).DoRaw(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, answer, 1<<20)
+}
+
+func TestEndlessHeadersAreAnError(t *testing.T) {
+	for sentence, http2 := range map[string]bool{"of HTTP/1": false, "of HTTP/2": true} {
+		t.Run(sentence, func(t *testing.T) {
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				for i := range 100 {
+					w.Header().Add("Warning", fmt.Sprintf("299 - %q", strings.Repeat(strconv.Itoa(i), 1<<10)))
+				}
+			}))
+			server.EnableHTTP2 = http2
+			assertNamed(t, contract.ClusterUnreachable, get(t.Context(), kubetest.ServeOn(t, server)))
+		})
+	}
+}
+
+func TestLargeAnswersAreHeldOneAtATime(t *testing.T) {
+	const large = 1 << 20
+	var served atomic.Int64
+	cluster := kubetest.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		served.Add(1)
+		_, _ = io.WriteString(w, strings.Repeat("x", large))
 	})
+	conn := connect(t, cluster)
+	read := func(ctx context.Context) error {
+		answer, err := conn.Get().AbsPath("/x").MaxRetries(0).DoRaw(ctx)
+		if err == nil {
+			assert.Len(t, answer, large)
+		}
+		return err
+	}
+	first, end := conn.Turn(t.Context())
+	require.NoError(t, read(first))
+	require.NoError(t, read(first), "who has the place reads more")
+
+	t.Run("so that another piece of work waits", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		second, endSecond := conn.Turn(ctx)
+		defer endSecond()
+		before, done := served.Load(), make(chan error, 1)
+		go func() { done <- read(second) }()
+		assert.Eventually(t, func() bool { return served.Load() > before }, 10*time.Second, time.Millisecond)
+		cancel()
+		require.ErrorIs(t, <-done, context.Canceled)
+	})
+	t.Run("but a stream does not", func(t *testing.T) {
+		require.NoError(t, read(kube.Streamed(t.Context(), 2*large)))
+	})
+	end()
+	t.Run("and without a turn it is held while it is read", func(t *testing.T) {
+		require.NoError(t, read(t.Context()))
+		require.NoError(t, read(t.Context()))
+	})
+}
+
+func TestAnObjectHasBoundedValues(t *testing.T) {
+	text := func(item string, items int) []byte {
+		return []byte(`{"a":[` + strings.Repeat(item+",", items-1) + item + `]}`)
+	}
+	_, err := kube.Object(text(`{}`, 400_000))
+	require.NoError(t, err, "as many as etcd takes")
+	_, err = kube.Object(text(`"{[,\"\\"`, 400_000))
+	require.NoError(t, err, "in strings they are text")
+	_, err = kube.Object(text(`{}`, 600_000))
+	require.ErrorContains(t, err, "more than 1000000 values")
 }
 
 func TestASmallAnswerThatUnpacksEndlesslyIsCutToo(t *testing.T) {

@@ -36,7 +36,8 @@ type Conn struct {
 	// Kubernetes group that it is to be mapped to.
 	Principal, Group string
 
-	http *http.Client
+	http  *http.Client
+	place chan struct{} // for large answers
 }
 
 // Connect opens the token and makes a client with connections of its own, to be
@@ -65,10 +66,7 @@ func Connect(opener Opener, s contract.Session, kinds ...func(*runtime.Scheme) e
 			return nil, fmt.Errorf("register kinds: %w", err)
 		}
 	}
-	maxResponseBytes := int64(maxStreamBytes)
-	if len(kinds) > 0 {
-		maxResponseBytes = maxObjectBytes
-	}
+	place := make(chan struct{}, 1)
 	config := &rest.Config{
 		Host:        s.Cluster.Endpoint,
 		BearerToken: token.Reveal(),
@@ -81,7 +79,7 @@ func Connect(opener Opener, s contract.Session, kinds ...func(*runtime.Scheme) e
 		// The default, 5 a second, would delay the pages of pods; the callers bound what
 		// runs at once.
 		QPS:           -1,
-		WrapTransport: func(next http.RoundTripper) http.RoundTripper { return bounded{next, maxResponseBytes} },
+		WrapTransport: func(next http.RoundTripper) http.RoundTripper { return newBounded(next, place) },
 		// A server's warnings do not belong in a function's log.
 		WarningHandler: rest.NoWarnings{},
 		// With a Proxy set, client-go bypasses its cache of transports, which keeps
@@ -102,7 +100,7 @@ func Connect(opener Opener, s contract.Session, kinds ...func(*runtime.Scheme) e
 	if err != nil {
 		return nil, fmt.Errorf("make a client of cluster %s: %w", s.Cluster.Name, err)
 	}
-	return &Conn{RESTClient: restClient, Cluster: s.Cluster, Principal: s.Token.Principal, Group: s.Token.Group, http: client}, nil
+	return &Conn{RESTClient: restClient, Cluster: s.Cluster, Principal: s.Token.Principal, Group: s.Token.Group, http: client, place: place}, nil
 }
 
 // Close closes the connections. http.Client's own CloseIdleConnections does not

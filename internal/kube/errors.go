@@ -23,6 +23,10 @@ func (c *Conn) Explain(err error, doing string) *contract.Error {
 		return known
 	}
 	cluster := c.Cluster
+	if tooLarge := (*TooLargeError)(nil); errors.As(err, &tooLarge) {
+		return contract.Errorf(contract.ClusterUnreachable,
+			"The answer of cluster %s to %s is larger than %d bytes, the most that is read of such an answer. Check what answers at %s", cluster.Name, doing, tooLarge.Bytes, cluster.Endpoint).From(err)
+	}
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
 		if untrusted(err) {

@@ -82,6 +82,8 @@ func (a *applier) stages(ctx context.Context, r *batch.Round) error {
 
 // one applies an object.
 func (a *applier) one(ctx context.Context, t target) error {
+	ctx, end := a.conn.Turn(ctx)
+	defer end()
 	began := a.clock.Now()
 	for {
 		_, _, err := a.apply(ctx, t, false, a.request.Force)

@@ -51,6 +51,8 @@ func discover(ctx context.Context, s server, objects []Object) ([]target, unknow
 		}
 		asked[v] = true
 		group.Go(func() error {
+			ctx, end := s.rest.Turn(ctx)
+			defer end()
 			resources, err := s.resources(ctx, v)
 			if apierrors.IsNotFound(err) {
 				return nil

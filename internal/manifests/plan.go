@@ -145,6 +145,8 @@ func (p *planner) plan(ctx context.Context, t target) error {
 		p.add(t, created, nil, nil, nil, "its CRD is among the manifests")
 		return nil
 	}
+	ctx, end := p.conn.Turn(ctx)
+	defer end()
 	answer, isNew, err := p.apply(ctx, t, true, p.request.Force)
 	owners := conflicts(err)
 	if len(owners) > 0 {

@@ -10,14 +10,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/rest"
 
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
 // server is the API of one cluster, as far as it is needed here.
 type server struct {
-	rest rest.Interface
+	rest *kube.Conn
 }
 
 // target is where an object is in the API.
@@ -63,6 +62,7 @@ func (s server) get(ctx context.Context, t target) (map[string]any, error) {
 // server has that in memory, and does not ask etcd as it does for the latest one.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
 func (s server) getSince(ctx context.Context, t target, version string) ([]byte, error) {
+	ctx = kube.AtMost(ctx, kube.ObjectBytes)
 	answer, err := kube.Body(s.rest.Get().AbsPath(t.url()...).MaxRetries(0).Param("resourceVersion", version).Do(ctx))
 	if apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) { // its memory is behind
 		return kube.Body(s.rest.Get().AbsPath(t.url()...).MaxRetries(0).Do(ctx))
@@ -82,13 +82,13 @@ func (s server) apply(ctx context.Context, t target, dryRun, force bool) (answer
 		request = request.Param("dryRun", "All")
 	}
 	var code int
-	answer, err = kube.Body(request.Do(ctx).StatusCode(&code))
+	answer, err = kube.Body(request.Do(kube.AtMost(ctx, kube.ObjectBytes)).StatusCode(&code))
 	return answer, code == http.StatusCreated, err
 }
 
 // resources are the kinds of a group and version.
 func (s server) resources(ctx context.Context, v schema.GroupVersion) ([]apiResource, error) {
-	answer, err := kube.Body(s.rest.Get().AbsPath(groupPath(v)...).MaxRetries(0).Do(ctx))
+	answer, err := kube.Body(s.rest.Get().AbsPath(groupPath(v)...).MaxRetries(0).Do(kube.AtMost(ctx, kube.KindsBytes)))
 	if err != nil {
 		return nil, err
 	}

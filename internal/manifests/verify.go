@@ -11,6 +11,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/access"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/kube"
 )
 
 // Verify reviews whether the objects may be read and applied. It asks for each
@@ -84,7 +85,7 @@ func (s *session) named(ctx context.Context, denied []access.Review) ([]contract
 				continue
 			}
 			if verb == verbCreate && t.kind.served {
-				switch _, err := s.get(ctx, t); {
+				switch err := kube.Exists(ctx, s.rest, t.url()...); {
 				case err == nil:
 					continue
 				case apierrors.IsForbidden(err), apierrors.IsNotFound(err):

@@ -55,7 +55,7 @@ func (r *round) request(ctx context.Context, at contract.Place, limit int) *requ
 				get = get.Param(key, value)
 			}
 		}
-		q.answer, q.err = get.Stream(ctx)
+		q.answer, q.err = get.Stream(kube.Streamed(ctx, kube.PageBytes))
 	}()
 	return q
 }
@@ -108,7 +108,7 @@ func remaining(meta metav1.ListMeta) int {
 
 // listNamespaces reads the names of all namespaces, in order.
 func listNamespaces(ctx context.Context, conn *kube.Conn) ([]string, error) {
-	stream, err := newTable(conn).Resource("namespaces").Stream(ctx)
+	stream, err := newTable(conn).Resource("namespaces").Stream(kube.Streamed(ctx, kube.PageBytes))
 	if err != nil {
 		return nil, err
 	}

@@ -122,6 +122,8 @@ type round struct {
 
 // check looks at one object.
 func (r *round) check(ctx context.Context, o object) error {
+	ctx, end := r.conn.Turn(ctx)
+	defer end()
 	result := &status.Result{Status: status.NotFoundStatus, Message: "it does not exist"}
 	live, err := kube.Get(ctx, r.conn, o.path...)
 	switch {
