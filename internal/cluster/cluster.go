@@ -6,7 +6,6 @@ package cluster
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -94,7 +93,7 @@ func (d *Describer) read(in contract.DescribeCluster) (contract.DescribedCluster
 	if err := fields.Err(); err != nil {
 		return contract.DescribedCluster{}, err
 	}
-	encoded, err := json.Marshal(request)
+	encoded, err := contract.Encode(request)
 	if err != nil {
 		return contract.DescribedCluster{}, fmt.Errorf("encode the request: %w", err)
 	}

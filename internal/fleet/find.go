@@ -108,7 +108,7 @@ func ask(request json.RawMessage, execution string) (json.RawMessage, error) {
 	if members[startedBy], err = json.Marshal(execution); err != nil {
 		return nil, fmt.Errorf("encode the execution: %w", err)
 	}
-	return json.Marshal(members)
+	return contract.Encode(members)
 }
 
 // executions begins the ARNs of a state machine's executions, which name no alias.

@@ -227,7 +227,7 @@ func asked(request json.RawMessage) string {
 	if len(members) == 0 {
 		return ""
 	}
-	text, err := json.Marshal(members)
+	text, err := contract.Encode(members)
 	if err != nil {
 		return "" // it was JSON before
 	}

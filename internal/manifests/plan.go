@@ -103,7 +103,7 @@ func (s *session) waitFor() ([]contract.Reference, error) {
 		}
 		references[at[path]].Names = append(references[at[path]].Names, t.Name)
 	}
-	text, err := json.Marshal(references)
+	text, err := contract.Encode(references)
 	if err == nil && len(text) > maxReferences {
 		err = contract.Errorf(contract.InvalidInput, "wait: the names of the %d objects to wait for take %d bytes, and at most %d bytes fit in the state: apply the manifests in several executions", len(s.targets), len(text), maxReferences)
 	}
@@ -358,7 +358,7 @@ func (p *planner) text() string {
 func shorten(objects []contract.PlannedObject, truncated bool) ([]contract.PlannedObject, bool) {
 	sizes, total := make([]int, len(objects)), 0
 	for i, o := range objects {
-		text, err := json.Marshal(o)
+		text, err := contract.Encode(o)
 		if err != nil { // strings alone cannot fail
 			panic(err)
 		}

@@ -1,7 +1,6 @@
 package pods
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 
@@ -114,6 +113,6 @@ func (t *tally) pods() contract.Pods {
 }
 
 func encodedSize(v any) int {
-	encoded, _ := json.Marshal(v) // strings and numbers: it cannot fail
+	encoded, _ := contract.Encode(v) // strings and numbers: it cannot fail
 	return len(encoded)
 }

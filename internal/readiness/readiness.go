@@ -5,7 +5,6 @@ package readiness
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -152,7 +151,7 @@ func (r *round) check(ctx context.Context, o object) error {
 func (r *round) told() []contract.NotReadyObject {
 	told, bytes := []contract.NotReadyObject{}, 0
 	for _, o := range r.notReady {
-		text, err := json.Marshal(o.told)
+		text, err := contract.Encode(o.told)
 		if bytes += len(text) + 1; err != nil || bytes > maxWaiting {
 			break
 		}

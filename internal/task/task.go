@@ -32,6 +32,11 @@ const (
 	// 32,768 characters, and what is left would not be JSON. Lambda's answer adds the
 	// type and little else.
 	maxCauseBytes = 16 << 10
+	// maxAnswerBytes is the most that Step Functions passes between states. What is
+	// longer ends an execution with States.DataLimitExceeded, which no state can catch:
+	// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+	// https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+	maxAnswerBytes = 256 << 10
 )
 
 // Handler is the work of a state.
@@ -82,7 +87,7 @@ func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, j
 		out, err := survive(ctx, in, handle)
 		var answer []byte
 		if err == nil {
-			answer, err = json.Marshal(out)
+			answer, err = encode(out)
 		}
 		i.took, i.failed = time.Since(i.at), err != nil
 		log = log.With(subject(in, out)...)
@@ -99,8 +104,22 @@ func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, j
 			i.counts = result.Metrics()
 		}
 		log.With(i.attributes()...).Info("done")
-		return bearer.RedactBytes(answer), nil
+		return answer, nil
 	}
+}
+
+// encode returns an answer as it is sent: aws-lambda-go passes JSON on without
+// escaping it, unless it is told to.
+func encode(out any) ([]byte, error) {
+	answer, err := contract.Encode(out)
+	if err != nil {
+		return nil, err
+	}
+	answer = bearer.RedactBytes(answer)
+	if len(answer) > maxAnswerBytes {
+		return nil, fmt.Errorf("the answer has %d bytes, and at most %d pass between states", len(answer), maxAnswerBytes)
+	}
+	return answer, nil
 }
 
 // subject are the attributes of an invocation: the payload's and the result's.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -61,6 +62,36 @@ func TestAnAnswerHoldsNoTokenThatAServerHasQuoted(t *testing.T) {
 	assert.Equal(t, []contract.Pod{{Name: "Bearer [REDACTED]"}}, listing.Items)
 	assert.Equal(t, map[string]int{"[REDACTED]": 1}, listing.ByStatus)
 	assert.NotContains(t, logged.String(), "k8s-aws-v1.", "nor does the log")
+}
+
+// json.Marshal writes six bytes for each of <, > and &, and Step Functions passes on 256 KiB.
+func TestAnAnswerIsAsLongAsWhatItPassesOn(t *testing.T) {
+	manifests := json.RawMessage(`{"page.html":"` + strings.Repeat("<p>a & b</p>", 10_000) + `"}`)
+	handle := task.Adapt(slog.New(slog.DiscardHandler), func(context.Context, int) (contract.DescribedCluster, error) {
+		return contract.DescribedCluster{Request: manifests, Target: contract.Target{ClusterName: "<&>"}}, nil
+	})
+	answer, err := lambda.NewHandler(handle).Invoke(t.Context(), []byte("1"))
+	require.NoError(t, err)
+	assert.Less(t, len(answer), len(manifests)+2_000)
+	assert.True(t, bytes.Contains(answer, []byte(`"<&>"`)), "in a text too")
+	var described contract.DescribedCluster
+	require.NoError(t, json.Unmarshal(answer, &described))
+	assert.True(t, bytes.Equal(manifests, described.Request), "it is passed on as it is")
+}
+
+func TestAnAnswerThatStepFunctionsWouldNotPassOnIsAnErrorWithAName(t *testing.T) {
+	answer := func(bytes int) (json.RawMessage, error) {
+		return task.Adapt(slog.New(slog.DiscardHandler), func(context.Context, int) (string, error) { return strings.Repeat("<", bytes-len(`""`)), nil })(t.Context(), 1)
+	}
+	longest, err := answer(256 << 10)
+	require.NoError(t, err)
+	assert.Equal(t, 256<<10, len(longest)) //nolint:testifylint // Len prints all of it
+
+	_, err = answer(256<<10 + 1)
+	var named messages.InvokeResponse_Error
+	require.ErrorAs(t, err, &named, "States.DataLimitExceeded, which no state catches, would not say whose answer it was")
+	assert.Equal(t, "Unexpected", named.Type)
+	assert.Contains(t, named.Message, "262145 bytes")
 }
 
 func TestAnErrorIsLoggedOnceWithItsName(t *testing.T) {
