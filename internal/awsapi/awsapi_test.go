@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -165,6 +167,63 @@ func TestTheConfigurationIsWhatLambdaSets(t *testing.T) {
 	assert.Equal(t, "http://127.0.0.1:1", *with(map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}).BaseEndpoint)
 	assert.Equal(t, aws.FIPSEndpointStateEnabled, with(map[string]string{"AWS_USE_FIPS_ENDPOINT": "true"}).EndpointOptions.UseFIPSEndpoint)
 	assert.Equal(t, aws.DualStackEndpointStateEnabled, with(map[string]string{"AWS_USE_DUALSTACK_ENDPOINT": "true"}).EndpointOptions.UseDualStackEndpoint)
+}
+
+// connections serves STS to clients that are made of the configuration, and counts their connections.
+func connections(t *testing.T, handler http.HandlerFunc) (cfg aws.Config, opened *atomic.Int32) {
+	t.Helper()
+	opened = &atomic.Int32{}
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	cfg, err := awsapi.Config(func(name string) string {
+		return map[string]string{"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "ASIA", "AWS_SECRET_ACCESS_KEY": "s", "AWS_ENDPOINT_URL": server.URL}[name]
+	})
+	require.NoError(t, err)
+	return cfg, opened
+}
+
+func identify(t *testing.T, cfg aws.Config) {
+	t.Helper()
+	_, err := sts.NewFromConfig(cfg, func(o *sts.Options) { o.Region = "eu-west-1" }).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
+	assert.NoError(t, err)
+}
+
+const identity = `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult/></GetCallerIdentityResponse>`
+
+// A function may have 1,024 file descriptors, and a fleet 10,000 clusters.
+func TestAClientForEachCallTakesNoConnectionForEachCall(t *testing.T) {
+	cfg, opened := connections(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(identity)) })
+	const calls = 200
+	for range calls {
+		identify(t, cfg)
+	}
+	// More than one, if a call begins before the connection of the one before it is put back.
+	assert.Less(t, opened.Load(), int32(calls/4))
+}
+
+func TestConnectionsAreKeptForAllCallsThatAreMadeAtOnce(t *testing.T) {
+	const atOnce, rounds = 32, 20
+	var waiting sync.WaitGroup
+	cfg, opened := connections(t, func(w http.ResponseWriter, _ *http.Request) {
+		waiting.Done()
+		waiting.Wait() // for the others of the round, so that each needs a connection
+		_, _ = w.Write([]byte(identity))
+	})
+	for range rounds {
+		waiting.Add(atOnce)
+		var done sync.WaitGroup
+		for range atOnce {
+			done.Go(func() { identify(t, cfg) })
+		}
+		done.Wait()
+	}
+	assert.Less(t, opened.Load(), int32(4*atOnce), "not one for each of the %d calls", atOnce*rounds)
 }
 
 func TestEveryMissingVariableIsNamed(t *testing.T) {

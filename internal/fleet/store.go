@@ -3,10 +3,8 @@ package fleet
 import (
 	"context"
 	"io"
-	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/kubestep/kubestep/internal/contract"
@@ -16,12 +14,8 @@ import (
 // Store keeps the objects of a fleet.
 type Store struct{ S3 store.S3 }
 
-// NewStore returns a Store with one idle connection for each outcome that is read at
-// once: the SDK keeps ten, and would open the others anew for each object.
-func NewStore(cfg aws.Config) Store {
-	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = reading })
-	return Store{s3.NewFromConfig(cfg, func(o *s3.Options) { o.HTTPClient = client })}
-}
+// NewStore makes a Store.
+func NewStore(cfg aws.Config) Store { return Store{s3.NewFromConfig(cfg)} }
 
 // put writes an object to the output of the fleet.
 func (s Store) put(ctx context.Context, fleet contract.Fleet, key, contentType string, body io.ReadSeeker) error {
