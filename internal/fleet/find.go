@@ -138,7 +138,7 @@ func (d Finder) targets(ctx context.Context, r request, execution string) ([]con
 	if err != nil {
 		return nil, err
 	}
-	if len(targets) == 0 && !fields.HasProblem("source") {
+	if len(targets) == 0 && !fields.HasProblems() {
 		fields.Problem("clusters", "none was found: %s", looked(r))
 	}
 	r.checkSize(fields, targets)

@@ -74,7 +74,7 @@ func (d Finder) read(f *input.Fields, in contract.FindClusters) request {
 	r.readTolerated(f)
 	r.output = input.Destination(f, "output")
 	d.readWorkflow(f, &r)
-	d.readWhich(f, &r, account(in.Execution))
+	d.readWhich(f, &r, homeOf(in.Execution))
 	return r
 }
 
@@ -118,10 +118,10 @@ func (d Finder) readWorkflow(f *input.Fields, r *request) {
 }
 
 // readWhich reads which clusters: one of clusters, source, and regions with roleArns and tags.
-func (d Finder) readWhich(f *input.Fields, r *request, own string) {
+func (d Finder) readWhich(f *input.Fields, r *request, own home) {
 	given := func(key string) bool { return f.Raw(key) != nil }
 	clusters := f.Elements("clusters", "an array of clusters: each "+clusterExample)
-	regions, roles := d.readPlaces(f)
+	regions, roles := d.readPlaces(f, own)
 	r.readTags(f)
 	r.readSource(f)
 
@@ -140,7 +140,7 @@ func (d Finder) readWhich(f *input.Fields, r *request, own string) {
 	case len(ways) > 1:
 		f.Problem("clusters", "give only one of these: %s", strings.Join(ways, ", or "))
 	case ways[0] == "clusters":
-		r.clusters = d.readClusters(f, "clusters", clusters, own)
+		r.clusters = d.readClusters(f, clusters, own)
 		if len(r.clusters) == 0 {
 			f.Problem("clusters", "empty: expected at least one cluster")
 		}
@@ -174,7 +174,7 @@ func inS3(clusters []contract.Target) bool {
 }
 
 // readPlaces reads Regions and roles; by default the function's own.
-func (d Finder) readPlaces(f *input.Fields) (regions, roles []string) {
+func (d Finder) readPlaces(f *input.Fields, own home) (regions, roles []string) {
 	regions, roles = []string{d.Defaults.Region}, []string{""}
 	f.Strings("regions", &regions)
 	f.Strings("roleArns", &roles)
@@ -187,8 +187,17 @@ func (d Finder) readPlaces(f *input.Fields) (regions, roles []string) {
 	for i, region := range regions {
 		input.CheckRegion(f, fmt.Sprintf("regions[%d]", i), region)
 	}
+	first := map[string]int{} // by account
 	for i, role := range roles {
-		input.CheckRole(f, fmt.Sprintf("roleArns[%d]", i), role)
+		field := fmt.Sprintf("roleArns[%d]", i)
+		input.CheckRole(f, field, role)
+		checkPartition(f, field, role, own)
+		account := homeOf(role).account
+		if earlier, again := first[account]; again && account != "" {
+			f.Problem(field, "is in the account of roleArns[%d]: expected one role for each account, because each lists the same clusters", earlier)
+			continue
+		}
+		first[account] = i
 	}
 	return regions, roles
 }
@@ -216,15 +225,19 @@ func (r *request) readSource(f *input.Fields) {
 	}
 }
 
-// readClusters reads a list, each once. own is the account of the stack.
-func (d Finder) readClusters(f *input.Fields, list string, elements []json.RawMessage, own string) []contract.Target {
+// readClusters reads a list, each once.
+func (d Finder) readClusters(f *input.Fields, elements []json.RawMessage, own home) []contract.Target {
 	targets := make([]contract.Target, 0, len(elements))
 	first := map[contract.Target]int{}
 	for i, element := range elements {
-		field := fmt.Sprintf("%s[%d]", list, i)
-		target := d.readCluster(f, field, element, own)
+		field := fmt.Sprintf("clusters[%d]", i)
+		target, isText := d.readText(f, field, element, own)
+		if !isText {
+			target = input.Target(f.Element(field, element, clusterExample), contract.Target{Region: d.Defaults.Region})
+			checkPartition(f, field, target.RoleARN, own)
+		}
 		if earlier, again := first[target]; again && target.ClusterName != "" {
-			f.Problem(field, "repeats %s[%d]", list, earlier)
+			f.Problem(field, "repeats clusters[%d]", earlier)
 			continue
 		}
 		first[target] = i
@@ -233,34 +246,55 @@ func (d Finder) readClusters(f *input.Fields, list string, elements []json.RawMe
 	return targets
 }
 
-func (d Finder) readCluster(f *input.Fields, field string, element json.RawMessage, own string) contract.Target {
+// readText reads a name or an ARN, and reports whether the element is a string.
+func (d Finder) readText(f *input.Fields, field string, element json.RawMessage, own home) (target contract.Target, isText bool) {
 	var text string
 	if err := json.Unmarshal(element, &text); err != nil || string(element) == "null" {
-		return input.Target(f.Element(field, element, clusterExample), contract.Target{Region: d.Defaults.Region})
+		return contract.Target{}, false
 	}
-	target := contract.Target{ClusterName: text, Region: d.Defaults.Region}
-	if strings.HasPrefix(text, "arn:") {
-		parsed, err := arn.Parse(text)
-		name, found := strings.CutPrefix(parsed.Resource, "cluster/")
-		if err != nil || parsed.Service != "eks" || !found {
-			f.Problem(field, "%s is not a valid ARN of an EKS cluster: expected one such as arn:aws:eks:eu-west-1:111122223333:cluster/demo", input.Quote(text))
-			return contract.Target{}
-		}
-		if parsed.AccountID != own {
-			f.Problem(field, "%s is in account %s and this stack in %s: expected an object with the roleArn to assume there", input.Quote(text), input.Quote(parsed.AccountID), own)
-		}
-		target.ClusterName, target.Region = name, parsed.Region
-		input.CheckRegion(f, field, target.Region)
+	if strings.HasPrefix(text, arnPrefix) {
+		return d.readARN(f, field, text, own), true
 	}
-	input.CheckClusterName(f, field, target.ClusterName)
-	return target
+	input.CheckClusterName(f, field, text)
+	return contract.Target{ClusterName: text, Region: d.Defaults.Region}, true
 }
 
-// account is the account of an ARN.
-func account(text string) string {
+const arnPrefix = "arn:"
+
+// readARN reads the ARN of a cluster in that account.
+func (d Finder) readARN(f *input.Fields, field, text string, own home) contract.Target {
 	parsed, err := arn.Parse(text)
-	if err != nil {
-		return ""
+	name, found := strings.CutPrefix(parsed.Resource, "cluster/")
+	if err != nil || parsed.Service != "eks" || !found {
+		f.Problem(field, "%s is not a valid ARN of an EKS cluster: expected one such as arn:aws:eks:eu-west-1:111122223333:cluster/demo", f.Quote(text))
+		return contract.Target{}
 	}
-	return parsed.AccountID
+	switch {
+	case parsed.Partition != own.partition:
+		f.Problem(field, "%s is in another partition than this stack, which is in %s", f.Quote(text), own.partition)
+	case parsed.AccountID != own.account:
+		f.Problem(field, "%s is in account %s and this stack in %s: expected an object with the roleArn to assume there", f.Quote(text), f.Quote(parsed.AccountID), own.account)
+	}
+	input.CheckRegion(f, field, parsed.Region)
+	input.CheckClusterName(f, field, name)
+	return contract.Target{ClusterName: name, Region: parsed.Region}
+}
+
+// home is where the stack is.
+type home struct{ partition, account string }
+
+func homeOf(execution string) home {
+	parsed, err := arn.Parse(execution)
+	if err != nil {
+		return home{}
+	}
+	return home{parsed.Partition, parsed.AccountID}
+}
+
+// checkPartition adds a problem if a role is in another partition, whose STS does not
+// take the credentials of this one.
+func checkPartition(f *input.Fields, field, role string, own home) {
+	if parsed, err := arn.Parse(role); err == nil && parsed.Partition != own.partition {
+		f.Problem(field, "%s is in another partition than this stack, which is in %s: expected a role of that partition", f.Quote(role), own.partition)
+	}
 }

@@ -37,9 +37,12 @@ func Target(f *Fields, defaults contract.Target) contract.Target {
 	f.String("clusterName", &target.ClusterName)
 	f.String("region", &target.Region)
 	f.String("roleArn", &target.RoleARN)
-	if target.ClusterName == "" {
+	switch {
+	case target.ClusterName == "" && f.prefix == "":
 		f.Problem("clusterName", "missing: expected the name of an EKS cluster, because the stack has no default cluster")
-	} else {
+	case target.ClusterName == "":
+		f.Problem("clusterName", "missing: expected the name of an EKS cluster") // in a list
+	default:
 		CheckClusterName(f, "clusterName", target.ClusterName)
 	}
 	CheckRegion(f, "region", target.Region)
@@ -64,12 +67,12 @@ func Destination(f *Fields, key string) contract.Destination {
 		CheckBucket(nested, "bucket", d.Bucket)
 	}
 	if len(d.Prefix) > maxKeyPrefix || !keyPrefix.MatchString(d.Prefix) {
-		nested.Problem("prefix", "%s is not a valid key prefix: expected at most 512 letters, digits and any of !_.()/=-", Quote(d.Prefix))
+		nested.Problem("prefix", "%s is not a valid key prefix: expected at most 512 letters, digits and any of !_.()/=-", f.Quote(d.Prefix))
 	}
 	// An IAM policy and S3 compare keys as text, but many programs resolve dots.
 	for _, segment := range strings.Split(d.Prefix, "/") {
 		if segment == "." || segment == ".." {
-			nested.Problem("prefix", "%s is not a valid key prefix: expected no segment . or ..", Quote(d.Prefix))
+			nested.Problem("prefix", "%s is not a valid key prefix: expected no segment . or ..", f.Quote(d.Prefix))
 		}
 	}
 	return d
@@ -78,27 +81,27 @@ func Destination(f *Fields, key string) contract.Destination {
 // CheckClusterName adds a problem unless name is a valid name of an EKS cluster.
 func CheckClusterName(f *Fields, field, name string) {
 	if !clusterName.MatchString(name) {
-		f.Problem(field, "%s is not a valid EKS cluster name: expected 1 to 100 letters, digits, - and _, starting with a letter or digit", Quote(name))
+		f.Problem(field, "%s is not a valid EKS cluster name: expected 1 to 100 letters, digits, - and _, starting with a letter or digit", f.Quote(name))
 	}
 }
 
 // CheckRegion adds a problem unless name is a valid name of an AWS Region.
 func CheckRegion(f *Fields, field, name string) {
 	if !region.MatchString(name) {
-		f.Problem(field, "%s is not a valid AWS Region: expected one such as eu-west-1", Quote(name))
+		f.Problem(field, "%s is not a valid AWS Region: expected one such as eu-west-1", f.Quote(name))
 	}
 }
 
 // CheckRole adds a problem unless arn is a valid ARN of an IAM role, or empty.
 func CheckRole(f *Fields, field, arn string) {
 	if arn != "" && (len(arn) > maxRoleARN || !roleARN.MatchString(arn)) {
-		f.Problem(field, "%s is not a valid ARN of an IAM role: expected one such as arn:aws:iam::111122223333:role/name", Quote(arn))
+		f.Problem(field, "%s is not a valid ARN of an IAM role: expected one such as arn:aws:iam::111122223333:role/name", f.Quote(arn))
 	}
 }
 
 // CheckBucket adds a problem unless name is a valid name of an S3 bucket.
 func CheckBucket(f *Fields, field, name string) {
 	if !bucketName.MatchString(name) {
-		f.Problem(field, "%s is not a valid S3 bucket name", Quote(name))
+		f.Problem(field, "%s is not a valid S3 bucket name", f.Quote(name))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -42,12 +43,17 @@ type Fields struct {
 	known   []string
 	nested  []*Fields
 	found   *problems // shared with the nested objects
+	// notObject means that there are no members because the value is of another type,
+	// which is a problem already: no member is missing beside it.
+	notObject bool
 }
 
 // problems are the first of all that were found.
 type problems struct {
 	list []Problem
 	more int
+	// withheld means that no problem may quote what was read.
+	withheld bool
 }
 
 // Read begins to read a JSON object. Empty text counts as an empty object. example
@@ -58,17 +64,53 @@ func Read(raw json.RawMessage, example string) *Fields {
 		return f
 	}
 	if err := json.Unmarshal(raw, &f.members); err != nil || f.members == nil {
-		f.members = nil
 		f.Problem("input", "expected a JSON object such as %s, not %s", example, kind(raw))
+		f.members, f.notObject = nil, true
 	}
 	return f
+}
+
+// Withhold keeps what is read out of the problems, which say only where it is and what
+// is expected: whoever reads the problems may not be allowed to read the values.
+func (f *Fields) Withhold() { f.found.withheld = true }
+
+// Quote is [Quote], or words in its place if values are withheld.
+func (f *Fields) Quote(s string) string {
+	if f.found.withheld {
+		return "the value"
+	}
+	return Quote(s)
 }
 
 // String reads a string.
 func (f *Fields) String(key string, into *string) { f.decode(key, into, "a string") }
 
-// Int reads a whole number.
-func (f *Fields) Int(key string, into *int) { f.decode(key, into, "a whole number") }
+// Int reads a whole number, however it is written: 100, 100.0 or 1e2.
+func (f *Fields) Int(key string, into *int) {
+	raw := f.Raw(key)
+	if raw == nil || json.Unmarshal(raw, into) == nil {
+		return
+	}
+	const most = 1 << 53 // from here on, not every whole number is a float64
+	var number float64
+	switch err := json.Unmarshal(raw, &number); {
+	case err != nil:
+		f.Problem(key, "expected a whole number, not %s", f.number(raw))
+	case number != math.Trunc(number) || math.Abs(number) > most:
+		f.Problem(key, "expected a whole number, not %s", f.number(raw))
+	default:
+		*into = int(number)
+	}
+}
+
+// number is a value that is no whole number, in the words of a problem.
+func (f *Fields) number(raw json.RawMessage) string {
+	const most = 24 // bytes
+	if raw = bytes.TrimSpace(raw); kind(raw) != aNumber || len(raw) > most || f.found.withheld {
+		return kind(raw)
+	}
+	return string(raw)
+}
 
 // Bool reads true or false.
 func (f *Fields) Bool(key string, into *bool) { f.decode(key, into, "true or false") }
@@ -109,7 +151,7 @@ func (f *Fields) Object(key, example string) (nested *Fields, given bool) {
 		return nested, false
 	}
 	if err := json.Unmarshal(raw, &nested.members); err != nil {
-		nested.members = nil
+		nested.members, nested.notObject = nil, true
 		f.Problem(key, "expected an object such as %s, not %s", example, kind(raw))
 		return nested, true
 	}
@@ -138,8 +180,12 @@ func (f *Fields) decode(key string, into any, want string) {
 }
 
 // Problem adds a problem with a field of this object. The first problem of a field
-// is kept: a value of the wrong type is not also a value that is missing.
+// is kept: a value of the wrong type is not also a value that is missing, nor one
+// whose members are.
 func (f *Fields) Problem(field, format string, args ...any) {
+	if f.notObject {
+		return
+	}
 	field = f.prefix + field
 	if f.HasProblem(strings.TrimPrefix(field, f.prefix)) {
 		return
@@ -155,6 +201,9 @@ func (f *Fields) Problem(field, format string, args ...any) {
 func (f *Fields) HasProblem(field string) bool {
 	return slices.ContainsFunc(f.found.list, func(p Problem) bool { return p.Field == f.prefix+field })
 }
+
+// HasProblems reports whether any problem was found so far.
+func (f *Fields) HasProblems() bool { return len(f.found.list) > 0 }
 
 // Err returns nil if the input has no problems, and else a contract.InvalidInput
 // that names them. Each is a Problem to errors.As. It is called once, after all
@@ -190,6 +239,10 @@ func (f *Fields) unknown() {
 		}
 		if len(f.found.list) >= maxProblems {
 			f.found.more++ // without looking for what was meant
+			continue
+		}
+		if f.found.withheld {
+			f.Problem("a key", "is unknown%s", suggest(key, f.known))
 			continue
 		}
 		f.Problem(Quote(key), "unknown key%s", suggest(key, f.known))
@@ -228,9 +281,12 @@ func kind(raw json.RawMessage) string {
 	case 'n':
 		return "null"
 	default:
-		return "a number"
+		return aNumber
 	}
 }
+
+// aNumber is the kind of a number.
+const aNumber = "a number"
 
 // suggest names the known key that a person most likely meant.
 func suggest(key string, known []string) string {

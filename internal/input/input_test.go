@@ -58,11 +58,13 @@ func TestAnInputIsCompleted(t *testing.T) {
 		"every member is read": {`{"clusterName":"demo","roleArn":"arn:aws-us-gov:iam::111122223333:role/a/path/name","colour":"blue","count":0,"deep":true,"list":[]}`, with(func(r *request) {
 			*r = request{Target: contract.Target{ClusterName: "demo", Region: "eu-west-1", RoleARN: "arn:aws-us-gov:iam::111122223333:role/a/path/name"}, Colour: "blue", Deep: true, List: []string{}}
 		})},
-		"a nested object is read":                  {`{"clusterName":"demo","output":{"bucket":"inventories","prefix":"a/..b/"}}`, with(func(r *request) { r.Output = contract.Destination{Bucket: "inventories", Prefix: "a/..b/"} })},
-		"an output without a bucket is none":       {`{"clusterName":"demo","output":{"bucket":"","prefix":""}}`, same},
-		"a Region of the European sovereign cloud": {`{"clusterName":"demo","region":"eusc-de-east-1"}`, with(func(r *request) { r.Target.Region = "eusc-de-east-1" })},
-		"a Region of an isolated partition":        {`{"clusterName":"demo","region":"us-isob-east-1"}`, with(func(r *request) { r.Target.Region = "us-isob-east-1" })},
-		"a cluster's name may have 100 characters": {fmt.Sprintf(`{"clusterName":%q}`, strings.Repeat("c", 100)), with(func(r *request) { r.Target.ClusterName = strings.Repeat("c", 100) })},
+		"a nested object is read":                        {`{"clusterName":"demo","output":{"bucket":"inventories","prefix":"a/..b/"}}`, with(func(r *request) { r.Output = contract.Destination{Bucket: "inventories", Prefix: "a/..b/"} })},
+		"an output without a bucket is none":             {`{"clusterName":"demo","output":{"bucket":"","prefix":""}}`, same},
+		"a Region of the European sovereign cloud":       {`{"clusterName":"demo","region":"eusc-de-east-1"}`, with(func(r *request) { r.Target.Region = "eusc-de-east-1" })},
+		"a Region of an isolated partition":              {`{"clusterName":"demo","region":"us-isob-east-1"}`, with(func(r *request) { r.Target.Region = "us-isob-east-1" })},
+		"a whole number may be written with a fraction":  {`{"clusterName":"demo","count":100.0}`, with(func(r *request) { r.Count = 100 })},
+		"a whole number may be written with an exponent": {`{"clusterName":"demo","count":-1.5e2}`, with(func(r *request) { r.Count = -150 })},
+		"a cluster's name may have 100 characters":       {fmt.Sprintf(`{"clusterName":%q}`, strings.Repeat("c", 100)), with(func(r *request) { r.Target.ClusterName = strings.Repeat("c", 100) })},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			got, err := read(c.raw)
@@ -96,7 +98,11 @@ func TestAnInvalidInputIsRefusedWithItsFieldAndWhatIsExpected(t *testing.T) {
 		"a list as a string":                    {`{"clusterName":"demo","list":"shop"}`, "list", "expected an array of strings, not a string"},
 		"a number in the list":                  {`{"clusterName":"demo","list":["a",1]}`, "list", "not an array with a number at [1]"},
 		"null in the list":                      {`{"clusterName":"demo","list":[null]}`, "list", "not an array with null at [0]"},
-		"half an item":                          {`{"clusterName":"demo","count":0.5}`, "count", "expected a whole number, not a number"},
+		"half an item":                          {`{"clusterName":"demo","count":0.5}`, "count", "expected a whole number, not 0.5"},
+		"a number that is too large":            {`{"clusterName":"demo","count":1e300}`, "count", "expected a whole number, not 1e300"},
+		"a number that no float64 has":          {`{"clusterName":"demo","count":1e999}`, "count", "expected a whole number, not 1e999"},
+		"a number in a string":                  {`{"clusterName":"demo","count":"7"}`, "count", "expected a whole number, not a string"},
+		"a number of many digits":               {`{"clusterName":"demo","count":0.` + strings.Repeat("5", 50) + `}`, "count", "expected a whole number, not a number"},
 		"a truth as a string":                   {`{"clusterName":"demo","deep":"yes"}`, "deep", "expected true or false, not a string"},
 		"a bucket in capitals":                  {`{"clusterName":"demo","output":{"bucket":"A_b"}}`, "output.bucket", `"A_b" is not a valid S3 bucket name`},
 		"a bucket of another type":              {`{"clusterName":"demo","output":{"bucket":7}}`, "output.bucket", "expected a string, not a number"},
@@ -120,12 +126,48 @@ func TestAnInvalidInputIsRefusedWithItsFieldAndWhatIsExpected(t *testing.T) {
 			assert.Equal(t, contract.InvalidInput, named.Name)
 			var problem input.Problem
 			require.ErrorAs(t, err, &problem)
-			if c.field != "input" {
-				assert.Contains(t, named.Message, "1 problem. "+problem.Error(), "one problem and no second")
-			}
+			assert.Contains(t, named.Message, "1 problem. "+problem.Error(), "one problem and no second")
 			assert.Equal(t, c.field, problem.Field)
 			assert.Contains(t, problem.Text, c.text)
 		})
+	}
+}
+
+func TestAValueOfAnotherTypeIsOneProblemAndItsMembersAreNone(t *testing.T) {
+	f := input.Read([]byte(`{"wait":10,"clusters":[7]}`), "{}")
+	wait, given := f.Object("wait", `{"timeoutSeconds": 300}`)
+	seconds := 0
+	wait.Int("timeoutSeconds", &seconds)
+	wait.Problem("timeoutSeconds", "%d: expected 1 to 3600", seconds)
+	input.Target(f.Element("clusters[0]", f.Elements("clusters", "an array")[0], "a cluster"), contract.Target{Region: "eu-west-1"})
+
+	assert.True(t, given)
+	err := f.Err()
+	assert.ErrorContains(t, err, `2 problems. wait: expected an object such as {"timeoutSeconds": 300}, not a number. clusters[0]: expected a cluster, not a number`)
+	assert.NotContains(t, err.Error(), "timeoutSeconds: 0", "which is not in the input")
+}
+
+func TestAListHasNoDefaultCluster(t *testing.T) {
+	f := input.Read([]byte(`{"clusters":[{}]}`), "{}")
+	input.Target(f.Element("clusters[0]", f.Elements("clusters", "an array")[0], "a cluster"), contract.Target{Region: "eu-west-1"})
+	assert.ErrorContains(t, f.Err(), "1 problem. clusters[0].clusterName: missing: expected the name of an EKS cluster")
+	assert.NotContains(t, f.Err().Error(), "default cluster")
+}
+
+func TestValuesAreWithheldFromThoseWhoMayNotReadThem(t *testing.T) {
+	f := input.Read([]byte(`{"clusterName":"hunter two","region":"hunter2","roleArn":"hunter2","list":"hunter2","count":0.12345,"output":{"bucket":"Hunter2","prefix":"hunter 2"},"hunter2":1}`), "{}")
+	f.Withhold()
+	r := request{}
+	r.Target = input.Target(f, r.Target)
+	f.Strings("list", &r.List)
+	f.Int("count", &r.Count)
+	input.Destination(f, "output")
+
+	err := f.Err()
+	require.ErrorContains(t, err, "8 problems. clusterName: the value is not a valid EKS cluster name")
+	assert.ErrorContains(t, err, "a key: is unknown: expected one of clusterName, region")
+	for _, text := range []string{"unter", "12345"} {
+		assert.NotContains(t, err.Error(), text)
 	}
 }
 

@@ -427,7 +427,8 @@ func TestEachProblemOfARequestHasASentence(t *testing.T) {
 		`{"manifests":"a","namespace":"Shop"}`:                  `namespace: "Shop" is not a valid namespace`,
 		`{"manifests":"a","mode":"delete"}`:                     `mode: "delete": expected "plan" or "apply"`,
 		`{"manifests":"a","wait":{"timeoutSeconds":60}}`:        "wait: nothing is applied in mode \"plan\"",
-		`{"manifests":"a","mode":"apply","wait":{}}`:            "wait.timeoutSeconds: 0: expected 1 to 3600",
+		`{"manifests":"a","mode":"apply","wait":{}}`:            "wait.timeoutSeconds: missing: expected 1 to 3600",
+		`{"manifests":"a","mode":"apply","wait":10}`:            `1 problem. wait: expected an object such as {"timeoutSeconds":300}, not a number`,
 		`{"manifests":"a","mode":"apply","wait":{"timeout":5}}`: `unknown key`,
 	} {
 		t.Run(want, func(t *testing.T) {

@@ -63,6 +63,8 @@ func Workflow(f *input.Fields) (request any, checks []contract.Check) {
 		f.Problem("mode", "%s: expected %q or %q", input.Quote(string(r.Mode)), contract.PlanOnly, contract.Apply)
 	}
 	switch {
+	case waits && wait.Raw("timeoutSeconds") == nil:
+		wait.Problem("timeoutSeconds", "missing: expected 1 to %d", contract.MaxWaitSeconds)
 	case waits && (r.Wait.TimeoutSeconds < 1 || r.Wait.TimeoutSeconds > contract.MaxWaitSeconds):
 		wait.Problem("timeoutSeconds", "%d: expected 1 to %d", r.Wait.TimeoutSeconds, contract.MaxWaitSeconds)
 	case waits && r.Mode == contract.PlanOnly:

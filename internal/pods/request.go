@@ -66,8 +66,8 @@ func Read(f *input.Fields) Request {
 	r.Output = input.Destination(f, "output")
 
 	checkNamespaces(f, r.Namespaces)
-	checkSelector(f, "labelSelector", r.LabelSelector, func(s string) error { _, err := labels.Parse(s); return err })
-	checkSelector(f, "fieldSelector", r.FieldSelector, func(s string) error { _, err := fields.ParseSelector(s); return err })
+	checkSelector(f, "labelSelector", "app=web,tier!=db", r.LabelSelector, func(s string) error { _, err := labels.Parse(s); return err })
+	checkSelector(f, "fieldSelector", "status.phase=Running,spec.nodeName!=a", r.FieldSelector, func(s string) error { _, err := fields.ParseSelector(s); return err })
 	if r.OnDenied != contract.Fail && r.OnDenied != contract.Skip {
 		f.Problem("onDenied", "%s: expected %q or %q", input.Quote(string(r.OnDenied)), contract.Fail, contract.Skip)
 	}
@@ -109,13 +109,13 @@ func checkNamespaces(f *input.Fields, namespaces []string) {
 	}
 }
 
-func checkSelector(f *input.Fields, field, selector string, parse func(string) error) {
+func checkSelector(f *input.Fields, field, example, selector string, parse func(string) error) {
 	if len(selector) > maxSelectorBytes {
 		f.Problem(field, "%d bytes: expected at most %d", len(selector), maxSelectorBytes)
 		return
 	}
 	if err := parse(selector); err != nil {
-		f.Problem(field, "%s is not a valid selector such as app=web,tier!=db: %s", input.Quote(selector), contract.Clip(err.Error(), 200))
+		f.Problem(field, "%s is not a valid selector such as %s: %s", input.Quote(selector), example, contract.Clip(err.Error(), 200))
 	}
 }
 
