@@ -51,6 +51,8 @@ type Rules struct {
 	// AllowedKinds are the kinds among the restricted ones (RBAC, admission) that are
 	// accepted all the same.
 	AllowedKinds []string
+	// AnyKind accepts every kind: for a caller that cannot know what the stack allows.
+	AnyKind bool
 	// Inline is set for manifests that are part of the execution input: everybody who
 	// may read the execution reads them, so they may hold no Secret.
 	Inline bool
@@ -336,7 +338,7 @@ func (r *reader) content(o Object, what string, fields, metadata map[string]json
 	if statusOnly(fields) {
 		r.problem(o.place, what, "it holds a status and nothing else, and a status is not applied")
 	}
-	if o.restricted() && !slices.Contains(r.rules.AllowedKinds, o.Kind) {
+	if o.restricted() && !r.rules.AnyKind && !slices.Contains(r.rules.AllowedKinds, o.Kind) {
 		r.problem(o.place, what, "whoever applies %s objects can give themselves any permission, so this stack refuses them: to accept them, name %s in its parameter ApplyAllowedKinds", o.Kind, o.Kind)
 	}
 	if !o.IsSecret() {

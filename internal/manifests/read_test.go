@@ -123,6 +123,15 @@ func TestEachProblemHasASentence(t *testing.T) {
 	}
 }
 
+func TestACallerThatCannotKnowWhatTheStackAllowsReadsEveryKind(t *testing.T) {
+	role := []byte("apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: a}")
+	_, err := manifests.Read(role, manifests.Rules{})
+	require.Error(t, err)
+	objects, err := manifests.Read(role, manifests.Rules{AnyKind: true, Inline: true})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"Role /a"}, names(objects))
+}
+
 func bomb() string {
 	text := "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
 	for i := 1; i < 9; i++ {
