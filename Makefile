@@ -32,7 +32,7 @@ GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0
 CYCLONEDX_GOMOD := v1.10.0
 
-.PHONY: bench bench-fleet bench-quick bench-ready help run test up down soak fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-security lint-vulnerabilities requirements security schema need-workflow definition
+.PHONY: bench bench-fleet bench-quick bench-ready help run test race up down soak fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-security lint-vulnerabilities requirements security schema need-workflow definition
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ test: unit scenarios ## unit tests, then the scenarios on the whole machine (5 t
 unit: need-go
 	@echo "· unit tests, about a minute" >&2
 	go test ./...
+
+race: need-go ## the unit tests with Go's race detector, which needs a C compiler
+	CGO_ENABLED=1 go test -race ./internal/... ./cmd/... ./local/... ./statemachine/...
 
 # Two at once: the one waits for control planes to start and stop, the other for an
 # engine of one thread.
@@ -163,6 +166,7 @@ destroy: ## remove the stack, its code in the bucket and what rbac/ put into the
 lint: lint-go lint-template lint-scripts lint-definition lint-security lint-vulnerabilities ## the linters: Go, template.yml, scripts, the definition, docs/security.md, known vulnerabilities
 
 lint-go: need-go .bin/golangci-lint-$(GOLANGCI_LINT)
+	@for module in . local/controlplane test test/bench; do (cd $$module && go mod tidy -diff) || { echo "$$module/go.mod is not tidy: go mod tidy" >&2; exit 1; }; done
 	.bin/golangci-lint-$(GOLANGCI_LINT) run ./...
 	cd local/controlplane && ../../.bin/golangci-lint-$(GOLANGCI_LINT) run ./...
 	cd test && ../.bin/golangci-lint-$(GOLANGCI_LINT) run ./...

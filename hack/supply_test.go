@@ -54,6 +54,35 @@ func TestEveryModuleNamesItsToolchain(t *testing.T) {
 	}
 }
 
+// A tag can move, and has been moved by attackers.
+// https://docs.github.com/en/actions/reference/security/secure-use#using-third-party-actions
+func TestEveryActionIsPinnedByCommit(t *testing.T) {
+	workflows, err := filepath.Glob(filepath.Join("..", ".github", "workflows", "*.yml"))
+	require.NoError(t, err)
+	require.NotEmpty(t, workflows)
+	for _, workflow := range workflows {
+		text, err := os.ReadFile(workflow)
+		require.NoError(t, err)
+		for _, uses := range regexp.MustCompile(`(?m)uses:.*$`).FindAllString(string(text), -1) {
+			assert.Regexp(t, `^uses: [\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`, uses, workflow)
+		}
+	}
+}
+
+// A binary stays in the history for ever: one of 21 MB is most of this repository.
+func TestNoLargeFileIsCommitted(t *testing.T) {
+	const most = 512 << 10
+	command := exec.CommandContext(t.Context(), "git", "ls-files", "-z")
+	command.Dir = ".."
+	output, err := command.Output()
+	require.NoError(t, err)
+	for name := range strings.SplitSeq(strings.TrimRight(string(output), "\x00"), "\x00") {
+		if info, err := os.Stat(filepath.Join("..", name)); err == nil {
+			assert.LessOrEqual(t, info.Size(), int64(most), name)
+		}
+	}
+}
+
 func TestAVulnerabilityFailsAndAnUnreachableDatabaseIsReported(t *testing.T) {
 	for sentence, c := range map[string]struct {
 		govulncheck string
