@@ -5,6 +5,8 @@ import (
 	"os"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/cache"
+
 	"github.com/kubestep/kubestep/internal/attestation"
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/cluster"
@@ -25,7 +27,8 @@ func main() {
 			"pod-inventory":   pods.Workflow(os.Getenv("KUBESTEP_KUBERNETES_GROUP")),
 			"apply-manifests": manifests.Workflow,
 		},
-		Cache:       cluster.NewCache(ttl, cluster.MaxCached, time.Now),
+		Cache:       cache.NewLRUExpireCache(cluster.MaxCached),
+		TTL:         ttl,
 		Attestation: task.Must(attestation.New(os.Getenv("KUBESTEP_ATTESTATION_KEY"))),
 	}
 	task.Start("DescribeCluster", describer.Describe)

@@ -11,10 +11,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
+	"k8s.io/apimachinery/pkg/util/cache"
 
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract"
@@ -43,10 +45,20 @@ type Describer struct {
 	// Defaults complete the target.
 	Defaults contract.Target
 	// Workflows are those whose inputs are accepted, by name.
-	Workflows   map[string]Workflow
-	Cache       *Cache
+	Workflows map[string]Workflow
+	// Cache keeps descriptions, each for TTL, and no errors. In Lambda it lives as long
+	// as the execution environment, which has one invocation at a time.
+	Cache       *cache.LRUExpireCache
+	TTL         time.Duration
 	Attestation Attester
 }
+
+// MaxCached bounds the descriptions that a function keeps; each takes about 3 KB.
+const MaxCached = 256
+
+// key identifies a description: the same name is another cluster in another Region, and
+// in the account of another role.
+type key struct{ region, roleARN, name string }
 
 // API makes clients for Describer.EKS out of a configuration and the credentials of roles.
 func API(cfg aws.Config, credentials func(roleARN, execution string) aws.CredentialsProvider) func(region, roleARN, execution string) EKS {
@@ -69,13 +81,17 @@ func (d *Describer) Describe(ctx context.Context, in contract.DescribeCluster) (
 	if err != nil {
 		return contract.DescribedCluster{}, err
 	}
-	key := Key{Region: out.Target.Region, RoleARN: out.Target.RoleARN, Name: out.Target.ClusterName}
+	of := key{out.Target.Region, out.Target.RoleARN, out.Target.ClusterName}
 	if in.Refresh {
-		d.Cache.Forget(key)
+		d.Cache.Remove(of)
 	}
-	described, err := d.Cache.Get(ctx, key, func(ctx context.Context) (contract.Cluster, error) { return d.ask(ctx, key, in.Execution) })
-	if err != nil {
-		return contract.DescribedCluster{}, err
+	cached, _ := d.Cache.Get(of)
+	described, ok := cached.(contract.Cluster)
+	if !ok {
+		if described, err = d.ask(ctx, of, in.Execution); err != nil {
+			return contract.DescribedCluster{}, err
+		}
+		d.Cache.Add(of, described, d.TTL)
 	}
 	out.Cluster, err = d.Attestation.Attest(in.Execution, out.Target.RoleARN, described)
 	return out, err
@@ -100,20 +116,20 @@ func (d *Describer) read(in contract.DescribeCluster) (contract.DescribedCluster
 	return contract.DescribedCluster{Target: target, Request: encoded, Checks: checks}, nil
 }
 
-func (d *Describer) ask(ctx context.Context, key Key, execution string) (contract.Cluster, error) {
-	doing := fmt.Sprintf("eks:DescribeCluster of cluster %s in %s%s", key.Name, key.Region, as(key.RoleARN))
-	out, err := d.EKS(key.Region, key.RoleARN, execution).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &key.Name})
+func (d *Describer) ask(ctx context.Context, of key, execution string) (contract.Cluster, error) {
+	doing := fmt.Sprintf("eks:DescribeCluster of cluster %s in %s%s", of.name, of.region, as(of.roleARN))
+	out, err := d.EKS(of.region, of.roleARN, execution).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &of.name})
 	var missing *types.ResourceNotFoundException
 	switch {
 	case errors.As(err, &missing):
 		return contract.Cluster{}, contract.Errorf(contract.ClusterNotFound,
-			"EKS has no cluster %s in %s%s. List the clusters: aws eks list-clusters --region %s", key.Name, key.Region, as(key.RoleARN), key.Region).From(err)
+			"EKS has no cluster %s in %s%s. List the clusters: aws eks list-clusters --region %s", of.name, of.region, as(of.roleARN), of.region).From(err)
 	case err != nil:
 		return contract.Cluster{}, awsapi.Explain(err, doing)
 	case out == nil || out.Cluster == nil:
 		return contract.Cluster{}, contract.Errorf(contract.Unexpected, "EKS answered %s without a cluster", doing)
 	}
-	return read(out.Cluster, key.Region)
+	return read(out.Cluster, of.region)
 }
 
 // as names the role whose permissions were used, unless it is the function's own.
