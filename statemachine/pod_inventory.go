@@ -36,7 +36,7 @@ func PodInventory() Machine {
 					Parameters: Object{
 						"cluster": copied("$.cluster", "name", "arn", "region", "version", "status"),
 						"access":  copied("$.access", "allowed", "namespaces"),
-						"pods":    copied("$.pods", "total", "byNamespace", "byStatus", "items", "truncated", "consistent", "archive"),
+						"pods":    copied("$.pods", "total", "unhealthy", "byNamespace", "byStatus", "items", "truncated", "consistent", "archive"),
 					},
 					End: true,
 				},
@@ -64,7 +64,7 @@ func listPods() State {
 			Name:           "ListPods",
 			Comment:        "Lists pods until all are listed or its time is up; then a cursor says where to go on.",
 			TimeoutSeconds: 65,
-			ResultSelector: result("total", "byNamespace", "byStatus", "items", "truncated", "consistent", "archive", "cursor"),
+			ResultSelector: result("total", "unhealthy", "byNamespace", "byStatus", "items", "truncated", "consistent", "archive", "cursor"),
 			ResultPath:     "$.pods",
 			End:            true,
 		})

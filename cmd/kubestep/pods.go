@@ -39,6 +39,9 @@ func podTable(execution follow.Execution, style terminal.Style) (string, error) 
 	}
 	fmt.Fprintf(&b, "%s in cluster %s (Kubernetes %s, %s), in %.1f s\n", count(pods.Total),
 		terminal.Line(cluster.Name), terminal.Line(cluster.Version), terminal.Line(cluster.Region), elapsed.Seconds())
+	if pods.Unhealthy > 0 {
+		fmt.Fprintf(&b, "unhealthy:    %d\n", pods.Unhealthy)
+	}
 	if len(pods.ByStatus) > 0 {
 		fmt.Fprintf(&b, "by status:    %s\n", totals(pods.ByStatus))
 	}

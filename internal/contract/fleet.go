@@ -219,19 +219,20 @@ type FleetOutput struct {
 // the rows, which take longer to read than all else that is done for a cluster.
 type PodFigures struct {
 	Pods struct {
-		Total    int            `json:"total"`
-		ByStatus map[string]int `json:"byStatus"`
+		Total int `json:"total"`
+		// Unhealthy is nil in the output of a version that did not count them.
+		Unhealthy *int `json:"unhealthy"`
 	} `json:"pods"`
 }
 
-// Figures are what a fleet adds up of an execution: the pods, and those whose status is
-// neither Running nor a success.
+// Figures are what a fleet adds up of an execution: the pods, and the unhealthy ones as
+// the inventory counts them.
 func (o PodFigures) Figures() map[string]int {
-	unhealthy := o.Pods.Total
-	for _, status := range []string{"Running", "Completed", "Succeeded"} {
-		unhealthy -= o.Pods.ByStatus[status]
+	figures := map[string]int{"pods": o.Pods.Total}
+	if o.Pods.Unhealthy != nil {
+		figures["unhealthy"] = *o.Pods.Unhealthy
 	}
-	return map[string]int{"pods": o.Pods.Total, "unhealthy": unhealthy}
+	return figures
 }
 
 // Figures are what a fleet adds up of an execution: the objects by what applying does

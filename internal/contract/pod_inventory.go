@@ -29,6 +29,9 @@ type Listing struct {
 // Pods is what the output says of the pods: totals of all, and some of them.
 type Pods struct {
 	Total int `json:"total"`
+	// Unhealthy counts the pods that neither succeeded nor run with every container and
+	// readiness gate ready.
+	Unhealthy int `json:"unhealthy"`
 	// ByNamespace and ByStatus are bounded: those beyond, in the order of their
 	// names, are summed up as Other.
 	ByNamespace map[string]int `json:"byNamespace"`
@@ -74,6 +77,9 @@ type Pod struct {
 	// IP and Node are empty until the pod has them.
 	IP   string `json:"ip"`
 	Node string `json:"node"`
+	// Unhealthy tells pods apart that are printed alike: one printed Completed may have
+	// failed, or be about to restart. It is left out if the pod is healthy.
+	Unhealthy bool `json:"unhealthy,omitempty"`
 }
 
 // PodInventory is the output of an execution of pod-inventory that succeeded.

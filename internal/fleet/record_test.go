@@ -25,11 +25,15 @@ func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
 		want   contract.FleetOutcome
 	}{
 		"its totals if it succeeded": {
-			`{"Status":"SUCCEEDED","Output":{"pods":{"total":12,"byStatus":{"Running":7,"Completed":1,"Succeeded":1,"Pending":2,"(other)":1}}},"StartDate":1790000000000,"StopDate":1790000004321}`,
+			`{"Status":"SUCCEEDED","Output":{"pods":{"total":12,"unhealthy":3,"byStatus":{"Running":7,"Completed":5}}},"StartDate":1790000000000,"StopDate":1790000004321}`,
 			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12, "unhealthy": 3}, Seconds: 4.3},
 		},
+		"no number of unhealthy pods if its version did not count them": {
+			`{"Status":"SUCCEEDED","Output":{"pods":{"total":12,"byStatus":{"Running":7,"Pending":5}}},"StartDate":1790000000000,"StopDate":1790000004321}`,
+			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12}, Seconds: 4.3},
+		},
 		"the same if it was started earlier, and is described": {
-			`{"Status":"SUCCEEDED","Output":"{\"pods\":{\"total\":12,\"byStatus\":{\"Running\":12}}}","StartDate":"2026-11-24T06:00:00Z","StopDate":"2026-11-24T06:00:01.5Z"}`,
+			`{"Status":"SUCCEEDED","Output":"{\"pods\":{\"total\":12,\"unhealthy\":0,\"byStatus\":{\"Running\":12}}}","StartDate":"2026-11-24T06:00:00Z","StopDate":"2026-11-24T06:00:01.5Z"}`,
 			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12, "unhealthy": 0}, Seconds: 1.5},
 		},
 		"its own error and cause if it failed, not those of the state that ran it": {
@@ -74,7 +78,7 @@ func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
 
 func TestAFleetReadsTheFiguresOfAWholeOutput(t *testing.T) {
 	output, err := json.Marshal(contract.PodInventory{Pods: contract.Pods{
-		Total: 9, ByNamespace: map[string]int{"shop": 9}, ByStatus: map[string]int{"Running": 5, "Completed": 1, "Error": 3}, Items: []contract.Pod{{Name: "cart", Status: "Error"}},
+		Total: 9, Unhealthy: 4, ByNamespace: map[string]int{"shop": 9}, ByStatus: map[string]int{"Running": 5, "Completed": 1, "Error": 3}, Items: []contract.Pod{{Name: "cart", Status: "Error"}},
 	}})
 	require.NoError(t, err)
 	text, err := json.Marshal(string(output))
@@ -84,7 +88,7 @@ func TestAFleetReadsTheFiguresOfAWholeOutput(t *testing.T) {
 			Fleet: contract.Fleet{Workflow: "pod-inventory"}, Result: contract.ExecutionResult{Status: "SUCCEEDED", Output: output},
 		})
 		require.NoError(t, err)
-		assert.Equal(t, map[string]int{"pods": 9, "unhealthy": 3}, recorded.Totals, "as DescribeExecution returns it: %t", described)
+		assert.Equal(t, map[string]int{"pods": 9, "unhealthy": 4}, recorded.Totals, "as DescribeExecution returns it: %t", described)
 		assert.Empty(t, recorded.Cause)
 	}
 }
@@ -102,7 +106,7 @@ func TestALargeFleetsOutcomeIsAnObjectWithTheNameOfItsExecution(t *testing.T) {
 	in := contract.RecordOutcome{
 		Fleet:   contract.Fleet{Name: "nightly", Workflow: "pod-inventory", InS3: true, Output: contract.Destination{Bucket: "reports", Prefix: "fleets"}},
 		Cluster: contract.FleetCluster{Target: demo, Attempt: 1, Execution: "nightly-demo-abc"},
-		Result:  contract.ExecutionResult{Status: "SUCCEEDED", Output: json.RawMessage(`{"pods":{"total":1,"byStatus":{"Running":1}}}`)},
+		Result:  contract.ExecutionResult{Status: "SUCCEEDED", Output: json.RawMessage(`{"pods":{"total":1,"unhealthy":0,"byStatus":{"Running":1}}}`)},
 	}
 	for range 2 { // a retry writes the same object
 		recorded, err := recorder(s3).Record(t.Context(), in)

@@ -29,6 +29,7 @@ func FuzzList(f *testing.F) {
 		table("more"), table("more", row("cart", "1/1", "Running")), table(strings.Repeat("c", 70<<10)),
 		table("", row("\x00\x1b[31m\u202e", "\u2028", "<script>&\x7f")),
 		table("", row(strings.Repeat("n", 300<<10), "1/1", "Running")),
+		table("", `{"cells":["a"],"conditions":[{"type":"Completed","status":"True","reason":"Failed"}]}`, `{"cells":["a"],"conditions":[[],{"type":7},null]}`, `{"cells":["a"],"conditions":{"type":"Completed"}}`),
 		table("", `{"cells":["a","1/1","Running",1e999,null,{},[]]}`, `{"cells":["a","1/1","Running",-9223372036854775809]}`, `{"cells":[]}`, `{}`, `null`),
 		table("", many(100, func(i int) string { return row(strings.Repeat("<", 253), "1/1", fmt.Sprintf("%064d", i)) })...),
 		table("", many(100, func(i int) string { return row("p", "1/1", fmt.Sprintf("%02d%s", i, strings.Repeat("<", 62))) })...),
@@ -83,6 +84,7 @@ func FuzzList(f *testing.F) {
 		assert.Equal(t, listing.Total, byNamespace)
 		assert.Equal(t, listing.Total, byStatus)
 		assert.LessOrEqual(t, len(listing.Items), listing.Total)
+		assert.LessOrEqual(t, listing.Unhealthy, listing.Total)
 		assert.Equal(t, len(listing.Items) < listing.Total, listing.Truncated)
 		var again contract.Listing
 		require.NoError(t, json.Unmarshal(encoded, &again), "what goes into the state comes out of it")

@@ -25,7 +25,7 @@ func newLines() *lines {
 
 // add writes a line without allocating. Writing to memory does not fail, nor does
 // quoting text that was decoded.
-func (l *lines) add(namespace string, r *row) {
+func (l *lines) add(namespace string, r *row, healthy bool) {
 	l.line = append(l.line[:0], `{"namespace":`...)
 	l.line, _ = jsontext.AppendQuote(l.line, namespace)
 	for _, c := range []struct {
@@ -38,6 +38,9 @@ func (l *lines) add(namespace string, r *row) {
 			continue
 		}
 		l.line, _ = jsontext.AppendQuote(l.line, r.cell(c.column))
+	}
+	if !healthy {
+		l.line = append(l.line, `,"unhealthy":true`...)
 	}
 	// A server may quote the request that it answers, and with it the token.
 	_, _ = l.gzip.Write(bearer.RedactBytes(append(l.line, "}\n"...)))

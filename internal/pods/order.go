@@ -27,7 +27,7 @@ func (o order) namespaces(a, b string) int {
 
 func (o order) compare(a, b contract.Pod) int {
 	return cmp.Or(
-		health(healthy(a.Status, a.Ready), healthy(b.Status, b.Ready)),
+		health(!a.Unhealthy, !b.Unhealthy),
 		o.namespaces(a.Namespace, b.Namespace),
 		cmp.Compare(a.Name, b.Name),
 	)
@@ -35,7 +35,7 @@ func (o order) compare(a, b contract.Pod) int {
 
 // before reports whether a pod sorts ahead of other, without allocating.
 func (o order) before(isHealthy bool, namespace string, name []byte, other contract.Pod) bool {
-	if c := cmp.Or(health(isHealthy, healthy(other.Status, other.Ready)), o.namespaces(namespace, other.Namespace)); c != 0 {
+	if c := cmp.Or(health(isHealthy, !other.Unhealthy), o.namespaces(namespace, other.Namespace)); c != 0 {
 		return c < 0
 	}
 	return string(name) < other.Name

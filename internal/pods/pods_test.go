@@ -109,11 +109,11 @@ func TestPodsAreRowsOfTheServersTable(t *testing.T) {
 	})
 
 	require.NoError(t, err)
-	pod := contract.Pod{Namespace: "shop", Name: "pay", Ready: "0/1", Status: "CrashLoopBackOff", Restarts: 3, Age: "2d", IP: "10.0.0.1", Node: "node-1"}
+	pod := contract.Pod{Namespace: "shop", Name: "pay", Ready: "0/1", Status: "CrashLoopBackOff", Restarts: 3, Age: "2d", IP: "10.0.0.1", Node: "node-1", Unhealthy: true}
 	cart := pod
-	cart.Name, cart.Ready, cart.Status = "cart", "1/1", "Running"
+	cart.Name, cart.Ready, cart.Status, cart.Unhealthy = "cart", "1/1", "Running", false
 	assert.Equal(t, contract.Listing{Pods: contract.Pods{
-		Total: 2, ByNamespace: map[string]int{"shop": 2}, ByStatus: map[string]int{"Running": 1, "CrashLoopBackOff": 1}, Items: []contract.Pod{pod, cart}, Consistent: true,
+		Total: 2, Unhealthy: 1, ByNamespace: map[string]int{"shop": 2}, ByStatus: map[string]int{"Running": 1, "CrashLoopBackOff": 1}, Items: []contract.Pod{pod, cart}, Consistent: true,
 	}}, got, "the unhealthy first")
 
 	require.Len(t, server.requests, 1)
@@ -515,10 +515,10 @@ func quote(s string) string {
 }
 
 func TestColumnsAreFoundByName(t *testing.T) {
-	page := `{"kind":"Table","metadata":{},"columnDefinitions":[{"name":"Extra"},{"name":"Status"},{"name":"Name"},{"name":"Restarts"}],"rows":[{"cells":["x","Running","cart",4]}]}`
+	page := `{"kind":"Table","metadata":{},"columnDefinitions":[{"name":"Extra"},{"name":"readiness gates"},{"name":"Status"},{"name":"Name"},{"name":"Restarts"},{"name":"READY"}],"rows":[{"cells":["x","<none>","Running","cart",4,"1/1"]}]}`
 	got, err := list(t.Context(), t, pods.Lister{}, (&api{pages: map[string]string{"shop/pods?": page}}).ServeHTTP, nil)
 	require.NoError(t, err)
-	assert.Equal(t, []contract.Pod{{Namespace: "shop", Name: "cart", Status: "Running", Restarts: 4}}, got.Items)
+	assert.Equal(t, []contract.Pod{{Namespace: "shop", Name: "cart", Ready: "1/1", Status: "Running", Restarts: 4}}, got.Items)
 }
 
 func TestAnAnswerThatIsNotATableIsAnError(t *testing.T) {

@@ -3,6 +3,7 @@ package pods
 import (
 	"bytes"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -12,18 +13,33 @@ import (
 // row is a pod as it is printed, in memory that the next row reuses: most pods are
 // counted and not kept.
 type row struct {
-	text []byte
-	from [columns]int
-	to   [columns]int
+	text  []byte
+	from  [columns]int
+	to    [columns]int
+	ended phase
 }
+
+// phase is the phase of a pod that is done, which the cells do not show: a pod is
+// printed Completed between two runs of its container too, and after a node that shut
+// down has stopped it.
+type phase byte
+
+const (
+	notEnded phase = iota
+	hasSucceeded
+	hasFailed
+)
 
 func (r *row) reset() {
 	r.text = r.text[:0]
-	r.from, r.to = [columns]int{}, [columns]int{}
+	r.from, r.to, r.ended = [columns]int{}, [columns]int{}, notEnded
 }
 
-// set takes a JSON value as a column's cell. A value that is neither a string nor a
-// number leaves it empty.
+// ellipsis ends a text that is cut.
+const ellipsis = "…"
+
+// set takes a JSON value as a column's cell, and cuts it at its bound. "<none>" and a
+// value that is neither a string nor a number leave it empty.
 func (r *row) set(column int, value jsontext.Value) {
 	from := len(r.text)
 	switch value.Kind() {
@@ -33,23 +49,26 @@ func (r *row) set(column int, value jsontext.Value) {
 	case '0':
 		r.text = append(r.text, value...)
 	}
+	if string(r.text[from:]) == "<none>" {
+		r.text = r.text[:from]
+	}
+	if most := bounds[column]; len(r.text)-from > most {
+		end := from + most - len(ellipsis)
+		for end > from && !utf8.RuneStart(r.text[end]) {
+			end--
+		}
+		r.text = append(r.text[:end], ellipsis...)
+	}
 	r.from[column], r.to[column] = from, len(r.text)
 }
 
-// cell returns a column's text, truncated to its bound.
+// cell returns a column's text.
 func (r *row) cell(column int) []byte {
-	text := r.text[r.from[column]:r.to[column]]
-	if string(text) == "<none>" {
-		return nil
-	}
-	if most := bounds[column]; len(text) > most {
-		return bytes.ToValidUTF8(text[:most], nil)
-	}
-	return text
+	return r.text[r.from[column]:r.to[column]]
 }
 
 // bounds are the most bytes of each column in the output, whatever a server sends.
-var bounds = [columns]int{name: 253, ready: 16, status: 64, restarts: 32, age: 16, ip: 64, node: 253}
+var bounds = [columns]int{name: 253, ready: 16, status: 64, restarts: 32, age: 16, ip: 64, node: 253, gates: 16}
 
 // restarts are printed as a number, or as "3 (5m ago)".
 func (r *row) restarts() int {
@@ -63,35 +82,39 @@ func (r *row) restarts() int {
 	return n
 }
 
-// healthy reports whether the pod is done, or runs with all its containers ready.
-func (r *row) healthy() bool { return healthy(r.cell(status), r.cell(ready)) }
-
-func healthy[T string | []byte](status, ready T) bool {
-	switch string(status) {
-	case "Completed", "Succeeded":
+// healthy reports whether the pod has succeeded, or runs with all its containers ready
+// and all its readiness gates true.
+// https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-readiness-gate
+func (r *row) healthy() bool {
+	switch r.ended {
+	case hasSucceeded:
 		return true
-	case "Running":
-		of := bytes.IndexByte([]byte(ready), '/')
-		return of > 0 && string(ready[:of]) == string(ready[of+1:])
-	default:
+	case hasFailed:
 		return false
 	}
+	return string(r.cell(status)) == "Running" && all(r.cell(ready)) && (len(r.cell(gates)) == 0 || all(r.cell(gates)))
+}
+
+// all reports whether a text such as "2/2" counts all.
+func all(text []byte) bool {
+	of := bytes.IndexByte(text, '/')
+	return of > 0 && bytes.Equal(text[:of], text[of+1:])
 }
 
 // pod returns the row as it is kept.
 func (r *row) pod(namespace string) contract.Pod {
 	// One allocation for all texts of a pod.
-	var all strings.Builder
+	var texts strings.Builder
 	var at [columns + 1]int
 	for column := range columns {
-		if column != restarts {
-			all.Write(r.cell(column))
+		if column != restarts && column != gates {
+			texts.Write(r.cell(column))
 		}
-		at[column+1] = all.Len()
+		at[column+1] = texts.Len()
 	}
-	text := func(column int) string { return all.String()[at[column]:at[column+1]] }
+	text := func(column int) string { return texts.String()[at[column]:at[column+1]] }
 	return contract.Pod{
 		Namespace: namespace, Name: text(name), Ready: text(ready), Status: text(status),
-		Restarts: r.restarts(), Age: text(age), IP: text(ip), Node: text(node),
+		Restarts: r.restarts(), Age: text(age), IP: text(ip), Node: text(node), Unhealthy: !r.healthy(),
 	}
 }

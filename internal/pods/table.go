@@ -24,10 +24,11 @@ const (
 	age
 	ip
 	node
+	gates
 	columns
 )
 
-var columnNames = [columns]string{name: "name", ready: "ready", status: "status", restarts: "restarts", age: "age", ip: "ip", node: "node"}
+var columnNames = [columns]string{name: "name", ready: "ready", status: "status", restarts: "restarts", age: "age", ip: "ip", node: "node", gates: "readiness gates"}
 
 // table reads a metav1.Table as it arrives, cell by cell. encoding/json would take
 // three times as long and allocate for each cell; this is the decoder that replaces
@@ -131,17 +132,80 @@ func (t *table) readRow() error {
 		if err != nil {
 			return err
 		}
-		if string(key) != `"cells"` {
+		switch string(key) {
+		case `"cells"`:
+			err = t.readCells()
+		case `"conditions"`:
+			err = t.readConditions()
+		default:
+			err = t.d.SkipValue()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return t.begin('}')
+}
+
+// readConditions reads the phase of a pod that is done: the API server puts one
+// condition into its row, of type Completed and with the phase as its reason.
+// https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/printers/internalversion/printers.go, podSuccessConditions
+func (t *table) readConditions() error {
+	if t.d.PeekKind() != '[' {
+		return t.d.SkipValue()
+	}
+	if err := t.begin('['); err != nil {
+		return err
+	}
+	for t.d.PeekKind() != ']' {
+		if t.d.PeekKind() != '{' {
 			if err := t.d.SkipValue(); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := t.readCells(); err != nil {
+		ended, err := t.readCondition()
+		if err != nil {
 			return err
 		}
+		if ended != notEnded {
+			t.row.ended = ended
+		}
 	}
-	return t.begin('}')
+	return t.begin(']')
+}
+
+func (t *table) readCondition() (phase, error) {
+	if err := t.begin('{'); err != nil {
+		return notEnded, err
+	}
+	var completed, isTrue bool
+	reason := notEnded
+	for t.d.PeekKind() == '"' {
+		key, err := t.d.ReadValue()
+		if err != nil {
+			return notEnded, err
+		}
+		is := string(key)
+		value, err := t.d.ReadValue()
+		if err != nil {
+			return notEnded, err
+		}
+		switch {
+		case is == `"type"`:
+			completed = string(value) == `"Completed"`
+		case is == `"status"`:
+			isTrue = string(value) == `"True"`
+		case is == `"reason"` && string(value) == `"Succeeded"`:
+			reason = hasSucceeded
+		case is == `"reason"` && string(value) == `"Failed"`:
+			reason = hasFailed
+		}
+	}
+	if !completed || !isTrue {
+		reason = notEnded
+	}
+	return reason, t.begin('}')
 }
 
 func (t *table) readCells() error {

@@ -21,6 +21,7 @@ const (
 // result does not depend on the order in which pages arrive.
 type tally struct {
 	total       int
+	unhealthy   int
 	byNamespace totals
 	byStatus    totals
 	items       []contract.Pod // in order
@@ -35,7 +36,7 @@ type tally struct {
 // newTally continues from what earlier rounds counted.
 func newTally(earlier contract.Pods, maxItems int, order order) *tally {
 	t := &tally{
-		total: earlier.Total, byNamespace: newTotals(maxNamespaceBytes, earlier.ByNamespace), byStatus: newTotals(maxStatusBytes, earlier.ByStatus),
+		total: earlier.Total, unhealthy: earlier.Unhealthy, byNamespace: newTotals(maxNamespaceBytes, earlier.ByNamespace), byStatus: newTotals(maxStatusBytes, earlier.ByStatus),
 		maxItems: maxItems, order: order,
 	}
 	for _, pod := range earlier.Items {
@@ -58,19 +59,23 @@ func (t *tally) page(namespace string) *tally {
 
 // row counts a pod.
 func (t *tally) row(namespace string, r *row) {
+	healthy := r.healthy()
 	t.total++
+	if !healthy {
+		t.unhealthy++
+	}
 	t.byNamespace.add(namespace, 1)
 	t.byStatus.addBytes(r.cell(status), 1)
 	if t.lines != nil {
-		t.lines.add(namespace, r)
+		t.lines.add(namespace, r, healthy)
 	}
 	if t.maxItems == 0 {
 		return
 	}
-	if t.beyond != nil && !t.order.before(r.healthy(), namespace, r.cell(name), *t.beyond) {
+	if t.beyond != nil && !t.order.before(healthy, namespace, r.cell(name), *t.beyond) {
 		return
 	}
-	if len(t.items) == t.maxItems && !t.order.before(r.healthy(), namespace, r.cell(name), t.items[t.maxItems-1]) {
+	if len(t.items) == t.maxItems && !t.order.before(healthy, namespace, r.cell(name), t.items[t.maxItems-1]) {
 		return
 	}
 	t.keep(r.pod(namespace))
@@ -91,6 +96,7 @@ func (t *tally) keep(pod contract.Pod) {
 // add counts a page.
 func (t *tally) add(page *tally) {
 	t.total += page.total
+	t.unhealthy += page.unhealthy
 	t.byNamespace.merge(page.byNamespace)
 	t.byStatus.merge(page.byStatus)
 	for _, pod := range page.items {
@@ -100,7 +106,7 @@ func (t *tally) add(page *tally) {
 
 // pods returns what was counted, within the bounds of the output.
 func (t *tally) pods() contract.Pods {
-	p := contract.Pods{Total: t.total, ByNamespace: maps.Collect(t.byNamespace.all()), ByStatus: maps.Collect(t.byStatus.all()), Items: []contract.Pod{}}
+	p := contract.Pods{Total: t.total, Unhealthy: t.unhealthy, ByNamespace: maps.Collect(t.byNamespace.all()), ByStatus: maps.Collect(t.byStatus.all()), Items: []contract.Pod{}}
 	left := maxOutputBytes - encodedSize(p)
 	for _, pod := range t.items {
 		if left -= encodedSize(pod) + 1; left < 0 {
