@@ -54,8 +54,9 @@ manifests into S3 and name them with --source.`,
 	wait := flags.Duration("wait", 0, "wait up to this `DURATION`, such as 5m, until every object is ready")
 	flags.StringP("namespace", "n", "", "apply objects that name no namespace to this `NAMESPACE` (default if not set)")
 	diff := flags.String("diff", "", "also write the whole difference to S3, below `s3://BUCKET/PREFIX`")
-	start.keys["namespace"], start.keys["force"] = "namespace", "force"
-	for _, flag := range []string{"source", "wait", "namespace", "diff"} {
+	flags.String("field-manager", "", "own what is applied by this `NAME` (kubestep if not set)")
+	start.keys["namespace"], start.keys["force"], start.keys["field-manager"] = "namespace", "force", "fieldManager"
+	for _, flag := range []string{"field-manager", "source", "wait", "namespace", "diff"} {
 		complete(cmd, flag)
 	}
 

@@ -22,7 +22,7 @@ func planTable(execution follow.Execution, style terminal.Style) (string, error)
 	plan := output.Plan
 	if len(plan.Objects) > 0 {
 		writeObjects(&b, output)
-		if more := plan.Created + plan.Configured + plan.Unchanged - len(plan.Objects); more > 0 {
+		if more := plan.Created + plan.Configured + plan.Unchanged + plan.Deleting - len(plan.Objects); more > 0 {
 			fmt.Fprintf(&b, "… and %d more\n", more)
 		}
 		b.WriteByte('\n')

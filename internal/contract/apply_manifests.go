@@ -20,6 +20,10 @@ type ApplyRequest struct {
 	Mode Mode `json:"mode"`
 	// Force takes the fields that other field managers own.
 	Force bool `json:"force"`
+	// FieldManager is the name that owns what is applied, by default "kubestep". Sets of
+	// manifests that share an object need different ones: what a manager applied before,
+	// and applies no longer, is removed.
+	FieldManager string `json:"fieldManager"`
 	// Wait says how long to wait until all objects are ready.
 	Wait Wait `json:"wait"`
 	// Output is where the whole difference is written to; nowhere if its bucket is empty.
@@ -130,6 +134,11 @@ type PlanReport struct {
 	Created    int `json:"created"`
 	Configured int `json:"configured"`
 	Unchanged  int `json:"unchanged"`
+	// Deleting counts the objects that are being deleted, whatever applying does to them.
+	Deleting int `json:"deleting"`
+	// Adopted counts those of Unchanged that are applied all the same, because the field
+	// manager does not own their fields yet.
+	Adopted int `json:"adopted"`
 	// Objects are the objects, those that change first if not all have room.
 	Objects []PlannedObject `json:"objects"`
 	// Truncated is true if Objects does not hold every object.
@@ -151,6 +160,12 @@ type PlannedObject struct {
 	Changes []string `json:"changes,omitempty"`
 	// Conflicts are fields that another field manager owns, and its name.
 	Conflicts []string `json:"conflicts,omitempty"`
+	// Takes are fields that Force takes from another field manager, and its name.
+	Takes []string `json:"takes,omitempty"`
+	// Warnings are what the API server warns of.
+	Warnings []string `json:"warnings,omitempty"`
+	// Notes are sentences on what else is special about applying the object.
+	Notes []string `json:"notes,omitempty"`
 	// Unchecked says why no dry run is possible yet; empty if there was one.
 	Unchecked string `json:"unchecked,omitempty"`
 }
@@ -158,11 +173,13 @@ type PlannedObject struct {
 // Action is what applying does to an object.
 type Action string
 
-// The actions, by the words of kubectl.
+// The actions, by the words of kubectl, and one for an object that is being deleted:
+// what is applied to it goes with it.
 const (
 	Created    Action = "created"
 	Configured Action = "configured"
 	Unchanged  Action = "unchanged"
+	Deleting   Action = "deleting"
 )
 
 // Diff is a difference as text in S3, in parts.
@@ -176,7 +193,7 @@ func (p Plan) Metrics() map[string]int {
 	if !p.Complete {
 		return nil
 	}
-	return map[string]int{"objects.created": p.Created, "objects.configured": p.Configured, "objects.unchanged": p.Unchanged}
+	return map[string]int{"objects.created": p.Created, "objects.configured": p.Configured, "objects.unchanged": p.Unchanged, "objects.deleting": p.Deleting}
 }
 
 // ApplyManifests is the payload of apply-manifests.
@@ -191,8 +208,10 @@ type ApplyManifests struct {
 type Applied struct {
 	// Complete is false while there are objects for the next round.
 	Complete bool `json:"complete"`
-	// Applied counts the objects that were applied; unchanged ones are not.
+	// Applied counts the objects that were applied: unchanged ones only if they are adopted.
 	Applied int `json:"applied"`
+	// Warnings are what the API server warned of, about objects that had no dry run.
+	Warnings []string `json:"warnings"`
 	// Done has a letter for each object, in the order of the manifests.
 	Done string `json:"done"`
 }
@@ -239,6 +258,9 @@ type ApplyResult struct {
 	Plan  PlanReport `json:"plan"`
 	// Applied counts the objects that were applied: 0 in mode plan.
 	Applied int `json:"applied"`
+	// Warnings are what the API server warned of, about objects that had no dry run. The
+	// others have theirs in Plan.
+	Warnings []string `json:"warnings"`
 	// Ready is true if every object was ready, and false if that was not asked for.
 	Ready bool `json:"ready"`
 }

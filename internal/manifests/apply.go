@@ -48,7 +48,7 @@ func (a Applier) Apply(ctx context.Context, in contract.ApplyManifests) (contrac
 	if err := work.stages(ctx, batch.NewRound(ctx, a.Clock)); err != nil {
 		return contract.Applied{}, work.halfway(err)
 	}
-	return contract.Applied{Complete: work.marks.complete(), Applied: work.marks.count(applied), Done: string(work.marks)}, nil
+	return contract.Applied{Complete: work.marks.complete(), Applied: work.marks.count(applied), Warnings: []string{}, Done: string(work.marks)}, nil
 }
 
 // applier applies objects.

@@ -404,13 +404,13 @@ func TestARequestIsReadWithItsDefaults(t *testing.T) {
 	request, checks := manifests.Workflow(f)
 	require.NoError(t, f.Err())
 	assert.Empty(t, checks)
-	assert.Equal(t, contract.ApplyRequest{Manifests: json.RawMessage(`"a"`), Namespace: "default", Mode: contract.PlanOnly}, request)
+	assert.Equal(t, contract.ApplyRequest{Manifests: json.RawMessage(`"a"`), Namespace: "default", Mode: contract.PlanOnly, FieldManager: "kubestep"}, request)
 
-	f = input.Read(json.RawMessage(`{"source":{"bucket":"abc","key":"k","versionId":"v"},"namespace":"shop","mode":"apply","force":true,"wait":{"timeoutSeconds":9},"output":{"bucket":"abc"}}`), "{}")
+	f = input.Read(json.RawMessage(`{"source":{"bucket":"abc","key":"k","versionId":"v"},"namespace":"shop","mode":"apply","force":true,"fieldManager":"team-a","wait":{"timeoutSeconds":9},"output":{"bucket":"abc"}}`), "{}")
 	request, _ = manifests.Workflow(f)
 	require.NoError(t, f.Err())
 	assert.Equal(t, contract.ApplyRequest{
-		Source: contract.ManifestSource{Bucket: "abc", Key: "k", VersionID: "v"}, Namespace: "shop", Mode: contract.Apply, Force: true,
+		Source: contract.ManifestSource{Bucket: "abc", Key: "k", VersionID: "v"}, Namespace: "shop", Mode: contract.Apply, Force: true, FieldManager: "team-a",
 		Wait: contract.Wait{TimeoutSeconds: 9}, Output: contract.Destination{Bucket: "abc"},
 	}, request)
 }
@@ -420,16 +420,19 @@ func TestEachProblemOfARequestHasASentence(t *testing.T) {
 		`{}`: "manifests: missing: expected YAML documents in manifests, or an object of S3 in source",
 		`{"manifests":"a","source":{"bucket":"abc","key":"k"}}`: "source: expected either manifests or source, not both",
 		`{"manifests":{}}`: "manifests: expected a string of YAML documents or an array of objects",
-		`{"manifests":"` + strings.Repeat("x", 128<<10) + `"}`:  "manifests: 131074 bytes: expected at most 131072 in the execution input. Put them into S3",
-		`{"source":{"key":"k"}}`:                                "source.bucket: missing",
-		`{"source":{"bucket":"B","key":"k"}}`:                   `source.bucket: "B" is not a valid S3 bucket name`,
-		`{"source":{"bucket":"abc"}}`:                           "source.key: expected 1 to 1024 bytes, not 0",
-		`{"manifests":"a","namespace":"Shop"}`:                  `namespace: "Shop" is not a valid namespace`,
-		`{"manifests":"a","mode":"delete"}`:                     `mode: "delete": expected "plan" or "apply"`,
-		`{"manifests":"a","wait":{"timeoutSeconds":60}}`:        "wait: nothing is applied in mode \"plan\"",
-		`{"manifests":"a","mode":"apply","wait":{}}`:            "wait.timeoutSeconds: missing: expected 1 to 3600",
-		`{"manifests":"a","mode":"apply","wait":10}`:            `1 problem. wait: expected an object such as {"timeoutSeconds":300}, not a number`,
-		`{"manifests":"a","mode":"apply","wait":{"timeout":5}}`: `unknown key`,
+		`{"manifests":"` + strings.Repeat("x", 128<<10) + `"}`:                "manifests: 131074 bytes: expected at most 131072 in the execution input. Put them into S3",
+		`{"source":{"key":"k"}}`:                                              "source.bucket: missing",
+		`{"source":{"bucket":"B","key":"k"}}`:                                 `source.bucket: "B" is not a valid S3 bucket name`,
+		`{"source":{"bucket":"abc"}}`:                                         "source.key: expected 1 to 1024 bytes, not 0",
+		`{"manifests":"a","namespace":"Shop"}`:                                `namespace: "Shop" is not a valid namespace`,
+		`{"manifests":"a","mode":"delete"}`:                                   `mode: "delete": expected "plan" or "apply"`,
+		`{"manifests":"a","wait":{"timeoutSeconds":60}}`:                      "wait: nothing is applied in mode \"plan\"",
+		`{"manifests":"a","mode":"apply","wait":{}}`:                          "wait.timeoutSeconds: missing: expected 1 to 3600",
+		`{"manifests":"a","mode":"apply","wait":10}`:                          `1 problem. wait: expected an object such as {"timeoutSeconds":300}, not a number`,
+		`{"manifests":"a","mode":"apply","wait":{"timeout":5}}`:               `unknown key`,
+		`{"manifests":"a","fieldManager":"a\u0007b"}`:                         `fieldManager: "a\ab": expected 1 to 128 printable bytes`,
+		`{"manifests":"a","fieldManager":""}`:                                 `fieldManager: "": expected 1 to 128 printable bytes`,
+		`{"manifests":"a","fieldManager":"` + strings.Repeat("m", 129) + `"}`: "fieldManager: ",
 	} {
 		t.Run(want, func(t *testing.T) {
 			f := input.Read(json.RawMessage(given), "{}")

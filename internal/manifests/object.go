@@ -49,7 +49,7 @@ func describe(kind, namespace, name string) string {
 	}
 }
 
-// FieldManager owns what kubestep applies.
+// FieldManager owns what is applied, unless the request names another one.
 // https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers
 const FieldManager = "kubestep"
 

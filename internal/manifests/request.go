@@ -1,7 +1,10 @@
 package manifests
 
 import (
+	"unicode/utf8"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/kubestep/kubestep/internal/contract"
@@ -20,7 +23,7 @@ const (
 // Workflow reads a request. Its permissions depend on the manifests and on the
 // kinds of the cluster, so there are no checks yet.
 func Workflow(f *input.Fields) (request any, checks []contract.Check) {
-	r := contract.ApplyRequest{Namespace: metav1.NamespaceDefault, Mode: contract.PlanOnly}
+	r := contract.ApplyRequest{Namespace: metav1.NamespaceDefault, Mode: contract.PlanOnly, FieldManager: FieldManager}
 	r.Manifests = f.Raw("manifests")
 	source, fromS3 := f.Object("source", `{"bucket":"manifests","key":"shop.yaml"}`)
 	source.String("bucket", &r.Source.Bucket)
@@ -29,6 +32,7 @@ func Workflow(f *input.Fields) (request any, checks []contract.Check) {
 	f.String("namespace", &r.Namespace)
 	f.String("mode", (*string)(&r.Mode))
 	f.Bool("force", &r.Force)
+	f.String("fieldManager", &r.FieldManager)
 	wait, waits := f.Object("wait", `{"timeoutSeconds":300}`)
 	wait.Int("timeoutSeconds", &r.Wait.TimeoutSeconds)
 	r.Output = input.Destination(f, "output")
@@ -62,6 +66,9 @@ func Workflow(f *input.Fields) (request any, checks []contract.Check) {
 	if r.Mode != contract.PlanOnly && r.Mode != contract.Apply {
 		f.Problem("mode", "%s: expected %q or %q", input.Quote(string(r.Mode)), contract.PlanOnly, contract.Apply)
 	}
+	if !isFieldManager(r.FieldManager) {
+		f.Problem("fieldManager", "%s: expected 1 to %d printable bytes", input.Quote(r.FieldManager), metav1validation.FieldManagerMaxLength)
+	}
 	switch {
 	case waits && wait.Raw("timeoutSeconds") == nil:
 		wait.Problem("timeoutSeconds", "missing: expected 1 to %d", contract.MaxWaitSeconds)
@@ -71,4 +78,10 @@ func Workflow(f *input.Fields) (request any, checks []contract.Check) {
 		f.Problem("wait", "nothing is applied in mode %q, so there is nothing to wait for: expected mode %q", contract.PlanOnly, contract.Apply)
 	}
 	return r, nil
+}
+
+// isFieldManager reports whether the API server takes the name of a field manager. It
+// would take an empty one as well, and name it after the user agent.
+func isFieldManager(name string) bool {
+	return name != "" && utf8.ValidString(name) && len(metav1validation.ValidateFieldManager(name, nil)) == 0
 }
