@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -46,7 +47,28 @@ type Handler[In, Out any] func(context.Context, In) (Out, error)
 // the function's state.
 func Start[In, Out any](state string, handle Handler[In, Out]) {
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("stackName", os.Getenv("KUBESTEP_STACK"), "state", state)
+	if limit := MemoryLimit(os.Getenv); limit > 0 {
+		debug.SetMemoryLimit(limit)
+	}
 	lambda.Start(Adapt(log, handle))
+}
+
+// heapShare is how much of the function's memory Go may use before it collects garbage
+// more often, in percent. The rest is for the program, its stacks, and what is live.
+const heapShare = 75
+
+// MemoryLimit is the memory limit for Go's runtime, in bytes, or 0 for the default:
+// Lambda says how much memory the function has, and does not set GOMEMLIMIT.
+// https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+func MemoryLimit(getenv func(string) string) int64 {
+	if getenv("GOMEMLIMIT") != "" {
+		return 0 // which the runtime has read
+	}
+	megabytes, err := strconv.ParseInt(getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), 10, 32)
+	if err != nil || megabytes <= 0 {
+		return 0
+	}
+	return megabytes << 20 * heapShare / 100
 }
 
 // Must returns the value, or ends the program with the error: a function that is

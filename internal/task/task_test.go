@@ -131,3 +131,20 @@ func TestAPanicIsUnexpectedAndEndsTheFunction(t *testing.T) {
 	assert.Equal(t, messages.InvokeResponse_Error{Type: "Unexpected", Message: "Unexpected error, possibly a bug in kubestep: panic: boom", ShouldExit: true}, err)
 	assert.Contains(t, logged.String(), "task_test.go", "the log says where")
 }
+
+func TestGoIsToldHowMuchMemoryTheFunctionHas(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		environment map[string]string
+		bytes       int64
+	}{
+		"three quarters of it":                      {map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}, 384 << 20},
+		"unless its configuration says it":          {map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "GOMEMLIMIT": "40MiB"}, 0},
+		"or nothing does, as outside of Lambda":     {nil, 0},
+		"or what there is is not an amount":         {map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "much"}, 0},
+		"even if it is all that a function can get": {map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "10240"}, 7680 << 20},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			assert.Equal(t, c.bytes, task.MemoryLimit(func(name string) string { return c.environment[name] }))
+		})
+	}
+}
