@@ -39,7 +39,7 @@ const (
 type TooLargeError struct{ Bytes int64 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("the answer is larger than %d bytes, the most that is read of such an answer", e.Bytes)
+	return fmt.Sprintf("it is larger than %d bytes, the most that is read of such an answer", e.Bytes)
 }
 
 // bound bounds the answer to a request.

@@ -53,7 +53,7 @@ func TestAnEndlessAnswerIsCutAndNamed(t *testing.T) {
 			err := conn.Get().AbsPath("/x").MaxRetries(0).Do(c.bound(t.Context())).Error()
 			explained := conn.Explain(err, "look")
 			assertNamed(t, contract.ClusterUnreachable, explained)
-			assert.ErrorContains(t, explained, fmt.Sprintf("The answer of cluster demo to look is larger than %d bytes", c.bytes))
+			assert.ErrorContains(t, explained, fmt.Sprintf("it is larger than %d bytes", c.bytes))
 			var tooLarge *kube.TooLargeError
 			require.ErrorAs(t, explained, &tooLarge, "a caller may know better")
 

@@ -23,9 +23,8 @@ func (c *Conn) Explain(err error, doing string) *contract.Error {
 		return known
 	}
 	cluster := c.Cluster
-	if tooLarge := (*TooLargeError)(nil); errors.As(err, &tooLarge) {
-		return contract.Errorf(contract.ClusterUnreachable,
-			"The answer of cluster %s to %s is larger than %d bytes, the most that is read of such an answer. Check what answers at %s", cluster.Name, doing, tooLarge.Bytes, cluster.Endpoint).From(err)
+	if why := bad(err); why != nil {
+		return contract.Errorf(contract.ClusterUnreachable, "Cluster %s could not be asked to %s: what answers at %s does not answer as an API server does: %v", cluster.Name, doing, cluster.Endpoint, why).From(err)
 	}
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
@@ -52,6 +51,27 @@ func (c *Conn) Explain(err error, doing string) *contract.Error {
 	default:
 		return contract.Errorf(contract.ClusterUnreachable, "The API server of cluster %s could not %s (%d): %s", cluster.Name, doing, code, message).From(err)
 	}
+}
+
+// badAnswerError is an answer that no API server gives.
+type badAnswerError struct{ error }
+
+func (e badAnswerError) Unwrap() error { return e.error }
+
+// BadAnswer is the error of an answer that no API server gives. Its text follows
+// "what answers is not as an API server answers".
+func BadAnswer(format string, args ...any) error { return badAnswerError{fmt.Errorf(format, args...)} }
+
+// bad is why an answer cannot be read, if the cluster was reached.
+func bad(err error) error {
+	if tooLarge := (*TooLargeError)(nil); errors.As(err, &tooLarge) {
+		return tooLarge
+	}
+	var innermost error
+	for found := (badAnswerError{}); errors.As(err, &found); err = found.error {
+		innermost = found
+	}
+	return innermost
 }
 
 // mapping is the command that maps the principal to its group.

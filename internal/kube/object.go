@@ -3,7 +3,6 @@ package kube
 import (
 	"bytes"
 	"context"
-	"fmt"
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/client-go/rest"
@@ -47,11 +46,11 @@ func Object(text []byte) (map[string]any, error) {
 	// Each value but the first follows one of these, which may be in a string too: what
 	// is short cannot have too many.
 	if len(text) > maxValues && bytes.Count(text, []byte{','})+bytes.Count(text, []byte{'{'})+bytes.Count(text, []byte{'['}) > maxValues && values(text) > maxValues {
-		return nil, fmt.Errorf("the object has more than %d values", maxValues)
+		return nil, BadAnswer("the object has more than %d values", maxValues)
 	}
 	var object map[string]any
 	if err := utiljson.Unmarshal(text, &object); err != nil || object == nil {
-		return nil, fmt.Errorf("the answer is not an object: %.100q", text)
+		return nil, BadAnswer("it is not an object") // without its text, which may be of a Secret
 	}
 	return object, nil
 }

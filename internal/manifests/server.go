@@ -3,7 +3,6 @@ package manifests
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
 
@@ -97,7 +96,7 @@ func (s server) resources(ctx context.Context, v schema.GroupVersion) ([]apiReso
 		Resources []apiResource `json:"resources"`
 	}
 	if err := json.Unmarshal(answer, &list); err != nil || list.Kind != "APIResourceList" {
-		return nil, fmt.Errorf("the answer is not an APIResourceList: %.100q", answer)
+		return nil, kube.BadAnswer("it is not an APIResourceList")
 	}
 	return list.Resources, nil
 }

@@ -91,7 +91,7 @@ func (q *request) read(more func(next string, remaining int), add func(*row)) (p
 		return page{}, fmt.Errorf("read a page of pods: %w", err)
 	}
 	if len(meta.Continue) > maxContinueBytes {
-		return page{}, fmt.Errorf("read a page of pods: its continue token has %d bytes, and that of an API server at most %d", len(meta.Continue), maxContinueBytes)
+		return page{}, kube.BadAnswer("its continue token has %d bytes, and that of an API server at most %d", len(meta.Continue), maxContinueBytes)
 	}
 	p.next, p.remaining, p.bytes = meta.Continue, remaining(meta), counted.bytes
 	return p, nil

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/kube"
 )
 
 // The columns of a table of pods, by the names that the API server gives them.
@@ -35,6 +35,8 @@ var columnNames = [columns]string{name: "name", ready: "ready", status: "status"
 // it in Go 1.27.
 type table struct {
 	d *jsontext.Decoder
+	// left bounds what the decoder reads before it is given more.
+	left *allowance
 	// column is the column of each cell in a row, or columns if it is none of ours. It
 	// is nil until the definitions are read.
 	column []int
@@ -45,7 +47,9 @@ type table struct {
 // list, which begin has as soon as it is read: an API server sends it before the rows.
 // A row is valid until add returns.
 func decodeTable(r io.Reader, begin func(metav1.ListMeta), add func(*row)) (meta metav1.ListMeta, err error) {
-	t := table{d: jsontext.NewDecoder(bufio.NewReaderSize(r, 32<<10), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))}
+	left := &allowance{Reader: bufio.NewReaderSize(r, 32<<10)}
+	t := table{d: jsontext.NewDecoder(left, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)), left: left}
+	left.grant("the table beside its rows", maxHeadBytes)
 	if err := t.begin('{'); err != nil {
 		return metav1.ListMeta{}, err
 	}
@@ -80,7 +84,7 @@ func decodeTable(r io.Reader, begin func(metav1.ListMeta), add func(*row)) (meta
 		return metav1.ListMeta{}, err
 	}
 	if kind != "Table" {
-		return metav1.ListMeta{}, fmt.Errorf("the server answered with a %q instead of a Table", contract.Clip(kind, 64))
+		return metav1.ListMeta{}, kube.BadAnswer("it is a %q instead of a Table", contract.Clip(kind, 64))
 	}
 	return meta, nil
 }
@@ -98,7 +102,7 @@ func (t *table) locate(definitions []metav1.TableColumnDefinition) error {
 		}
 	}
 	if !found[name] || !found[status] {
-		return fmt.Errorf("the server's table has no columns Name and Status, only %d others", len(definitions))
+		return kube.BadAnswer("the table has no columns Name and Status, only %d others", len(definitions))
 	}
 	return nil
 }
@@ -112,13 +116,15 @@ func (t *table) rows(add func(*row)) error {
 	}
 	for t.d.PeekKind() == '{' {
 		if t.column == nil {
-			return errors.New("the table has rows before its column definitions")
+			return kube.BadAnswer("the table has rows before its column definitions")
 		}
+		t.left.grant("a row of the table", maxRowBytes)
 		if err := t.readRow(); err != nil {
 			return err
 		}
 		add(&t.row)
 	}
+	t.left.grant("the table beside its rows", maxHeadBytes)
 	return t.begin(']')
 }
 
@@ -233,7 +239,10 @@ func (t *table) value(into any) error {
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(raw, into)
+	if err := json.Unmarshal(raw, into); err != nil {
+		return kube.BadAnswer("%w", err)
+	}
+	return nil
 }
 
 // begin reads a delimiter.
@@ -243,15 +252,49 @@ func (t *table) begin(want jsontext.Kind) error {
 		return unfinished(err)
 	}
 	if got.Kind() != want {
-		return fmt.Errorf("the server's table has %s where %s was expected", got.Kind(), want)
+		return kube.BadAnswer("the table has %s where %s was expected", got.Kind(), want)
 	}
 	return nil
 }
 
-// unfinished reports an end in the middle of the table as unexpected.
+// unfinished reports an end in the middle of the table as unexpected, and what is not
+// JSON as the server's fault.
 func unfinished(err error) error {
-	if errors.Is(err, io.EOF) {
+	var syntax *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return io.ErrUnexpectedEOF
+	case errors.As(err, &syntax):
+		return kube.BadAnswer("%w", err)
+	default:
+		return err
 	}
-	return err
+}
+
+// What the decoder holds at a time, in bytes: it keeps a value whole, and its columns
+// take twenty times their bytes. An API server describes the columns of pods in 3 KB.
+const (
+	maxHeadBytes = 64 << 10
+	// maxRowBytes is more than etcd keeps of a pod.
+	maxRowBytes = 2 << 20
+)
+
+// allowance fails once more is read than was granted.
+type allowance struct {
+	io.Reader
+	what      string
+	max, left int
+}
+
+func (a *allowance) grant(what string, bytes int) {
+	a.what, a.max, a.left = what, bytes, bytes
+}
+
+func (a *allowance) Read(p []byte) (int, error) {
+	if a.left <= 0 {
+		return 0, kube.BadAnswer("%s has more than %d bytes", a.what, a.max)
+	}
+	n, err := a.Reader.Read(p[:min(len(p), a.left)])
+	a.left -= n
+	return n, err
 }
