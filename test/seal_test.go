@@ -156,7 +156,7 @@ func TestASealedTokenOpensWhereItWasMintedForAndIsSentNowhereElse(t *testing.T) 
 	assert.Equal(t, 1, proxy.Passed(reviews))
 
 	var moved contract.Token
-	assert.Equal(t, string(contract.Unexpected), s.invoke(t, "mint-token", contract.MintToken{Execution: execution, Cluster: elsewhere}, &moved),
+	assert.Equal(t, string(contract.AccessDenied), s.invoke(t, "mint-token", contract.MintToken{Execution: execution, Cluster: elsewhere}, &moved),
 		"no token is minted for an endpoint that describe-cluster did not attest")
 	elsewhere = s.attest(t, execution, elsewhere)
 	require.Empty(t, s.invoke(t, "mint-token", contract.MintToken{Execution: execution, Cluster: elsewhere}, &moved))

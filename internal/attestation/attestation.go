@@ -59,7 +59,7 @@ func (a Attester) Verify(execution, roleARN string, cluster contract.Cluster) er
 		return err
 	}
 	if !hmac.Equal(given, mac) {
-		return contract.Errorf(contract.Unexpected,
+		return contract.Errorf(contract.AccessDenied,
 			"describe-cluster did not attest this endpoint and certificate authority of cluster %s for this execution and role, so no token is minted for them. Start an execution of the state machine instead of invoking its functions; if this is one, deploy the whole stack, so that its functions have the same KUBESTEP_ATTESTATION_KEY", cluster.Name)
 	}
 	return nil

@@ -51,7 +51,7 @@ func TestOnlyWhatWasAttestedIsVerified(t *testing.T) {
 		t.Run("not "+sentence, func(t *testing.T) {
 			var named *contract.Error
 			require.ErrorAs(t, c.attester.Verify(c.execution, c.role, c.cluster), &named)
-			assert.Equal(t, contract.Unexpected, named.Name)
+			assert.Equal(t, contract.AccessDenied, named.Name)
 		})
 	}
 }

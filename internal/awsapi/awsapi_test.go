@@ -113,10 +113,21 @@ func TestAnErrorOfAWSHasAName(t *testing.T) {
 		name contract.ErrorName
 		text string
 	}{
-		"no answer":                        {errors.New("no such host"), contract.AWSUnreachable, "AWS did not answer s3:PutObject: no such host"},
-		"no answer in time":                {context.DeadlineExceeded, contract.AWSUnreachable, "context deadline exceeded"},
-		"refused by a policy":              {coded("AccessDenied"), contract.AccessDenied, "IAM refused s3:PutObject: said AWS. Allow"},
-		"credentials that are not taken":   {coded("ExpiredToken"), contract.AccessDenied, "said AWS"},
+		"no answer":                      {errors.New("no such host"), contract.AWSUnreachable, "AWS did not answer s3:PutObject: no such host"},
+		"no answer in time":              {context.DeadlineExceeded, contract.AWSUnreachable, "context deadline exceeded"},
+		"refused by a policy":            {coded("AccessDenied"), contract.AccessDenied, "IAM refused s3:PutObject: said AWS. Allow"},
+		"credentials that have expired":  {coded("ExpiredToken"), contract.AccessDenied, "AWS refused s3:PutObject (ExpiredToken): said AWS. The credentials have expired"},
+		"a Region that is not enabled":   {coded("OptInRequired"), contract.AccessDenied, "Enable the Region for the account"},
+		"no STS in the Region":           {coded("RegionDisabledException"), contract.AccessDenied, "STS is not active in this Region"},
+		"credentials that are not known": {coded("UnrecognizedClientException"), contract.AccessDenied, "Check that the Region is enabled"},
+		"a clock that is off":            {coded("RequestTimeTooSkewed"), contract.AccessDenied, "the clock of the function is off"},
+		"a signature that has expired": {&smithy.GenericAPIError{Code: "SignatureDoesNotMatch", Message: "Signature expired: 20261124T060000Z is now earlier than 20261124T061000Z"},
+			contract.AccessDenied, "The time in the request's signature differs"},
+		"a signature of the future": {&smithy.GenericAPIError{Code: "InvalidSignatureException", Message: "Signature not yet current: 20261124T070000Z is still later than 20261124T061000Z"},
+			contract.AccessDenied, "The time in the request's signature differs"},
+		"a request that was changed":       {coded("SignatureDoesNotMatch"), contract.AccessDenied, "whether a proxy between the function and AWS changes requests"},
+		"a request without its headers":    {coded("MissingAuthenticationToken"), contract.AccessDenied, "takes headers away"},
+		"an access key that is not there":  {coded("InvalidAccessKeyId"), contract.AccessDenied, "AWS does not accept the credentials"},
 		"throttled":                        {coded("SlowDown"), contract.Throttled, "throttled s3:PutObject (SlowDown)"},
 		"too many requests by status":      {status(429, coded("Busy")), contract.Throttled, "could not serve"},
 		"a fault of AWS":                   {status(503, coded("ServiceUnavailable")), contract.Throttled, "could not serve"},
@@ -131,6 +142,18 @@ func TestAnErrorOfAWSHasAName(t *testing.T) {
 				assert.ErrorIs(t, explained, c.err, "what it came from is kept")
 			}
 		})
+	}
+}
+
+func TestOnlyADecisionOfIAMIsToBeAllowedInAPolicy(t *testing.T) {
+	for code, byIAM := range map[string]bool{
+		"AccessDenied": true, "AccessDeniedException": true, "OptInRequired": false, "ExpiredToken": false, "ExpiredTokenException": false, "RequestExpired": false,
+		"SignatureDoesNotMatch": false, "RequestTimeTooSkewed": false, "InvalidClientTokenId": false, "IncompleteSignature": false, "MissingAuthenticationToken": false, "RegionDisabledException": false,
+	} {
+		explained := awsapi.Explain(&smithy.GenericAPIError{Code: code, Message: "said AWS"}, "eks:DescribeCluster of cluster demo")
+		assert.Equal(t, contract.AccessDenied, explained.Name, code)
+		assert.Equal(t, byIAM, strings.Contains(explained.Message, "Allow the action"), code)
+		assert.Equal(t, byIAM, strings.Contains(explained.Message, "IAM refused"), code)
 	}
 }
 

@@ -12,13 +12,53 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-// denied are the codes with which AWS refuses a caller: by policy, or because it
-// does not accept the credentials.
+// refusal is a reason why AWS refuses a caller, and how to fix it.
+type refusal string
+
+const (
+	// byPolicy is a decision of IAM about credentials that AWS accepts.
+	byPolicy refusal = "Allow the action in the policy of the role named above. If a role is assumed, also allow it in that role's trust policy, and check that the trust policy expects this stack's external ID"
+	// notSubscribed is about the account.
+	notSubscribed refusal = "The account may not use the service in this Region, whatever its policies say. Enable the Region for the account (aws account enable-region), and check that the account is active and has signed up for the service"
+	// notEnabled is about the account in one Region, where STS issues no credentials.
+	notEnabled refusal = "STS is not active in this Region for the account. Enable the Region (aws account enable-region), or activate its STS endpoint in the account settings of IAM"
+	// notAccepted is about credentials that are not valid there. In a Region that is not enabled, no credentials of the account are.
+	notAccepted refusal = "AWS does not accept the credentials. Check that the Region is enabled for the account (aws account get-region-opt-status), and that the role was not deleted meanwhile: a role that was created again under its name is another one"
+	// expired credentials are renewed before they expire, unless the clock is off.
+	expired refusal = "The credentials have expired. Start a new execution, which gets new ones; if they have expired again, the clock of the function is off"
+	// clockOff is about the date in the signature, which may differ by some minutes.
+	clockOff refusal = "The time in the request's signature differs from the time at AWS by more than AWS allows. Nothing in a policy helps: the clock of the function is off, or the request was delayed on its way, such as by a proxy. Start a new execution"
+	// badSignature is about bytes that changed, or another key.
+	badSignature refusal = "The signature of the request is not right, so IAM did not look at any policy. Check whether a proxy between the function and AWS changes requests; if the message speaks of a time, the clock of the function is off"
+	// unsigned is about a request that came without credentials or with some of them.
+	unsigned refusal = "The request came without all of its credentials. Check whether a proxy between the function and AWS takes headers away"
+)
+
+// refusals are the codes with which AWS refuses a caller.
 // https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
-var denied = map[string]bool{
-	"AccessDenied": true, "AccessDeniedException": true, "NotAuthorized": true, "OptInRequired": true,
-	"UnrecognizedClientException": true, "InvalidClientTokenId": true, "InvalidSignatureException": true, "SignatureDoesNotMatch": true,
-	"ExpiredToken": true, "ExpiredTokenException": true, "MissingAuthenticationToken": true, "MissingAuthenticationTokenException": true,
+// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+// https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+var refusals = map[string]refusal{
+	"AccessDenied": byPolicy, "AccessDeniedException": byPolicy, "NotAuthorized": byPolicy, "UnauthorizedOperation": byPolicy, "UnauthorizedException": byPolicy,
+	"OptInRequired": notSubscribed, "SubscriptionRequiredException": notSubscribed, "NotSignedUp": notSubscribed, "AccountProblem": notSubscribed, "AllAccessDisabled": notSubscribed, "PendingVerification": notSubscribed,
+	"RegionDisabledException": notEnabled, "RegionDisabled": notEnabled,
+	"UnrecognizedClientException": notAccepted, "UnrecognizedClient": notAccepted, "InvalidClientTokenId": notAccepted, "InvalidAccessKeyId": notAccepted, "InvalidToken": notAccepted, "AuthFailure": notAccepted,
+	"ExpiredToken": expired, "ExpiredTokenException": expired, "TokenRefreshRequired": expired,
+	"RequestTimeTooSkewed": clockOff, "RequestExpired": clockOff, "RequestInTheFuture": clockOff,
+	"SignatureDoesNotMatch": badSignature, "InvalidSignatureException": badSignature, "InvalidSignature": badSignature, "IncompleteSignature": badSignature, "IncompleteSignatureException": badSignature,
+	"MissingAuthenticationToken": unsigned, "MissingAuthenticationTokenException": unsigned, "MissingSecurityHeader": unsigned,
+}
+
+// refused returns why AWS refuses the caller, if it does.
+func refused(api smithy.APIError) (refusal, bool) {
+	why, is := refusals[api.ErrorCode()]
+	// The codes of a signature are also those of its date: "Signature expired: 20261124T… is
+	// now earlier than …", "Signature not yet current: …".
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
+	if why == badSignature && (strings.Contains(api.ErrorMessage(), "expired") || strings.Contains(api.ErrorMessage(), "not yet current")) {
+		why = clockOff
+	}
+	return why, is
 }
 
 // Explain names an error of a call to AWS that means the same for every API.
@@ -33,15 +73,19 @@ func Explain(err error, doing string) *contract.Error {
 	if !errors.As(err, &api) {
 		return contract.Errorf(contract.AWSUnreachable, "AWS did not answer %s: %w. Check that the Region exists and is enabled, and that the function has a route to the AWS endpoint: in the subnets of a VPC it needs a NAT gateway or a VPC endpoint", doing, err)
 	}
-	if denied[api.ErrorCode()] {
-		return contract.Errorf(contract.AccessDenied, "IAM refused %s: %s. Allow the action in the policy of the role that is named; if a role is to be assumed, allow it in that role's trust policy too, and check that the external ID that it expects is the stack's", doing, strings.TrimSuffix(api.ErrorMessage(), ".")).From(err)
+	message := contract.OneLine(strings.TrimSuffix(api.ErrorMessage(), "."))
+	switch why, is := refused(api); {
+	case why == byPolicy:
+		return contract.Errorf(contract.AccessDenied, "IAM refused %s: %s. %s", doing, message, why).From(err)
+	case is:
+		return contract.Errorf(contract.AccessDenied, "AWS refused %s (%s): %s. %s", doing, api.ErrorCode(), message, why).From(err)
 	}
 	if _, throttled := retry.DefaultThrottleErrorCodes[api.ErrorCode()]; throttled {
 		return contract.Errorf(contract.Throttled, "AWS throttled %s (%s). Try again later, or start fewer executions at once", doing, api.ErrorCode()).From(err)
 	}
 	var response *smithyhttp.ResponseError
-	if errors.As(err, &response) && (response.HTTPStatusCode() >= 500 || response.HTTPStatusCode() == http.StatusTooManyRequests) {
-		return contract.Errorf(contract.Throttled, "AWS could not serve %s (%s: %s). Try again later", doing, api.ErrorCode(), api.ErrorMessage()).From(err)
+	if errors.As(err, &response) && (response.HTTPStatusCode() >= http.StatusInternalServerError || response.HTTPStatusCode() == http.StatusTooManyRequests) {
+		return contract.Errorf(contract.Throttled, "AWS could not serve %s (%s: %s). Try again later", doing, api.ErrorCode(), message).From(err)
 	}
-	return contract.Errorf(contract.Unexpected, "AWS answered %s with an error that kubestep does not know: %w", doing, err)
+	return contract.Errorf(contract.Unexpected, "AWS returned an error that kubestep does not recognize for %s: %w", doing, err)
 }

@@ -14,8 +14,9 @@ var (
 	// list, so that a new Region needs no release.
 	region = regexp.MustCompile(`^[a-z]{2,8}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$`)
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html: a
-	// path may precede the name.
-	roleARN = regexp.MustCompile(`^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/([\x21-\x7E]+/)?[\w+=,.@-]{1,64}$`)
+	// path may precede the name. IAM allows any printable character in it, of which a
+	// shell takes many for commands: only those of a name are allowed here.
+	roleARN = regexp.MustCompile(`^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/([\w+=,.@/-]+/)?[\w+=,.@-]{1,64}$`)
 	// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	// The characters that need no escaping anywhere; template.yml allows the same.
@@ -95,7 +96,7 @@ func CheckRegion(f *Fields, field, name string) {
 // CheckRole adds a problem unless arn is a valid ARN of an IAM role, or empty.
 func CheckRole(f *Fields, field, arn string) {
 	if arn != "" && (len(arn) > maxRoleARN || !roleARN.MatchString(arn)) {
-		f.Problem(field, "%s is not a valid ARN of an IAM role: expected one such as arn:aws:iam::111122223333:role/name", f.Quote(arn))
+		f.Problem(field, "%s is not a valid ARN of an IAM role: expected one such as arn:aws:iam::111122223333:role/name, with no characters but letters, digits and any of +=,.@_/- after role/", f.Quote(arn))
 	}
 }
 
