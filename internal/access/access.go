@@ -96,14 +96,14 @@ func review(ctx context.Context, conn *kube.Conn, check contract.Check) (Review,
 			"The answer from %s is not a review of whether %s may %s in cluster %s. Check that the endpoint is the API server", conn.Cluster.Endpoint, conn.Principal, check, conn.Cluster.Name)
 	}
 	s := answer.Status
-	// An authorizer that failed has not denied. RBAC reports its own problems, such as
+	// A failed authorizer has not denied the request. RBAC reports its own problems, such as
 	// a binding to a missing role, in the reason.
 	// https://github.com/kubernetes/kubernetes/blob/v1.37.2/plugin/pkg/auth/authorizer/rbac/rbac.go
 	if !s.Allowed && !s.Denied && s.EvaluationError != "" {
 		return Review{}, contract.Errorf(contract.ClusterUnreachable,
-			"Cluster %s could not evaluate whether %s may %s: %s", conn.Cluster.Name, conn.Principal, check, s.EvaluationError)
+			"Cluster %s could not evaluate whether %s may %s: %s", conn.Cluster.Name, conn.Principal, check, contract.Clip(contract.OneLine(s.EvaluationError), maxReasonBytes))
 	}
-	return Review{Check: check, Allowed: s.Allowed, Reason: contract.Clip(s.Reason, maxReasonBytes)}, nil
+	return Review{Check: check, Allowed: s.Allowed, Reason: contract.Clip(contract.OneLine(s.Reason), maxReasonBytes)}, nil
 }
 
 // attributes are the check as the API writes it: no namespace stands for all.
@@ -157,8 +157,8 @@ const (
 )
 
 // Forbidden says what is denied to whom, in the cluster's own words, and how to allow
-// it. What is denied comes first, and the fix last: those are what is left of a cause
-// that is cut in the middle. There is at least one denied review.
+// it. What is denied comes first and the fix last, because a truncated cause keeps only
+// its beginning and its end. There is at least one denied review.
 func Forbidden(ctx context.Context, conn *kube.Conn, denied []Review) *contract.Error {
 	user, groups := conn.Whoami(ctx)
 	var fixes, namespaces []string
@@ -195,7 +195,7 @@ func Forbidden(ctx context.Context, conn *kube.Conn, denied []Review) *contract.
 // ForbiddenByStatus is Forbidden for a request that the API server refused with
 // status 403, after the check had been allowed.
 func ForbiddenByStatus(ctx context.Context, conn *kube.Conn, check contract.Check, err error) *contract.Error {
-	return Forbidden(ctx, conn, []Review{{Check: check, Reason: contract.Clip(err.Error(), maxReasonBytes)}}).From(err)
+	return Forbidden(ctx, conn, []Review{{Check: check, Reason: contract.Clip(contract.OneLine(err.Error()), maxReasonBytes)}}).From(err)
 }
 
 // describe lists what is denied, the same verb and resource once: "list pods in 2

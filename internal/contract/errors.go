@@ -3,6 +3,7 @@ package contract
 import (
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // ErrorName is the name by which the machine knows an error. Each is a
@@ -16,7 +17,8 @@ const (
 	ClusterNotFound ErrorName = "ClusterNotFound"
 	// ClusterNotActive means that the cluster is being created or deleted, or has failed. The machine stops.
 	ClusterNotActive ErrorName = "ClusterNotActive"
-	// AccessDenied means that IAM refused a call to AWS. The machine stops.
+	// AccessDenied means that IAM refused a call to AWS, or that describe-cluster did not attest
+	// the cluster. The machine stops.
 	AccessDenied ErrorName = "AccessDenied"
 	// TokenTooLarge means that the bearer token is larger than the cluster takes. The machine stops.
 	TokenTooLarge ErrorName = "TokenTooLarge"
@@ -42,6 +44,9 @@ const (
 	FieldConflict ErrorName = "FieldConflict"
 	// NotReady means that objects were applied and are not ready in time, or never will be. The machine stops.
 	NotReady ErrorName = "NotReady"
+	// WebhookFailed means that a webhook which the API server asks did not answer, or not as it
+	// should. The cluster itself answers: the machine stops.
+	WebhookFailed ErrorName = "WebhookFailed"
 	// Unexpected means that the error has no name of its own: a fault of kubestep's. The machine stops.
 	Unexpected ErrorName = "Unexpected"
 )
@@ -51,7 +56,7 @@ func ErrorNames() []ErrorName {
 	return []ErrorName{
 		InvalidInput, ClusterNotFound, ClusterNotActive, AccessDenied, TokenTooLarge, Forbidden,
 		Unauthorized, CertificateNotTrusted, ClusterUnreachable, AWSUnreachable, Throttled,
-		UnknownKind, FieldConflict, NotReady, Unexpected,
+		UnknownKind, FieldConflict, NotReady, WebhookFailed, Unexpected,
 	}
 }
 
@@ -89,3 +94,32 @@ func Clip(text string, maxBytes int) string {
 	}
 	return strings.ToValidUTF8(text[:maxBytes], "") + "…"
 }
+
+// OneLine returns text on one line: whatever a server or a person wrote cannot begin a
+// line of a message, in which people look for YAML and commands. Characters that are
+// not printed, such as those that turn the direction of writing, become a mark.
+func OneLine(text string) string {
+	text = strings.ToValidUTF8(text, string(unicode.ReplacementChar))
+	if strings.IndexFunc(text, unprinted) < 0 {
+		return text
+	}
+	var b strings.Builder
+	space := false
+	for _, r := range text {
+		switch {
+		case r == ' ' || unicode.IsSpace(r) || unicode.IsControl(r):
+			space = true
+			continue
+		case space && b.Len() > 0:
+			b.WriteByte(' ')
+		}
+		space = false
+		if unprinted(r) {
+			r = unicode.ReplacementChar
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func unprinted(r rune) bool { return !unicode.IsPrint(r) }

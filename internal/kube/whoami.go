@@ -38,8 +38,8 @@ func (c *Conn) Whoami(ctx context.Context) (user, groups string) {
 		err = json.Unmarshal(answer, &review)
 	}
 	if err != nil {
-		return "unknown", contract.Clip(fmt.Sprintf("unknown (%v)", err), maxGroupsBytes)
+		return "unknown", contract.Clip(contract.OneLine(fmt.Sprintf("unknown (%v)", err)), maxGroupsBytes)
 	}
 	info := review.Status.UserInfo
-	return contract.Clip(info.Username, maxUserBytes), "[" + contract.Clip(strings.Join(info.Groups, " "), maxGroupsBytes) + "]"
+	return contract.Clip(contract.OneLine(info.Username), maxUserBytes), "[" + contract.Clip(contract.OneLine(strings.Join(info.Groups, " ")), maxGroupsBytes) + "]"
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,6 +17,13 @@ import (
 
 // maxRole bounds the roles of a cause, in bytes.
 const maxRole = 6 << 10
+
+// withRoles is a message and the roles that allow the checks. A person passes on to
+// kubectl what follows the first line of three dashes, so that no name and no text of the
+// cluster in the message may begin a line.
+func withRoles(message string, checks []contract.Check, group string) string {
+	return strings.TrimSpace(contract.OneLine(message) + "\n" + roles(checks, group))
+}
 
 // roles are the Roles and ClusterRoles that allow exactly the checks, and their
 // bindings to the group, as YAML for kubectl. If that is too much for a cause, it
@@ -81,14 +89,36 @@ func rolesFor(checks []contract.Check, group string) string {
 			role{groupRBAC + "/v1", kind, of, rules},
 			binding{groupRBAC + "/v1", kind + "Binding", of, subject{groupRBAC, kind, of.Name}, []subject{{groupRBAC, "Group", group}}},
 		} {
-			text, err := yaml.Marshal(object)
-			if err != nil { // strings alone cannot fail
-				panic(err)
-			}
-			fmt.Fprintf(&b, "---\n%s", text)
+			b.WriteString("---\n")
+			b.Write(document(object))
 		}
 	}
 	return b.String()
+}
+
+// document is an object as YAML. JSON that [yaml.Marshal] reads as YAML must be ASCII:
+// some characters of a JSON string end the line in YAML, or are not allowed.
+func document(object any) []byte {
+	text, err := json.Marshal(object)
+	if err != nil { // strings alone cannot fail
+		panic(err)
+	}
+	var ascii strings.Builder
+	for _, r := range string(text) {
+		switch {
+		case r > 0xFFFF:
+			fmt.Fprintf(&ascii, `\U%08x`, r)
+		case r > '~':
+			fmt.Fprintf(&ascii, `\u%04x`, r)
+		default:
+			ascii.WriteRune(r)
+		}
+	}
+	text, err = yaml.JSONToYAML([]byte(ascii.String()))
+	if err != nil { // it is JSON
+		panic(err)
+	}
+	return text
 }
 
 // fingerprint keeps roles for different executions apart: one that had the name of

@@ -99,6 +99,10 @@ func (s *session) named(ctx context.Context, denied []access.Review) ([]contract
 	return checks, nil
 }
 
+// maxDenied bounds, in bytes, what is said to be denied: the roles must have room in the
+// cause.
+const maxDenied = 4 << 10
+
 // forbidden says who is denied what, and what would allow it.
 func (s *session) forbidden(ctx context.Context, denied []access.Review) error {
 	user, groups := s.conn.Whoami(ctx)
@@ -112,12 +116,12 @@ func (s *session) forbidden(ctx context.Context, denied []access.Review) error {
 	}
 	cluster := s.conn.Cluster
 	message := fmt.Sprintf("No permission in cluster %s (%s) to %s. IAM principal %s is Kubernetes user %q of groups %s there. If group %s is not among these groups, name it in the role's access entry or aws-auth mapping. ",
-		cluster.Name, cluster.Region, enumerate(worded(checks)), s.conn.Principal, user, groups, s.conn.Group)
+		cluster.Name, cluster.Region, contract.Clip(enumerate(worded(checks)), maxDenied), s.conn.Principal, user, groups, s.conn.Group)
 	if len(missing) > 0 {
 		message += "A role cannot be bound in a namespace that does not exist: create that of the manifests first. "
 	}
-	message += "These roles allow exactly what is missing; apply them with kubectl apply -f -\n" + roles(checks, s.conn.Group)
-	return contract.Errorf(contract.Forbidden, "%s", strings.TrimSpace(message))
+	message += "These roles allow exactly what is missing; apply them with kubectl apply -f -"
+	return contract.Errorf(contract.Forbidden, "%s", withRoles(message, checks, s.conn.Group))
 }
 
 // worded are the checks, with the verbs on the same object together.
