@@ -7,12 +7,17 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/shell"
 )
+
+// maxMessage bounds, in bytes, what is passed on of an API server's text.
+const maxMessage = 2 << 10
 
 // Explain names an error of a request to the cluster, and says how to fix it.
 // doing is what was asked, as in "list pods in namespace shop". The error stays
@@ -35,19 +40,28 @@ func (c *Conn) Explain(err error, doing string) *contract.Error {
 		return contract.Errorf(contract.ClusterUnreachable,
 			"Cluster %s could not be reached at %s to %s: %w. For a private endpoint, the functions that connect must be in subnets of the cluster's VPC, and the cluster's security group must allow them on port 443", cluster.Name, cluster.Endpoint, doing, err)
 	}
-	code, message := int(status.Status().Code), status.Status().Message
-	switch code {
-	case http.StatusUnauthorized:
-		return contract.Errorf(contract.Unauthorized, "Cluster %s in %s does not know %s (401 Unauthorized to %s). %s",
+	code, message := int(status.Status().Code), Shorten(status.Status().Message, maxMessage)
+	if webhook, failed := FailedWebhook(err); failed {
+		return contract.Errorf(contract.WebhookFailed, "%s failed, so cluster %s could not %s (%d): %s. %s", webhook, cluster.Name, doing, code, message, webhook.Advice()).From(err)
+	}
+	switch {
+	case isStarting(err):
+		return contract.Errorf(contract.ClusterUnreachable, "The API server of cluster %s is starting, and could not %s yet (%d): %s", cluster.Name, doing, code, message).From(err)
+	case DeniedByAdmission(err) && code != http.StatusTooManyRequests:
+		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not admit a request to %s (%d): %s", cluster.Name, cluster.Region, doing, code, message).From(err)
+	case code == http.StatusUnauthorized:
+		return contract.Errorf(contract.Unauthorized, "Cluster %s in %s does not recognize %s (401 Unauthorized to %s). %s",
 			cluster.Name, cluster.Region, c.Principal, doing, c.mapping()).From(err)
-	case http.StatusForbidden:
+	case code == http.StatusForbidden:
 		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s %s: %s", cluster.Name, cluster.Region, c.Principal, doing, message).From(err)
-	case http.StatusTooManyRequests:
-		return contract.Errorf(contract.Throttled, "The API server of cluster %s is overloaded (429 Too Many Requests to %s). Try again later", cluster.Name, doing).From(err)
-	case http.StatusBadRequest:
+	case code == http.StatusTooManyRequests && DeniedByAdmission(err):
+		return contract.Errorf(contract.Throttled, "An admission plug-in of cluster %s asked to come back later: it answered 429 Too Many Requests to a request to %s: %s", cluster.Name, doing, message).From(err)
+	case code == http.StatusTooManyRequests:
+		return contract.Errorf(contract.Throttled, "The API server of cluster %s is overloaded: it answered 429 Too Many Requests to a request to %s. Try again later", cluster.Name, doing).From(err)
+	case code == http.StatusBadRequest, code == http.StatusUnprocessableEntity:
 		return contract.Errorf(contract.InvalidInput, "Cluster %s does not accept the request to %s: %s", cluster.Name, doing, message).From(err)
-	case http.StatusNotFound:
-		return contract.Errorf(contract.Unexpected, "Cluster %s has no API to %s: %w", cluster.Name, doing, err)
+	case code >= http.StatusMultipleChoices && code < http.StatusInternalServerError:
+		return contract.Errorf(contract.ClusterUnreachable, "%s answered %d to a request to %s, which the API server of cluster %s serves: %s. Check what answers there", cluster.Endpoint, code, doing, cluster.Name, message).From(err)
 	default:
 		return contract.Errorf(contract.ClusterUnreachable, "The API server of cluster %s could not %s (%d): %s", cluster.Name, doing, code, message).From(err)
 	}
@@ -74,20 +88,34 @@ func bad(err error) error {
 	return innermost
 }
 
-// mapping is the command that maps the principal to its group.
+// mapping is the command that maps the principal to its group. A role's path and the
+// stack's group are not ours, so each word is quoted.
 func (c *Conn) mapping() string {
 	cluster := c.Cluster
+	region, name, group := shell.Quote(cluster.Region), shell.Quote(cluster.Name), shell.Quote(c.Group)
 	if cluster.AuthenticationMode == "CONFIG_MAP" {
 		// aws-auth compares ARNs without their path, as STS names an assumed role.
 		arn := rolePath.ReplaceAllString(c.Principal, "$1")
 		return fmt.Sprintf("Its authentication mode is CONFIG_MAP, so map the role in aws-auth: eksctl create iamidentitymapping --region %s --cluster %s --arn %s --username kubestep --group %s "+
-			"(or kubectl edit configmap aws-auth -n kube-system, and add to the list in mapRoles: - {rolearn: %s, username: kubestep, groups: [%s]})", cluster.Region, cluster.Name, arn, c.Group, arn, c.Group)
+			"(or kubectl edit configmap aws-auth -n kube-system, and add to the list in mapRoles: - {rolearn: %s, username: kubestep, groups: [%s]})", region, name, shell.Quote(arn), group, scalar(arn), scalar(c.Group))
 	}
 	return fmt.Sprintf("Its authentication mode is %s, so create an access entry for the role: aws eks create-access-entry --region %s --cluster-name %s --principal-arn %s --kubernetes-groups %s",
-		cluster.AuthenticationMode, cluster.Region, cluster.Name, c.Principal, c.Group)
+		cluster.AuthenticationMode, region, name, shell.Quote(c.Principal), group)
 }
 
-var rolePath = regexp.MustCompile(`^(arn:[^:]+:iam::\d+:role/).*/`)
+var (
+	rolePath = regexp.MustCompile(`^(arn:[^:]+:iam::\d+:role/).*/`)
+	// plainScalar matches what YAML reads as that text inside of braces and brackets.
+	plainScalar = regexp.MustCompile(`^[A-Za-z][\w/.@+=-]*(:[\w/.@+=-]+|::)*$`)
+)
+
+// scalar is text in YAML, within braces or brackets.
+func scalar(text string) string {
+	if plainScalar.MatchString(text) {
+		return text
+	}
+	return strconv.Quote(text)
+}
 
 // untrusted reports whether a certificate was refused, rather than the connection.
 func untrusted(err error) bool {

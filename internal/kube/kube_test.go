@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -70,22 +71,44 @@ func TestEveryAnswerOfAClusterHasAName(t *testing.T) {
 	refuse := func(code int32) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { kubetest.Refuse(w, code, "", "said the server") }
 	}
+	says := func(code int32, message string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { kubetest.Refuse(w, code, "", message) }
+	}
 	for sentence, c := range map[string]struct {
 		answer http.HandlerFunc
 		name   contract.ErrorName
 		text   string
 	}{
-		"200":                        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) }, "", ""},
-		"400":                        {refuse(400), contract.InvalidInput, "said the server"},
-		"401":                        {refuse(401), contract.Unauthorized, "aws eks create-access-entry --region eu-west-1 --cluster-name demo --principal-arn arn:aws:iam::111122223333:role/path/reader --kubernetes-groups kubestep-pod-readers"},
-		"403":                        {refuse(403), contract.Forbidden, "said the server"},
-		"404":                        {refuse(404), contract.Unexpected, "has no API to look"},
-		"429":                        {refuse(429), contract.Throttled, "is overloaded"},
-		"500":                        {refuse(500), contract.ClusterUnreachable, "could not look (500)"},
-		"503":                        {refuse(503), contract.ClusterUnreachable, "could not look (503)"},
-		"504":                        {refuse(504), contract.ClusterUnreachable, "could not look (504)"},
-		"a 502 of something between": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, contract.ClusterUnreachable, "could not look (502)"},
-		"a connection that is cut":   {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, contract.ClusterUnreachable, "could not be reached"},
+		"200": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) }, "", ""},
+		"400": {refuse(400), contract.InvalidInput, "said the server"},
+		"401": {refuse(401), contract.Unauthorized, "aws eks create-access-entry --region eu-west-1 --cluster-name demo --principal-arn arn:aws:iam::111122223333:role/path/reader --kubernetes-groups kubestep-pod-readers"},
+		"403": {refuse(403), contract.Forbidden, "said the server"},
+		"404": {refuse(404), contract.ClusterUnreachable, "answered 404 to a request to look, which the API server of cluster demo serves: said the server. Check what answers there"},
+		"405": {refuse(405), contract.ClusterUnreachable, "answered 405"},
+		"415": {refuse(415), contract.ClusterUnreachable, "answered 415"},
+		"422": {refuse(422), contract.InvalidInput, "said the server"},
+		"429": {refuse(429), contract.Throttled, "is overloaded: it answered 429 Too Many Requests to a request to look"},
+		"500": {refuse(500), contract.ClusterUnreachable, "could not look (500)"},
+		"503": {refuse(503), contract.ClusterUnreachable, "could not look (503)"},
+		"504": {refuse(504), contract.ClusterUnreachable, "could not look (504)"},
+		"a webhook without a backend": {says(500, `Internal error occurred: failed calling webhook "w.example.com": failed to call webhook: Post "https://w.shop.svc:443/?timeout=10s": no endpoints available for service "w"`),
+			contract.WebhookFailed, `Admission webhook "w.example.com" failed, so cluster demo could not look (500): Internal error`},
+		"a webhook that is slow":             {says(500, `Internal error occurred: failed calling webhook "w": failed to call webhook: Post "https://w": context deadline exceeded`), contract.WebhookFailed, `webhook "w" failed`},
+		"a webhook that answers nonsense":    {says(500, `Internal error occurred: failed calling webhook "w": received invalid webhook response: expected webhook response of admission.k8s.io/v1`), contract.WebhookFailed, `webhook "w" failed`},
+		"a webhook whose patch does not fit": {says(500, `Internal error occurred: add operation does not apply: doc is missing path: "/metadata/labels/a": missing value`), contract.WebhookFailed, "A mutating admission webhook failed"},
+		"a webhook without dry runs":         {says(400, `admission webhook "w" does not support dry run`), contract.WebhookFailed, `webhook "w" failed`},
+		"a webhook that converts":            {says(500, `conversion webhook for example.com/v1, Kind=Widget failed: Post "https://127.0.0.1:1/": dial tcp 127.0.0.1:1: connect: connection refused`), contract.WebhookFailed, "The conversion webhook for example.com/v1, Kind=Widget failed, so"},
+		"a webhook that converts wrongly":    {says(500, `conversion webhook for example.com/v1, Kind=Widget returned invalid object: must have the same name: a != b`), contract.WebhookFailed, "spec.conversion of the CRD"},
+		"a webhook that denies":              {says(403, `admission webhook "w" denied the request: no`), contract.Forbidden, `does not admit a request to look (403): admission webhook "w" denied the request: no`},
+		"a webhook that denies with 401":     {says(401, `admission webhook "w" denied the request: no`), contract.Forbidden, "does not admit"},
+		"a webhook that denies with 500":     {says(500, `admission webhook "w" denied the request: failed calling webhook "x"`), contract.Forbidden, "does not admit"},
+		"a webhook that denies with 429":     {says(429, `admission webhook "w" denied the request: later`), contract.Throttled, "An admission plug-in of cluster demo asked to come back later"},
+		"a policy that denies with 401":      {says(401, `pods "a" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no`), contract.Forbidden, "does not admit"},
+		"a value that speaks of webhooks":    {says(422, `data.a: Invalid value: "failed calling webhook \"w\""`), contract.InvalidInput, "Invalid value"},
+		"a plug-in without its data yet":     {says(403, `pods "a" is forbidden: not yet ready to handle request`), contract.ClusterUnreachable, "is starting"},
+		"a text of many lines":               {says(403, "no\n---\nkind: ClusterRoleBinding\n"), contract.Forbidden, ": no --- kind: ClusterRoleBinding"},
+		"a 502 of something between":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, contract.ClusterUnreachable, "could not look (502)"},
+		"a connection that is cut":           {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, contract.ClusterUnreachable, "could not be reached"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			err := get(t.Context(), kubetest.Serve(t, c.answer))
@@ -160,6 +183,33 @@ func TestTheFixFitsTheAuthenticationMode(t *testing.T) {
 	err := get(t.Context(), cluster)
 	require.Error(t, err)
 	assert.Contains(t, err.Error(), "eksctl create iamidentitymapping --region eu-west-1 --cluster demo --arn arn:aws:iam::111122223333:role/reader ", "without the role's path, which aws-auth does not compare")
+}
+
+func TestTheFixIsOneCommandWhateverTheRoleIsCalled(t *testing.T) {
+	cluster := kubetest.Serve(t, func(w http.ResponseWriter, _ *http.Request) { kubetest.Refuse(w, 401, "Unauthorized", "Unauthorized") })
+	s := kubetest.Session(cluster)
+	s.Token.Principal = "arn:aws:iam::111122223333:role/$(id);'x/a,b"
+	for mode, want := range map[string][]string{
+		"API":        {`--principal-arn 'arn:aws:iam::111122223333:role/$(id);'\''x/a,b' --kubernetes-groups`},
+		"CONFIG_MAP": {`--arn arn:aws:iam::111122223333:role/a,b --username`, `{rolearn: "arn:aws:iam::111122223333:role/a,b", username`},
+	} {
+		s.Cluster.AuthenticationMode = mode
+		conn, err := kube.Connect(kubetest.Opener{}, s)
+		require.NoError(t, err)
+		message := conn.Explain(conn.Get().AbsPath("/api").MaxRetries(0).Do(t.Context()).Error(), "look").Message
+		conn.Close()
+		for _, text := range want {
+			assert.Contains(t, message, text)
+		}
+	}
+}
+
+func TestALongTextKeepsItsBeginningAndItsEnd(t *testing.T) {
+	assert.Equal(t, "short", kube.Shorten("short", 9))
+	got := kube.Shorten("Job is invalid: spec.template: Invalid value: "+strings.Repeat("é", 5000)+": field is immutable", 120)
+	assert.LessOrEqual(t, len(got), 120)
+	assert.True(t, utf8.ValidString(got))
+	assert.Regexp(t, `^Job is invalid: spec.template: Invalid value: é+ … é+: field is immutable$`, got)
 }
 
 func assertNamed(t *testing.T, want contract.ErrorName, err error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/shell"
 )
 
 // Report is a fleet that is done.
@@ -124,21 +125,10 @@ func (r Report) Again(bucket, list string) string {
 	case len(r.Request) > maxRequest:
 		request = " --request @FILE"
 	case r.Request != "":
-		request = " --request " + quoted(r.Request)
+		request = " --request " + shell.Quote(r.Request)
 	}
-	return fmt.Sprintf("kubestep fleet --workflow %s%s --source %s --report %s", quoted(r.Summary.Workflow), request,
-		quoted("s3://"+bucket+"/"+list), quoted("s3://"+bucket+"/"+r.Fleet.Output.Prefix))
-}
-
-// quoted is one word for a shell.
-func quoted(word string) string {
-	plain := func(r rune) bool {
-		return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || strings.ContainsRune("-_./:", r)
-	}
-	if word != "" && strings.TrimFunc(word, plain) == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return fmt.Sprintf("kubestep fleet --workflow %s%s --source %s --report %s", shell.Quote(r.Summary.Workflow), request,
+		shell.Quote("s3://"+bucket+"/"+list), shell.Quote("s3://"+bucket+"/"+r.Fleet.Output.Prefix))
 }
 
 // JSON writes the summary and every cluster.
