@@ -91,3 +91,16 @@ func sealer(t testing.TB, secret string) bearer.Sealer {
 	require.NoError(t, err)
 	return s
 }
+
+func BenchmarkSeal(b *testing.B) {
+	sealer, err := bearer.NewSealer(strings.Repeat("k", 40))
+	require.NoError(b, err)
+	binding := bearer.BindingFor("e", contract.Cluster{Name: "demo", Endpoint: "https://example", CertificateAuthority: "LS0t"})
+	token := bearer.New("k8s-aws-v1." + strings.Repeat("t", 3200))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := sealer.Seal(token, binding); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

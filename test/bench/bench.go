@@ -1,0 +1,13 @@
+package main
+
+import (
+	"github.com/kubestep/kubestep/local/world"
+)
+
+type bench struct {
+	options
+	world *world.World
+	dir   string
+	// kubeconfig is that of the clients that are compared.
+	kubeconfig string
+}

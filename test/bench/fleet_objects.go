@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/fleet"
+)
+
+const bucket = "reports"
+
+// objects stand in for S3.
+type objects struct {
+	mu   sync.Mutex
+	held map[string][]byte // by path
+	// others answers all requests but those for outcomes, if it is set.
+	others http.Handler
+}
+
+func (o *objects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if o.others != nil && !strings.Contains(r.URL.Path, "/outcomes/") {
+		o.others.ServeHTTP(w, r)
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if r.Method == http.MethodPut {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		o.held[r.URL.Path] = body
+		return
+	}
+	body, ok := o.held[r.URL.Path]
+	if !ok {
+		w.WriteHeader(http.StatusNotFound)
+		body = []byte(`<Error><Code>NoSuchKey</Code></Error>`)
+	}
+	_, _ = w.Write(body) // the client is gone
+}
+
+// add puts the outcomes of a fleet of that many clusters, every tenth of which failed.
+func (o *objects) add(clusters int) error {
+	list := make([]contract.FleetCluster, clusters)
+	for i := range list {
+		target := contract.Target{ClusterName: fmt.Sprintf("cluster-of-a-team-%05d", i), Region: "eu-west-1"}
+		list[i] = contract.FleetCluster{Target: target, Attempt: 1, Execution: fleet.ExecutionName("bench", target, 1)}
+		outcome := contract.FleetOutcome{Target: target, Attempt: 1, Status: contract.Succeeded, Totals: map[string]int{"pods": 100, "unhealthy": 3}, Seconds: 1.2}
+		if i%10 == 0 {
+			outcome.Status, outcome.Totals, outcome.Error, outcome.Cause = contract.Failed, nil, "Unauthorized", strings.Repeat("word ", 60)
+		}
+		text, err := json.Marshal(fleet.Bound(outcome))
+		if err != nil {
+			return err
+		}
+		o.held["/"+bucket+"/bench/outcomes/"+list[i].Execution+".json"] = text
+	}
+	text, err := json.Marshal(list)
+	o.held["/"+bucket+"/bench/clusters-1.json"] = text
+	return err
+}
+
+// summarized is what test/bench/summarize prints.
+type summarized struct {
+	Seconds float64
+	PeakKB  int
+}
