@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -48,6 +49,9 @@ func planTable(execution follow.Execution, style terminal.Style) (string, error)
 	if output.Mode == contract.PlanOnly {
 		b.WriteString(conflicts(plan.Objects, style))
 	}
+	for _, o := range output.Unobserved {
+		fmt.Fprintf(&b, "%s %s counts as ready, although nothing has written its status\n", terminal.Line(o.Kind), terminal.Line(o.String()))
+	}
 	return b.String(), nil
 }
 
@@ -84,13 +88,20 @@ func action(o contract.PlannedObject, mode contract.Mode) string {
 func writeObjects(b *bytes.Buffer, output contract.ApplyResult) {
 	// Without a wait, nobody knows what is ready. After one, everything is, or the
 	// execution would have failed.
-	head, ready := "", ""
+	head := ""
 	if output.Ready {
-		head, ready = "\tREADY", "\tyes"
+		head = "\tREADY"
 	}
 	var rows bytes.Buffer
 	fmt.Fprintf(&rows, "KIND\tNAMESPACE\tNAME\tACTION%s\n", head)
 	for _, o := range output.Plan.Objects {
+		ready := ""
+		switch {
+		case slices.Contains(output.Unobserved, contract.ObjectName{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}):
+			ready = "\tunknown"
+		case output.Ready:
+			ready = "\tyes"
+		}
 		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s%s\n", cell(o.Kind), cell(o.Namespace), cell(o.Name), cell(action(o, output.Mode)), ready)
 	}
 	aligned := tabwriter.NewWriter(b, 6, 4, 3, ' ', 0)

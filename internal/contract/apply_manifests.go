@@ -235,8 +235,27 @@ type Readiness struct {
 	WaitSeconds int `json:"waitSeconds"`
 	// NotReady are some of the objects that are not ready.
 	NotReady []NotReadyObject `json:"notReady"`
+	// Unobserved are some of the objects that count as ready although nothing has
+	// written their status; empty until Complete.
+	Unobserved []ObjectName `json:"unobserved"`
 	// Done has a letter for each object to wait for.
 	Done string `json:"done"`
+}
+
+// ObjectName names an object.
+type ObjectName struct {
+	Kind string `json:"kind"`
+	// Namespace is empty for an object that is cluster-wide.
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+}
+
+// String is the name, after the namespace if there is one.
+func (o ObjectName) String() string {
+	if o.Namespace == "" {
+		return o.Name
+	}
+	return o.Namespace + "/" + o.Name
 }
 
 // NotReadyObject is an object that is not ready, and why.
@@ -263,4 +282,8 @@ type ApplyResult struct {
 	Warnings []string `json:"warnings"`
 	// Ready is true if every object was ready, and false if that was not asked for.
 	Ready bool `json:"ready"`
+	// Unobserved are some of the objects that count as ready although no controller has
+	// written their status for a while: they have one, and their controllers may never
+	// write it, or not run.
+	Unobserved []ObjectName `json:"unobserved"`
 }

@@ -1,18 +1,21 @@
-// Package readiness tells whether objects are ready, by the rules of kstatus: those
-// that Flux and the GitOps engines wait by. It has a package, and a function, of its
-// own, because kstatus brings the types of core/v1, a third of the function's size.
+// Package readiness tells whether objects are ready: by the rules of kstatus and, for
+// the kinds of which kstatus says what is not so, by a reader of their own, as Flux and
+// Helm have one for Jobs. It has a package, and a function, of its own, because kstatus
+// brings the types of core/v1, a third of the function's size.
 package readiness
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"github.com/kubestep/kubestep/internal/batch"
@@ -31,12 +34,21 @@ const (
 	// takes a token and some transitions of the machine.
 	shortestWait = 2
 	longestWait  = 15
+	// observing is how long an object has until its controller writes its status. After
+	// that it counts as ready, and the output says so: the controllers of some kinds never
+	// write it.
+	observing = 30 * time.Second
 )
 
-// The letters of Readiness.Done.
+// The letters of Readiness.Done. A small one is of an object that was ready once, and
+// is looked at again once all were; a capital one of an object that was ready at that
+// last look. If one is not, all others are looked at again too.
 const (
-	waiting = '.'
-	ready   = 'r' // once
+	waiting    = '.'
+	ready      = 'r'
+	ended      = 'e' // ready for good: if it is gone at the last look, that is no matter
+	unobserved = 'u' // counts as ready, although nothing has written its status
+	toCapital  = 'a' - 'A'
 )
 
 // Checker checks readiness.
@@ -45,7 +57,8 @@ type Checker struct {
 	Clock  batch.Clock
 }
 
-// Check looks at the objects that were not ready in the rounds before.
+// Check looks at the objects that were not ready in the rounds before and, once all
+// were, at all of them again, so that all are known to be ready at about one moment.
 //
 // Errors: NotReady once one has failed or the time to wait is over, Unauthorized,
 // Forbidden, Throttled, CertificateNotTrusted, ClusterUnreachable.
@@ -60,22 +73,35 @@ func (c Checker) Check(ctx context.Context, in contract.CheckReadiness) (contrac
 	if until.IsZero() {
 		until = c.Clock.Now().Add(timeout).UTC()
 	}
-	r := &round{conn: conn, done: []byte(in.Readiness.Done)}
-	objects := flatten(in.WaitFor)
-	for len(r.done) < len(objects) {
+	r := &round{conn: conn, done: []byte(in.Readiness.Done), objects: flatten(in.WaitFor), kinds: map[string]*kind{}}
+	r.observing = c.Clock.Now().Sub(until.Add(-timeout)) < observing
+	for len(r.done) < len(r.objects) {
 		r.done = append(r.done, waiting)
 	}
-	objects = slices.DeleteFunc(objects, func(o object) bool { return r.done[o.index] == ready })
-	if _, err := batch.NewRound(ctx, c.Clock).Run(ctx, 0, len(objects), func(ctx context.Context, i int) error { return r.check(ctx, objects[i]) }); err != nil {
+	work := batch.NewRound(ctx, c.Clock)
+	err = r.look(ctx, work, func(letter byte) bool { return letter == waiting })
+	if err == nil && !slices.Contains(r.done, waiting) {
+		err = r.look(ctx, work, func(letter byte) bool { return !isConfirmed(letter) })
+	}
+	if err != nil {
 		return contract.Readiness{}, conn.Explain(err, "get the objects of the manifests")
 	}
-	slices.SortFunc(r.notReady, func(a, b object) int { return a.index - b.index })
+	slices.SortFunc(r.notReady, func(a, b awaited) int { return a.index - b.index })
 	left := until.Sub(c.Clock.Now())
-	isReady := !slices.Contains(r.done, waiting)
-	if !isReady && (r.failed || left <= 0) {
-		return contract.Readiness{}, r.error(timeout - max(left, 0))
+	if slices.Contains(r.done, waiting) {
+		if r.failed || left <= 0 {
+			return contract.Readiness{}, r.error(timeout - max(left, 0))
+		}
+		r.unconfirm()
 	}
-	return contract.Readiness{Complete: isReady, Until: until, WaitSeconds: pause(timeout-left, left), NotReady: r.told(), Done: string(r.done)}, nil
+	answer := contract.Readiness{
+		Complete: !slices.ContainsFunc(r.done, func(letter byte) bool { return !isConfirmed(letter) }),
+		Until:    until, WaitSeconds: pause(timeout-left, left), NotReady: r.told(), Unobserved: []contract.ObjectName{}, Done: string(r.done),
+	}
+	if answer.Complete {
+		answer.Unobserved = r.unobserved()
+	}
+	return answer, nil
 }
 
 // pause is how many seconds to wait: the longer it took so far, the longer.
@@ -84,14 +110,16 @@ func pause(waited, left time.Duration) int {
 	return max(1, min(seconds, int(left.Seconds())+1))
 }
 
-// object is one to wait for.
-type object struct {
+func isConfirmed(letter byte) bool { return letter >= 'A' && letter <= 'Z' }
+
+// awaited is an object to wait for.
+type awaited struct {
 	index int
 	path  []string
 	told  contract.NotReadyObject
 }
 
-func (o object) String() string {
+func (o awaited) String() string {
 	name := o.told.Name
 	if o.told.Namespace != "" {
 		name = o.told.Namespace + "/" + name
@@ -99,11 +127,11 @@ func (o object) String() string {
 	return o.told.Kind + " " + name
 }
 
-func flatten(references []contract.Reference) []object {
-	var objects []object
+func flatten(references []contract.Reference) []awaited {
+	var objects []awaited
 	for _, r := range references {
 		for _, name := range r.Names {
-			objects = append(objects, object{len(objects), []string{r.Path, name}, contract.NotReadyObject{Kind: r.Kind, Namespace: r.Namespace, Name: name}})
+			objects = append(objects, awaited{len(objects), []string{r.Path, name}, contract.NotReadyObject{Kind: r.Kind, Namespace: r.Namespace, Name: name}})
 		}
 	}
 	return objects
@@ -111,47 +139,168 @@ func flatten(references []contract.Reference) []object {
 
 // round is one invocation.
 type round struct {
-	conn *kube.Conn
+	conn    *kube.Conn
+	objects []awaited
+	// observing is set while nothing is concluded from a status that is not there.
+	observing bool
 
 	mu       sync.Mutex // guards what follows
 	done     []byte
-	notReady []object
-	failed   bool // for good
+	notReady []awaited
+	failed   bool  // for good
+	looked   int   // at objects
+	broken   int   // objects that the API server could not answer about
+	outage   error // that about one of them
+	denied   []awaited
+	denial   error
+	kinds    map[string]*kind
 }
 
-// check looks at one object.
-func (r *round) check(ctx context.Context, o object) error {
-	ctx, end := r.conn.Turn(ctx)
-	defer end()
-	result := &status.Result{Status: status.NotFoundStatus, Message: "it does not exist"}
-	live, err := kube.Get(ctx, r.conn, o.path...)
-	switch {
-	case apierrors.IsTooManyRequests(err):
+// look looks at the objects with a letter, until the time of the invocation is over.
+func (r *round) look(ctx context.Context, work *batch.Round, with func(letter byte) bool) error {
+	objects := slices.DeleteFunc(slices.Clone(r.objects), func(o awaited) bool { return !with(r.done[o.index]) })
+	if _, err := work.Run(ctx, 0, len(objects), func(ctx context.Context, i int) error { return r.check(ctx, objects[i]) }); err != nil {
 		return err
-	case err != nil && !apierrors.IsNotFound(err):
-		return r.conn.Explain(err, "get "+o.String())
+	}
+	switch {
+	case len(r.denied) > 0:
+		return r.forbidden()
+	case r.broken > 0 && r.broken == r.looked && !r.answers(ctx):
+		return r.outage
+	default:
+		return nil
+	}
+}
+
+// answers reports whether the API server is well, so that what it could not answer about
+// is at fault: an object that cannot be decoded, or a conversion webhook.
+// https://kubernetes.io/docs/reference/using-api/health-checks/
+func (r *round) answers(ctx context.Context) bool {
+	_, err := kube.Body(r.conn.Get().AbsPath("/readyz").MaxRetries(0).Do(ctx))
+	return err == nil
+}
+
+// check looks at one object. What the API server answers about it is told of it, so that
+// it does not hide what is to be told of the others.
+func (r *round) check(ctx context.Context, o awaited) error {
+	live, err := kube.Get(ctx, r.conn, o.path...)
+	var found verdict
+	var answered apierrors.APIStatus
+	switch {
 	case err == nil:
-		if result, err = status.Compute(&unstructured.Unstructured{Object: live}); err != nil {
-			result = &status.Result{Status: status.UnknownStatus, Message: err.Error()}
+		found = judge(live)
+	case apierrors.IsNotFound(err):
+		found = verdict{status: status.NotFoundStatus, message: "it does not exist"}
+	case !errors.As(err, &answered), apierrors.IsTooManyRequests(err), apierrors.IsUnauthorized(err):
+		return err
+	case apierrors.IsForbidden(err):
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.denied, r.denial = append(r.denied, o), err
+		return nil
+	default:
+		found = verdict{status: status.UnknownStatus, message: "the API server answers: " + answered.Status().Message}
+	}
+	if found.unobserved {
+		if found, err = r.observed(ctx, o, found); err != nil {
+			return err
 		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if result.Status == status.CurrentStatus {
-		r.done[o.index] = ready
-		return nil
+	r.looked++
+	if answered != nil && answered.Status().Code >= http.StatusInternalServerError {
+		r.broken++
+		r.outage = err
 	}
-	o.told.Status, o.told.Message = string(result.Status), contract.Clip(result.Message, maxReason)
-	r.failed = r.failed || result.Status == status.FailedStatus
-	r.notReady = append(r.notReady, o)
+	switch letter := r.done[o.index]; {
+	case found.status == status.NotFoundStatus && letter == ended:
+		r.done[o.index] = ended - toCapital
+	case found.status == status.CurrentStatus && found.ended:
+		r.done[o.index] = ended - toCapital
+	case found.status == status.CurrentStatus && found.unobserved:
+		r.done[o.index] = unobserved - toCapital
+	case found.status == status.CurrentStatus:
+		r.done[o.index] = ready - toCapital
+	default:
+		r.done[o.index] = waiting
+		o.told.Status, o.told.Message = string(found.status), contract.Clip(found.message, maxReason)
+		r.failed = r.failed || found.status == status.FailedStatus
+		r.notReady = append(r.notReady, o)
+	}
 	return nil
+}
+
+// observed decides about an object whose status may not be written yet.
+func (r *round) observed(ctx context.Context, o awaited, found verdict) (verdict, error) {
+	if has, err := r.hasStatus(ctx, o.path[0]); err != nil || !has {
+		return isReady(), err
+	}
+	if r.observing {
+		found.message += fmt.Sprintf(" (it counts as ready %s after the first look, if nothing does)", observing)
+		return found, nil
+	}
+	found.status = status.CurrentStatus
+	return found, nil
+}
+
+// kind is what discovery says of a kind, asked for once.
+type kind struct {
+	mu        sync.Mutex // guards what follows
+	asked     bool
+	hasStatus bool
+}
+
+// hasStatus reports whether the objects at this path have a status that controllers
+// write: a subresource.
+func (r *round) hasStatus(ctx context.Context, path string) (bool, error) {
+	r.mu.Lock()
+	k := r.kinds[path]
+	if k == nil {
+		k = &kind{}
+		r.kinds[path] = k
+	}
+	r.mu.Unlock()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.asked {
+		return k.hasStatus, nil
+	}
+	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	version, resource := parts[:min(2, len(parts))], parts[len(parts)-1] // api/v1
+	if parts[0] == "apis" {
+		version = parts[:min(3, len(parts))]
+	}
+	list, err := kube.Get(ctx, r.conn, "/"+strings.Join(version, "/"))
+	var answered apierrors.APIStatus
+	switch {
+	case err == nil:
+		for _, entry := range newObject(list).list("resources") {
+			k.hasStatus = k.hasStatus || newObject(entry).text("name") == resource+"/status"
+		}
+	case !errors.As(err, &answered), apierrors.IsTooManyRequests(err), apierrors.IsUnauthorized(err):
+		return false, err
+	default:
+		k.hasStatus = true // for all that is known
+	}
+	k.asked = true
+	return k.hasStatus, nil
+}
+
+// unconfirm takes back that objects were looked at for the last time.
+func (r *round) unconfirm() {
+	for i, letter := range r.done {
+		if isConfirmed(letter) {
+			r.done[i] = letter + toCapital
+		}
+	}
 }
 
 // told are the first objects that are not ready.
 func (r *round) told() []contract.NotReadyObject {
 	told, bytes := []contract.NotReadyObject{}, 0
 	for _, o := range r.notReady {
-		text, err := contract.Encode(o.told)
+		text, err := json.Marshal(o.told)
 		if bytes += len(text) + 1; err != nil || bytes > maxWaiting {
 			break
 		}
@@ -160,9 +309,27 @@ func (r *round) told() []contract.NotReadyObject {
 	return told
 }
 
+// unobserved are the first objects that count as ready although nothing has written
+// their status.
+func (r *round) unobserved() []contract.ObjectName {
+	names, bytes := []contract.ObjectName{}, 0
+	for _, o := range r.objects {
+		if r.done[o.index] != unobserved-toCapital {
+			continue
+		}
+		name := contract.ObjectName{Kind: o.told.Kind, Namespace: o.told.Namespace, Name: o.told.Name}
+		text, err := json.Marshal(name)
+		if bytes += len(text) + 1; err != nil || bytes > maxWaiting {
+			break
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
 // error says which objects are not ready, the failed ones first.
 func (r *round) error(waited time.Duration) error {
-	slices.SortStableFunc(r.notReady, func(a, b object) int { return failedFirst(a) - failedFirst(b) })
+	slices.SortStableFunc(r.notReady, func(a, b awaited) int { return failedFirst(a) - failedFirst(b) })
 	var texts []string
 	for _, o := range r.notReady[:min(len(r.notReady), maxTold)] {
 		texts = append(texts, fmt.Sprintf("%s (%s: %s)", o, o.told.Status, o.told.Message))
@@ -175,9 +342,22 @@ func (r *round) error(waited time.Duration) error {
 		waited.Round(time.Second), left, len(r.done), r.conn.Cluster.Name, strings.Join(texts, ", "))
 }
 
-func failedFirst(o object) int {
+func failedFirst(o awaited) int {
 	if o.told.Status == string(status.FailedStatus) {
 		return 0
 	}
 	return 1
+}
+
+// forbidden says which objects may not be read any more.
+func (r *round) forbidden() error {
+	slices.SortFunc(r.denied, func(a, b awaited) int { return a.index - b.index })
+	var names []string
+	for _, o := range r.denied[:min(len(r.denied), maxTold)] {
+		names = append(names, o.String())
+	}
+	if more := len(r.denied) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return r.conn.Explain(r.denial, "get "+strings.Join(names, ", "))
 }

@@ -19,12 +19,27 @@ import (
 	"github.com/kubestep/kubestep/internal/readiness"
 )
 
-// fakeClock advances only in Sleep.
-type fakeClock struct{ now time.Time }
+const (
+	one       = "/api/v1/namespaces/shop/configmaps/one"
+	web       = "/apis/apps/v1/namespaces/shop/deployments/web"
+	configMap = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"one"}}`
+)
 
-func (c *fakeClock) Now() time.Time { return c.now }
+// fakeClock advances only in Sleep, and with the answers of the world.
+type fakeClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *fakeClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
 
 func (c *fakeClock) Sleep(_ context.Context, d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 	return nil
 }
@@ -37,15 +52,29 @@ type world struct {
 
 	mu      sync.Mutex
 	objects map[string]string // by path
-	gets    int
+	gets    []string
+	takes   time.Duration     // an answer
+	answers map[string]answer // by path
+}
+
+// answer is what the API server says instead of an object.
+type answer struct {
+	code    int32
+	reason  metav1.StatusReason
+	message string
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{clock: &fakeClock{now: time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)}, objects: map[string]string{}}
+	w := &world{clock: &fakeClock{now: time.Now().UTC()}, objects: map[string]string{}, answers: map[string]answer{}}
 	cluster := kubetest.Serve(t, func(rw http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.gets++
+		w.gets = append(w.gets, r.URL.Path)
+		_ = w.clock.Sleep(r.Context(), w.takes)
+		if a, ok := w.answers[r.URL.Path]; ok {
+			kubetest.Refuse(rw, a.code, a.reason, a.message)
+			return
+		}
 		if object, ok := w.objects[r.URL.Path]; ok {
 			_, _ = io.WriteString(rw, object)
 			return
@@ -57,16 +86,27 @@ func newWorld(t *testing.T) *world {
 		{Kind: "ConfigMap", Namespace: "shop", Path: "/api/v1/namespaces/shop/configmaps", Names: []string{"one"}},
 		{Kind: "Deployment", Namespace: "shop", Path: "/apis/apps/v1/namespaces/shop/deployments", Names: []string{"web"}},
 	}}
-	w.objects["/api/v1/namespaces/shop/configmaps/one"] = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"one"}}`
+	w.objects[one] = configMap
 	w.deploy(0, "")
 	return w
 }
 
 // deploy writes the Deployment with that many ready replicas of two.
 func (w *world) deploy(ready int, condition string) {
-	w.objects["/apis/apps/v1/namespaces/shop/deployments/web"] = fmt.Sprintf(
+	w.objects[web] = deployment(ready, condition)
+}
+
+func deployment(ready int, condition string) string {
+	return fmt.Sprintf(
 		`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","generation":1},"spec":{"replicas":2},
 		  "status":{"observedGeneration":1,"replicas":2,"updatedReplicas":2,"readyReplicas":%d,"availableReplicas":%d,"conditions":[{"type":"Available","status":"True"}%s]}}`, ready, ready, condition)
+}
+
+// put makes the payload wait for one object alone, of a kind with a status.
+func (w *world) put(kind, name, object string) {
+	w.payload.WaitFor = []contract.Reference{{Kind: kind, Namespace: "shop", Path: "/apis/case.example/v1/namespaces/shop/things", Names: []string{name}}}
+	w.objects["/apis/case.example/v1/namespaces/shop/things/"+name] = object
+	w.objects["/apis/case.example/v1"] = `{"kind":"APIResourceList","resources":[{"name":"things"},{"name":"things/status"}]}`
 }
 
 // round checks once, and keeps the answer for the next round.
@@ -89,14 +129,198 @@ func TestAnExecutionWaitsUntilAllIsReady(t *testing.T) {
 	assert.Equal(t, "Deployment web InProgress", strings.Join([]string{r.NotReady[0].Kind, r.NotReady[0].Name, r.NotReady[0].Status}, " "))
 
 	w.clock.now = w.clock.now.Add(40 * time.Second)
-	w.gets = 0
+	w.gets = nil
 	assert.Equal(t, 10, w.round(t).WaitSeconds, "longer after a longer time")
-	assert.Equal(t, 1, w.gets, "what was ready is not asked for again")
+	assert.Equal(t, []string{web}, w.gets, "what was ready is not asked for again before all was")
 
 	w.deploy(2, "")
 	r = w.round(t)
 	assert.True(t, r.Complete)
 	assert.Empty(t, r.NotReady)
+	assert.Equal(t, "RR", r.Done)
+}
+
+func TestOnceAllWereReadyAllAreLookedAtAgain(t *testing.T) {
+	w := newWorld(t)
+	assert.Equal(t, "r.", w.round(t).Done)
+	w.deploy(2, "")
+	delete(w.objects, one)
+	w.gets = nil
+
+	r := w.round(t)
+	assert.False(t, r.Complete, "what was ready is not any more")
+	assert.Equal(t, []string{web, one}, w.gets)
+	assert.Equal(t, ".r", r.Done)
+	require.Len(t, r.NotReady, 1)
+	assert.Equal(t, contract.NotReadyObject{Kind: "ConfigMap", Namespace: "shop", Name: "one", Status: "NotFound", Message: "it does not exist"}, r.NotReady[0])
+
+	w.objects[one] = configMap
+	w.deploy(1, "")
+	assert.Equal(t, "r.", w.round(t).Done, "and now the other is not")
+	w.deploy(2, "")
+	r = w.round(t)
+	assert.True(t, r.Complete)
+	assert.Equal(t, "RR", r.Done)
+}
+
+func TestWhatIsNotReadyAtTheLastLookIsNamedOnceTheTimeIsOver(t *testing.T) {
+	w := newWorld(t)
+	w.round(t)
+	w.deploy(2, "")
+	delete(w.objects, one)
+	w.clock.now = w.clock.now.Add(time.Minute)
+	_, err := w.checker.Check(t.Context(), w.payload)
+	_, message := kubetest.Told(t, err)
+	assert.Contains(t, message, "After 1m0s, 1 of 2 objects in cluster demo are not ready: ConfigMap shop/one (NotFound: it does not exist)")
+}
+
+func TestALastLookGoesOnInTheNextRound(t *testing.T) {
+	w := newWorld(t)
+	w.payload.WaitFor[1].Names = nil
+	for i := range 30 {
+		name := fmt.Sprintf("web-%d", i)
+		w.payload.WaitFor[1].Names = append(w.payload.WaitFor[1].Names, name)
+		w.objects["/apis/apps/v1/namespaces/shop/deployments/"+name] = deployment(2, "")
+	}
+	w.payload.Readiness.Done = strings.Repeat("r", 31)
+	w.payload.Readiness.Until = w.clock.now.Add(-time.Second) // which does not end a look that finds nothing wrong
+	rounds, complete := 0, false
+	for ; rounds < 31 && !complete; rounds++ {
+		w.gets = nil
+		w.takes = time.Second
+		ctx, cancel := context.WithDeadline(t.Context(), w.clock.now.Add(20*time.Second))
+		r, err := w.checker.Check(ctx, w.payload)
+		cancel()
+		require.NoError(t, err)
+		require.NotEmpty(t, w.gets)
+		require.NotContains(t, r.Done, ".")
+		w.payload.Readiness, complete = r, r.Complete
+	}
+	assert.True(t, complete)
+	assert.Greater(t, rounds, 1)
+	assert.Equal(t, strings.Repeat("R", 31), w.payload.Readiness.Done)
+}
+
+func TestWhatHasEndedMayGo(t *testing.T) {
+	w := newWorld(t)
+	migrate := "/apis/batch/v1/namespaces/shop/jobs/migrate"
+	w.payload.WaitFor[0] = contract.Reference{Kind: "Job", Namespace: "shop", Path: "/apis/batch/v1/namespaces/shop/jobs", Names: []string{"migrate"}}
+	w.objects[migrate] = aJob(`"status":{"conditions":[{"type":"Complete","status":"True"}]}`)
+	assert.Equal(t, "e.", w.round(t).Done)
+	w.deploy(2, "")
+
+	w.objects[migrate] = aJob(`"status":{"startTime":"2026-01-01T00:00:00Z","active":1}`)
+	assert.Equal(t, ".r", w.round(t).Done, "but another in its place is waited for")
+	w.objects[migrate] = aJob(`"status":{"conditions":[{"type":"Complete","status":"True"}]}`)
+	w.deploy(1, "")
+	assert.Equal(t, "e.", w.round(t).Done)
+
+	delete(w.objects, migrate) // by its ttlSecondsAfterFinished
+	w.deploy(2, "")
+	r := w.round(t)
+	assert.True(t, r.Complete)
+	assert.Equal(t, "ER", r.Done)
+}
+
+func TestAnObjectThatNothingObservesCountsAsReadyAfterAWhileAndTheOutputSaysSo(t *testing.T) {
+	w := newWorld(t)
+	w.put("Thing", "one", of("case.example/v1", "Thing", `"spec":{}`))
+	w.clock.now = w.clock.now.Add(time.Hour) // what came before does not count
+	r := w.round(t)
+	assert.Equal(t, ".", r.Done)
+	assert.Empty(t, r.Unobserved)
+	w.clock.now = w.clock.now.Add(29 * time.Second)
+	assert.Equal(t, ".", w.round(t).Done)
+
+	w.clock.now = w.clock.now.Add(time.Second)
+	r = w.round(t)
+	assert.True(t, r.Complete)
+	assert.Equal(t, "U", r.Done)
+	assert.Equal(t, []contract.ObjectName{{Kind: "Thing", Namespace: "shop", Name: "one"}}, r.Unobserved)
+
+	w.payload.Readiness, w.payload.Wait.TimeoutSeconds = contract.Readiness{}, 10
+	w.round(t)
+	w.clock.now = w.clock.now.Add(11 * time.Second)
+	_, err := w.checker.Check(t.Context(), w.payload)
+	_, message := kubetest.Told(t, err)
+	assert.Contains(t, message, "Thing shop/one (InProgress: nothing has written its status yet", "a shorter wait does not shorten that")
+}
+
+func TestWhetherAKindHasAStatusIsAskedOnceForAllItsObjects(t *testing.T) {
+	w := newWorld(t)
+	w.put("Thing", "one", of("case.example/v1", "Thing", `"spec":{}`))
+	for i := range 50 {
+		name := fmt.Sprintf("t%d", i)
+		w.payload.WaitFor[0].Names = append(w.payload.WaitFor[0].Names, name)
+		w.objects["/apis/case.example/v1/namespaces/shop/things/"+name] = of("case.example/v1", "Thing", `"spec":{}`)
+	}
+	assert.Equal(t, strings.Repeat(".", 51), w.round(t).Done)
+	assert.Len(t, w.gets, 52)
+
+	w.answers["/apis/case.example/v1"] = answer{http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, "starting"}
+	assert.Equal(t, strings.Repeat(".", 51), w.round(t).Done, "what is not known to have none may have one")
+}
+
+func TestWhatTheAPIServerCannotSayOfOneObjectHidesNoOther(t *testing.T) {
+	w := newWorld(t)
+	w.answers[one] = answer{http.StatusInternalServerError, metav1.StatusReasonInternalError, `conversion webhook for case.example/v1, Kind=Lake failed: connection refused`}
+	r := w.round(t)
+	require.Len(t, r.NotReady, 2)
+	assert.Equal(t, contract.NotReadyObject{Kind: "ConfigMap", Namespace: "shop", Name: "one", Status: "Unknown", Message: "the API server answers: conversion webhook for case.example/v1, Kind=Lake failed: connection refused"}, r.NotReady[0])
+	assert.Equal(t, "Deployment", r.NotReady[1].Kind)
+
+	w.deploy(2, "")
+	assert.Equal(t, ".r", w.round(t).Done)
+	delete(w.answers, one)
+	assert.True(t, w.round(t).Complete)
+}
+
+func TestOneObjectThatTheAPIServerCannotReadIsWaitedForAsLongAsItIsWell(t *testing.T) {
+	w := newWorld(t)
+	w.payload.WaitFor = w.payload.WaitFor[:1]
+	w.answers[one] = answer{http.StatusInternalServerError, metav1.StatusReasonInternalError, "stored under an older schema"}
+	w.objects["/readyz"] = "ok"
+	r := w.round(t)
+	assert.Equal(t, ".", r.Done)
+	assert.Equal(t, "Unknown", r.NotReady[0].Status)
+
+	w.answers["/readyz"] = answer{http.StatusInternalServerError, metav1.StatusReasonInternalError, "etcd failed"}
+	_, err := w.checker.Check(t.Context(), w.payload)
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "ClusterUnreachable", name)
+	assert.Contains(t, message, "stored under an older schema")
+}
+
+func TestEveryObjectThatMayNotBeReadIsNamed(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{one, web} {
+		w.answers[path] = answer{http.StatusForbidden, metav1.StatusReasonForbidden, "no"}
+	}
+	_, err := w.checker.Check(t.Context(), w.payload)
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "Forbidden", name)
+	assert.Contains(t, message, "get ConfigMap shop/one, Deployment shop/web: no")
+}
+
+func TestATokenThatEndsAndAThrottleAreErrorsOfTheRound(t *testing.T) {
+	for want, a := range map[string]answer{
+		"Unauthorized": {http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "no"},
+		"Throttled":    {http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "later"},
+	} {
+		for _, path := range []string{web, "/apis/case.example/v1"} {
+			w := newWorld(t)
+			w.payload.WaitFor = w.payload.WaitFor[1:]
+			if path != web {
+				w.put("Thing", "one", of("case.example/v1", "Thing", `"spec":{}`))
+			}
+			w.answers[path] = a
+			ctx, cancel := context.WithDeadline(t.Context(), w.clock.now.Add(20*time.Second))
+			_, err := w.checker.Check(ctx, w.payload)
+			cancel()
+			name, _ := kubetest.Told(t, err)
+			assert.Equal(t, want, name, path)
+		}
+	}
 }
 
 func TestTheTimeToWaitBeginsWithTheFirstRoundAndEnds(t *testing.T) {
@@ -122,7 +346,7 @@ func TestWhatFailsPermanentlyIsNotWaitedFor(t *testing.T) {
 
 func TestAnObjectThatIsDeletedIsNotReady(t *testing.T) {
 	w := newWorld(t)
-	delete(w.objects, "/apis/apps/v1/namespaces/shop/deployments/web")
+	delete(w.objects, web)
 	r := w.round(t)
 	require.Len(t, r.NotReady, 1)
 	assert.Equal(t, "NotFound", r.NotReady[0].Status)
