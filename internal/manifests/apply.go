@@ -3,7 +3,6 @@ package manifests
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -151,24 +150,4 @@ func isEstablished(crd map[string]any) (ok bool, reason string) {
 		}
 	}
 	return ok, reason
-}
-
-// halfway adds to an error what was applied before.
-func (a *applier) halfway(err error) error {
-	var named *contract.Error
-	if !errors.As(err, &named) {
-		named = a.conn.Explain(err, "apply the manifests")
-	}
-	var names []string
-	for _, t := range a.targets {
-		if a.marks[t.index] == applied {
-			names = append(names, t.String())
-		}
-	}
-	if len(names) == 0 {
-		named.Message += ". Nothing was applied"
-		return named
-	}
-	named.Message += fmt.Sprintf(". Before that, %d of %d objects were applied and are left in place: %s", len(names), len(a.targets), enumerate(names))
-	return named
 }

@@ -20,37 +20,6 @@ import (
 // object.
 const maxMessage = 1 << 10
 
-// apiMessage is the API server's own text.
-func apiMessage(err error) string {
-	var status apierrors.APIStatus
-	if errors.As(err, &status) {
-		return status.Status().Message
-	}
-	return err.Error()
-}
-
-// missingNamespace reports whether what was not found is the object's namespace.
-func missingNamespace(err error) bool {
-	var status apierrors.APIStatus
-	return errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == "namespaces"
-}
-
-// deniedByRBAC tells the text of an authorizer from that of an admission plug-in:
-// both have status 403.
-// https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go, forbiddenMessage
-func deniedByRBAC(message string) bool {
-	return strings.Contains(message, `User "`) && strings.Contains(message, `" cannot `)
-}
-
-// notTyped reports whether the object does not have the structure of its kind, or not
-// the types, which the API server answers with status 500.
-// https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apimachinery/pkg/util/managedfields/internal/structuredmerge.go
-func notTyped(err error) bool {
-	var status apierrors.APIStatus
-	return errors.As(err, &status) && status.Status().Code == http.StatusInternalServerError &&
-		(strings.HasPrefix(status.Status().Message, "failed to create typed patch object") || strings.HasPrefix(status.Status().Message, "failed to convert new object"))
-}
-
 // conflicts are the fields of which other field managers are the owners; none if
 // the error is another one.
 func conflicts(err error) []string {

@@ -44,9 +44,10 @@ type fakeAPI struct {
 }
 
 var discovery = map[string]string{
-	"/api/v1":                       `{"kind":"APIResourceList","resources":[{"name":"configmaps","kind":"ConfigMap","namespaced":true},{"name":"secrets","kind":"Secret","namespaced":true},{"name":"namespaces","kind":"Namespace"},{"name":"namespaces/status","kind":"Namespace"}]}`,
-	"/apis/apps/v1":                 `{"kind":"APIResourceList","resources":[{"name":"deployments","kind":"Deployment","namespaced":true}]}`,
-	"/apis/apiextensions.k8s.io/v1": `{"kind":"APIResourceList","resources":[{"name":"customresourcedefinitions","kind":"CustomResourceDefinition"}]}`,
+	"/api/v1":                            `{"kind":"APIResourceList","resources":[{"name":"configmaps","kind":"ConfigMap","namespaced":true},{"name":"secrets","kind":"Secret","namespaced":true},{"name":"namespaces","kind":"Namespace"},{"name":"namespaces/status","kind":"Namespace"}]}`,
+	"/apis/apps/v1":                      `{"kind":"APIResourceList","resources":[{"name":"deployments","kind":"Deployment","namespaced":true}]}`,
+	"/apis/rbac.authorization.k8s.io/v1": `{"kind":"APIResourceList","resources":[{"name":"roles","kind":"Role","namespaced":true},{"name":"rolebindings","kind":"RoleBinding","namespaced":true},{"name":"clusterroles","kind":"ClusterRole"},{"name":"clusterrolebindings","kind":"ClusterRoleBinding"}]}`,
+	"/apis/apiextensions.k8s.io/v1":      `{"kind":"APIResourceList","resources":[{"name":"customresourcedefinitions","kind":"CustomResourceDefinition"}]}`,
 }
 
 func newFakeAPI(t *testing.T) *fakeAPI {
@@ -176,7 +177,7 @@ type tester struct {
 func execution(t *testing.T, text string, changes ...func(*contract.ApplyRequest)) *tester {
 	t.Helper()
 	f := &tester{fakeAPI: newFakeAPI(t), files: bucket{"m.yaml": text}}
-	f.applier = manifests.Applier{Source: manifests.Source{S3: f.files}, Opener: kubetest.Opener{}, Clock: clock.Wall{}}
+	f.applier = manifests.Applier{Source: manifests.Source{S3: f.files, AllowedKinds: []string{"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}}, Opener: kubetest.Opener{}, Clock: clock.Wall{}}
 	f.session.Session = kubetest.Session(f.cluster)
 	f.session.Token.Group = "kubestep-appliers"
 	f.session.Request = contract.ApplyRequest{Source: contract.ManifestSource{Bucket: "b", Key: "m.yaml"}, Namespace: "shop", Mode: contract.Apply}

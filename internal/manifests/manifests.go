@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/kubestep/kubestep/internal/batch"
@@ -82,28 +81,4 @@ func (s *session) pending(m marks, filter func(target) bool) []target {
 // brings reports whether the namespace is among the manifests.
 func (s *session) brings(namespace string) bool {
 	return slices.ContainsFunc(s.targets, func(t target) bool { return t.IsNamespace() && t.Name == namespace })
-}
-
-// explain names an error of a request about one object, so that neither its message
-// nor what it came from holds a value of a Secret.
-func (s *session) explain(err error, doing string, t target) *contract.Error {
-	message := contract.Clip(t.redact(apiMessage(err)), maxMessage)
-	what := t.String() + " (" + t.place.String() + ")"
-	switch {
-	case apierrors.IsNotFound(err) && missingNamespace(err):
-		return contract.Errorf(contract.InvalidInput, "Cluster %s has no namespace %s for %s: create it, or add it to the manifests", s.conn.Cluster.Name, t.Namespace, what)
-	case apierrors.IsNotFound(err):
-		return contract.Errorf(contract.UnknownKind, "Cluster %s no longer serves the kind of %s", s.conn.Cluster.Name, what)
-	case apierrors.IsForbidden(err) && !deniedByRBAC(message):
-		return contract.Errorf(contract.Forbidden, "Cluster %s does not admit %s: %s. This is not about permissions: a quota, a policy or another admission plug-in refuses the object", s.conn.Cluster.Name, what, message)
-	case apierrors.IsForbidden(err):
-		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s %s %s: %s. The permission was revoked while the execution ran", s.conn.Cluster.Name, s.conn.Cluster.Region, s.conn.Principal, doing, what, message)
-	case apierrors.IsBadRequest(err), apierrors.IsInvalid(err), apierrors.IsRequestEntityTooLargeError(err), notTyped(err):
-		return contract.Errorf(contract.InvalidInput, "Cluster %s does not accept %s: %s", s.conn.Cluster.Name, what, message)
-	}
-	explained := s.conn.Explain(err, doing+" "+what)
-	if t.IsSecret() {
-		explained = &contract.Error{Name: explained.Name, Message: t.redact(explained.Message)}
-	}
-	return explained
 }

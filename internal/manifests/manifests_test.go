@@ -197,13 +197,38 @@ func TestEachRefusalHasItsName(t *testing.T) {
 		name    contract.ErrorName
 		want    string
 	}{
-		"a field that is not known":      {500, metav1.StatusReasonInternalError, "failed to create typed patch object (shop/c0; /v1, Kind=ConfigMap): .datta: field not declared in schema", contract.InvalidInput, ".datta: field not declared in schema"},
+		"a field that is not known":      {500, "", "failed to create typed patch object (shop/c0; /v1, Kind=ConfigMap): .datta: field not declared in schema", contract.InvalidInput, ".datta: field not declared in schema"},
 		"a token that is not accepted":   {401, metav1.StatusReasonUnauthorized, "Unauthorized", contract.Unauthorized, "create an access entry"},
-		"a permission that was revoked":  {403, metav1.StatusReasonForbidden, `configmaps "c0" is forbidden: User "kubestep" cannot patch resource "configmaps"`, contract.Forbidden, "The permission was revoked while the execution ran"},
+		"a permission that was revoked":  {403, metav1.StatusReasonForbidden, `configmaps "c0" is forbidden: User "kubestep" cannot patch resource "configmaps"`, contract.Forbidden, "the permission was revoked since"},
 		"a kind that is not served":      {404, metav1.StatusReasonNotFound, "the server could not find the requested resource", contract.UnknownKind, "no longer serves the kind of ConfigMap shop/c0"},
 		"a server that does not work":    {503, metav1.StatusReasonServiceUnavailable, "etcd", contract.ClusterUnreachable, "(503): etcd"},
 		"a server that has too much":     {429, metav1.StatusReasonTooManyRequests, "later", contract.Throttled, "overloaded"},
 		"an object too large for a body": {413, metav1.StatusReasonRequestEntityTooLarge, "limit is 3145728", contract.InvalidInput, "limit is 3145728"},
+
+		"an object too large for etcd":        {500, "", "etcdserver: request is too large", contract.InvalidInput, "because it is too large: etcd takes requests of 1.5 MiB, unless it is set up otherwise (etcdserver: request is too large)"},
+		"an object too large for its client":  {500, "", "rpc error: code = ResourceExhausted desc = trying to send message larger than max (2900547 vs. 2097152)", contract.InvalidInput, "because it is too large"},
+		"one stored under another schema":     {500, "", "failed to create typed live object (shop/c0; /v1, Kind=ConfigMap): .spec.num: expected numeric (int or float), got string", contract.InvalidInput, "what it has stored of it does not fit the schema of its kind, which has changed since: failed to create typed live object"},
+		"one stored that cannot be converted": {500, "", "failed to convert live object (shop/c0; /v1, Kind=ConfigMap) to proper version: no", contract.InvalidInput, "Correct what is stored"},
+		"one that cannot be merged":           {500, "", "failed to prune fields: failed to convert pruned object at version v1: .a: no", contract.InvalidInput, "does not accept ConfigMap shop/c0"},
+		"a kind that nobody can change":       {405, metav1.StatusReasonMethodNotAllowed, "the server does not allow this method on the requested resource", contract.InvalidInput, "nobody can change an object of kind ConfigMap"},
+		"a kind without server-side apply":    {415, metav1.StatusReasonUnsupportedMediaType, "the body of the request was in an unknown format", contract.InvalidInput, "has no server-side apply"},
+		"a value that is not allowed":         {422, "", "spec: Invalid value", contract.InvalidInput, "does not accept ConfigMap shop/c0 (document 1): spec: Invalid value"},
+		"one that is being deleted":           {409, metav1.StatusReasonAlreadyExists, `object is being deleted: configmaps "c0" already exists`, contract.InvalidInput, "as it is now: object is being deleted"},
+		"one that changes all the time":       {409, metav1.StatusReasonConflict, `Operation cannot be fulfilled on configmaps "c0": the object has been modified; please apply your changes to the latest version`, contract.Throttled, "is changed by others faster than it can be applied"},
+		"one that needs what is not there":    {404, metav1.StatusReasonNotFound, `things "x" not found`, contract.InvalidInput, `because something that it needs is not there: things "x" not found`},
+
+		"a webhook without a backend":     {500, metav1.StatusReasonInternalError, `Internal error occurred: failed calling webhook "w.example.com": failed to call webhook: Post "https://w.shop.svc:443/": no endpoints available for service "w"`, contract.WebhookFailed, `Admission webhook "w.example.com" failed, so cluster demo could not patch ConfigMap shop/c0 (document 1) (500): Internal error occurred: failed calling`},
+		"a webhook that does not convert": {500, "", `conversion webhook for example.com/v1, Kind=Widget failed: Post "https://127.0.0.1:1/": connection refused`, contract.WebhookFailed, "The conversion webhook for example.com/v1, Kind=Widget failed, so cluster demo could not patch ConfigMap shop/c0 (document 1)"},
+		"a webhook that denies":           {400, "", `admission webhook "w" denied the request: no`, contract.InvalidInput, `does not accept ConfigMap shop/c0 (document 1): admission webhook "w" denied the request: no`},
+		"a webhook that denies with 401":  {401, metav1.StatusReasonUnauthorized, `admission webhook "w" denied the request: no`, contract.Forbidden, "an admission webhook or policy refuses the object"},
+		"a webhook that denies with 404":  {404, metav1.StatusReasonNotFound, `admission webhook "w" denied the request: no`, contract.Forbidden, "an admission webhook or policy refuses the object"},
+		"a webhook that denies with 409":  {409, metav1.StatusReasonConflict, `admission webhook "w" denied the request: no`, contract.Forbidden, "an admission webhook or policy refuses the object"},
+		"a webhook that denies with 500":  {500, metav1.StatusReasonInternalError, `admission webhook "w" denied the request: no`, contract.Forbidden, "an admission webhook or policy refuses the object"},
+		"a policy that denies with 401":   {401, metav1.StatusReasonUnauthorized, `configmaps "c0" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no`, contract.Forbidden, "an admission webhook or policy refuses the object"},
+		"a quota":                         {403, metav1.StatusReasonForbidden, `configmaps "c0" is forbidden: exceeded quota: few`, contract.Forbidden, "This is not about permissions"},
+		"a server that starts":            {403, metav1.StatusReasonForbidden, `configmaps "c0" is forbidden: not yet ready to handle request`, contract.ClusterUnreachable, "is starting"},
+		"a signer that is not permitted":  {403, metav1.StatusReasonForbidden, `configmaps "c0" is forbidden: user not permitted to attest for signerName "a.example/x"`, contract.Forbidden, "Grant group kubestep-appliers the permission to attest signers.certificates.k8s.io a.example/x"},
+		"an owner that is another's":      {403, metav1.StatusReasonForbidden, `configmaps "c0" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: , <nil>`, contract.Forbidden, "This is about permissions on the object that metadata.ownerReferences names"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			f := execution(t, configMaps(1))
@@ -212,8 +237,99 @@ func TestEachRefusalHasItsName(t *testing.T) {
 			name, message := kubetest.Told(t, err)
 			assert.Equal(t, string(c.name), name)
 			assert.Contains(t, message, c.want)
+			if c.name != contract.Forbidden || strings.Contains(c.want, "not about") {
+				assert.NotContains(t, message, "\n---\n")
+			}
 		})
 	}
+}
+
+func TestALongRefusalKeepsItsFieldAndItsReason(t *testing.T) {
+	dump := strings.Repeat(`core.PodTemplateSpec{ObjectMeta:v1.ObjectMeta{Name:""}}`, 200)
+	f := execution(t, configMaps(1))
+	f.refuse[path("c0")] = func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		_ = json.NewEncoder(w).Encode(metav1.Status{
+			TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid,
+			Message: `Job.batch "c0" is invalid: [spec.template: Invalid value: ` + dump + `: field is immutable, spec.selector: Required value]`,
+			Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{
+				{Type: metav1.CauseTypeFieldValueInvalid, Message: "Invalid value: " + dump + ": field is immutable", Field: "spec.template"},
+				{Type: metav1.CauseTypeFieldValueRequired, Message: "Required value", Field: "spec.selector"},
+			}},
+		})
+		return true
+	}
+	_, err := f.plan(t.Context())
+	_, message := kubetest.Told(t, err)
+	assert.Less(t, len(message), 1024)
+	assert.Regexp(t, `does not accept ConfigMap shop/c0 \(document 1\): spec.template: Invalid value: core\.Pod.* … .*: field is immutable, spec.selector: Required value$`, message)
+
+	f.refuse[path("c0")] = says(422, metav1.StatusReasonInvalid, "spec.template: Invalid value: "+dump+": field is immutable")
+	_, err = f.plan(t.Context())
+	_, message = kubetest.Told(t, err)
+	assert.Less(t, len(message), 1200)
+	assert.Regexp(t, `spec.template: Invalid value: core.* … .*: field is immutable$`, message, "without causes too")
+}
+
+func TestAWebhookThatFailsHidesNoOtherProblem(t *testing.T) {
+	f := execution(t, configMaps(40))
+	down := says(500, metav1.StatusReasonInternalError, `Internal error occurred: failed calling webhook "w": failed to call webhook: Post "https://w": connection refused`)
+	for i := range 40 {
+		f.refuse[path(fmt.Sprintf("c%d", i))] = down
+	}
+	f.refuse[path("c3")] = says(422, metav1.StatusReasonInvalid, "data: Invalid value")
+	delete(f.refuse, path("c4"))
+	_, err := f.plan(t.Context())
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "WebhookFailed", name)
+	assert.Contains(t, message, `39 of 40 objects cannot be applied. Admission webhook "w" failed for ConfigMap shop/c0 (document 1), ConfigMap shop/c1 (document 2), `)
+	assert.Contains(t, message, "and 18 more (500): Internal error occurred")
+	assert.Contains(t, message, "Cluster demo does not accept ConfigMap shop/c3 (document 4): data: Invalid value")
+	assert.Equal(t, 1, strings.Count(message, "connection refused"), "it is said once")
+}
+
+const roleAndBinding = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: read}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: c}
+`
+
+const (
+	roles    = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles/"
+	bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings/"
+)
+
+func TestPermissionsThatMayNotBeGrantedAreNamedWithTheRolesThatLet(t *testing.T) {
+	f := execution(t, roleAndBinding)
+	escalation := func(what string) func(http.ResponseWriter, *http.Request) bool {
+		return says(403, metav1.StatusReasonForbidden, what+` is forbidden: user "kubestep" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held:`+"\n"+`{APIGroups:[""], Resources:["services"], Verbs:["watch"]}`+"\n---\n{kind: ClusterRoleBinding}")
+	}
+	f.refuse[roles+"reader"] = escalation(`roles "reader"`)
+	f.refuse[bindings+"read"] = escalation(`rolebindings "read"`)
+	f.refuse[path("c")] = says(403, metav1.StatusReasonForbidden, "exceeded quota: q")
+	_, err := f.plan(t.Context())
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "Forbidden", name)
+	assert.Contains(t, message, `3 of 3 objects cannot be applied. `)
+	assert.Contains(t, message, `{APIGroups:[""], Resources:["services"], Verbs:["watch"]}`)
+	assert.Contains(t, message, "or the verb bind roles.rbac.authorization.k8s.io reader in namespace shop. ")
+	assert.Contains(t, message, "or the verb escalate roles.rbac.authorization.k8s.io reader in namespace shop. ")
+	_, yaml, found := strings.Cut(message, "\n---\n")
+	require.True(t, found)
+	objects, err := manifests.Read([]byte(yaml), manifests.Rules{AllowedKinds: []string{"Role", "RoleBinding"}})
+	require.NoError(t, err)
+	require.Len(t, objects, 2, "one role with both verbs, its binding, and nothing of the message")
+	assert.Contains(t, string(objects[0].JSON), `"resourceNames":["reader"],"resources":["roles"],"verbs":["bind","escalate"]`)
 }
 
 func TestAnApplyThatStopsHalfwaySaysWhatWasApplied(t *testing.T) {

@@ -132,12 +132,6 @@ type planned struct {
 	contract.PlannedObject
 }
 
-// failed is an object that cannot be applied.
-type failed struct {
-	target
-	err *contract.Error
-}
-
 // plan plans one object. What is wrong with the object itself is gathered, so that
 // it is told of all objects at once.
 func (p *planner) plan(ctx context.Context, t target) error {
@@ -231,7 +225,7 @@ func (p *planner) refused(ctx context.Context, t target, err error) error {
 			p.add(t, letter, nil, nil, nil, "its CRD changes with the manifests, and before that the cluster does not accept it")
 			return nil
 		}
-	case contract.Forbidden:
+	case contract.Forbidden, contract.WebhookFailed:
 	default:
 		return explained
 	}
@@ -292,42 +286,6 @@ func few(texts []string) []string {
 		return texts
 	}
 	return append(slices.Clone(texts[:maxChanges]), fmt.Sprintf("and %d more", len(texts)-maxChanges))
-}
-
-// failure is the error that all that failed comes to.
-func (p *planner) failure(objects int) error {
-	failures := p.failures
-	var fix string
-	if len(failures) == 0 && p.request.Mode == contract.Apply && !p.request.Force {
-		failures = p.conflicts
-		fix = `. Remove these fields from the manifests, or take them with "force": true (--force)`
-	}
-	if len(failures) == 0 {
-		return nil
-	}
-	byOrder(failures, func(f failed) target { return f.target })
-	var texts []string
-	for _, f := range failures[:min(len(failures), maxFailed)] {
-		texts = append(texts, f.err.Message)
-	}
-	if more := len(failures) - len(texts); more > 0 {
-		texts = append(texts, fmt.Sprintf("and %d more", more))
-	}
-	if failures[0].err.Name == contract.FieldConflict {
-		return contract.Errorf(contract.FieldConflict, "Nothing was applied to cluster %s: %d of %d objects %s fields that another manager owns: %s%s",
-			p.conn.Cluster.Name, len(failures), objects, sets(len(failures)), strings.Join(texts, "; "), fix)
-	}
-	if len(failures) == 1 {
-		return failures[0].err
-	}
-	return contract.Errorf(failures[0].err.Name, "%d of %d objects cannot be applied. %s", len(failures), objects, strings.Join(texts, ". "))
-}
-
-func sets(objects int) string {
-	if objects == 1 {
-		return "sets"
-	}
-	return "set"
 }
 
 func byOrder[T any](list []T, of func(T) target) {

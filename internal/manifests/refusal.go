@@ -1,0 +1,304 @@
+package manifests
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/kube"
+)
+
+// explain names an error of a request about one object. What the API server says about
+// the object is not about the cluster, whatever its status is. Neither the message nor
+// what it came from holds a value of a Secret.
+func (s *session) explain(err error, doing string, t target) *contract.Error {
+	err = t.redacted(err)
+	cluster, what := s.conn.Cluster.Name, t.String()+" ("+t.place.String()+")"
+	status := statusOf(err)
+	code, message := int(status.Code), said(status)
+	webhook, webhookFailed := kube.FailedWebhook(err)
+	isDenied := kube.DeniedByAdmission(err)
+	invalid := func() *contract.Error {
+		return contract.Errorf(contract.InvalidInput, "Cluster %s does not accept %s: %s", cluster, what, message)
+	}
+	switch {
+	case webhookFailed:
+		failure := webhookFailure{err, webhook, fmt.Sprintf("(%d): %s. %s", code, message, webhook.Advice())}
+		return contract.Errorf(contract.WebhookFailed, "%s failed, so cluster %s could not %s %s %s", webhook, cluster, doing, what, failure.why).From(failure)
+	case isDenied && (code == http.StatusBadRequest || code == http.StatusUnprocessableEntity):
+		return invalid()
+	case isDenied && code != http.StatusTooManyRequests:
+		return contract.Errorf(contract.Forbidden, "Cluster %s does not admit %s: %s. This is not about permissions: an admission webhook or policy refuses the object", cluster, what, message)
+	case code == http.StatusNotFound && missingNamespace(err):
+		return contract.Errorf(contract.InvalidInput, "Cluster %s has no namespace %s for %s: create it, or add it to the manifests", cluster, t.Namespace, what)
+	case code == http.StatusNotFound && isUnserved(status):
+		return contract.Errorf(contract.UnknownKind, "Cluster %s no longer serves the kind of %s", cluster, what)
+	case code == http.StatusNotFound:
+		// The API server says that the binding is not there, by the name of the role.
+		if role, is := t.roleRef(); is {
+			return contract.Errorf(contract.InvalidInput, "Cluster %s has no %s, which %s binds: create it, or add it to the manifests", cluster, role, what)
+		}
+		return contract.Errorf(contract.InvalidInput, "Cluster %s does not accept %s, because something that it needs is not there: %s", cluster, what, message)
+	case code == http.StatusForbidden:
+		if refused := s.forbiddenBy(err, doing, t, what, message); refused != nil {
+			return refused
+		}
+	case isTooLarge(status):
+		return contract.Errorf(contract.InvalidInput, "Cluster %s does not accept %s, because it is too large: etcd takes requests of 1.5 MiB, unless it is set up otherwise (%s). Make several objects of it", cluster, what, message)
+	case isStoredOtherwise(status):
+		return contract.Errorf(contract.InvalidInput, "Cluster %s cannot apply %s, because what it has stored of it does not fit the schema of its kind, which has changed since: %s. Correct what is stored with kubectl edit or kubectl replace, or delete it, and apply again", cluster, what, message)
+	case isNotTyped(status), code == http.StatusBadRequest, code == http.StatusUnprocessableEntity:
+		return invalid()
+	case code == http.StatusMethodNotAllowed:
+		return contract.Errorf(contract.InvalidInput, "Cluster %s cannot apply %s: nobody can change an object of kind %s (%s). Leave it out of the manifests", cluster, what, t.Kind, message)
+	case code == http.StatusNotAcceptable, code == http.StatusUnsupportedMediaType:
+		return contract.Errorf(contract.InvalidInput, "Cluster %s cannot apply %s: the API of kind %s has no server-side apply (%s)", cluster, what, t.Kind, message)
+	case code == http.StatusConflict && status.Reason == metav1.StatusReasonConflict && strings.Contains(message, "the object has been modified"):
+		return contract.Errorf(contract.Throttled, "%s in cluster %s is changed by others faster than it can be applied: %s. Try again later", what, cluster, message)
+	case code == http.StatusConflict:
+		return contract.Errorf(contract.InvalidInput, "Cluster %s cannot apply %s as it is now: %s", cluster, what, message)
+	}
+	explained := s.conn.Explain(err, doing+" "+what)
+	if t.IsSecret() {
+		explained = &contract.Error{Name: explained.Name, Message: t.redact(explained.Message)}
+	}
+	return explained
+}
+
+// forbiddenBy explains a status 403, which an authorizer gives, or one of many admission
+// plug-ins; nil if it is none of the object's.
+func (s *session) forbiddenBy(err error, doing string, t target, what, message string) *contract.Error {
+	cluster := s.conn.Cluster
+	switch {
+	case strings.HasSuffix(message, "not yet ready to handle request"):
+		return nil
+	case deniedByRBAC(message):
+		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s %s %s: %s. VerifyApply was not denied this: the permission was revoked since, or the object was deleted and would have to be created", cluster.Name, cluster.Region, s.conn.Principal, doing, what, message)
+	case escalates(message):
+		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s, because nobody may grant permissions without having them: %s. Grant group %s these permissions, or the verb %s", cluster.Name, cluster.Region, s.conn.Principal, what, message, s.conn.Group, t.granting()).
+			From(denial{err, []contract.Check{t.granting()}})
+	case signing.MatchString(message):
+		m := signing.FindStringSubmatch(message)
+		check := contract.Check{Verb: m[1], Group: "certificates.k8s.io", Resource: "signers", Name: unquoted(m[2])}
+		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s: %s. Grant group %s the permission to %s", cluster.Name, cluster.Region, s.conn.Principal, what, message, s.conn.Group, check).
+			From(denial{err, []contract.Check{check}})
+	case strings.Contains(message, "cannot set blockOwnerDeletion"), strings.Contains(message, "cannot set an ownerRef"):
+		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s: %s. This is about permissions on the object that metadata.ownerReferences names, of group %s", cluster.Name, cluster.Region, s.conn.Principal, what, message, s.conn.Group)
+	case isTerminating(err):
+		return contract.Errorf(contract.Forbidden, "Cluster %s does not admit %s: %s. This is not about permissions: apply again once the namespace is gone or was created again", cluster.Name, what, message)
+	default:
+		return contract.Errorf(contract.Forbidden, "Cluster %s does not admit %s: %s. This is not about permissions: a quota, a policy or another admission plug-in refuses the object", cluster.Name, what, message)
+	}
+}
+
+// webhookFailure is why a webhook failed.
+type webhookFailure struct {
+	error
+	webhook kube.Webhook
+	why     string
+}
+
+func (f webhookFailure) Unwrap() error { return f.error }
+
+// denial is what has to be granted so that an error is no more.
+type denial struct {
+	error
+	checks []contract.Check
+}
+
+func (d denial) Unwrap() error { return d.error }
+
+// withFix adds the roles that grant what the errors come from. They are the end of a
+// message: whatever follows would be part of the YAML.
+func (s *session) withFix(message *contract.Error, of ...*contract.Error) *contract.Error {
+	var checks []contract.Check
+	for _, err := range of {
+		if d := (denial{}); errors.As(err, &d) {
+			checks = append(checks, d.checks...)
+		}
+	}
+	if len(checks) > 0 {
+		message.Message = withRoles(message.Message+". These roles allow these verbs; apply them with kubectl apply -f -", checks, s.conn.Group)
+	}
+	return message
+}
+
+// redacted is an error without the values of a Secret in its texts.
+func (o Object) redacted(err error) error {
+	var status apierrors.APIStatus
+	if !o.IsSecret() || !errors.As(err, &status) {
+		return err
+	}
+	clean := status.Status()
+	clean.Message = o.redact(clean.Message)
+	if clean.Details != nil {
+		details := *clean.Details
+		details.Causes = slices.Clone(details.Causes)
+		for i := range details.Causes {
+			details.Causes[i].Message = o.redact(details.Causes[i].Message)
+		}
+		clean.Details = &details
+	}
+	return &apierrors.StatusError{ErrStatus: clean}
+}
+
+// statusOf is the status of an API server's answer; empty if the error is none.
+func statusOf(err error) metav1.Status {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		return status.Status()
+	}
+	return metav1.Status{}
+}
+
+// maxCause bounds what is passed on of a cause, in bytes.
+const maxCause = 300
+
+// said is what an API server says, on one line. What is too long is made of its causes:
+// each says which field is wrong and, at its end, why. In between is the value, which may
+// be the whole object.
+func said(status metav1.Status) string {
+	message := contract.OneLine(status.Message)
+	if len(message) <= maxMessage {
+		return message
+	}
+	if status.Details == nil || len(status.Details.Causes) == 0 {
+		return kube.Shorten(message, maxMessage)
+	}
+	var texts []string
+	size := 0
+	for i, cause := range status.Details.Causes {
+		text := kube.Shorten(cause.Message, maxCause)
+		if cause.Field != "" {
+			text = contract.Clip(contract.OneLine(cause.Field), maxPath) + ": " + text
+		}
+		if size += len(text); i > 0 && size > maxMessage {
+			texts = append(texts, fmt.Sprintf("and %d more", len(status.Details.Causes)-i))
+			break
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// isUnserved reports whether the path of the object is not served: the answer is not
+// about an object then, but the API server's page of what it does not have.
+func isUnserved(status metav1.Status) bool {
+	return strings.Contains(status.Message, "the server could not find the requested resource") ||
+		status.Details != nil && slices.ContainsFunc(status.Details.Causes, func(c metav1.StatusCause) bool { return c.Type == metav1.CauseTypeUnexpectedServerResponse })
+}
+
+// isTooLarge reports whether etcd, or the API server's client of it, finds the object too
+// large. Their errors are passed on with status 500.
+// https://github.com/etcd-io/etcd/blob/v3.6.0/api/v3rpc/rpctypes/error.go
+// https://github.com/grpc/grpc-go/blob/v1.72.0/rpc_util.go
+func isTooLarge(status metav1.Status) bool {
+	return status.Code == http.StatusRequestEntityTooLarge || status.Code >= http.StatusInternalServerError &&
+		(strings.Contains(status.Message, "etcdserver: request is too large") || strings.Contains(status.Message, "trying to send message larger than max"))
+}
+
+// The texts of errors that say that the object, or what is stored of it, has not the
+// structure or the types of its kind. Their status is 500.
+// https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apimachinery/pkg/util/managedfields/internal/structuredmerge.go
+// https://github.com/kubernetes-sigs/structured-merge-diff/blob/v6.4.2/merge/update.go
+var (
+	storedOtherwise = []string{"failed to create typed live object", "failed to convert live object", "failed to compare objects", "failed to convert old object"}
+	notTyped        = []string{
+		"failed to create typed patch object", "failed to convert new object", "failed to convert new typed object", "failed to convert to unversioned",
+		"failed to merge config", "failed to get field set", "failed to prune fields", "failed to convert merged object", "failed to convert pruned object",
+		"failed add back", "failed to create field set", "failed to decode managed fields", "failed to encode managed fields", "failed to update ManagedFields",
+	}
+)
+
+func isStoredOtherwise(status metav1.Status) bool { return begins(status, storedOtherwise) }
+
+func isNotTyped(status metav1.Status) bool { return begins(status, notTyped) }
+
+func begins(status metav1.Status, texts []string) bool {
+	return status.Code == http.StatusInternalServerError && slices.ContainsFunc(texts, func(text string) bool { return strings.HasPrefix(status.Message, text) })
+}
+
+// missingNamespace reports whether what was not found is the object's namespace.
+func missingNamespace(err error) bool {
+	status := statusOf(err)
+	return status.Code == http.StatusNotFound && status.Details != nil && status.Details.Kind == "namespaces"
+}
+
+// isTerminating reports whether the object's namespace is being deleted.
+func isTerminating(err error) bool {
+	return apierrors.HasStatusCause(err, "NamespaceTerminating") // corev1.NamespaceTerminatingCause
+}
+
+// deniedByRBAC tells the text of an authorizer from that of an admission plug-in:
+// both have status 403.
+// https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go, forbiddenMessage
+func deniedByRBAC(message string) bool { return authorizers.MatchString(message) }
+
+var (
+	authorizers = regexp.MustCompile(`(^|: )User "[^"]*" cannot `)
+	// https://github.com/kubernetes/kubernetes/tree/v1.37.2/plugin/pkg/admission/certificates
+	signing = regexp.MustCompile(`user not permitted to (approve|sign|attest) (?:requests with|for) signerName ("(?:[^"\\]|\\.)*")`)
+)
+
+// escalates reports whether RBAC refuses to let somebody grant what they do not have.
+// https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping
+// https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/registry/rbac/validation/rule.go
+// https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/registry/rbac/clusterrole/policybased/storage.go
+func escalates(message string) bool {
+	return strings.Contains(message, "is attempting to grant RBAC permissions not currently held") ||
+		strings.Contains(message, "must have cluster-admin privileges to use the aggregationRule")
+}
+
+// granting is the check of the verb by which RBAC allows to grant what one does not have:
+// bind for the role of a binding, and escalate for a role.
+func (t target) granting() contract.Check {
+	if role, is := t.roleRef(); is {
+		return contract.Check{Verb: "bind", Group: groupRBAC, Resource: strings.ToLower(role.Kind) + "s", Namespace: t.namespace(), Name: role.Name}
+	}
+	return contract.Check{Verb: "escalate", Group: groupRBAC, Resource: t.kind.resource, Namespace: t.namespace(), Name: t.Name}
+}
+
+// roleRef is the role that a RoleBinding or ClusterRoleBinding binds.
+type roleRef struct{ Kind, Namespace, Name string }
+
+// String names the role.
+func (r roleRef) String() string { return describe(r.Kind, r.Namespace, r.Name) }
+
+// roleRef returns the role that a binding binds; is reports whether the object is one.
+func (t target) roleRef() (role roleRef, is bool) {
+	if t.Group != groupRBAC || !strings.HasSuffix(t.Kind, "Binding") {
+		return roleRef{}, false
+	}
+	var binding struct {
+		RoleRef struct {
+			Kind string `json:"kind"`
+			Name string `json:"name"`
+		} `json:"roleRef"`
+	}
+	if json.Unmarshal(t.JSON, &binding) != nil {
+		return roleRef{}, false
+	}
+	role = roleRef{Kind: binding.RoleRef.Kind, Name: binding.RoleRef.Name}
+	if role.Kind == "Role" {
+		role.Namespace = t.namespace()
+	}
+	return role, role.Kind != "" && role.Name != ""
+}
+
+// unquoted is what is quoted in a message.
+func unquoted(text string) string {
+	plain, err := strconv.Unquote(text)
+	if err != nil {
+		return text
+	}
+	return plain
+}
