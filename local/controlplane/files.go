@@ -14,10 +14,11 @@ import (
 )
 
 const (
-	certFile  = "apiserver.crt"
-	keyFile   = "apiserver.key"
-	tokenFile = "tokens.csv"
-	admin     = "admin"
+	certFile   = "apiserver.crt"
+	keyFile    = "apiserver.key"
+	tokenFile  = "tokens.csv"
+	egressFile = "egress.yaml"
+	admin      = "admin"
 )
 
 // files are the files that the parts of a control plane share, in its folder, readable by their owner only.
@@ -39,7 +40,7 @@ func (f files) certificate(newCA bool) ([]byte, error) {
 	chain, err := os.ReadFile(f.path(certFile))
 	if newCA || errors.Is(err, os.ErrNotExist) {
 		var key []byte
-		chain, key, err = cert.GenerateSelfSignedCertKey(loopback, []net.IP{net.ParseIP(loopback)}, []string{loopbackName})
+		chain, key, err = cert.GenerateSelfSignedCertKey(host, []net.IP{net.ParseIP(host)}, []string{loopbackName})
 		if err == nil {
 			err = errors.Join(f.write(certFile, chain), f.write(keyFile, key))
 		}

@@ -24,13 +24,14 @@ import (
 	"github.com/kubestep/kubestep/local/controlplane/apiserver"
 	"github.com/kubestep/kubestep/local/controlplane/authenticator"
 	"github.com/kubestep/kubestep/local/controlplane/etcd"
+	"github.com/kubestep/kubestep/local/controlplane/loopback"
 	"github.com/kubestep/kubestep/local/controlplane/namespaces"
 	"github.com/kubestep/kubestep/local/controlplane/sts"
 	"github.com/kubestep/kubestep/local/credentials"
 )
 
 const (
-	loopback = "127.0.0.1"
+	host = "127.0.0.1"
 	// The authenticator alone calls the API server by this name, so that its requests show in the metrics.
 	loopbackName = "localhost"
 
@@ -84,13 +85,13 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 		return err
 	}
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(loopback, strconv.Itoa(s.port)))
+	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(s.port)))
 	if err != nil {
 		return fmt.Errorf("listen for the API server: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
 	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
-	endpoint := "https://" + net.JoinHostPort(loopback, port)
+	endpoint := "https://" + net.JoinHostPort(host, port)
 
 	store, err := etcd.Start(ctx, filepath.Join(dir, "etcd.log"))
 	if err != nil {
@@ -107,6 +108,9 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 		return err
 	}
 	if err := standInForSTS(f.path("sts.log"), authority); err != nil {
+		return err
+	}
+	if err := stayHere(ctx, f); err != nil {
 		return err
 	}
 	webhook, err := authenticator.Prepare(ctx, authenticator.Config{
@@ -137,6 +141,7 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 			KeyFile:      f.path(keyFile),
 			TokenFile:    f.path(tokenFile),
 			WebhookFile:  webhook.WebhookFile(),
+			EgressFile:   f.path(egressFile),
 			LogFile:      f.path("apiserver.log"),
 			Fatal:        gaveUp(ctx, "the API server", f.path("apiserver.log")),
 		})
@@ -186,13 +191,37 @@ func finish(ctx context.Context, kubeconfigFile string, webhook *authenticator.A
 // standInForSTS registers the STS stand-in with http.DefaultTransport, through which the authenticator's verifier calls STS:
 // it has no option for another endpoint.
 func standInForSTS(logFile string, authority credentials.Authority) error {
-	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := logTo(logFile)
 	if err != nil {
-		return fmt.Errorf("open the log of the STS stand-in: %w", err)
+		return err
 	}
-	stand := sts.Transport{Authority: authority, Now: time.Now, Log: slog.New(slog.NewTextHandler(log, nil))}
+	stand := sts.Transport{Authority: authority, Now: time.Now, Log: log}
 	stand.Register(http.DefaultTransport.(*http.Transport))
 	return nil
+}
+
+// stayHere keeps the process from reaching other computers, whatever the objects of the cluster say. It must come before the API
+// server and the authenticator make their clients.
+func stayHere(ctx context.Context, f files) error {
+	log, err := logTo(f.path("egress.log"))
+	if err != nil {
+		return err
+	}
+	// The API server looks up the names of nodes itself, and other parts dial as these say.
+	net.DefaultResolver = loopback.Resolver()
+	http.DefaultTransport.(*http.Transport).DialContext = loopback.Dialer().DialContext
+	if err := f.write(egressFile, []byte(loopback.Configuration)); err != nil {
+		return err
+	}
+	return loopback.Proxy{Log: log}.Serve(ctx)
+}
+
+func logTo(file string) (*slog.Logger, error) {
+	log, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open a log: %w", err)
+	}
+	return slog.New(slog.NewTextHandler(log, nil)), nil
 }
 
 // awaitReady waits until the API server is ready and has created the namespaces that clients expect, which it does shortly after.

@@ -35,6 +35,8 @@ type Config struct {
 	TokenFile string
 	// WebhookFile is the kubeconfig of the webhook that it asks about bearer tokens.
 	WebhookFile string
+	// EgressFile is the configuration of how it connects to what objects name: see package loopback.
+	EgressFile string
 	// LogFile is the file of its log.
 	LogFile string
 	// Fatal is called if the API server cannot continue, and must end the process.
@@ -92,6 +94,7 @@ func arguments(config Config) []string {
 		"--authorization-mode=RBAC",
 		"--authentication-token-webhook-config-file=" + config.WebhookFile,
 		"--authentication-token-webhook-cache-ttl=" + config.CacheTokens.String(),
+		"--egress-selector-config-file=" + config.EgressFile,
 		// As EKS does: its own DaemonSets are privileged.
 		"--allow-privileged=true",
 		"--service-account-issuer=https://kubernetes.default.svc",
