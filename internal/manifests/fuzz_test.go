@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -51,6 +52,7 @@ func FuzzReadManifests(f *testing.F) {
 			require.ErrorAs(t, err, &named)
 			assert.Equal(t, contract.InvalidInput, named.Name)
 			assert.LessOrEqual(t, len(contract.Clip(named.Message, 30<<10)), 32<<10)
+			assert.NotContains(t, named.Message, "\n", "nothing that is quoted begins a line")
 			return
 		}
 		assert.NotEmpty(t, objects)
@@ -65,6 +67,9 @@ func FuzzReadManifests(f *testing.F) {
 			}
 			for _, segment := range []string{o.Version, o.Kind, o.Namespace, o.Name} {
 				assert.NotEmpty(t, segment)
+			}
+			for _, r := range o.Group + o.Version + o.Kind + o.Namespace + o.Name {
+				assert.True(t, unicode.IsPrint(r) && !unicode.IsSpace(r), "%q", r)
 			}
 			assert.False(t, slices.Contains([]string{"rbac.authorization.k8s.io", "admissionregistration.k8s.io"}, o.Group), "it was not allowed")
 			key := strings.Join([]string{o.Group, o.Kind, o.Namespace, o.Name}, "/")

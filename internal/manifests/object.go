@@ -3,6 +3,8 @@ package manifests
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -22,20 +24,30 @@ type Object struct {
 
 // place is where an object is in the manifests.
 type place struct {
-	document int // 1 for the first
-	item     int // of a List, 1 for the first; 0 outside a List
+	document int    // 1 for the first
+	items    string // of Lists in one another, such as 2.1 for the first item of the second; empty outside a List
+	lists    int    // in one another, around it
+}
+
+// at is the place of an item.
+func (p place) at(item int) place {
+	if p.items != "" {
+		p.items += "."
+	}
+	p.items += strconv.Itoa(item)
+	return p
 }
 
 func (p place) String() string {
-	if p.item == 0 {
+	if p.items == "" {
 		return fmt.Sprintf("document %d", p.document)
 	}
-	return fmt.Sprintf("document %d, item %d", p.document, p.item)
+	return fmt.Sprintf("document %d, item %s", p.document, p.items)
 }
 
-// describe names an object of which any part may be missing.
+// describe names an object of which any part may be missing, or be no name at all.
 func describe(kind, namespace, name string) string {
-	text := kind
+	text := printable(kind)
 	if text == "" {
 		text = "object"
 	}
@@ -43,9 +55,9 @@ func describe(kind, namespace, name string) string {
 	case name == "":
 		return text
 	case namespace == "":
-		return text + " " + name
+		return text + " " + printable(name)
 	default:
-		return text + " " + namespace + "/" + name
+		return text + " " + printable(namespace) + "/" + printable(name)
 	}
 }
 
@@ -74,6 +86,34 @@ func (o Object) IsSecret() bool { return o.Group == "" && o.Kind == "Secret" }
 // restricted reports whether a kind gives or takes permissions, so that whoever
 // may apply it may do anything: roles and their bindings, and what admits requests.
 func (o Object) restricted() bool { return o.Group == groupRBAC || o.Group == groupAdmission }
+
+// isAWSAuth reports whether EKS maps IAM roles to groups by the object, such as
+// system:masters. https://docs.aws.amazon.com/eks/latest/userguide/auth-configmap.html
+func (o Object) isAWSAuth() bool {
+	return o.Group == "" && o.Kind == "ConfigMap" && o.Namespace == "kube-system" && o.Name == "aws-auth"
+}
+
+// restrictedKinds are the kinds of the restricted groups.
+var restrictedKinds = map[string][]string{
+	groupRBAC: {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"},
+	groupAdmission: {
+		"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration",
+		"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding",
+	},
+}
+
+// misspelt returns the kind that is meant by one that differs from it in capitals, or
+// is its plural.
+func misspelt(o Object) (string, bool) {
+	for _, kind := range restrictedKinds[o.Group] {
+		for _, spelling := range []string{kind, kind + "s", strings.TrimSuffix(kind, "y") + "ies"} {
+			if o.Kind != kind && strings.EqualFold(o.Kind, spelling) {
+				return kind, true
+			}
+		}
+	}
+	return "", false
+}
 
 // stage orders the objects: those of a stage are applied at once, after those of
 // the stages before it.

@@ -4,24 +4,22 @@
 package manifests
 
 import (
-	"bufio"
-	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
-	yamlv2 "go.yaml.in/yaml/v2"
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/documents"
 )
 
 const (
@@ -29,18 +27,16 @@ const (
 	MaxBytes = 10 << 20
 	// MaxObjects bounds the objects in them.
 	MaxObjects = 1000
-	// maxDocument bounds a YAML document, and any one object: the API server takes no
-	// larger body (MaxRequestBodyBytes in
+	// maxObject bounds an object: the API server takes no larger body (MaxRequestBodyBytes in
 	// https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apiserver/pkg/server/config.go).
-	// It also bounds the memory that a parser takes, many times the document's size.
-	maxDocument = 3 << 20
-	// maxDepth bounds nesting: schemas of CRDs reach some 60.
-	maxDepth = 256
+	maxObject = 3 << 20
+	// maxLists bounds how deep Lists are in Lists.
+	maxLists = 3
 	// maxName is the longest name of any kind.
 	maxName = 253
 	// maxProblems is how many problems are told; the others are counted.
 	maxProblems = 50
-	// maxTold bounds, in bytes, what is quoted of a parser or a manifest.
+	// maxTold bounds, in bytes, what is quoted of a manifest.
 	maxTold = 300
 )
 
@@ -62,44 +58,46 @@ type Rules struct {
 // or an array of objects.
 func ReadInline(value json.RawMessage, rules Rules) ([]Object, error) {
 	rules.Inline = true
-	var text string
-	if json.Unmarshal(value, &text) == nil {
-		return Read([]byte(text), rules)
-	}
-	var documents []json.RawMessage
-	if err := json.Unmarshal(value, &documents); err != nil {
-		return nil, contract.Errorf(contract.InvalidInput, "manifests: expected a string of YAML documents or an array of objects")
+	if text, ok := documents.Unquote(value); ok {
+		return Read(text, rules)
 	}
 	r := reader{rules: rules}
-	for i, document := range documents {
-		r.object(place{document: i + 1}, document)
+	isArray := len(value) > 0 && value[0] == '['
+	for document, err := range documents.All(value) {
+		var problem *documents.Problem
+		switch {
+		case errors.As(err, &problem):
+			r.problem(place{document: 1}, "", "%s", problem)
+		case isArray:
+			i := 0
+			for object := range documents.Items(document.JSON) {
+				i++
+				r.object(place{document: i}, object)
+			}
+		}
+	}
+	if !isArray {
+		return nil, contract.Errorf(contract.InvalidInput, "manifests: expected a string of YAML documents or an array of objects")
 	}
 	return r.result()
 }
 
-// Read reads YAML documents, each an object or a List of them; JSON is YAML too.
-// The error names every problem there is.
+// Read reads YAML documents and JSON values, each an object or a List of them. The
+// error names every problem there is.
 //
 // Errors: InvalidInput.
 func Read(text []byte, rules Rules) ([]Object, error) {
 	if len(text) > MaxBytes {
-		return nil, contract.Errorf(contract.InvalidInput, "The manifests have %d bytes: expected at most %d", len(text), MaxBytes)
+		return nil, contract.Errorf(contract.InvalidInput, "The manifests have more than %d bytes: put them into several files, and apply each in an execution of its own", MaxBytes)
 	}
 	r := reader{rules: rules}
-	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
-	for number := 1; ; number++ {
-		document, err := documents.Read()
-		if errors.Is(err, io.EOF) {
-			break
+	for document, err := range documents.All(text) {
+		var problem *documents.Problem
+		if errors.As(err, &problem) {
+			r.problem(place{document: problem.Number}, "", "%s", problem)
+			continue
 		}
-		at := place{document: number}
-		if err != nil {
-			r.problem(at, "", "%s", told(err.Error()))
-			break
-		}
-		if !blank(document) {
-			r.document(at, document)
-		}
+		r.object(place{document: document.Number}, document.JSON)
 	}
 	return r.result()
 }
@@ -111,6 +109,7 @@ type reader struct {
 	first    map[string]place
 	problems []string
 	more     int // problems that are only counted
+	rest     int // objects that are only counted
 }
 
 func (r *reader) problem(at place, what, format string, args ...any) {
@@ -139,93 +138,39 @@ func (r *reader) result() ([]Object, error) {
 		return nil, contract.Errorf(contract.InvalidInput, "%s", text)
 	case len(r.objects) == 0:
 		return nil, contract.Errorf(contract.InvalidInput, "The manifests hold no object: every document is empty or a comment")
-	case len(r.objects) > MaxObjects:
-		return nil, contract.Errorf(contract.InvalidInput, "The manifests hold %d objects: expected at most %d. Apply them in several executions", len(r.objects), MaxObjects)
+	case r.rest > 0:
+		return nil, contract.Errorf(contract.InvalidInput, "The manifests hold %d objects: expected at most %d. Apply them in several executions", len(r.objects)+r.rest, MaxObjects)
 	}
 	return r.objects, nil
 }
 
-// document reads a document of a file.
-func (r *reader) document(at place, document []byte) {
-	if trimmed := bytes.TrimSpace(document); len(trimmed) > 0 && trimmed[0] == '{' {
-		if values, ok := jsonValues(trimmed); ok {
-			for _, value := range values {
-				r.object(at, value)
-			}
-			return
-		}
-	}
-	if len(document) > maxDocument {
-		r.problem(at, "", "it has %d bytes: expected at most %d in a YAML document. Put each object into a document of its own, or write JSON", len(document), maxDocument)
-		return
-	}
-	if size, err := expanded(document); err == nil && size > maxDocument {
-		r.problem(at, "", "its aliases expand to more than %d bytes", maxDocument)
-		return
-	}
-	converted, err := yaml.YAMLToJSONStrict(document)
-	if err != nil {
-		r.problem(at, "", "it is not valid YAML: %s", told(syntax(err)))
-		return
-	}
-	if string(converted) == "null" {
-		return // nothing but comments
-	}
-	r.object(at, converted)
-}
-
-// jsonValues splits JSON values that follow each other.
-func jsonValues(text []byte) ([]json.RawMessage, bool) {
-	var values []json.RawMessage
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	for {
-		var value json.RawMessage
-		switch err := decoder.Decode(&value); {
-		case errors.Is(err, io.EOF):
-			return values, true
-		case err != nil:
-			return nil, false
-		}
-		values = append(values, value)
-	}
-}
-
 // object reads an object, or takes a List apart.
 func (r *reader) object(at place, text []byte) {
-	if len(r.objects) > MaxObjects {
-		r.objects = append(r.objects, Object{}) // only counted
-		return
-	}
-	if depth(text) > maxDepth {
-		r.problem(at, "", "it is nested deeper than %d levels", maxDepth)
-		return
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
+	fields, ok := fieldsOf(text)
+	if !ok {
 		r.problem(at, "", "it is not a Kubernetes object: expected apiVersion, kind and metadata")
 		return
 	}
-	var metadata map[string]json.RawMessage
-	malformed := false
-	if raw, ok := fields["metadata"]; ok && json.Unmarshal(raw, &metadata) != nil {
-		r.problem(at, "", "metadata is not an object")
-		malformed = true
+	metadata, malformed := map[string]json.RawMessage{}, false
+	if raw := fields["metadata"]; present(raw) {
+		if metadata, ok = fieldsOf(raw); !ok {
+			r.problem(at, "", "metadata is not an object")
+			malformed = true
+		}
 	}
 	get := func(from map[string]json.RawMessage, field, path string) (value string) {
-		if raw, ok := from[field]; ok && json.Unmarshal(raw, &value) != nil {
+		if raw := from[field]; present(raw) && json.Unmarshal(raw, &value) != nil {
 			r.problem(at, "", "%s is not a string: put it in quotes", path)
 			malformed = true
 		}
 		return value
 	}
 	apiVersion, kind := get(fields, "apiVersion", "apiVersion"), get(fields, "kind", "kind")
-
-	var items []json.RawMessage
-	if raw, ok := fields["items"]; ok && strings.HasSuffix(kind, "List") && json.Unmarshal(raw, &items) == nil {
-		r.list(at, apiVersion, kind, items)
+	name, namespace := get(metadata, "name", "metadata.name"), get(metadata, "namespace", "metadata.namespace")
+	if isList(apiVersion, kind, name, fields) {
+		r.list(at, apiVersion, kind, fields["items"])
 		return
 	}
-	name, namespace := get(metadata, "name", "metadata.name"), get(metadata, "namespace", "metadata.namespace")
 	what := ""
 	if kind != "" || name != "" {
 		what = describe(kind, namespace, name)
@@ -233,31 +178,23 @@ func (r *reader) object(at place, text []byte) {
 	if malformed {
 		return
 	}
+	if len(r.objects) == MaxObjects {
+		r.rest++
+		return
+	}
 	before := len(r.problems) + r.more
-	if apiVersion == "" {
-		r.problem(at, what, "apiVersion is missing")
-	}
-	if kind == "" {
-		r.problem(at, what, "kind is missing")
-	}
-	groupVersion, err := schema.ParseGroupVersion(apiVersion)
-	if err != nil || apiVersion != "" && !validGroupVersion(groupVersion) {
-		r.problem(at, what, "%q is not a valid apiVersion", told(apiVersion))
-	}
-	if wrong := content.IsPathSegmentName(kind); len(wrong) > 0 {
-		r.problem(at, what, "%q is not a valid kind", told(kind))
-	}
-	o := Object{GroupVersionKind: groupVersion.WithKind(kind), Namespace: namespace, Name: name, JSON: text, place: at}
+	o := Object{Namespace: namespace, Name: name, JSON: text, place: at}
+	o.GroupVersionKind = r.groupVersionKind(at, what, apiVersion, kind)
 	r.names(o, what, metadata)
+	if o.Namespace == "" {
+		o.Namespace = r.rules.Namespace
+	}
 	r.content(o, what, fields, metadata)
-	if len(text) > maxDocument {
-		r.problem(at, what, "it has %d bytes: the API server accepts at most %d", len(text), maxDocument)
+	if len(text) > maxObject {
+		r.problem(at, what, "it has %d bytes: the API server accepts at most %d", len(text), maxObject)
 	}
 	if len(r.problems)+r.more > before {
 		return
-	}
-	if o.Namespace == "" {
-		o.Namespace = r.rules.Namespace
 	}
 	// Whether a kind is in namespaces is known to the cluster alone, so two objects
 	// without a namespace count as the same either way.
@@ -270,18 +207,46 @@ func (r *reader) object(at place, text []byte) {
 		r.first = map[string]place{}
 	}
 	r.first[key] = at
+	o.JSON = sent(o, fields)
 	r.objects = append(r.objects, o)
 }
 
-func (r *reader) list(at place, apiVersion, kind string, items []json.RawMessage) {
-	var defaults map[string]string
-	if kind != "List" {
-		defaults = map[string]string{"apiVersion": apiVersion, "kind": strings.TrimSuffix(kind, "List")}
+// fieldsOf returns the fields of an object.
+func fieldsOf(text []byte) (map[string]json.RawMessage, bool) {
+	if len(text) == 0 || text[0] != '{' {
+		return nil, false
 	}
-	for i, item := range items {
-		at.item = i + 1
-		if defaults != nil {
-			item = complete(item, defaults)
+	return maps.Collect(documents.Fields(text)), true
+}
+
+// present reports whether a field has a value: null is none.
+func present(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
+
+// isList tells a List from an object whose kind happens to end in List, such as a
+// DenyList: a List has items, and no name.
+// https://github.com/kubernetes/community/blob/main/contributors/devel/sig-architecture/api-conventions.md#lists-and-simple-kinds
+func isList(apiVersion, kind, name string, fields map[string]json.RawMessage) bool {
+	items := fields["items"]
+	if !strings.HasSuffix(kind, "List") || len(items) == 0 || items[0] != '[' {
+		return false
+	}
+	return name == "" || kind == "List" && apiVersion == "v1"
+}
+
+func (r *reader) list(at place, apiVersion, kind string, items []byte) {
+	if at.lists++; at.lists > maxLists {
+		r.problem(at, "", "it is a List in %d others: expected at most %d in one another", maxLists, maxLists)
+		return
+	}
+	outer, i := at, 0
+	for item := range documents.Items(items) {
+		i++
+		at = outer.at(i)
+		if fields, ok := fieldsOf(item); kind != "List" && ok && !present(fields["kind"]) {
+			item = complete(item, apiVersion, strings.TrimSuffix(kind, "List"))
+		} else if kind != "List" && !ok {
+			r.problem(at, "", "it is not an object, and so not an item of a %s: if this %s is not a list of objects, give it a name", told(kind), told(kind))
+			continue
 		}
 		r.object(at, item)
 	}
@@ -289,19 +254,36 @@ func (r *reader) list(at place, apiVersion, kind string, items []json.RawMessage
 
 // complete gives an item of a typed List the apiVersion and the kind that it
 // leaves to the List.
-func complete(item json.RawMessage, defaults map[string]string) json.RawMessage {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(item, &fields) != nil || fields == nil || fields["kind"] != nil {
-		return item
+func complete(item json.RawMessage, apiVersion, kind string) json.RawMessage {
+	completed := make([]byte, 0, len(item)+len(apiVersion)+len(kind)+len(`{"apiVersion":"","kind":"",`))
+	completed = documents.AppendText(append(completed, `{"apiVersion":`...), apiVersion)
+	completed = documents.AppendText(append(completed, `,"kind":`...), kind)
+	for name, value := range documents.Fields(item) {
+		if name != "apiVersion" && name != "kind" {
+			completed = append(documents.AppendText(append(completed, ','), name), ':')
+			completed = append(completed, value...)
+		}
 	}
-	for field, value := range defaults {
-		fields[field], _ = json.Marshal(value)
+	return append(completed, '}')
+}
+
+// groupVersionKind reads apiVersion and kind. The API server serves no others than
+// these: https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation/validation.go
+func (r *reader) groupVersionKind(at place, what, apiVersion, kind string) schema.GroupVersionKind {
+	if apiVersion == "" {
+		r.problem(at, what, "apiVersion is missing")
 	}
-	completed, err := json.Marshal(fields)
-	if err != nil {
-		return item
+	if kind == "" {
+		r.problem(at, what, "kind is missing")
 	}
-	return completed
+	v, err := schema.ParseGroupVersion(apiVersion)
+	if apiVersion != "" && (err != nil || len(validation.IsDNS1035Label(v.Version)) > 0 || v.Group != "" && len(validation.IsDNS1123Subdomain(v.Group)) > 0) {
+		r.problem(at, what, "%q is not a valid apiVersion", told(apiVersion))
+	}
+	if kind != "" && len(validation.IsDNS1035Label(strings.ToLower(kind))) > 0 {
+		r.problem(at, what, "%q is not a valid kind", told(kind))
+	}
+	return v.WithKind(kind)
 }
 
 func (r *reader) names(o Object, what string, metadata map[string]json.RawMessage) {
@@ -314,7 +296,11 @@ func (r *reader) names(o Object, what string, metadata map[string]json.RawMessag
 	case len(o.Name) > maxName:
 		r.problem(o.place, what, "its name has %d characters: expected at most %d", len(o.Name), maxName)
 	default:
-		if wrong := content.IsPathSegmentName(o.Name); len(wrong) > 0 {
+		wrong := content.IsPathSegmentName(o.Name)
+		if strings.ContainsFunc(o.Name, unprintable) {
+			wrong = append(wrong, "may not contain white space or what cannot be printed")
+		}
+		if len(wrong) > 0 {
 			r.problem(o.place, what, "%q is not a valid name: it %s", told(o.Name), strings.Join(wrong, ", "))
 		}
 	}
@@ -338,33 +324,60 @@ func (r *reader) content(o Object, what string, fields, metadata map[string]json
 	if statusOnly(fields) {
 		r.problem(o.place, what, "it holds a status and nothing else, and a status is not applied")
 	}
-	if o.restricted() && !r.rules.AnyKind && !slices.Contains(r.rules.AllowedKinds, o.Kind) {
-		r.problem(o.place, what, "whoever applies %s objects can give themselves any permission, so this stack refuses them: to accept them, name %s in its parameter ApplyAllowedKinds", o.Kind, o.Kind)
-	}
-	if !o.IsSecret() {
+	r.allowed(o, what)
+	if !isSecret(o) {
 		return
 	}
 	valued := false
 	for _, field := range []string{"data", "stringData"} {
-		raw, ok := fields[field]
-		if !ok || string(raw) == "null" || string(raw) == "{}" {
+		raw := fields[field]
+		if !present(raw) || string(raw) == "{}" {
 			continue
 		}
 		valued = true
-		var values map[string]any
-		if json.Unmarshal(raw, &values) != nil {
+		values, ok := fieldsOf(raw)
+		if !ok {
 			r.problem(o.place, what, "%s is not an object", field)
 		}
 		for _, key := range slices.Sorted(maps.Keys(values)) {
-			if _, isText := values[key].(string); !isText {
+			if value := values[key]; value[0] != '"' && present(value) {
 				// The API server's own message would quote the value.
-				r.problem(o.place, what, "%s.%s is not a string: put it in quotes", field, told(key))
+				r.problem(o.place, what, "%s.%s is not a string: put it in quotes", field, printable(key))
 			}
 		}
 	}
 	if valued && r.rules.Inline {
 		r.problem(o.place, what, "a Secret in the execution input stays readable in the execution history: put the manifests into S3 and name them by source (--source)")
 	}
+}
+
+// isSecret recognizes a Secret that the cluster does not, because its kind or group
+// is misspelt: its values are secret all the same.
+func isSecret(o Object) bool {
+	return (o.Group == "" || o.Group == "core") && (strings.EqualFold(o.Kind, "Secret") || strings.EqualFold(o.Kind, "Secrets"))
+}
+
+// allowed refuses objects that give permissions, unless the stack accepts them.
+func (r *reader) allowed(o Object, what string) {
+	name := o.Kind
+	switch {
+	case o.isAWSAuth():
+		name = o.Kind + "/" + o.Name
+	case !o.restricted():
+		return
+	}
+	if r.rules.AnyKind || slices.Contains(r.rules.AllowedKinds, name) {
+		return
+	}
+	if meant, ok := misspelt(o); ok {
+		r.problem(o.place, what, "%s has no kind %s: did you mean %s?", o.Group, o.Kind, meant)
+		return
+	}
+	if o.isAWSAuth() {
+		r.problem(o.place, what, "whoever applies it can make anybody an administrator of an EKS cluster, so this stack refuses it: to accept it, name %s in its parameter ApplyAllowedKinds", name)
+		return
+	}
+	r.problem(o.place, what, "whoever applies %s objects can give themselves any permission, so this stack refuses them: to accept them, name %s in its parameter ApplyAllowedKinds", name, name)
 }
 
 func statusOnly(fields map[string]json.RawMessage) bool {
@@ -379,86 +392,85 @@ func statusOnly(fields map[string]json.RawMessage) bool {
 	return true
 }
 
-func validGroupVersion(v schema.GroupVersion) bool {
-	return len(content.IsPathSegmentName(v.Version)) == 0 && len(content.IsPathSegmentName(v.Group)) == 0
-}
-
-// blank reports whether a document has no line but comments and separators.
-func blank(document []byte) bool {
-	for line := range bytes.Lines(document) {
-		line = bytes.TrimSpace(line)
-		if len(line) > 0 && line[0] != '#' && !bytes.Equal(line, []byte("---")) {
-			return false
-		}
-	}
-	return true
-}
-
-// depth is how deep JSON is nested.
-func depth(text []byte) int {
-	deepest, now := 0, 0
-	quoted, escaped := false, false
-	for _, c := range text {
-		switch {
-		case escaped:
-			escaped = false
-		case quoted:
-			escaped, quoted = c == '\\', c != '"'
-		case c == '"':
-			quoted = true
-		case c == '{' || c == '[':
-			now++
-			deepest = max(deepest, now)
-		case c == '}' || c == ']':
-			now--
-		}
-	}
-	return deepest
-}
-
-// expanded is about how large a document is once its aliases are replaced by what
-// they stand for. The parser itself bounds how many nodes that makes, but not
-// how long they are.
-func expanded(document []byte) (int, error) {
-	if !bytes.Contains(document, []byte("&")) || !bytes.Contains(document, []byte("*")) {
-		return len(document), nil
-	}
-	var tree any
-	if err := yamlv2.Unmarshal(document, &tree); err != nil {
-		return 0, fmt.Errorf("parse the document: %w", err)
-	}
-	return size(tree), nil
-}
-
-func size(tree any) int {
-	switch node := tree.(type) {
-	case string:
-		return len(node)
-	case []any:
-		total := 0
-		for _, item := range node {
-			total += 1 + size(item)
-		}
-		return total
-	case map[any]any:
-		total := 0
-		for key, value := range node {
-			total += 2 + size(key) + size(value)
-		}
-		return total
+// sent is the object as it is sent.
+func sent(o Object, fields map[string]json.RawMessage) []byte {
+	switch {
+	case o.IsSecret() && present(fields["data"]) || o.IsSecret() && fields["stringData"] != nil:
+		return replaced(o.JSON, secretData(fields), "data", "stringData")
+	case o.Group == groupRBAC && o.Kind == "ClusterRole" && present(fields["aggregationRule"]) && fields["rules"] != nil:
+		// The control plane writes these rules. If they were sent, each plan would differ
+		// from what it wrote, and force would take the permissions away for a moment.
+		// https://kubernetes.io/docs/reference/access-authn-authz/rbac/#aggregated-clusterroles
+		return replaced(o.JSON, nil, "rules")
 	default:
-		return 1
+		return o.JSON
 	}
 }
 
-// syntax is what the parser says, without what it quotes of a value.
-func syntax(err error) string {
-	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "error converting YAML to JSON: "), "yaml: ")
-	if strings.Contains(text, "unknown anchor") {
-		// An unquoted value that begins with * is read as an alias, and may be a secret.
-		return "an alias (*) names an anchor (&) that is not in the document: put a value that begins with * in quotes"
+// replaced is an object without some of its fields, and with the first of them if it
+// has a value.
+func replaced(text, value []byte, fields ...string) []byte {
+	out := append(make([]byte, 0, len(text)), '{')
+	add := func(name string, value []byte) {
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(append(documents.AppendText(out, name), ':'), value...)
 	}
-	return strings.Join(strings.Fields(text), " ")
+	for name, value := range documents.Fields(text) {
+		if !slices.Contains(fields, name) {
+			add(name, value)
+		}
+	}
+	if value != nil {
+		add(fields[0], value)
+	}
+	return append(out, '}')
+}
+
+// secretData is data with what is in stringData, as the API server would add it. In
+// data, the keys have an owner: one that is removed from the manifest is removed from
+// the Secret, and one that somebody else sets is a conflict.
+// https://github.com/kubernetes/kubernetes/issues/108008
+func secretData(fields map[string]json.RawMessage) []byte {
+	values, any := map[string]json.RawMessage{}, false
+	for name, value := range documents.Fields(fields["data"]) {
+		values[name] = value
+	}
+	any = present(fields["data"])
+	for name, value := range documents.Fields(fields["stringData"]) {
+		var text string
+		_ = json.Unmarshal(value, &text) // content has seen that it is a string, or null
+		values[name], any = documents.AppendText(nil, base64.StdEncoding.EncodeToString([]byte(text))), true
+	}
+	if !any {
+		return nil
+	}
+	out := []byte{'{'}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(documents.AppendText(out, name), ':')
+		if value := values[name]; present(value) {
+			out = append(out, value...)
+		} else {
+			out = append(out, `""`...) // as the API server reads null
+		}
+	}
+	return append(out, '}')
+}
+
+// unprintable reports whether a character has no place in a name: it could end the
+// line of a message, or hide what follows.
+func unprintable(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }
+
+// printable quotes a name that has characters which could be taken for something else.
+func printable(name string) string {
+	if strings.ContainsFunc(name, unprintable) {
+		name = strconv.Quote(name)
+	}
+	return told(name)
 }
 
 // told cuts what was given by somebody else.

@@ -1,0 +1,117 @@
+// Package documents reads a text of YAML documents and JSON values, and makes
+// JSON of each.
+//
+// It reads the values that kubectl reads: those of YAML 1.1, as go.yaml.in/yaml/v2
+// has them. But it sees the end of its input: what kubectl drops, such as what
+// follows a line "..." or a document in braces, is read or refused. What two
+// readers of YAML read differently is refused, too. A refusal names the document
+// and the line, and quotes nothing, because what is broken may be a Secret.
+package documents
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+)
+
+const (
+	// MaxDocument bounds a YAML document in bytes. It bounds the memory that the
+	// parser takes, many times the document's size, and it is the API server's own
+	// bound of an object (MaxRequestBodyBytes in
+	// https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apiserver/pkg/server/config.go).
+	MaxDocument = 3 << 20
+	// MaxDepth bounds nesting: schemas of CRDs reach some 60.
+	MaxDepth = 256
+	// maxNodes bounds the nodes of a YAML document, each of some 200 bytes in memory.
+	maxNodes = 2_000_000
+)
+
+// Document is a YAML document, or one of several JSON values that follow each other.
+type Document struct {
+	Number int // 1 for the first
+	Line   int // on which it begins, 1 for the first of the text
+	// JSON is the document without white space. A YAML parser, such as the API
+	// server's own, reads the same as a JSON parser: what YAML has no place for, or
+	// takes for the end of a line, is escaped.
+	JSON []byte
+}
+
+// Problem is why a document cannot be read.
+type Problem struct {
+	Number int
+	Line   int    // 0 if the problem is about all of the document
+	What   string // such as "it is not valid YAML"
+	Detail string // may be empty
+}
+
+func (p *Problem) Error() string {
+	text := p.What
+	if p.Line > 0 {
+		text += fmt.Sprintf(": line %d", p.Line)
+	}
+	if p.Detail != "" {
+		text += ": " + p.Detail
+	}
+	return text
+}
+
+const (
+	notYAML = "it is not valid YAML"
+	notJSON = "it is not valid JSON"
+)
+
+// All returns the documents of a text, and a *Problem in place of each that cannot
+// be read. Empty documents count, and are left out.
+func All(text []byte) iter.Seq2[Document, error] {
+	return func(yield func(Document, error) bool) {
+		text, encoding := toUTF8(text)
+		number := 0
+		for part := range split(text) {
+			number++
+			if problem := part.check(encoding); problem != nil {
+				problem.Number = number
+				if !yield(Document{}, problem) {
+					return
+				}
+				continue
+			}
+			body := part.body()
+			if len(body.text) == 0 {
+				continue
+			}
+			if body.text[0] == '{' || body.text[0] == '[' {
+				values, problem := readJSON(body)
+				for i := range values {
+					values[i].Number = number + i
+					if !yield(values[i], nil) {
+						return
+					}
+				}
+				switch {
+				case problem != nil:
+					number += len(values)
+					problem.Number = number
+					if !yield(Document{}, problem) {
+						return
+					}
+					continue
+				case len(values) > 0:
+					number += len(values) - 1
+					continue
+				}
+			}
+			value, problem := readYAML(part)
+			switch {
+			case problem != nil:
+				problem.Number = number
+				if !yield(Document{}, problem) {
+					return
+				}
+			case !bytes.Equal(value, []byte("null")):
+				if !yield(Document{Number: number, Line: body.line, JSON: value}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
