@@ -16,6 +16,7 @@ func ApplyManifests() Machine {
 		workflow: "apply-manifests",
 		results: Object{
 			"manifests": Object{},
+			"access":    Object{"checks": 0, "complete": false, "done": ""},
 			"plan":      Object{"complete": false},
 			"apply":     Object{"complete": false, "applied": 0, "warnings": []any{}},
 			"readiness": Object{"complete": false, "waitSeconds": 1, "unobserved": []any{}},
@@ -45,8 +46,11 @@ func ApplyManifests() Machine {
 						{
 							Name:    "IsPlanned",
 							Type:    Choice,
-							Comment: "Once all is planned, this pass applies.",
-							Choices: []Rule{{Variable: "$.plan.complete", BooleanEquals: new(true), Next: "ApplyManifests"}},
+							Comment: "Once all permissions are reviewed and all is planned, this pass applies.",
+							Choices: []Rule{
+								{Variable: "$.access.complete", BooleanEquals: new(false), Next: "VerifyApply"},
+								{Variable: "$.plan.complete", BooleanEquals: new(true), Next: "ApplyManifests"},
+							},
 							Default: "PlanManifests",
 						},
 						planManifests(),
@@ -121,11 +125,11 @@ func ofManifests(keys ...string) Object {
 }
 
 func verifyApply(next string) State {
-	return invoke("VerifyApply", ofManifests(), State{
+	return invoke("VerifyApply", ofManifests("access"), State{
 		Name:           "VerifyApply",
-		Comment:        "Asks the cluster whether this identity may read and apply each object.",
+		Comment:        "Asks the cluster whether this identity may read and apply each object, until all are reviewed or its time is up. Later passes do not ask again.",
 		TimeoutSeconds: 65,
-		ResultSelector: result("checks"),
+		ResultSelector: result("checks", "complete", "done"),
 		ResultPath:     "$.access",
 		Next:           next,
 	})

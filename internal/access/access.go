@@ -13,23 +13,24 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
 const (
-	// maxInFlight bounds the reviews that are sent at the same time.
-	maxInFlight = 8
 	// maxReasonBytes bounds what is passed on of an authorizer's reason.
 	maxReasonBytes = 256
 )
 
 // Verifier verifies access.
-type Verifier struct{ Opener kube.Opener }
+type Verifier struct {
+	Opener kube.Opener
+	Clock  batch.Clock
+}
 
 // Review is the answer to a check.
 type Review struct {
@@ -50,7 +51,7 @@ func (v Verifier) Verify(ctx context.Context, in contract.VerifyRBAC) (contract.
 		return contract.VerifiedAccess{}, err
 	}
 	defer conn.Close()
-	reviews, err := ReviewAll(ctx, conn, in.Checks)
+	reviews, err := reviewAll(ctx, v.Clock, conn, in.Checks)
 	if err != nil {
 		return contract.VerifiedAccess{}, err
 	}
@@ -61,24 +62,23 @@ func (v Verifier) Verify(ctx context.Context, in contract.VerifyRBAC) (contract.
 	return verified, nil
 }
 
-// ReviewAll reviews the checks, several at the same time, and answers in their
-// order. The connection must know the kinds of authorizationv1. The errors are
-// those of Verify, without Forbidden for a check.
-func ReviewAll(ctx context.Context, conn *kube.Conn, checks []contract.Check) ([]Review, error) {
+// reviewAll reviews the checks, several at the same time, and answers in their order.
+func reviewAll(ctx context.Context, clock batch.Clock, conn *kube.Conn, checks []contract.Check) ([]Review, error) {
 	reviews := make([]Review, len(checks))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(maxInFlight)
-	for i, check := range checks {
-		group.Go(func() error {
-			var err error
-			reviews[i], err = review(ctx, conn, check)
-			return err
-		})
+	done, err := batch.NewRound(ctx, clock).Run(ctx, 0, len(checks), func(ctx context.Context, i int) error {
+		var err error
+		reviews[i], err = Ask(ctx, conn, checks[i])
+		return err
+	})
+	if err == nil && done < len(checks) {
+		err = contract.Errorf(contract.Throttled, "The API server of cluster %s reviewed %d of %d permissions in the time that the function has. Try again later, or ask for fewer namespaces", conn.Cluster.Name, done, len(checks))
 	}
-	return reviews, group.Wait()
+	return reviews, err
 }
 
-func review(ctx context.Context, conn *kube.Conn, check contract.Check) (Review, error) {
+// Ask reviews one check. The connection must know the kinds of authorizationv1. The
+// errors are those of Verify, without Forbidden for a check.
+func Ask(ctx context.Context, conn *kube.Conn, check contract.Check) (Review, error) {
 	question := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: attributes(check)}}
 	answer := &authorizationv1.SelfSubjectAccessReview{}
 	err := conn.Post().AbsPath("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews").MaxRetries(0).Body(question).Do(ctx).Into(answer)

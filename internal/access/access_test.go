@@ -13,6 +13,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 
 	"github.com/kubestep/kubestep/internal/access"
+	"github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 )
@@ -52,7 +53,7 @@ func (r *reviews) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 
 func verify(t *testing.T, answer http.HandlerFunc, checks ...contract.Check) (contract.VerifiedAccess, error) {
 	t.Helper()
-	return access.Verifier{Opener: kubetest.Opener{}}.Verify(t.Context(), contract.VerifyRBAC{Session: kubetest.Session(kubetest.Serve(t, answer)), Checks: checks})
+	return access.Verifier{Opener: kubetest.Opener{}, Clock: clock.Wall{}}.Verify(t.Context(), contract.VerifyRBAC{Session: kubetest.Session(kubetest.Serve(t, answer)), Checks: checks})
 }
 
 // pods are checks of listing pods in namespaces.
@@ -118,7 +119,7 @@ func TestWhatIsReviewedAcrossTheClusterIsAnsweredAsOne(t *testing.T) {
 func TestANamespaceIsGrantedOnlyIfAllItsChecksAre(t *testing.T) {
 	server := &reviews{answer: allow}
 	server.byName = map[string]authorizationv1.SubjectAccessReviewStatus{"secrets": {Reason: "no secrets"}}
-	verified, err := access.Verifier{Opener: kubetest.Opener{}}.Verify(t.Context(), contract.VerifyRBAC{
+	verified, err := access.Verifier{Opener: kubetest.Opener{}, Clock: clock.Wall{}}.Verify(t.Context(), contract.VerifyRBAC{
 		Session: kubetest.Session(kubetest.Serve(t, server.ServeHTTP)), OnDenied: contract.Skip,
 		Checks: append(pods("shop", "bank"), contract.Check{Verb: "list", Resource: "secrets", Namespace: "shop"}),
 	})
@@ -195,7 +196,7 @@ func TestWhatIsDeniedIsSkippedIfTheInputAsksForIt(t *testing.T) {
 		}
 		return allow("")
 	}}
-	verified, err := access.Verifier{Opener: kubetest.Opener{}}.Verify(t.Context(), contract.VerifyRBAC{
+	verified, err := access.Verifier{Opener: kubetest.Opener{}, Clock: clock.Wall{}}.Verify(t.Context(), contract.VerifyRBAC{
 		Session: kubetest.Session(kubetest.Serve(t, server.ServeHTTP)), Checks: pods("shop", "default", "bank"), OnDenied: contract.Skip,
 	})
 
@@ -214,7 +215,7 @@ func TestADoubtIsNotSkipped(t *testing.T) {
 	server := &reviews{answer: func(string) authorizationv1.SubjectAccessReviewStatus {
 		return authorizationv1.SubjectAccessReviewStatus{EvaluationError: "webhook timed out"}
 	}}
-	_, err := access.Verifier{Opener: kubetest.Opener{}}.Verify(t.Context(), contract.VerifyRBAC{
+	_, err := access.Verifier{Opener: kubetest.Opener{}, Clock: clock.Wall{}}.Verify(t.Context(), contract.VerifyRBAC{
 		Session: kubetest.Session(kubetest.Serve(t, server.ServeHTTP)), Checks: pods("shop"), OnDenied: contract.Skip,
 	})
 	var named *contract.Error

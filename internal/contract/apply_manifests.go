@@ -90,12 +90,19 @@ type ManifestsSession struct {
 // VerifyApply is the payload of verify-apply.
 type VerifyApply struct {
 	ManifestsSession
+	// Access is what earlier rounds found; empty in the first.
+	Access VerifiedApply `json:"access"`
 }
 
-// VerifiedApply is the result of verify-apply: the permissions are there.
+// VerifiedApply is the result of verify-apply: once it is complete, the permissions are
+// there.
 type VerifiedApply struct {
 	// Checks is how many permissions were reviewed.
 	Checks int `json:"checks"`
+	// Complete is false while there are objects for the next round.
+	Complete bool `json:"complete"`
+	// Done has a letter for each permission on a kind, and then for each object.
+	Done string `json:"done"`
 }
 
 // PlanManifests is the payload of plan-manifests.

@@ -41,6 +41,10 @@ type fakeAPI struct {
 	// refuse may answer a patch of that path, or with "GET " before it a get, instead of
 	// the server; then it returns true.
 	refuse map[string]func(w http.ResponseWriter, r *http.Request) bool
+	// reviewed are the checks that were reviewed, in order.
+	reviewed []string
+	// before may do something before a request is served, or answer it; then it returns true.
+	before func(w http.ResponseWriter, r *http.Request) bool
 }
 
 var discovery = map[string]string{
@@ -57,6 +61,9 @@ func newFakeAPI(t *testing.T) *fakeAPI {
 }
 
 func (f *fakeAPI) serve(w http.ResponseWriter, r *http.Request) {
+	if f.before != nil && f.before(w, r) {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if list, ok := discovery[r.URL.Path]; ok {
@@ -92,6 +99,7 @@ func (f *fakeAPI) review(w http.ResponseWriter, r *http.Request) {
 	a := review["spec"].(map[string]any)["resourceAttributes"].(map[string]any)
 	text := func(key string) string { s, _ := a[key].(string); return s }
 	check := fmt.Sprintf("%s %s %s/%s", text("verb"), text("resource"), text("namespace"), text("name"))
+	f.reviewed = append(f.reviewed, check)
 	review["status"] = map[string]any{"allowed": !f.denied[check]}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusCreated)

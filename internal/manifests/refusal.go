@@ -82,7 +82,8 @@ func (s *session) forbiddenBy(err error, doing string, t target, what, message s
 	case strings.HasSuffix(message, "not yet ready to handle request"):
 		return nil
 	case deniedByRBAC(message):
-		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s %s %s: %s. VerifyApply was not denied this: the permission was revoked since, or the object was deleted and would have to be created", cluster.Name, cluster.Region, s.conn.Principal, doing, what, message)
+		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s %s %s: %s. VerifyApply was not denied this: the permission was revoked since, or the object was deleted and would have to be created", cluster.Name, cluster.Region, s.conn.Principal, doing, what, message).
+			From(denial{err, []contract.Check{t.check(authorizers.FindStringSubmatch(message)[1], t.Name)}})
 	case escalates(message):
 		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s, because nobody may grant permissions without having them: %s. Grant group %s these permissions, or the verb %s", cluster.Name, cluster.Region, s.conn.Principal, what, message, s.conn.Group, t.granting()).
 			From(denial{err, []contract.Check{t.granting()}})
@@ -244,7 +245,7 @@ func isTerminating(err error) bool {
 func deniedByRBAC(message string) bool { return authorizers.MatchString(message) }
 
 var (
-	authorizers = regexp.MustCompile(`(^|: )User "[^"]*" cannot `)
+	authorizers = regexp.MustCompile(`(?:^|: )User "[^"]*" cannot ([a-z]+) `)
 	// https://github.com/kubernetes/kubernetes/tree/v1.37.2/plugin/pkg/admission/certificates
 	signing = regexp.MustCompile(`user not permitted to (approve|sign|attest) (?:requests with|for) signerName ("(?:[^"\\]|\\.)*")`)
 )

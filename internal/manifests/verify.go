@@ -5,45 +5,222 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/kubestep/kubestep/internal/access"
+	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
 // Verify reviews whether the objects may be read and applied. It asks for each
 // resource and namespace first, and by name only if that is denied: RBAC and the
-// access policies of EKS allow by name whatever they allow without one.
+// access policies of EKS allow by name whatever they allow without one. It goes on
+// after the rounds in in.Access, until all are reviewed or the time of ctx is near.
 //
 // Errors: Forbidden with the roles that are missing, UnknownKind, InvalidInput,
 // Unauthorized, Throttled, CertificateNotTrusted, ClusterUnreachable; AccessDenied
 // and AWSUnreachable of S3.
 func (a Applier) Verify(ctx context.Context, in contract.VerifyApply) (contract.VerifiedApply, error) {
+	if in.Access.Complete {
+		return in.Access, nil // by an earlier pass of the execution
+	}
 	s, err := a.open(ctx, in.ManifestsSession, authorizationv1.AddToScheme)
 	if err != nil {
 		return contract.VerifiedApply{}, err
 	}
 	defer s.conn.Close()
-	general := checksFor(s.targets)
-	reviews, err := access.ReviewAll(ctx, s.conn, general)
-	if err != nil {
-		return contract.VerifiedApply{}, err
+	v := newVerifier(s, in.Access)
+	r := batch.NewRound(ctx, a.Clock)
+	for _, review := range []struct {
+		pending func() []int
+		one     func(context.Context, int) error
+	}{
+		{v.pendingKinds, v.kind},
+		{v.pendingObjects, v.object},
+	} {
+		left := review.pending()
+		done, err := r.Run(ctx, 0, len(left), func(ctx context.Context, i int) error { return review.one(ctx, left[i]) })
+		if err != nil {
+			return contract.VerifiedApply{}, s.conn.Explain(err, "review access")
+		}
+		if done < len(left) {
+			return v.verified(), nil
+		}
 	}
-	named, err := s.named(ctx, access.Denied(reviews))
-	if err != nil {
-		return contract.VerifiedApply{}, err
-	}
-	byName, err := access.ReviewAll(ctx, s.conn, named)
-	if err != nil {
-		return contract.VerifiedApply{}, err
-	}
-	if denied := access.Denied(byName); len(denied) > 0 {
+	if denied := v.denied(); len(denied) > 0 {
 		return contract.VerifiedApply{}, s.forbidden(ctx, denied)
 	}
-	return contract.VerifiedApply{Checks: len(general) + len(named)}, nil
+	return v.verified(), nil
+}
+
+// verifier reviews access.
+type verifier struct {
+	*session
+	general []contract.Check // without names
+	at      map[contract.Check]int
+
+	mu     sync.Mutex // guards what follows
+	checks int
+	// kinds has a letter for each of the general checks, and objects one for each object:
+	// byName and the bits of the verbs that are denied.
+	kinds, objects marks
+}
+
+// The letters of VerifiedApply.Done.
+const (
+	allowed    = 'a'
+	deniedKind = 'd' // the objects are asked for by name
+	byName     = '0'
+)
+
+// newVerifier goes on after earlier rounds.
+func newVerifier(s *session, earlier contract.VerifiedApply) *verifier {
+	v := &verifier{session: s, general: checksFor(s.targets), at: map[contract.Check]int{}, checks: earlier.Checks}
+	for i, check := range v.general {
+		v.at[check] = i
+	}
+	done := earlier.Done
+	if len(done) != len(v.general)+len(s.targets) { // the first round, or other kinds are served than in the last
+		done = ""
+		v.checks = 0
+	}
+	v.kinds = newMarks(done[:min(len(done), len(v.general))], len(v.general))
+	v.objects = newMarks(done[min(len(done), len(v.general)):], len(s.targets))
+	return v
+}
+
+func (v *verifier) verified() contract.VerifiedApply {
+	return contract.VerifiedApply{Checks: v.checks, Complete: v.kinds.complete() && v.objects.complete(), Done: string(v.kinds) + string(v.objects)}
+}
+
+// pendingKinds are the general checks that are left to do.
+func (v *verifier) pendingKinds() []int {
+	var left []int
+	for i, letter := range v.kinds {
+		if letter == pending {
+			left = append(left, i)
+		}
+	}
+	return left
+}
+
+// kind asks for all objects of a kind and namespace.
+func (v *verifier) kind(ctx context.Context, i int) error {
+	review, err := access.Ask(ctx, v.conn, v.general[i])
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.checks++
+	v.kinds[i] = allowed
+	if !review.Allowed {
+		v.kinds[i] = deniedKind
+	}
+	return nil
+}
+
+// pendingObjects are, once all kinds are done, the objects that are left to be asked for
+// by name. The others need no more.
+func (v *verifier) pendingObjects() []int {
+	if !v.kinds.complete() {
+		return nil
+	}
+	var left []int
+	for i, t := range v.targets {
+		switch {
+		case v.objects[t.index] != pending:
+		case v.deniedVerbs(t) == nil:
+			v.objects[t.index] = byName
+		default:
+			left = append(left, i)
+		}
+	}
+	return left
+}
+
+// deniedVerbs are the bits of the verbs that are denied for all objects like the target.
+func (v *verifier) deniedVerbs(t target) []int {
+	var bits []int
+	for bit, verb := range verbs {
+		if v.kinds[v.at[t.check(verb, "")]] == deniedKind {
+			bits = append(bits, bit)
+		}
+	}
+	return bits
+}
+
+// object asks for one object by its name.
+func (v *verifier) object(ctx context.Context, i int) error {
+	t := v.targets[i]
+	mark, checks := byte(byName), 0
+	for _, bit := range v.deniedVerbs(t) {
+		if verbs[bit] == verbCreate {
+			exists, err := v.exists(ctx, t)
+			if err != nil {
+				return err
+			}
+			if exists {
+				continue // it needs no create
+			}
+		}
+		review, err := access.Ask(ctx, v.conn, t.check(verbs[bit], t.Name))
+		if err != nil {
+			return err
+		}
+		checks++
+		if !review.Allowed {
+			mark += 1 << bit
+		}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.checks += checks
+	v.objects[t.index] = mark
+	return nil
+}
+
+// exists reports whether an object is there. If what is stored cannot be read, it is:
+// the dry run says of each object what is wrong with it.
+func (v *verifier) exists(ctx context.Context, t target) (bool, error) {
+	if !t.kind.served {
+		return false, nil
+	}
+	ctx, end := v.conn.Turn(ctx)
+	defer end()
+	err := kube.Exists(ctx, v.conn, t.url()...)
+	switch {
+	case err == nil:
+		return true, nil
+	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
+		return false, nil
+	case apierrors.IsTooManyRequests(err):
+		return false, err
+	}
+	explained := v.explain(err, "get", t)
+	switch explained.Name {
+	case contract.InvalidInput, contract.WebhookFailed, contract.UnknownKind:
+		return true, nil
+	default:
+		return false, explained
+	}
+}
+
+// denied are the checks that were denied by name, in the order of the stages.
+func (v *verifier) denied() []contract.Check {
+	var denied []contract.Check
+	for _, t := range v.targets {
+		for bit, verb := range verbs {
+			if (v.objects[t.index]-byName)&(1<<bit) != 0 {
+				denied = append(denied, t.check(verb, t.Name))
+			}
+		}
+	}
+	return denied
 }
 
 // The verbs that applying needs. Server-side apply is a patch, and where it makes a
@@ -55,6 +232,9 @@ const (
 	verbCreate = "create"
 )
 
+// verbs are all of them; the place of each is its bit in a letter.
+var verbs = []string{verbGet, verbPatch, verbCreate}
+
 // check is what has to be allowed for an object; without its name, for all.
 func (t target) check(verb, name string) contract.Check {
 	return contract.Check{Verb: verb, Group: t.Group, Resource: t.kind.resource, Namespace: t.namespace(), Name: name}
@@ -65,7 +245,7 @@ func checksFor(targets []target) []contract.Check {
 	var checks []contract.Check
 	seen := map[contract.Check]bool{}
 	for _, t := range targets {
-		for _, verb := range []string{verbGet, verbPatch, verbCreate} {
+		for _, verb := range verbs {
 			if c := t.check(verb, ""); !seen[c] {
 				seen[c] = true
 				checks = append(checks, c)
@@ -75,49 +255,18 @@ func checksFor(targets []target) []contract.Check {
 	return checks
 }
 
-// named are the checks by name in place of those that were denied without one. An
-// object that is there needs no create.
-func (s *session) named(ctx context.Context, denied []access.Review) ([]contract.Check, error) {
-	var checks []contract.Check
-	for _, t := range s.targets {
-		for _, verb := range []string{verbGet, verbPatch, verbCreate} {
-			if !slices.ContainsFunc(denied, func(r access.Review) bool { return r.Check == t.check(verb, "") }) {
-				continue
-			}
-			if verb == verbCreate && t.kind.served {
-				switch err := kube.Exists(ctx, s.rest, t.url()...); {
-				case err == nil:
-					continue
-				case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
-				default:
-					return nil, s.explain(err, "get", t)
-				}
-			}
-			checks = append(checks, t.check(verb, t.Name))
-		}
-	}
-	return checks, nil
-}
-
 // maxDenied bounds, in bytes, what is said to be denied: the roles must have room in the
 // cause.
 const maxDenied = 4 << 10
 
 // forbidden says who is denied what, and what would allow it.
-func (s *session) forbidden(ctx context.Context, denied []access.Review) error {
+func (s *session) forbidden(ctx context.Context, checks []contract.Check) error {
 	user, groups := s.conn.Whoami(ctx)
-	checks := make([]contract.Check, 0, len(denied))
-	missing := map[string]bool{}
-	for _, r := range denied {
-		checks = append(checks, r.Check)
-		if s.brings(r.Namespace) {
-			missing[r.Namespace] = true
-		}
-	}
+	missing := slices.ContainsFunc(checks, func(c contract.Check) bool { return s.brings(c.Namespace) })
 	cluster := s.conn.Cluster
 	message := fmt.Sprintf("No permission in cluster %s (%s) to %s. IAM principal %s is Kubernetes user %q of groups %s there. If group %s is not among these groups, name it in the role's access entry or aws-auth mapping. ",
 		cluster.Name, cluster.Region, contract.Clip(enumerate(worded(checks)), maxDenied), s.conn.Principal, user, groups, s.conn.Group)
-	if len(missing) > 0 {
+	if missing {
 		message += "A role cannot be bound in a namespace that does not exist: create that of the manifests first. "
 	}
 	message += "These roles allow exactly what is missing; apply them with kubectl apply -f -"
