@@ -1,8 +1,9 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,10 +29,14 @@ CLUSTER is the name of the cluster. Leave it out if the stack has a default clus
 (its parameter ClusterName), or if --input names one. The stack must be deployed with
 EnableApply, and RBAC must let the group kubestep-appliers apply the objects.
 
-Secrets cannot be part of the execution input, because its history keeps it: put such
-manifests into S3 and name them with --source.`,
+kubestep reads the files before it starts anything, and names what is wrong in them. Secrets
+cannot be part of the execution input, because its history keeps it: put such manifests in
+S3 and name them with --source. So must be those that are larger than 128 KiB.`,
 		Example: `  # What would change in the cluster? Nothing is applied
   kubestep apply demo -f shop.yaml --plan
+
+  # Is the cluster as the manifests say? Exit status 3 if it is not
+  kubestep apply demo -f shop.yaml --plan --detailed-exitcode
 
   # Apply, and wait up to five minutes until every object is ready
   kubestep apply demo -n shop -f deployment.yaml -f service.yaml --wait 5m
@@ -44,12 +49,13 @@ manifests into S3 and name them with --source.`,
 		SuggestFor: []string{"deploy", "diff", "plan"},
 	}
 	start := newStarter(cmd, applyManifests())
-	start.advice = adviseOnApply
+	start.advice, start.check = adviseOnApply, checkInline
 	start.addTarget(cmd)
 	flags := cmd.Flags()
 	files := flags.StringArrayP("filename", "f", nil, "read manifests from this `FILE`, or from standard input if it is -; repeat it for several")
 	source := flags.String("source", "", "read manifests from S3: `s3://BUCKET/KEY`")
 	plan := flags.Bool("plan", false, "show what would change, and apply nothing")
+	detailed := flags.Bool("detailed-exitcode", false, "with --plan: exit with status 3 if the cluster is not as the manifests say")
 	flags.Bool("force", false, "take the fields that other field managers own")
 	wait := flags.Duration("wait", 0, "wait up to this `DURATION`, such as 5m, until every object is ready")
 	flags.StringP("namespace", "n", "", "apply objects that name no namespace to this `NAMESPACE` (default if not set)")
@@ -69,7 +75,9 @@ manifests into S3 and name them with --source.`,
 		case len(*files) > 0 && flags.Changed("source"):
 			wrong.add("--filename and --source cannot be used together")
 		case len(*files) > 0:
-			input["manifests"] = manifests(cmd, *files, &wrong)
+			if text := readFiles(cmd, *files, namespaceOf(cmd), &wrong); text != "" {
+				input["manifests"] = text
+			}
 		case flags.Changed("source"):
 			bucket, key := location("--source", *source, "s3://BUCKET/KEY", &wrong)
 			input["source"] = contract.ManifestSource{Bucket: bucket, Key: key}
@@ -91,6 +99,12 @@ manifests into S3 and name them with --source.`,
 				wrong.add("--plan and --wait cannot be used together: a plan applies nothing")
 			}
 		}
+		if *detailed {
+			start.verdict = drift
+			if !*plan {
+				wrong.add("--detailed-exitcode is for --plan")
+			}
+		}
 		if flags.Changed("diff") {
 			bucket, prefix := location("--diff", *diff, "s3://BUCKET/PREFIX", &wrong)
 			input["output"] = contract.Destination{Bucket: bucket, Prefix: prefix}
@@ -100,30 +114,30 @@ manifests into S3 and name them with --source.`,
 	return cmd
 }
 
-// adviseOnApply names the flags that set the keys of the input which a cause names.
-func adviseOnApply(execution follow.Execution) string {
-	switch {
-	case execution.Error == string(contract.FieldConflict):
-		return "\nWith this command: --force\n"
-	case execution.Error == string(contract.InvalidInput) && strings.Contains(execution.Cause, "Secret"):
-		return "\nWith this command: --source s3://BUCKET/KEY\n"
-	default:
-		return ""
+// drift is the verdict on a plan.
+func drift(execution follow.Execution) error {
+	var output contract.ApplyResult
+	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
+		return &failure{fmt.Errorf("the output is not that of apply-manifests: %w", err)}
 	}
+	if output.Drift {
+		return exitStatus(drifted)
+	}
+	return nil
 }
 
-// manifests are the files, one after the other.
-func manifests(cmd *cobra.Command, files []string, wrong *problems) string {
-	var texts []string
-	for _, file := range files {
-		if file != "-" {
-			file = "@" + file
-		}
-		text, err := read(file, cmd.InOrStdin())
-		if err != nil {
-			wrong.add("--filename %s %v", strings.TrimPrefix(file, "@"), err)
-		}
-		texts = append(texts, strings.TrimSuffix(text, "\n"))
+// adviseOnApply names the flags that set the keys of the input which a cause names.
+func adviseOnApply(execution follow.Execution) string {
+	if execution.Error == string(contract.FieldConflict) {
+		return "\nWith this command: --force\n"
 	}
-	return strings.Join(texts, "\n---\n") + "\n"
+	return ""
+}
+
+// namespaceOf is that of --namespace, for objects that name none.
+func namespaceOf(cmd *cobra.Command) string {
+	if namespace, err := cmd.Flags().GetString("namespace"); err == nil && namespace != "" {
+		return namespace
+	}
+	return "default"
 }

@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/internal/shell"
 )
 
 // asked is what a verb asked Step Functions for.
@@ -38,9 +42,36 @@ func explain(err error, execution follow.Execution, a asked) error {
 		return err
 	}
 	if execution.ARN != "" && execution.Status == types.ExecutionStatusRunning {
-		sentence += "\nThe execution continues. To see it: kubestep follow " + execution.ARN
+		sentence += "\nThe execution continues. To see it: kubestep follow " + shell.Quote(execution.ARN)
 	}
 	return errors.New(sentence)
+}
+
+// line is the connection to AWS. It remembers whether a request may have arrived: if
+// none has, none has started an execution.
+type line struct {
+	aws.HTTPClient
+	used atomic.Bool
+}
+
+// Do sends a request.
+func (l *line) Do(r *http.Request) (*http.Response, error) {
+	answer, err := l.HTTPClient.Do(r)
+	dial, failed := errors.AsType[*net.OpError](err)
+	if !failed || dial.Op != "dial" {
+		l.used.Store(true)
+	}
+	return answer, err //nolint:wrapcheck // of the client, for the SDK
+}
+
+// startedNothing reports whether an error of StartExecution says that no execution has
+// started: because nothing has arrived, or because it was refused.
+func (l *line) startedNothing(err error) bool {
+	if !l.used.Load() {
+		return true
+	}
+	answer, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	return ok && answer.HTTPStatusCode() >= http.StatusBadRequest && answer.HTTPStatusCode() < http.StatusInternalServerError
 }
 
 // unanswered is about an endpoint that cannot be reached; empty for other errors.
@@ -74,7 +105,7 @@ func refused(err error, api smithy.APIError, a asked) string {
 		// StartExecution answers with the execution itself if name and input are those of
 		// one that is running:
 		// https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
-		return fmt.Sprintf("there is an execution named %s already. Use another --name, or see that one: kubestep follow %s", a.name, executionARN(a.stateMachineARN, a.name))
+		return fmt.Sprintf("there is an execution named %s already. Use another --name, or see that one: kubestep follow %s", a.name, shell.Quote(executionARN(a.stateMachineARN, a.name)))
 	case "ExecutionDoesNotExist":
 		return fmt.Sprintf("there is no execution %s. Check the ARN; Step Functions deletes an execution 90 days after its end", a.executionARN)
 	case "StateMachineDoesNotExist":

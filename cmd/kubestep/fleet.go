@@ -49,6 +49,8 @@ Regions and roles that the flags name, or those of a list in S3.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	start := newStarter(cmd, fleetWorkflow())
+	start.check = checkFleet
+	start.defaults["workflow"] = podInventory().name
 	flags := cmd.Flags()
 	workflow := flags.String("workflow", podInventory().name, "run the workflow of this `NAME`")
 	flags.StringSlice("region", nil, "take the clusters of this AWS `REGION`; repeat it for more")
@@ -72,7 +74,7 @@ Regions and roles that the flags name, or those of a list in S3.`,
 		if len(args) > 0 {
 			input["clusters"] = args
 		}
-		if flags.Changed("workflow") || !flags.Changed("input") {
+		if flags.Changed("workflow") {
 			input["workflow"] = *workflow
 		}
 		if flags.Changed("tag") {
@@ -93,8 +95,9 @@ Regions and roles that the flags name, or those of a list in S3.`,
 			}
 			if err != nil {
 				wrong.add("--request %v", err)
+			} else {
+				input["request"] = json.RawMessage(text)
 			}
-			input["request"] = json.RawMessage(text)
 		}
 		if flags.Changed("tolerate") {
 			number, isShare := strings.CutSuffix(*tolerate, "%")

@@ -44,7 +44,11 @@ output. The execution may be running or over.`,
 		}
 		return view.show(cmd, parsed.Region, wrong, func(f *follow.Follower) (follow.Execution, error) {
 			execution, err := f.Follow(cmd.Context(), args[0])
-			return execution, explain(err, execution, asked{executionARN: args[0]})
+			explained := explain(err, execution, asked{executionARN: args[0]})
+			if err != nil && execution.Status == "" && cmd.Context().Err() == nil { // nobody knows whether there is one
+				return execution, problems{explained.Error()}
+			}
+			return execution, explained
 		})
 	}
 	return cmd

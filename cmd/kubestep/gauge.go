@@ -12,7 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
+	"github.com/kubestep/kubestep/internal/shell"
 )
 
 const (
@@ -109,11 +111,21 @@ func (g *fleetGauge) count(ctx context.Context) {
 	g.counts = counts
 }
 
-func (g *fleetGauge) failed(style terminal.Style) string {
-	if g.summary.Clusters == 0 {
+func (g *fleetGauge) failed(ctx context.Context, execution follow.Execution, style terminal.Style) string {
+	if g.summary.Clusters > 0 {
+		return g.result(style)
+	}
+	if g.fleet.Clusters == 0 {
 		return ""
 	}
-	return "\n" + g.result(style)
+	// It was stopped, or ran out of time: nothing has added up what there is.
+	g.count(ctx)
+	counted := outcomes(g.counts, style)
+	if counted == "" {
+		counted = "none has ended"
+	}
+	return fmt.Sprintf("%s: %s\nTo run the clusters that are left, within 14 days: aws stepfunctions redrive-execution --execution-arn %s\n",
+		clusters(g.fleet.Clusters), counted, shell.Quote(terminal.Line(execution.ARN)))
 }
 
 func (g *fleetGauge) known() any {

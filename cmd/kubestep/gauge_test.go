@@ -112,7 +112,8 @@ func TestWithoutATerminalAFleetThatFailedPrintsItsFailuresAndNoBar(t *testing.T)
 	status, stdout, stderr := kubestep(t.Context(), "fleet", "a", "--state-machine-arn", fleetMachine)
 
 	assert.Equal(t, failed, status, stderr)
-	golden(t, "fleet-failed", regexp.MustCompile(`(?m)^Execution .*\n`).ReplaceAllString(stdout, ""))
+	golden(t, "fleet-failed", regexp.MustCompile(`(?m)^Execution .*\n`).ReplaceAllString(stderr, "")+stdout)
+	assert.True(t, strings.HasPrefix(stdout, "ERROR "), "the results are what was asked for")
 	assert.Empty(t, s.called("ListExecutions"), "nobody sees a bar")
 
 	status, stdout, _ = kubestep(t.Context(), "follow", fleetExecution, "-o", "json")

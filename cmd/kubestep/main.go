@@ -25,9 +25,11 @@ import (
 
 // The exit statuses.
 const (
-	succeeded = 0 // the execution did
-	failed    = 1 // it did not, or could not be followed to its end
-	misused   = 2 // the command line or the environment is wrong; nothing was started
+	succeeded   = 0   // the execution did
+	failed      = 1   // it did not, or could not be followed to its end
+	misused     = 2   // the command line or the environment is wrong; nothing was started
+	drifted     = 3   // it succeeded and found drift, if the command line asks for this status
+	interrupted = 130 // by a signal, as shells count: 128 and SIGINT
 )
 
 // version is the release; make release sets it.
@@ -52,9 +54,15 @@ It reads AWS credentials and endpoints from the environment and from ~/.aws, as
 the aws command does.
 
 Exit status:
-  0  the execution succeeded
-  1  the execution failed, or kubestep lost track of it
-  2  the command line or the environment is wrong, and nothing was started
+  0    the execution succeeded
+  1    the execution failed, or kubestep lost track of it
+  2    the command line or the environment is wrong, or AWS refuses the start: nothing
+       was started
+  3    the plan found drift, with kubestep apply --plan --detailed-exitcode
+  130  kubestep was interrupted; the execution continues
+
+What was asked for is printed to the standard output; the states, and how an execution
+failed, to the standard error.
 
 With --output json or yaml, the error and cause of an execution that fails are
 printed in that format too.
@@ -167,9 +175,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return succeeded
 	}
+	if status, ok := errors.AsType[exitStatus](err); ok {
+		return int(status)
+	}
 	if failure, ok := errors.AsType[*failure](err); ok {
 		if failure.err != nil {
 			_, _ = fmt.Fprintf(stderr, "%s: %s\n", verb, terminal.Text(failure.err.Error()))
+		}
+		if ctx.Err() != nil {
+			return interrupted
 		}
 		return failed
 	}
@@ -186,6 +200,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	_, _ = fmt.Fprintf(stderr, "Run %s --help for the flags and examples.\n", verb)
 	return misused
 }
+
+// exitStatus is that of a command that has said all there is to say.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 // failure is an execution that failed or could not be followed. Its err is nil if
 // the follower has shown why.

@@ -147,7 +147,7 @@ func TestInventoryPrintsThePods(t *testing.T) {
 	s := newStepFunctions(t, pods(t))
 	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
 	assert.Equal(t, succeeded, status)
-	assert.Empty(t, stderr)
+	assert.Equal(t, "Execution "+execution+"\n✓ DescribeCluster          41 ms\n\n", stderr)
 	golden(t, "inventory", stdout)
 
 	started := s.called("StartExecution")
@@ -189,11 +189,12 @@ func TestStandardOutputHoldsOnlyJSON(t *testing.T) {
 func TestAnExecutionThatFailsIsAFailure(t *testing.T) {
 	outcome := map[string]any{"status": "FAILED", "error": "Forbidden", "cause": "The group may not list pods in shop.\nkubectl apply -k rbac/namespace -n shop"}
 	newStepFunctions(t, outcome)
-	status, stdout, _ := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
+	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
 	assert.Equal(t, failed, status)
-	assert.Contains(t, stdout, "FAILED after 2.4 s: Forbidden\n\nThe group may not list pods in shop.\nkubectl apply -k rbac/namespace -n shop\n")
+	assert.Empty(t, stdout)
+	assert.Contains(t, stderr, "FAILED after 2.4 s: Forbidden\n\nThe group may not list pods in shop.\nkubectl apply -k rbac/namespace -n shop\n")
 
-	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine, "--output", "json")
+	status, stdout, stderr = kubestep(t.Context(), "inventory", "--state-machine-arn", machine, "--output", "json")
 	assert.Equal(t, failed, status)
 	assert.JSONEq(t, `{"executionArn":"`+execution+`","status":"FAILED","error":"Forbidden","cause":"The group may not list pods in shop.\nkubectl apply -k rbac/namespace -n shop"}`, stdout)
 	assert.Contains(t, stderr, "FAILED after 2.4 s: Forbidden")
@@ -221,7 +222,8 @@ func TestWhatTheAPIRefusesIsSaidInASentence(t *testing.T) {
 			s := newStepFunctions(t, nil)
 			s.refuse = code
 			status, stdout, stderr := kubestep(t.Context(), test.args...)
-			assert.Equal(t, failed, status)
+			assert.Equal(t, misused, status)
+			assert.Equal(t, test.args[0] == "inventory", strings.Contains(stderr, "Nothing was started."))
 			assert.Empty(t, stdout)
 			assert.True(t, strings.HasPrefix(stderr, "kubestep "+test.args[0]+": "+test.want), stderr)
 		})
@@ -233,8 +235,27 @@ func TestAnEndpointThatDoesNotAnswerIsNamed(t *testing.T) {
 	s.Close()
 	t.Setenv("AWS_MAX_ATTEMPTS", "1")
 	status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
-	assert.Equal(t, failed, status)
-	assert.Regexp(t, `^kubestep inventory: http://127\.0\.0\.1:\d+ does not answer \(.*connection refused\)\. If this is the local world, start it with make up and run source \.local/env again\n$`, stderr)
+	assert.Equal(t, misused, status)
+	assert.Regexp(t, `^kubestep inventory: http://127\.0\.0\.1:\d+ does not answer \(.*connection refused\)\. If this is the local world, start it with make up and run source \.local/env again\nNothing was started\. Run kubestep inventory --help for the flags and examples\.\n$`, stderr)
+}
+
+// An answer of StartExecution that is lost may be of an execution that has started.
+func TestWhatMayHaveStartedIsNotSaidToBeNothing(t *testing.T) {
+	for name, lose := range map[string]func(w http.ResponseWriter){
+		"the connection breaks":    func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+		"Step Functions is broken": func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			newStepFunctions(t, nil)
+			t.Setenv("AWS_MAX_ATTEMPTS", "1")
+			broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { lose(w) }))
+			t.Cleanup(broken.Close)
+			t.Setenv("AWS_ENDPOINT_URL", broken.URL)
+			status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
+			assert.Equal(t, failed, status)
+			assert.NotContains(t, stderr, "Nothing was started")
+		})
+	}
 }
 
 func TestALostConnectionLeavesTheExecutionRunning(t *testing.T) {
@@ -253,13 +274,12 @@ func TestAFailureNamesTheFlagThatFixesIt(t *testing.T) {
 		want    string
 	}{
 		"fields that another manager owns": {map[string]any{"error": "FieldConflict", "cause": "x"}, "\nWith this command: --force\n"},
-		"a Secret":                         {map[string]any{"error": "InvalidInput", "cause": "manifests: a Secret"}, "\nWith this command: --source s3://BUCKET/KEY\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.outcome["status"] = "FAILED"
 			newStepFunctions(t, test.outcome)
-			_, stdout, _ := kubestep(t.Context(), "apply", "--state-machine-arn", machine, "--input", "{}")
-			assert.True(t, strings.HasSuffix(stdout, test.want), stdout)
+			_, _, stderr := kubestep(t.Context(), "apply", "--state-machine-arn", machine, "--input", "{}")
+			assert.True(t, strings.HasSuffix(stderr, test.want), stderr)
 		})
 	}
 }
@@ -285,7 +305,7 @@ func TestAnInterruptLeavesTheExecutionRunning(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	s.onHistory = func() { time.AfterFunc(10*time.Millisecond, interrupt) }
 	status, _, stderr := kubestep(ctx, "inventory", "--state-machine-arn", machine)
-	assert.Equal(t, failed, status)
+	assert.Equal(t, interrupted, status, "as a shell has it")
 	assert.Contains(t, stderr, "the execution continues: "+execution+"\n")
 }
 
@@ -365,8 +385,8 @@ func TestYAMLMeansTheSameAsJSON(t *testing.T) {
 
 func TestVerboseShowsTheInput(t *testing.T) {
 	newStepFunctions(t, pods(t))
-	_, stdout, _ := kubestep(t.Context(), "inventory", "demo", "--state-machine-arn", machine, "-v")
-	assert.True(t, strings.HasPrefix(stdout, `Input {"clusterName":"demo"}`+"\n"), stdout)
+	_, _, stderr := kubestep(t.Context(), "inventory", "demo", "--state-machine-arn", machine, "-v")
+	assert.True(t, strings.HasPrefix(stderr, `Input {"clusterName":"demo"}`+"\n"), stderr)
 }
 
 func TestFollowShowsAnotherStateMachineAsJSONOnly(t *testing.T) {

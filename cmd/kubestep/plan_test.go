@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/internal/manifests"
 )
 
 func TestPlanTable(t *testing.T) {
@@ -45,18 +47,31 @@ func TestPlanTable(t *testing.T) {
 
 func TestApplyStartsAnExecutionOfTheManifests(t *testing.T) {
 	one, two := filepath.Join(t.TempDir(), "one.yaml"), filepath.Join(t.TempDir(), "two.yaml")
-	require.NoError(t, os.WriteFile(one, []byte("kind: A\n"), 0o600))
-	require.NoError(t, os.WriteFile(two, []byte("kind: B\n"), 0o600))
+	settings := func(name string) string {
+		return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + "}\n"
+	}
+	inJSON := func(text string) string {
+		encoded, err := json.Marshal(text)
+		require.NoError(t, err)
+		return string(encoded)
+	}
+	require.NoError(t, os.WriteFile(one, []byte(settings("a")), 0o600))
+	require.NoError(t, os.WriteFile(two, []byte("\ufeff"+settings("b")), 0o600))
+	comments := filepath.Join(t.TempDir(), "comments.yaml")
+	require.NoError(t, os.WriteFile(comments, []byte("# nothing\n"), 0o600))
+	first, both := inJSON(settings("a")), inJSON(settings("a")+"---\n"+settings("b"))
 	for sentence, c := range map[string]struct {
 		args []string
 		want string
 	}{
-		"of a file":             {[]string{"demo", "-f", one}, `{"clusterName":"demo","manifests":"kind: A\n","mode":"apply"}`},
-		"of several files":      {[]string{"-f", one, "-f", two}, `{"manifests":"kind: A\n---\nkind: B\n","mode":"apply"}`},
-		"of an object in S3":    {[]string{"--source", "s3://b/shop/all.yaml"}, `{"source":{"bucket":"b","key":"shop/all.yaml"},"mode":"apply"}`},
-		"that only plans":       {[]string{"-f", one, "--plan"}, `{"manifests":"kind: A\n","mode":"plan"}`},
-		"with every flag":       {[]string{"-f", one, "-n", "shop", "--force", "--wait", "90s", "--diff", "s3://b/p"}, `{"manifests":"kind: A\n","mode":"apply","namespace":"shop","force":true,"wait":{"timeoutSeconds":90},"output":{"bucket":"b","prefix":"p"}}`},
-		"as its input has them": {[]string{"--input", `{"manifests":"kind: C"}`}, `{"manifests":"kind: C"}`},
+		"of a file":                         {[]string{"demo", "-f", one}, `{"clusterName":"demo","manifests":` + first + `,"mode":"apply"}`},
+		"of several files":                  {[]string{"-f", one, "-f", two}, `{"manifests":` + both + `,"mode":"apply"}`},
+		"of files of which one has nothing": {[]string{"-f", one, "-f", comments}, `{"manifests":` + inJSON(settings("a")+"---\n# nothing\n") + `,"mode":"apply"}`},
+		"of an object in S3":                {[]string{"--source", "s3://b/shop/all.yaml"}, `{"source":{"bucket":"b","key":"shop/all.yaml"},"mode":"apply"}`},
+		"that only plans":                   {[]string{"-f", one, "--plan"}, `{"manifests":` + first + `,"mode":"plan"}`},
+		"with every flag":                   {[]string{"-f", one, "-n", "shop", "--force", "--wait", "90s", "--diff", "s3://b/p"}, `{"manifests":` + first + `,"mode":"apply","namespace":"shop","force":true,"wait":{"timeoutSeconds":90},"output":{"bucket":"b","prefix":"p"}}`},
+		"as its input has them":             {[]string{"--input", `{"manifests":` + first + `}`}, `{"manifests":` + first + `}`},
+		"as its input has them in an array": {[]string{"--input", `{"manifests":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}]}`}, `{"manifests":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}]}`},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			s := newStepFunctions(t, map[string]any{"status": "SUCCEEDED", "output": `{}`})
@@ -85,6 +100,99 @@ func TestApplySaysWhatIsWrongBeforeItStarts(t *testing.T) {
 			assert.Equal(t, misused, status)
 			assert.Contains(t, stderr, want)
 			assert.Empty(t, s.calls)
+		})
+	}
+}
+
+// What is in an execution input is in its history, even if load-manifests refuses it.
+func TestManifestsThatCannotBeAppliedReachNoHistory(t *testing.T) {
+	write := func(name, text string) string {
+		file := filepath.Join(t.TempDir(), name)
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		return file
+	}
+	const value = "correct-horse"
+	secret := "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: " + value + "}\n"
+	settings := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+	good, bad := write("good.yaml", settings), write("bad.yaml", settings+"---\n"+secret)
+	encoded, err := json.Marshal(secret)
+	require.NoError(t, err)
+	list, err := json.Marshal([]json.RawMessage{json.RawMessage(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"db"},"data":{"password":"` + value + `"}}`)})
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"a Secret":                          {[]string{"apply", "-f", bad}, []string{"--filename " + bad + ": The manifests have 1 problem: document 2 (Secret db)", "(--source)"}},
+		"a Secret in one of several files":  {[]string{"apply", "-f", good, "-f", bad}, []string{"--filename " + bad + ": "}},
+		"a Secret in an input":              {[]string{"apply", "--input", `{"manifests":` + string(encoded) + `}`}, []string{"document 1 (Secret db)"}},
+		"a Secret in an array":              {[]string{"apply", "--input", `{"manifests":` + string(list) + `}`}, []string{"document 1 (Secret db)"}},
+		"a Secret under a misspelt key":     {[]string{"apply", "--input", `{"Manifests":` + string(encoded) + `}`}, []string{"document 1 (Secret db)"}},
+		"a Secret in a fleet's request":     {[]string{"fleet", "a", "--workflow", "apply-manifests", "--request", `{"manifests":` + string(encoded) + `}`}, []string{"document 1 (Secret db)"}},
+		"a Secret in a fleet's input":       {[]string{"fleet", "--input", `{"clusters":["a"],"request":{"manifests":` + string(encoded) + `}}`}, []string{"document 1 (Secret db)"}},
+		"broken YAML":                       {[]string{"apply", "-f", write("broken.yaml", settings+"data: {password: "+value+"\n")}, []string{"broken.yaml: The manifests have 1 problem: document 1: it is not valid YAML"}},
+		"what is no object":                 {[]string{"apply", "-f", write("no.yaml", "- "+value+"\n")}, []string{"no.yaml: The manifests have 1 problem: document 1: it is not a Kubernetes object"}},
+		"no object at all":                  {[]string{"apply", "-f", write("none.yaml", "# "+value+"\n")}, []string{"none.yaml: The manifests hold no object"}},
+		"no object in several files":        {[]string{"apply", "-f", write("none.yaml", "\n"), "-f", write("none.yaml", "\n")}, []string{"--filename: The manifests hold no object"}},
+		"a text that is not in Unicode":     {[]string{"apply", "-f", write("latin.yaml", settings+"data: {a: \xe9t\xe9}\n")}, []string{"latin.yaml: "}},
+		"an object that two files have":     {[]string{"apply", "-f", good, "-f", write("again.yaml", strings.Replace(settings, "name: a", "name: a, namespace: default", 1))}, []string{"again.yaml: ConfigMap default/a is in " + good + " already"}},
+		"more than an input has room for":   {[]string{"apply", "-f", write("large.yaml", settings+"data: {a: "+strings.Repeat("x", 300<<10)+"}\n")}, []string{"the manifests have 307", "--source"}},
+		"more than can be applied":          {[]string{"apply", "-f", write("huge.yaml", strings.Repeat("#", 11<<20))}, []string{"the files have 11534336 bytes"}},
+		"an input that has too much":        {[]string{"apply", "--input", `{"manifests":"` + strings.Repeat("#", 200<<10) + `"}`}, []string{"the manifests have 204802 bytes", "--source"}},
+		"everything that is wrong, at once": {[]string{"apply", "-f", bad, "--diff", "x", "--wait", "9h"}, []string{"(Secret db)", "--diff", "--wait"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStepFunctions(t, nil)
+			status, stdout, stderr := kubestep(t.Context(), append(c.args, "--state-machine-arn", machine)...)
+			assert.Equal(t, misused, status)
+			assert.Empty(t, stdout)
+			for _, want := range append(c.want, "Nothing was started.") {
+				assert.Contains(t, stderr, want)
+			}
+			assert.NotContains(t, stderr, value)
+			assert.Empty(t, s.calls)
+		})
+	}
+}
+
+func TestFilesThatCannotBeJoinedAsTheyAreAreSentAsTheirObjects(t *testing.T) {
+	objects := func(text string) []manifests.Object {
+		read, err := manifests.Read([]byte(text), rules("default"))
+		require.NoError(t, err)
+		return read
+	}
+	a, b := objects(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}`), objects(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b"}}`)
+	for name, text := range map[string]string{
+		"a directive":      "%YAML 1.1\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n",
+		"another encoding": "\xff\xfea\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			joined, err := join([]file{{text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", objects: a}, {text: text, objects: b}}, "default")
+			require.NoError(t, err)
+			assert.Equal(t, string(a[0].JSON)+"\n---\n"+string(b[0].JSON)+"\n", joined)
+		})
+	}
+}
+
+func TestAPlanHasAnExitStatusForDriftIfItIsAskedFor(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"), 0o600))
+	for name, c := range map[string]struct {
+		output string
+		args   []string
+		want   int
+	}{
+		"there is drift":                     {`{"mode":"plan","drift":true}`, []string{"--plan", "--detailed-exitcode"}, drifted},
+		"there is none":                      {`{"mode":"plan","drift":false}`, []string{"--plan", "--detailed-exitcode"}, succeeded},
+		"there is drift, and nobody asks":    {`{"mode":"plan","drift":true}`, []string{"--plan"}, succeeded},
+		"there is drift, for a program":      {`{"mode":"plan","drift":true}`, []string{"--plan", "--detailed-exitcode", "-o", "json"}, drifted},
+		"the flag --plan has been forgotten": {`{}`, []string{"--detailed-exitcode"}, misused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStepFunctions(t, map[string]any{"status": "SUCCEEDED", "output": c.output})
+			status, _, stderr := kubestep(t.Context(), append([]string{"apply", "-f", file, "--state-machine-arn", machine}, c.args...)...)
+			assert.Equal(t, c.want, status, stderr)
+			assert.Equal(t, c.want != misused, len(s.called("StartExecution")) == 1)
 		})
 	}
 }

@@ -30,13 +30,17 @@ type starter struct {
 	workflow workflow
 	// keys maps a flag to the key of the execution input that it sets.
 	keys map[string]string
+	// defaults are keys of the execution input that are set if nothing else sets them.
+	defaults map[string]any
+	// check says what of an execution input must not be started; nil for most verbs.
+	check func(document json.RawMessage) error
 
 	stateMachineARN, name, input string
 }
 
 // newStarter adds the flags of a verb that starts executions of a workflow.
 func newStarter(cmd *cobra.Command, w workflow) *starter {
-	s := &starter{viewer: newViewer(cmd), workflow: w, keys: map[string]string{}}
+	s := &starter{viewer: newViewer(cmd), workflow: w, keys: map[string]string{}, defaults: map[string]any{}}
 	s.use(w)
 	cmd.Flags().StringVar(&s.stateMachineARN, "state-machine-arn", os.Getenv(w.variable), "use the state machine or alias of this `ARN`; "+w.variable+" sets it too")
 	cmd.Flags().Lookup("state-machine-arn").DefValue = "" // help is the same everywhere
@@ -83,14 +87,26 @@ func (s *starter) start(cmd *cobra.Command, set map[string]any, wrong problems) 
 		}
 	}
 	input, err := s.document(cmd.InOrStdin(), set)
-	if err != nil {
+	var refused error
+	if err == nil && s.check != nil {
+		refused = s.check(json.RawMessage(input))
+	}
+	switch {
+	case err != nil:
 		wrong.add("--input %v", err)
+	case refused != nil:
+		wrong.add("%v", refused)
+	case len(input) > maxInput:
+		wrong.add("--input has %d bytes; Step Functions accepts %d", len(input), maxInput)
 	}
 	if s.name != "" && !executionName.MatchString(s.name) {
 		wrong.add("--name %q is not 1 to 80 letters, digits, - and _", s.name)
 	}
 	return s.show(cmd, region, wrong, func(f *follow.Follower) (follow.Execution, error) {
 		execution, err := f.Start(cmd.Context(), follow.Start{StateMachineARN: s.stateMachineARN, Input: input, Name: s.name})
+		if err != nil && execution.ARN == "" && cmd.Context().Err() == nil && s.line.startedNothing(err) {
+			return execution, problems{explain(err, execution, asked{stateMachineARN: s.stateMachineARN, variable: s.workflow.variable, name: s.name}).Error()}
+		}
 		return execution, explain(err, execution, asked{stateMachineARN: s.stateMachineARN, variable: s.workflow.variable, name: s.name, executionARN: execution.ARN})
 	})
 }
@@ -122,9 +138,15 @@ func (s *starter) document(stdin io.Reader, set map[string]any) (string, error) 
 	if err := check(document); err != nil {
 		return "", err
 	}
+	var keys map[string]json.RawMessage
+	isObject := json.Unmarshal([]byte(document), &keys) == nil && keys != nil
+	for key, value := range s.defaults {
+		if _, given := keys[key]; isObject && !given && set[key] == nil {
+			set[key] = value
+		}
+	}
 	if len(set) > 0 {
-		var keys map[string]json.RawMessage
-		if err := json.Unmarshal([]byte(document), &keys); err != nil || keys == nil {
+		if !isObject {
 			return "", fmt.Errorf("is not a JSON object, so %s cannot be set in it", strings.Join(slices.Sorted(maps.Keys(set)), ", "))
 		}
 		for key, value := range set {
@@ -137,9 +159,6 @@ func (s *starter) document(stdin io.Reader, set map[string]any) (string, error) 
 			return "", fmt.Errorf("cannot be written: %w", err)
 		}
 		document = string(whole)
-	}
-	if len(document) > maxInput {
-		return "", fmt.Errorf("has %d bytes; Step Functions accepts %d", len(document), maxInput)
 	}
 	return document, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
@@ -47,6 +49,10 @@ type viewer struct {
 	gauge gauge
 	// advice is how the flags of the verb fix a failure; nil for most verbs.
 	advice func(follow.Execution) string
+	// verdict is an exit status for an execution that succeeded; nil for most verbs.
+	verdict func(follow.Execution) error
+	// line is the connection to AWS.
+	line *line
 }
 
 // gauge adds to what is shown of an execution.
@@ -58,7 +64,7 @@ type gauge interface {
 	// detail is what a live line says of the state that is running.
 	detail(context.Context) string
 	// failed is what is printed of an execution that failed.
-	failed(terminal.Style) string
+	failed(context.Context, follow.Execution, terminal.Style) string
 	// known is what JSON and YAML hold of it; nil if nothing is known.
 	known() any
 }
@@ -103,15 +109,12 @@ func (v *viewer) show(cmd *cobra.Command, region string, wrong problems, run fun
 	if !slices.Contains([]string{asTable, asJSON, asYAML}, v.output) {
 		wrong.add("--output %q is not table, json or yaml", v.output)
 	}
-	client := client(cmd.Context(), region, &wrong)
+	client := v.client(cmd.Context(), region, &wrong)
 	if len(wrong) > 0 {
 		return wrong
 	}
-	// A program reads JSON and YAML: nothing else goes there.
-	progress := cmd.OutOrStdout()
-	if v.output != asTable {
-		progress = cmd.ErrOrStderr()
-	}
+	// The standard output is for what was asked for, and for nothing else.
+	progress := cmd.ErrOrStderr()
 	follower := &follow.Follower{
 		Client:   client,
 		Clock:    follow.WallClock{},
@@ -126,6 +129,9 @@ func (v *viewer) show(cmd *cobra.Command, region string, wrong problems, run fun
 		follower.Event, follower.Detail = v.gauge.event, v.gauge.detail
 	}
 	execution, err := run(follower)
+	if _, misused := errors.AsType[problems](err); misused {
+		return err
+	}
 	if err != nil {
 		return &failure{err}
 	}
@@ -135,14 +141,17 @@ func (v *viewer) show(cmd *cobra.Command, region string, wrong problems, run fun
 	text := ""
 	if v.output == asTable {
 		text, err = v.table(execution, terminal.Colors(cmd.OutOrStdout()))
-		text = "\n" + text
 	} else {
 		text, err = v.format(execution.Output)
 	}
 	if err != nil {
 		return &failure{err}
 	}
-	return v.print(cmd, text)
+	fmt.Fprintln(progress)
+	if err := v.print(cmd, text); err != nil || v.verdict == nil {
+		return err
+	}
+	return v.verdict(execution)
 }
 
 // showFailure adds to what the follower has shown of an execution that did not
@@ -151,13 +160,24 @@ func (v *viewer) showFailure(cmd *cobra.Command, execution follow.Execution, pro
 	document := unsuccessful{ExecutionARN: execution.ARN, Status: execution.Status, Error: execution.Error, Cause: execution.Cause}
 	text := ""
 	if v.gauge != nil {
-		text = v.gauge.failed(terminal.Colors(progress))
+		text = v.gauge.failed(cmd.Context(), execution, terminal.Colors(cmd.OutOrStdout()))
 		document.Summary = v.gauge.known()
 	}
 	if v.advice != nil {
-		text += v.advice(execution)
+		fmt.Fprint(progress, v.advice(execution))
 	}
-	_, _ = io.WriteString(progress, text)
+	if text != "" {
+		fmt.Fprintln(progress)
+	}
+	switch {
+	case text == "":
+	case v.output == asTable:
+		if err := v.print(cmd, text); err != nil {
+			return err
+		}
+	default:
+		_, _ = io.WriteString(progress, text)
+	}
 	if v.output != asTable {
 		encoded, err := encode(document)
 		if err != nil {
@@ -198,7 +218,7 @@ func (v *viewer) format(document string) (string, error) {
 }
 
 // client makes a client of Step Functions from the environment, as the aws command does.
-func client(ctx context.Context, region string, wrong *problems) *sfn.Client {
+func (v *viewer) client(ctx context.Context, region string, wrong *problems) *sfn.Client {
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithRegion(region),
 		// What the SDK logs of its search for credentials is in the error too.
@@ -213,6 +233,8 @@ func client(ctx context.Context, region string, wrong *problems) *sfn.Client {
 		wrong.add("there are no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (%v)", err)
 		return nil
 	}
+	v.line = &line{HTTPClient: awshttp.NewBuildableClient()}
+	cfg.HTTPClient = v.line
 	return sfn.NewFromConfig(cfg)
 }
 

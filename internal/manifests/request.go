@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// maxInline bounds manifests in the execution input, in bytes of JSON: they are in
+	// MaxInline bounds manifests in the execution input, in bytes of JSON: they are in
 	// the document that passes between states, which is bounded at 256 KiB as a whole.
-	maxInline = 128 << 10
+	MaxInline = 128 << 10
 	// maxKey is the longest key in S3, and maxVersion the longest version id.
 	maxKey     = 1024
 	maxVersion = 1024
@@ -42,8 +42,8 @@ func Workflow(f *input.Fields) (request any, checks []contract.Check) {
 		f.Problem("manifests", "missing: expected YAML documents in manifests, or an object of S3 in source")
 	case r.Manifests != nil && fromS3:
 		f.Problem("source", "expected either manifests or source, not both")
-	case len(r.Manifests) > maxInline:
-		f.Problem("manifests", "%d bytes: expected at most %d in the execution input. Put them into S3 and name them by source", len(r.Manifests), maxInline)
+	case len(r.Manifests) > MaxInline:
+		f.Problem("manifests", "%d bytes: expected at most %d in the execution input. Put them into S3 and name them by source", len(r.Manifests), MaxInline)
 	case r.Manifests != nil && r.Manifests[0] != '"' && r.Manifests[0] != '[':
 		f.Problem("manifests", "expected a string of YAML documents or an array of objects")
 	}
