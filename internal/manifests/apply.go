@@ -38,7 +38,7 @@ func (a Applier) Apply(ctx context.Context, in contract.ApplyManifests) (contrac
 		return contract.Applied{}, err
 	}
 	defer s.conn.Close()
-	work := &applier{session: s, clock: a.Clock, marks: newMarks(in.Apply.Done, len(s.targets))}
+	work := &applier{session: s, clock: a.Clock, marks: newMarks(in.Apply.Done, len(s.targets)), warnings: append([]string{}, in.Apply.Warnings...), told: saidBy(in.Plan.PlanReport)}
 	for i, letter := range newMarks(in.Plan.Actions, len(s.targets)) {
 		if letter == unchanged {
 			work.marks[i] = skipped
@@ -47,7 +47,7 @@ func (a Applier) Apply(ctx context.Context, in contract.ApplyManifests) (contrac
 	if err := work.stages(ctx, batch.NewRound(ctx, a.Clock)); err != nil {
 		return contract.Applied{}, work.halfway(err)
 	}
-	return contract.Applied{Complete: work.marks.complete(), Applied: work.marks.count(applied), Warnings: []string{}, Done: string(work.marks)}, nil
+	return contract.Applied{Complete: work.marks.complete(), Applied: work.marks.count(applied), Warnings: work.warnings, Done: string(work.marks)}, nil
 }
 
 // applier applies objects.
@@ -55,8 +55,10 @@ type applier struct {
 	*session
 	clock batch.Clock
 
-	mu    sync.Mutex // guards marks
-	marks marks
+	mu       sync.Mutex // guards what follows
+	marks    marks
+	warnings []string
+	told     map[string]bool
 }
 
 // stages applies stage by stage, until all is applied or the time is up.
@@ -85,12 +87,14 @@ func (a *applier) one(ctx context.Context, t target) error {
 	defer end()
 	began := a.clock.Now()
 	for {
-		_, _, err := a.apply(ctx, t, false, a.request.Force)
+		answer, err := a.put(ctx, t, false)
+		if err == nil {
+			a.mark(t) // even if what kubectl owns of it cannot be taken over
+			answer, err = a.adopt(ctx, answer)
+		}
 		switch {
 		case err == nil:
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			a.marks[t.index] = applied
+			a.report(t, answer)
 			return nil
 		case apierrors.IsTooManyRequests(err):
 			return err
@@ -98,11 +102,55 @@ func (a *applier) one(ctx context.Context, t target) error {
 			// A CRD is established a moment before each API server serves its kind.
 		case len(conflicts(err)) > 0:
 			return contract.Errorf(contract.FieldConflict, `%s in cluster %s sets fields that another manager owns: %s. Remove these fields from the manifests, or take them with "force": true (--force)`,
-				t, a.conn.Cluster.Name, enumerate(conflicts(err)))
+				t, a.conn.Cluster.Name, enumerate(wordedAs(conflicts(err), conflict.String)))
 		default:
-			return a.explain(err, "patch", t)
+			return a.explain(err, "patch", answer.sent)
 		}
 	}
+}
+
+// maxUnplanned bounds what is told of what came up only while applying.
+const maxUnplanned = 20
+
+func (a *applier) mark(t target) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.marks[t.index] = applied
+}
+
+// report keeps what the plan did not say of an object.
+func (a *applier) report(t target, answer answer) {
+	texts := answer.warningTexts()
+	for _, taken := range wordedAs(answer.conflicts, conflict.taken) {
+		texts = append(texts, "force took "+taken)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, text := range texts {
+		switch text = t.String() + ": " + text; {
+		case a.told[text]:
+		case len(a.warnings) < maxUnplanned:
+			a.warnings = append(a.warnings, text)
+		case len(a.warnings) == maxUnplanned:
+			a.warnings = append(a.warnings, "and more")
+		}
+		a.told[text] = true
+	}
+}
+
+// saidBy is what the plan says of its objects already.
+func saidBy(plan contract.PlanReport) map[string]bool {
+	all := map[string]bool{}
+	for _, o := range plan.Objects {
+		name := describe(o.Kind, o.Namespace, o.Name) + ": "
+		for _, text := range o.Warnings {
+			all[name+text] = true
+		}
+		for _, text := range o.Takes {
+			all[name+"force took "+text] = true
+		}
+	}
+	return all
 }
 
 // establish waits until the API server serves the kinds that the manifests define.

@@ -37,10 +37,11 @@ const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 const hidden = "(hidden)"
 
 // compare returns what applying would change. What the API server counts and
-// keeps for itself is left out, and so is the status, which is the controllers'.
-func compare(live, next map[string]any, secret bool) []change {
+// keeps for itself is left out, and so is the status if it is a subresource: then it is
+// the controllers', and applying changes nothing in it.
+func compare(live, next map[string]any, statusIsApart, secret bool) []change {
 	var changes []change
-	diff("", strip(live), strip(next), func(c change) {
+	diff("", strip(live, statusIsApart), strip(next, statusIsApart), func(c change) {
 		changes = append(changes, c.conceal(secret))
 	})
 	return changes
@@ -81,10 +82,12 @@ func withoutLastApplied(value any) any {
 	return clean
 }
 
-// strip leaves out what every write changes, and the status.
-func strip(object map[string]any) map[string]any {
+// strip leaves out what every write changes, and the status if it is apart.
+func strip(object map[string]any, statusIsApart bool) map[string]any {
 	object = maps.Clone(object)
-	delete(object, "status")
+	if statusIsApart {
+		delete(object, "status")
+	}
 	if metadata, ok := object["metadata"].(map[string]any); ok {
 		metadata = maps.Clone(metadata)
 		for _, field := range []string{"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp"} {
@@ -92,6 +95,24 @@ func strip(object map[string]any) map[string]any {
 		}
 		object["metadata"] = metadata
 	}
+	return object
+}
+
+// withoutCopy leaves out what kubectl applied last, and the annotations if there are no
+// others: that goes with the ownership, and says nothing that the object does not.
+func withoutCopy(object map[string]any) map[string]any {
+	metadata, _ := object["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	if _, ok := annotations[lastApplied]; !ok {
+		return object
+	}
+	object, metadata, annotations = maps.Clone(object), maps.Clone(metadata), maps.Clone(annotations)
+	delete(annotations, lastApplied)
+	metadata["annotations"] = annotations
+	if len(annotations) == 0 {
+		delete(metadata, "annotations")
+	}
+	object["metadata"] = metadata
 	return object
 }
 
@@ -191,14 +212,14 @@ func join(path, key string) string {
 	}
 }
 
-// owned is what the field manager owns of an object, as the API server keeps it;
+// owned is what a field manager owns of an object, as the API server keeps it;
 // empty if that is nothing.
-func owned(object map[string]any) string {
+func owned(object map[string]any, manager string) string {
 	metadata, _ := object["metadata"].(map[string]any)
 	entries, _ := metadata["managedFields"].([]any)
 	for _, e := range entries {
 		entry, _ := e.(map[string]any)
-		if entry["manager"] == FieldManager && entry["operation"] == "Apply" && entry["subresource"] == nil {
+		if entry["manager"] == manager && entry["operation"] == "Apply" && entry["subresource"] == nil {
 			fields, _ := json.Marshal(entry["fieldsV1"]) // it was JSON before
 			return fmt.Sprint(entry["apiVersion"], string(fields))
 		}

@@ -6,6 +6,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
+
+	"github.com/kubestep/kubestep/internal/contract"
 )
 
 func object(t *testing.T, text string) map[string]any {
@@ -38,7 +40,7 @@ func TestAChangeIsReportedByItsPath(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			var got []string
-			for _, change := range compare(object(t, c.live), object(t, c.next), false) {
+			for _, change := range compare(object(t, c.live), object(t, c.next), true, false) {
 				got = append(got, change.String())
 			}
 			assert.Equal(t, c.want, got)
@@ -61,9 +63,9 @@ func TestAValueOfASecretIsShownNowhere(t *testing.T) {
 		"gone":                         {annotated, "metadata: {annotations: {}}"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			changes := compare(object(t, c.live), object(t, c.next), true)
+			changes := compare(object(t, c.live), object(t, c.next), true, true)
 			require.NotEmpty(t, changes)
-			shown := text("Secret shop/a", changes)
+			shown := text("Secret shop/a", contract.PlannedObject{Action: contract.Configured}, changes)
 			assert.NotContains(t, shown, "hunter")
 			assert.Contains(t, shown, hidden)
 		})
@@ -73,7 +75,7 @@ func TestAValueOfASecretIsShownNowhere(t *testing.T) {
 func TestTheTextOfADifferenceReadsLikeADiff(t *testing.T) {
 	changes := compare(
 		object(t, "spec: {replicas: 2, old: true}\ndata: {a.conf: \"one\\ntwo\\nthree\"}"),
-		object(t, "spec: {replicas: 3, new: {a: [1, 2]}}\ndata: {a.conf: \"one\\n2\\nthree\"}"), false)
+		object(t, "spec: {replicas: 3, new: {a: [1, 2]}}\ndata: {a.conf: \"one\\n2\\nthree\"}"), true, false)
 	assert.Equal(t, `Deployment shop/web: configured
   @ data[a.conf]
   - two
@@ -87,14 +89,16 @@ func TestTheTextOfADifferenceReadsLikeADiff(t *testing.T) {
   @ spec.replicas
   - 2
   + 3
-`, text("Deployment shop/web: configured", changes))
+`, text("Deployment shop/web", contract.PlannedObject{Action: contract.Configured}, changes))
 }
 
 func TestWhatTheManagerOwnsIsComparedByItself(t *testing.T) {
 	const other = "{manager: kubectl, operation: Apply, apiVersion: v1, fieldsV1: {a: {}}}"
 	const update = "{manager: kubestep, operation: Update, apiVersion: v1, fieldsV1: {a: {}}}"
 	const status = "{manager: kubestep, operation: Apply, subresource: status, apiVersion: v1, fieldsV1: {a: {}}}"
-	of := func(entries string) string { return owned(object(t, "metadata: {managedFields: ["+entries+"]}")) }
+	of := func(entries string) string {
+		return owned(object(t, "metadata: {managedFields: ["+entries+"]}"), "kubestep")
+	}
 	assert.Empty(t, of(other+","+update+","+status))
 	own := of(other + ", {manager: kubestep, operation: Apply, apiVersion: v1, time: 2026-01-01, fieldsV1: {a: {}, b: {}}}")
 	assert.NotEmpty(t, own)

@@ -5,13 +5,27 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/kubestep/kubestep/internal/contract"
 )
 
 // text is the whole difference for a person, in the manner of a unified diff:
-// what goes begins with "-", what comes with "+".
-func text(title string, changes []change) string {
+// what goes begins with "-", what comes with "+", and what is said of it with "#".
+func text(name string, o contract.PlannedObject, changes []change) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", title)
+	fmt.Fprintf(&b, "%s: %s", name, o.Action)
+	if o.Unchecked != "" {
+		fmt.Fprintf(&b, " (%s)", o.Unchecked)
+	}
+	b.WriteByte('\n')
+	for _, said := range []struct {
+		about string
+		texts []string
+	}{{"warning: ", o.Warnings}, {"conflict: ", o.Conflicts}, {"takes ", o.Takes}, {"", o.Notes}} {
+		for _, one := range said.texts {
+			fmt.Fprintf(&b, "  # %s%s\n", said.about, strings.ReplaceAll(one, "\n", " "))
+		}
+	}
 	for _, c := range changes {
 		fmt.Fprintf(&b, "  @ %s\n", c.path)
 		if old, ok := c.old.(string); ok {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubestep/kubestep/internal/batch"
+	"github.com/kubestep/kubestep/internal/contract"
 )
 
 // kind is how the API serves a kind.
@@ -24,6 +25,10 @@ type kind struct {
 	served bool
 	// defined is set if a CRD among the manifests defines it.
 	defined bool
+	// servedAs is the version that is served instead, if any.
+	servedAs string
+	// hasStatus is set if its status is a subresource: applying an object leaves it as it is.
+	hasStatus bool
 }
 
 // apiResource is an entry of an APIResourceList.
@@ -32,6 +37,11 @@ type apiResource struct {
 	Kind       string `json:"kind"`
 	Namespaced bool   `json:"namespaced"`
 }
+
+func (r apiResource) isSubresource() bool { return strings.Contains(r.Name, "/") }
+
+// isStatus reports whether another resource is the status of this one.
+func (r apiResource) isStatus(other apiResource) bool { return other.Name == r.Name+"/status" }
 
 // unknown are objects of kinds that neither the cluster nor the manifests define.
 type unknown []Object
@@ -60,8 +70,8 @@ func discover(ctx context.Context, s server, objects []Object) ([]target, unknow
 			mu.Lock()
 			defer mu.Unlock()
 			for _, r := range resources {
-				if _, again := served[v.WithKind(r.Kind)]; !again && !strings.Contains(r.Name, "/") { // a subresource
-					served[v.WithKind(r.Kind)] = kind{resource: r.Name, namespaced: r.Namespaced, served: true}
+				if _, again := served[v.WithKind(r.Kind)]; !again && !r.isSubresource() {
+					served[v.WithKind(r.Kind)] = kind{resource: r.Name, namespaced: r.Namespaced, served: true, hasStatus: slices.ContainsFunc(resources, r.isStatus)}
 				}
 			}
 			return err
@@ -79,6 +89,9 @@ func discover(ctx context.Context, s server, objects []Object) ([]target, unknow
 			served[name] = k
 		}
 	}
+	if err := otherVersions(ctx, s, served); err != nil {
+		return nil, nil, err
+	}
 	var targets []target
 	var nowhere unknown
 	for i, o := range objects {
@@ -90,6 +103,90 @@ func discover(ctx context.Context, s server, objects []Object) ([]target, unknow
 	}
 	slices.SortStableFunc(targets, func(a, b target) int { return int(a.stage()) - int(b.stage()) })
 	return targets, nowhere, nil
+}
+
+// otherVersions finds, for the kinds that are not served yet, a version of the same kind
+// that is: objects of it are there already.
+func otherVersions(ctx context.Context, s server, kinds map[schema.GroupVersionKind]kind) error {
+	groups := map[string][]string{}
+	for name, k := range kinds {
+		if k.served {
+			continue
+		}
+		versions, known := groups[name.Group]
+		if !known {
+			var err error
+			if versions, err = s.versions(ctx, name.Group); err != nil {
+				return err
+			}
+			groups[name.Group] = versions
+		}
+		for _, version := range versions {
+			resources, err := s.resources(ctx, schema.GroupVersion{Group: name.Group, Version: version})
+			if err != nil && !apierrors.IsNotFound(err) {
+				return err
+			}
+			if slices.ContainsFunc(resources, func(r apiResource) bool { return r.Name == k.resource && r.Kind == name.Kind }) {
+				k.servedAs = version
+				kinds[name] = k
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// otherGroups are the groups that once served resources which another one serves now:
+// it is the same object, whichever it is asked of.
+// https://kubernetes.io/docs/reference/using-api/deprecation-guide/
+var otherGroups = map[schema.GroupResource]string{
+	{Group: "extensions", Resource: "daemonsets"}:      "apps",
+	{Group: "extensions", Resource: "deployments"}:     "apps",
+	{Group: "extensions", Resource: "replicasets"}:     "apps",
+	{Group: "extensions", Resource: "ingresses"}:       "networking.k8s.io",
+	{Group: "extensions", Resource: "networkpolicies"}: "networking.k8s.io",
+	{Group: "", Resource: "events"}:                    "events.k8s.io",
+}
+
+// twice names the targets that are one and the same object in the cluster: whichever is
+// applied last would win, at every apply. Only the cluster knows whether a kind is in
+// namespaces, and that two versions are of one kind.
+func twice(targets []target) error {
+	type identity struct {
+		schema.GroupResource
+		namespace, name string
+	}
+	var problems []string
+	first := map[identity]target{}
+	ordered := slices.Clone(targets)
+	byOrder(ordered, func(t target) target { return t })
+	for _, t := range ordered {
+		of := identity{schema.GroupResource{Group: t.Group, Resource: t.kind.resource}, t.namespace(), t.Name}
+		if group, moved := otherGroups[of.GroupResource]; moved {
+			of.Group = group
+		}
+		earlier, again := first[of]
+		if !again {
+			first[of] = t
+			continue
+		}
+		problem := fmt.Sprintf("%s (%s): it is in %s already", t.place, t, earlier.place)
+		switch {
+		case t.GroupVersion() != earlier.GroupVersion():
+			problem += fmt.Sprintf(", as %s", earlier.GroupVersion())
+		case !t.kind.namespaced:
+			problem += ", since the kind is cluster-wide, whatever namespace is given"
+		}
+		problems = append(problems, problem)
+	}
+	switch len(problems) {
+	case 0:
+		return nil
+	case 1:
+		return contract.Errorf(contract.InvalidInput, "The manifests have 1 problem: %s", problems[0])
+	default:
+		return contract.Errorf(contract.InvalidInput, "The manifests have %d problems: %s", len(problems), strings.Join(few(problems, maxNamed), "; "))
+	}
 }
 
 func (t target) stage() stage { return stageOf(t.Object, !t.kind.namespaced) }

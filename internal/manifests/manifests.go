@@ -45,6 +45,8 @@ func (a Applier) open(ctx context.Context, in contract.ManifestsSession, kinds .
 		err = conn.Explain(err, "read which kinds it serves")
 	case len(nowhere) > 0:
 		err = contract.Errorf(contract.UnknownKind, "Cluster %s has no %s, and no CRD among the manifests defines it. Compare with kubectl api-resources, and install the CRD or correct apiVersion and kind", conn.Cluster.Name, nowhere)
+	default:
+		err = twice(targets)
 	}
 	if err != nil {
 		conn.Close()

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
@@ -35,6 +37,7 @@ const (
 	configured = 'm' // modified
 	unchanged  = 'u'
 	unowned    = 'o' // nothing changes but the owner of its fields
+	deleting   = 'd' // whatever changes, it is being deleted
 )
 
 // Plan asks by a dry run what applying would do, and changes nothing. It goes on
@@ -71,7 +74,8 @@ func (a Applier) Plan(ctx context.Context, in contract.PlanManifests) (contract.
 	plan.Objects, plan.Truncated = shorten(append(plan.Objects, p.planned()...), plan.Truncated)
 	plan.Created, plan.Configured = p.marks.count(created), p.marks.count(configured)
 	plan.Unchanged = p.marks.count(unchanged) + p.marks.count(unowned)
-	plan.Drift = plan.Created+plan.Configured > 0
+	plan.Deleting, plan.Adopted = p.marks.count(deleting), p.marks.count(unowned)
+	plan.Drift = plan.Created+plan.Configured+plan.Deleting > 0
 	if plan.WaitFor, err = s.waitFor(); err != nil {
 		return contract.Plan{}, err
 	}
@@ -132,71 +136,196 @@ type planned struct {
 	contract.PlannedObject
 }
 
+// found is what was found out about a target.
+type found struct {
+	letter  byte // pending if it cannot be applied
+	changes []change
+	answer  answer
+	notes   []string
+	// unchecked says why there was no dry run.
+	unchecked string
+	err       *contract.Error
+}
+
+// maxTries is how often an object is planned again because it changed meanwhile.
+const maxTries = 3
+
 // plan plans one object. What is wrong with the object itself is gathered, so that
 // it is told of all objects at once.
 func (p *planner) plan(ctx context.Context, t target) error {
-	if !t.kind.served {
-		p.add(t, created, nil, nil, nil, "its CRD is among the manifests")
-		return nil
-	}
 	ctx, end := p.conn.Turn(ctx)
 	defer end()
-	answer, isNew, err := p.apply(ctx, t, true, p.request.Force)
-	owners := conflicts(err)
-	if len(owners) > 0 {
-		answer, isNew, err = p.apply(ctx, t, true, true)
+	if !t.kind.served {
+		return p.unserved(ctx, t)
 	}
-	switch {
-	case err == nil:
-	case apierrors.IsTooManyRequests(err):
-		return err
-	case apierrors.IsNotFound(err) && missingNamespace(err) && p.brings(t.Namespace):
-		p.add(t, created, nil, nil, nil, "its namespace is among the manifests")
-		return nil
-	default:
-		return p.refused(ctx, t, err)
+	for try := 1; ; try++ {
+		a, err := p.put(ctx, t, true)
+		switch {
+		case err == nil:
+		case apierrors.IsTooManyRequests(err):
+			return err
+		case apierrors.IsNotFound(err) && missingNamespace(err) && p.brings(t.Namespace):
+			p.add(t, found{letter: created, unchecked: "its namespace is among the manifests"})
+			return nil
+		default:
+			return p.refused(ctx, a.sent, err)
+		}
+		if settled, err := p.compare(ctx, t, a, try == maxTries); settled || err != nil {
+			return err
+		}
 	}
-	return p.compare(ctx, t, answer, isNew, owners)
 }
 
-// compare finds out what the dry run changes.
-func (p *planner) compare(ctx context.Context, t target, answer []byte, isNew bool, owners []string) error {
-	if isNew && p.request.Output.Bucket == "" {
-		p.add(t, created, nil, nil, nil, "")
+// unserved plans an object of a kind that only a CRD among the manifests defines. It may
+// be there already, as another version of its kind.
+func (p *planner) unserved(ctx context.Context, t target) error {
+	if t.kind.servedAs == "" {
+		p.add(t, found{letter: created, unchecked: "its CRD is among the manifests"})
 		return nil
 	}
-	live, letter := map[string]any{}, byte(created)
-	if !isNew {
-		before, err := p.getSince(ctx, t, resourceVersion(answer))
+	as := t
+	as.Version, as.kind.served = t.kind.servedAs, true
+	live, err := p.get(ctx, as)
+	switch {
+	case apierrors.IsNotFound(err):
+		p.add(t, found{letter: created, unchecked: fmt.Sprintf("the CRD among the manifests defines its version %s", t.Version)})
+	case apierrors.IsTooManyRequests(err):
+		return err
+	case err != nil:
+		return p.explain(err, "get", t)
+	default:
+		f := found{letter: configured, unchecked: fmt.Sprintf("the CRD among the manifests defines its version %s; it is there as %s, and whether it changes is not known before", t.Version, t.kind.servedAs)}
+		p.add(t, f.beingDeleted(live))
+	}
+	return nil
+}
+
+// compare finds out what the dry run changes. It settles nothing if the object changed
+// between the dry run and the look at it, unless this is the last try.
+func (p *planner) compare(ctx context.Context, t target, a answer, last bool) (settled bool, err error) {
+	if a.created && p.request.Output.Bucket == "" {
+		p.add(t, found{letter: created, answer: a})
+		return true, nil
+	}
+	f, before, live := found{letter: created, answer: a}, []byte(nil), map[string]any{}
+	if !a.created {
+		before, err = p.getSince(ctx, t, resourceVersion(a.object))
 		switch {
 		case apierrors.IsNotFound(err): // it was deleted meanwhile
 		case apierrors.IsTooManyRequests(err):
-			return err
+			return false, err
 		case err != nil:
-			return p.explain(err, "get", t)
-		case bytes.Equal(before, answer):
-			p.add(t, unchanged, nil, owners, nil, "")
-			return nil
+			return false, p.explain(err, "get", t)
+		case bytes.Equal(before, a.object) && !mayBeClientSide(before) && !mayBeDeleted(before):
+			p.add(t, found{letter: unchanged, answer: a})
+			return true, nil
 		default:
 			if live, err = kube.Object(before); err != nil {
-				return p.explain(err, "get", t)
+				return false, p.explain(err, "get", t)
 			}
-			letter = configured
+			f.letter = configured
 		}
 	}
-	next, err := kube.Object(answer)
+	next, taken, err := p.afterAdoption(ctx, a)
 	if err != nil {
-		return p.explain(err, "plan", t)
+		return true, p.refused(ctx, a.sent, err)
 	}
-	changes := compare(live, next, t.IsSecret())
-	if letter == configured && len(changes) == 0 {
-		letter = unchanged
-		if owned(live) != owned(next) {
-			letter = unowned
+	if len(taken) > 0 {
+		live, next = withoutCopy(live), withoutCopy(next)
+	}
+	f.changes = compare(live, next, t.kind.hasStatus, t.IsSecret())
+	if f.letter == configured {
+		if len(f.changes) > 0 && versionOf(live) != versionOf(next) && !last {
+			return false, nil
 		}
+		f.notes = p.notes(before, a.object, next, taken)
+		if len(f.changes) == 0 {
+			f.letter = unchanged
+			if len(taken) > 0 || owned(live, p.manager()) != owned(next, p.manager()) {
+				f.letter = unowned
+				f.notes = append(f.notes, fmt.Sprintf("no value changes; applying makes %s the owner of the fields", p.manager()))
+			}
+		}
+		f = f.beingDeleted(live)
 	}
-	p.add(t, letter, changes, owners, nil, "")
-	return nil
+	p.add(t, f)
+	return true, nil
+}
+
+// afterAdoption is what the object will be once it is taken over from the clients that
+// applied it, and the names of these.
+func (p *planner) afterAdoption(ctx context.Context, a answer) (next map[string]any, from []string, err error) {
+	if next, err = kube.Object(a.object); err != nil || a.created || !mayBeClientSide(a.object) {
+		return next, nil, err
+	}
+	o, err := readOwnership(a.object, p.manager())
+	if err != nil || o.clients().Len() == 0 {
+		return next, nil, err
+	}
+	from = sets.List(o.clients())
+	object, less, err := o.adopted(next)
+	if err != nil || !less {
+		return next, from, err
+	}
+	// A JSON patch may replace the whole object: a dry run of it says what the API server
+	// makes of one without these fields, some of which have a default.
+	patch, err := json.Marshal([]map[string]any{{"op": "replace", "path": "", "value": object}})
+	if err != nil {
+		return nil, nil, err
+	}
+	after, err := p.patch(ctx, a.sent, p.manager(), patch, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	next, err = kube.Object(after.object)
+	return next, from, err
+}
+
+// maxLost is how many fields a note names.
+const maxLost = 3
+
+// notes say what the changes alone do not.
+func (p *planner) notes(before, dryRun []byte, next map[string]any, from []string) []string {
+	var notes []string
+	if len(from) > 0 {
+		notes = append(notes, fmt.Sprintf("%s applied it without server-side apply: applying takes over what it owns, and removes the annotation %s", strings.Join(from, ", "), lastApplied))
+	}
+	was, err := readOwnership(before, p.manager())
+	if err != nil {
+		return notes
+	}
+	is, err := readOwnership(dryRun, p.manager())
+	if err != nil {
+		return notes
+	}
+	if fields, at := lost(was, is, next); len(fields) > 0 {
+		names := strings.Join(few(fields, maxLost), ", ")
+		notes = append(notes, contract.Clip(fmt.Sprintf("%s applied what goes, on %s: %s. If other manifests still hold it, give each set of manifests a fieldManager of its own", p.manager(), at.UTC().Format(time.RFC3339), names), maxNote))
+	}
+	return notes
+}
+
+// maxNote bounds a note, in bytes.
+const maxNote = 600
+
+// mayBeDeleted reports whether an object, as JSON, may be being deleted.
+func mayBeDeleted(object []byte) bool { return bytes.Contains(object, []byte(`"deletionTimestamp"`)) }
+
+// beingDeleted says so if the live object is being deleted: whatever is applied to it
+// goes with it.
+func (f found) beingDeleted(live map[string]any) found {
+	metadata, _ := live["metadata"].(map[string]any)
+	since, ok := metadata["deletionTimestamp"].(string)
+	if !ok {
+		return f
+	}
+	f.letter = deleting
+	note := "it is being deleted, since " + since
+	if finalizers, _ := metadata["finalizers"].([]any); len(finalizers) > 0 {
+		note += fmt.Sprintf(", and waits for its finalizers %v", finalizers)
+	}
+	f.notes = append(f.notes, contract.Clip(note+". What is applied goes with it: apply the manifests again once it is gone", maxNote))
+	return f
 }
 
 // resourceVersion is that of an object in JSON: in the answer of a dry run, the one
@@ -211,6 +340,12 @@ func resourceVersion(object []byte) string {
 	return of.Metadata.ResourceVersion
 }
 
+// versionOf is the resource version of an object.
+func versionOf(object map[string]any) any {
+	metadata, _ := object["metadata"].(map[string]any)
+	return metadata["resourceVersion"]
+}
+
 // refused gathers what the API server says about the object, or returns what it
 // says about anything else.
 func (p *planner) refused(ctx context.Context, t target, err error) error {
@@ -218,18 +353,18 @@ func (p *planner) refused(ctx context.Context, t target, err error) error {
 	switch explained.Name {
 	case contract.InvalidInput, contract.UnknownKind:
 		if t.kind.defined && p.changes(t) {
-			letter := byte(configured)
+			f := found{letter: configured, unchecked: "its CRD changes with the manifests, and before that the cluster does not accept it"}
 			if _, err := p.get(ctx, t); apierrors.IsNotFound(err) {
-				letter = created
+				f.letter = created
 			}
-			p.add(t, letter, nil, nil, nil, "its CRD changes with the manifests, and before that the cluster does not accept it")
+			p.add(t, f)
 			return nil
 		}
 	case contract.Forbidden, contract.WebhookFailed:
 	default:
 		return explained
 	}
-	p.add(t, pending, nil, nil, explained, "")
+	p.add(t, found{letter: pending, err: explained})
 	return nil
 }
 
@@ -245,47 +380,51 @@ func (p *planner) changes(t target) bool {
 }
 
 // add takes in what was found out about a target.
-func (p *planner) add(t target, letter byte, changes []change, owners []string, err *contract.Error, unchecked string) {
-	o := contract.PlannedObject{APIVersion: t.GroupVersion().String(), Kind: t.Kind, Namespace: t.namespace(), Name: t.Name, Unchecked: contract.Clip(unchecked, maxMessage)}
-	switch letter {
-	case created:
-		o.Action = contract.Created
-	case configured:
-		o.Action = contract.Configured
-		for _, c := range changes {
-			o.Changes = append(o.Changes, contract.Clip(c.String(), maxPath))
-		}
-		o.Changes = few(o.Changes)
-	default:
-		o.Action = contract.Unchanged
+func (p *planner) add(t target, f found) {
+	o := contract.PlannedObject{
+		APIVersion: t.GroupVersion().String(), Kind: t.Kind, Namespace: t.namespace(), Name: t.Name,
+		Action: actions[f.letter], Warnings: f.answer.warningTexts(), Notes: f.notes, Unchecked: contract.Clip(f.unchecked, maxMessage),
 	}
-	o.Conflicts = few(owners)
+	for _, c := range f.changes {
+		o.Changes = append(o.Changes, contract.Clip(c.String(), maxPath))
+	}
+	o.Changes = few(o.Changes, maxChanges)
+	owners := few(wordedAs(f.answer.conflicts, conflict.String), maxChanges)
+	if p.request.Force {
+		o.Takes = few(wordedAs(f.answer.conflicts, conflict.taken), maxChanges)
+	} else {
+		o.Conflicts = owners
+	}
+	if f.letter == created {
+		o.Changes = nil // all of it
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil {
-		p.failures = append(p.failures, failed{t, err})
+	if f.err != nil {
+		p.failures = append(p.failures, failed{t, f.err})
 		return
 	}
-	if len(owners) > 0 {
+	if len(o.Conflicts) > 0 {
 		p.conflicts = append(p.conflicts, failed{t, contract.Errorf(contract.FieldConflict, "%s: %s", t, strings.Join(o.Conflicts, ", "))})
 	}
-	p.marks[t.index] = letter
+	p.marks[t.index] = f.letter
 	p.objects = append(p.objects, planned{t, o})
 	if p.request.Output.Bucket != "" && o.Action != contract.Unchanged {
-		title := fmt.Sprintf("%s: %s", t, o.Action)
-		if unchecked != "" {
-			title += " (" + unchecked + ")"
-		}
-		p.texts[t.index] = text(title, changes)
+		p.texts[t.index] = text(t.String(), o, f.changes)
 	}
 }
 
+// actions are what the letters are in the report.
+var actions = map[byte]contract.Action{
+	created: contract.Created, configured: contract.Configured, unchanged: contract.Unchanged, unowned: contract.Unchanged, deleting: contract.Deleting,
+}
+
 // few keeps the first, and says how many there are more.
-func few(texts []string) []string {
-	if len(texts) <= maxChanges {
+func few(texts []string, most int) []string {
+	if len(texts) <= most {
 		return texts
 	}
-	return append(slices.Clone(texts[:maxChanges]), fmt.Sprintf("and %d more", len(texts)-maxChanges))
+	return append(slices.Clone(texts[:most]), fmt.Sprintf("and %d more", len(texts)-most))
 }
 
 func byOrder[T any](list []T, of func(T) target) {
@@ -311,8 +450,8 @@ func (p *planner) text() string {
 	return b.String()
 }
 
-// shorten drops objects until the rest has room in state: first the unchanged ones,
-// then the last ones.
+// shorten drops objects until the rest has room in state: first the unchanged ones of
+// which there is nothing to say, then the other unchanged ones, then the last ones.
 func shorten(objects []contract.PlannedObject, truncated bool) ([]contract.PlannedObject, bool) {
 	sizes, total := make([]int, len(objects)), 0
 	for i, o := range objects {
@@ -328,6 +467,9 @@ func shorten(objects []contract.PlannedObject, truncated bool) ([]contract.Plann
 		keep[i] = true
 	}
 	for _, drop := range []func(contract.PlannedObject) bool{
+		func(o contract.PlannedObject) bool {
+			return o.Action == contract.Unchanged && len(o.Warnings)+len(o.Notes) == 0
+		},
 		func(o contract.PlannedObject) bool { return o.Action == contract.Unchanged },
 		func(contract.PlannedObject) bool { return true },
 	} {

@@ -4,12 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
@@ -69,20 +73,63 @@ func (s server) getSince(ctx context.Context, t target, version string) ([]byte,
 	return answer, err
 }
 
-// apply applies an object, and returns it as it is then. created reports whether
-// it was not there before.
-func (s server) apply(ctx context.Context, t target, dryRun, force bool) (answer []byte, created bool, err error) {
+// answer is what the API server says to an apply.
+type answer struct {
+	sent     target
+	object   []byte // as it is then, as JSON
+	created  bool   // it was not there before
+	warnings []string
+	// conflicts are the fields that were taken from their owners or, in a dry run
+	// without force, would have to be.
+	conflicts []conflict
+}
+
+// maxWarnings and maxWarning bound what is passed on of the warnings about an object: how
+// many, and the bytes of each.
+const (
+	maxWarnings = 5
+	maxWarning  = 300
+)
+
+// warningTexts are the warnings, without the values of a Secret.
+func (a answer) warningTexts() []string {
+	var texts []string
+	for _, text := range a.warnings {
+		if text = contract.Clip(a.sent.redact(text), maxWarning); !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	return few(texts, maxWarnings)
+}
+
+// apply applies an object.
+func (s server) apply(ctx context.Context, t target, manager string, dryRun, force bool) (answer, error) {
 	request := s.rest.Patch("application/apply-patch+yaml").AbsPath(t.url()...).MaxRetries(0).
-		Param("fieldManager", FieldManager).
+		Param("fieldManager", manager).
 		Param("fieldValidation", "Strict").
 		Param("force", strconv.FormatBool(force)).
 		Body(t.JSON)
+	return send(ctx, request, t, dryRun)
+}
+
+// patch applies a JSON patch to an object that is there.
+func (s server) patch(ctx context.Context, t target, manager string, patch []byte, dryRun bool) (answer, error) {
+	request := s.rest.Patch(types.JSONPatchType).AbsPath(t.url()...).MaxRetries(0).Param("fieldManager", manager).Body(patch)
+	return send(ctx, request, t, dryRun)
+}
+
+func send(ctx context.Context, request *rest.Request, t target, dryRun bool) (answer, error) {
 	if dryRun {
 		request = request.Param("dryRun", "All")
 	}
 	var code int
-	answer, err = kube.Body(request.Do(kube.AtMost(ctx, kube.ObjectBytes)).StatusCode(&code))
-	return answer, code == http.StatusCreated, err
+	result := request.Do(kube.AtMost(ctx, kube.ObjectBytes)).StatusCode(&code)
+	object, err := kube.Body(result)
+	a := answer{sent: t, object: object, created: code == http.StatusCreated}
+	for _, warning := range result.Warnings() {
+		a.warnings = append(a.warnings, warning.Text)
+	}
+	return a, err
 }
 
 // resources are the kinds of a group and version.
@@ -99,4 +146,29 @@ func (s server) resources(ctx context.Context, v schema.GroupVersion) ([]apiReso
 		return nil, kube.BadAnswer("it is not an APIResourceList")
 	}
 	return list.Resources, nil
+}
+
+// versions are those of a group that are served, the preferred one first.
+func (s server) versions(ctx context.Context, group string) ([]string, error) {
+	answer, err := kube.Body(s.rest.Get().AbsPath("/apis", group).MaxRetries(0).Do(kube.AtMost(ctx, kube.KindsBytes)))
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var of struct {
+		Kind     string `json:"kind"`
+		Versions []struct {
+			Version string `json:"version"`
+		} `json:"versions"`
+	}
+	if err := json.Unmarshal(answer, &of); err != nil || of.Kind != "APIGroup" {
+		return nil, kube.BadAnswer("it is not an APIGroup")
+	}
+	var versions []string
+	for _, v := range of.Versions {
+		versions = append(versions, v.Version)
+	}
+	return versions, nil
 }

@@ -1,0 +1,251 @@
+package test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// history is what happened to an object before it is planned.
+type history struct {
+	// kubectl are commands, each with the manifest that it reads from its input.
+	kubectl []command
+	// applied is what kubestep applied before that.
+	applied string
+	// manifest is what is planned and applied.
+	manifest string
+	// changes, conflicts and notes are those of the plan; of a note, a part.
+	changes, conflicts, notes []string
+	action                    contract.Action
+}
+
+type command struct{ args, input string }
+
+// clientSide is `kubectl apply` without --server-side.
+func clientSide(manifest string) command { return command{"apply -f -", manifest} }
+
+// update changes a resource as a controller or a person does.
+func update(resource, patch string) command {
+	return command{"patch " + resource + " --type merge --field-manager someone -p " + patch, ""}
+}
+
+func data(name, fields string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {%s}\n", name, fields)
+}
+
+func deployment(name, labels, spec, containers string) string {
+	return fmt.Sprintf("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: %[1]s, labels: {%[2]s}}\nspec:\n  selector: {matchLabels: {app: %[1]s}}\n%[3]s\n  template:\n    metadata: {labels: {app: %[1]s}}\n    spec: {containers: [%[4]s]}\n", name, labels, spec, containers)
+}
+
+const kubectlTookOver = "kubectl-client-side-apply applied it without server-side apply"
+
+var histories = map[string]history{
+	"a key that kubectl applied and the manifest no longer has": {
+		kubectl:  []command{clientSide(data("h1", `a: "1", b: "1"`))},
+		manifest: data("h1", `a: "1"`), action: contract.Configured, changes: []string{"-data.b"}, notes: []string{kubectlTookOver},
+	},
+	"what kubectl applied, as it is": {
+		kubectl:  []command{clientSide(data("h2", `a: "1"`))},
+		manifest: data("h2", `a: "1"`), action: contract.Unchanged, notes: []string{kubectlTookOver, "no value changes; applying makes kubestep the owner"},
+	},
+	"a key that kubectl applied after kubestep": {
+		applied:  data("h3", `a: "1"`),
+		kubectl:  []command{clientSide(data("h3", `a: "1", b: "1"`))},
+		manifest: data("h3", `a: "1"`), action: contract.Configured, changes: []string{"-data.b"}, notes: []string{kubectlTookOver},
+	},
+	"a key that kubectl applied and somebody else changed since": {
+		kubectl:  []command{clientSide(data("h4", `a: "1", b: "1"`)), update("configmap/h4", `{"data":{"b":"2"}}`)},
+		manifest: data("h4", `a: "1"`), action: contract.Unchanged, notes: []string{kubectlTookOver, "no value changes"},
+	},
+	"a Deployment that kubectl applied with more": {
+		kubectl: []command{clientSide(deployment("h5", "app: h5, old: x", "  replicas: 3\n  strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 2}}\n  minReadySeconds: 4",
+			"{name: web, image: x, ports: [{containerPort: 80}, {containerPort: 81}], env: [{name: A, value: '1'}, {name: B, value: '2'}], resources: {limits: {cpu: '1'}}, securityContext: {runAsUser: 4}}, {name: side, image: z}"))},
+		manifest: deployment("h5", "app: h5", "", "{name: web, image: x, ports: [{containerPort: 80}], env: [{name: A, value: '1'}]}"),
+		action:   contract.Configured, notes: []string{kubectlTookOver},
+		changes: []string{
+			"-metadata.labels.old", "-spec.minReadySeconds", "~spec.replicas", "~spec.strategy.rollingUpdate.maxSurge", "-spec.template.spec.containers[name=web].env[name=B]",
+			"-spec.template.spec.containers[name=web].ports[1]", "-spec.template.spec.containers[name=web].resources.limits", "-spec.template.spec.containers[name=web].securityContext", "-spec.template.spec.containers[name=side]",
+		},
+	},
+	"a Deployment that kubectl applied, and something scales": {
+		kubectl: []command{
+			clientSide(deployment("h6", "app: h6", "  replicas: 3", "{name: web, image: x}")),
+			{"scale deployment/h6 --replicas 5", ""},
+		},
+		manifest: deployment("h6", "app: h6", "", "{name: web, image: x}"), action: contract.Unchanged, notes: []string{kubectlTookOver, "no value changes"},
+	},
+	"a map of which others have a part": {
+		kubectl: []command{
+			clientSide("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: h7, annotations: {a: '1', b: '1'}}\n"),
+			{"annotate serviceaccount/h7 c=1 --field-manager someone", ""},
+		},
+		manifest: "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: h7}\n", action: contract.Configured, changes: []string{"-metadata.annotations.a", "-metadata.annotations.b"}, notes: []string{kubectlTookOver},
+	},
+	"kubectl create --save-config": {
+		kubectl:  []command{{"create --save-config -f -", data("h8", `a: "1", b: "1"`)}},
+		manifest: data("h8", `a: "1"`), action: contract.Configured, changes: []string{"-data.b"}, notes: []string{"kubectl-create applied it without server-side apply"},
+	},
+	"kubectl create alone": {
+		kubectl:  []command{{"create -f -", data("h9", `a: "1", b: "1"`)}},
+		manifest: data("h9", `a: "1"`), action: contract.Unchanged, notes: []string{"no value changes"},
+	},
+	"a Service that kubectl applied with more": {
+		kubectl:  []command{clientSide("apiVersion: v1\nkind: Service\nmetadata: {name: h10}\nspec: {selector: {a: b}, ports: [{name: a, port: 80}, {name: b, port: 81}], sessionAffinity: ClientIP}\n")},
+		manifest: "apiVersion: v1\nkind: Service\nmetadata: {name: h10}\nspec: {selector: {a: b}, ports: [{name: a, port: 80}]}\n", action: contract.Configured, notes: []string{kubectlTookOver},
+		changes: []string{"-spec.ports[name=b]", "~spec.sessionAffinity", "-spec.sessionAffinityConfig"},
+	},
+	"a finalizer that kubectl applied": {
+		kubectl:  []command{clientSide("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: h11, finalizers: [example.com/a, example.com/b]}\n")},
+		manifest: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: h11, finalizers: [example.com/a]}\n", action: contract.Configured, changes: []string{"-metadata.finalizers[1]"}, notes: []string{kubectlTookOver},
+	},
+	"a key that somebody added": {
+		applied:  data("h20", `a: "1"`),
+		kubectl:  []command{update("configmap/h20", `{"data":{"b":"1"}}`)},
+		manifest: data("h20", `a: "1"`), action: contract.Unchanged,
+	},
+	"a key that kubestep applied and the manifest no longer has": {
+		applied:  data("h21", `a: "1", b: "1"`),
+		manifest: data("h21", `a: "1"`), action: contract.Configured, changes: []string{"-data.b"}, notes: []string{"kubestep applied what goes, on "},
+	},
+	"a quantity in another spelling that another manager owns": {
+		kubectl:  []command{{"apply --server-side --field-manager someone -f -", deployment("h30", "app: h30", "", "{name: web, image: x, resources: {limits: {cpu: 500m, memory: 1Gi}}}")}},
+		manifest: deployment("h30", "app: h30", "", "{name: web, image: x, resources: {limits: {cpu: 0.5, memory: 1024Mi}}}"), action: contract.Unchanged, notes: []string{"no value changes"},
+	},
+	"a quantity in another spelling, and a change": {
+		kubectl:  []command{{"apply --server-side --field-manager someone -f -", deployment("h31", "app: h31", "", "{name: web, image: x, resources: {limits: {cpu: 500m}}}")}},
+		manifest: deployment("h31", "app: h31", "  replicas: 2", "{name: web, image: x, resources: {limits: {cpu: '0.5'}}}"), action: contract.Configured, changes: []string{"~spec.replicas"},
+	},
+}
+
+func TestAPlanSaysExactlyWhatApplyingChanges(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	var before, all strings.Builder
+	for _, sentence := range slices.Sorted(maps.Keys(histories)) {
+		before.WriteString("---\n" + histories[sentence].applied)
+		all.WriteString("---\n" + histories[sentence].manifest)
+	}
+	applied(t, a.apply(t, before.String()))
+	for _, h := range histories {
+		for _, c := range h.kubectl {
+			a.kubectl(t, c.input, strings.Fields(c.args)...)
+		}
+	}
+	plan := applied(t, a.run(t, map[string]any{"manifests": all.String(), "mode": "plan"})).Plan
+	was := a.live(t, all.String())
+
+	output := applied(t, a.apply(t, all.String()))
+
+	is := a.live(t, all.String())
+	again := applied(t, a.run(t, map[string]any{"manifests": all.String(), "mode": "plan"}))
+	assert.False(t, again.Drift, "as the manifests say")
+	assert.Zero(t, again.Plan.Adopted)
+	assert.Equal(t, output.Plan.Created+output.Plan.Configured+output.Plan.Adopted, output.Applied)
+	for i, sentence := range slices.Sorted(maps.Keys(histories)) {
+		t.Run(sentence, func(t *testing.T) {
+			h, o := histories[sentence], plan.Objects[i]
+			assert.Equal(t, h.action, o.Action)
+			assert.Equal(t, h.changes, o.Changes)
+			assert.Equal(t, h.conflicts, o.Conflicts)
+			require.Len(t, o.Notes, len(h.notes), "%q", o.Notes)
+			for j, note := range h.notes {
+				assert.Contains(t, o.Notes[j], note)
+			}
+			assert.Equal(t, o, output.Plan.Objects[i], "apply plans the same")
+			sameChanges(t, was[i], is[i], o.Changes)
+			assert.Equal(t, contract.PlannedObject{APIVersion: o.APIVersion, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Action: contract.Unchanged}, again.Plan.Objects[i])
+		})
+	}
+}
+
+// kubectl runs kubectl as the administrator in the scenario's namespace.
+func (a *applier) kubectl(t *testing.T, input string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "kubectl", append(args, "--kubeconfig", local.ControlPlane.Kubeconfig, "--cache-dir", t.TempDir(), "--namespace", a.namespace)...)
+	cmd.Stdin = strings.NewReader(input)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	require.NoError(t, cmd.Run(), "kubectl %q: %s", args, &errs)
+	return out.Bytes()
+}
+
+// live are the objects of the manifests as they are in the cluster.
+func (a *applier) live(t *testing.T, manifests string) []map[string]any {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "manifests.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(manifests), 0o600))
+	var list struct{ Items []map[string]any }
+	require.NoError(t, json.Unmarshal(a.kubectl(t, "", "get", "-o", "json", "--show-managed-fields", "-f", file), &list))
+	return list.Items
+}
+
+// sameChanges compares an object before and after with what a plan said: each value that is another one is below a path
+// of the plan, and below each path there is one.
+func sameChanges(t *testing.T, before, after map[string]any, changes []string) {
+	t.Helper()
+	values, others := map[string]any{}, map[string]any{}
+	flatten("", before, values)
+	flatten("", after, others)
+	changed := map[string]bool{}
+	for path, value := range values {
+		if other, there := others[path]; !there || other != value {
+			changed[path] = true
+		}
+	}
+	for path := range others {
+		if _, there := values[path]; !there {
+			changed[path] = true
+		}
+	}
+	told := map[string]bool{}
+	for path := range changed {
+		for _, change := range changes {
+			if strings.HasPrefix(path+".", change[1:]+".") || strings.HasPrefix(path, change[1:]+"[") {
+				told[change] = true
+				delete(changed, path)
+			}
+		}
+	}
+	assert.Empty(t, changed, "changed, and the plan does not say so")
+	assert.Len(t, told, len(changes), "the plan says so, and it did not change: %q", changes)
+}
+
+// flatten lists the values of an object by their paths, without what the API server writes.
+func flatten(path string, value any, into map[string]any) {
+	switch of := value.(type) {
+	case map[string]any:
+		for key, field := range of {
+			below := strings.TrimPrefix(path+"."+key, ".")
+			if strings.ContainsAny(key, "./") {
+				below = path + "[" + key + "]"
+			}
+			switch below {
+			case "metadata.managedFields", "metadata.resourceVersion", "metadata.generation", "metadata.annotations[kubectl.kubernetes.io/last-applied-configuration]":
+			default:
+				flatten(below, field, into)
+			}
+		}
+	case []any:
+		for i, item := range of {
+			below := fmt.Sprintf("%s[%d]", path, i)
+			if fields, ok := item.(map[string]any); ok && fields["name"] != nil {
+				below = fmt.Sprintf("%s[name=%v]", path, fields["name"])
+			}
+			flatten(below, item, into)
+		}
+	default:
+		into[path] = value
+	}
+}
