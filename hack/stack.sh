@@ -86,11 +86,19 @@ owned() { aws s3api head-bucket --bucket "$1" --expected-bucket-owner "$account"
 # code_prefix prints the prefix of the keys of the stack's code. No listings are written to it.
 code_prefix() { printf 'kubestep-code/%s' "$STACK"; }
 
-# PARAMS is NAME=VALUE …, each in quotes if it holds a space.
+# read_params reads PARAMS into params. It is NAME=VALUE …, each in quotes if it holds a space or a quote: xargs reads it as a
+# shell would, but for $ and `, which are themselves. It goes through a variable, since bash drops the status of <(…).
 params=()
-while IFS= read -r parameter; do
-	[[ -z $parameter ]] || params+=("$parameter")
-done < <(xargs -n 1 printf '%s\n' <<<"${PARAMS:-}")
+read_params() {
+	local words parameter
+	if ! words=$(xargs -n 1 printf '%s\n' <<<"${PARAMS:-}" 2>&1); then
+		lacks "PARAMS that can be read: ${words##*xargs: }. Its parameters are NAME=VALUE, and one that holds a space or a quote is in quotes as a whole: PARAMS=\"LogRetentionDays=90 'ScheduleExpression=rate(1 hour)'\""
+		return
+	fi
+	while IFS= read -r parameter; do
+		[[ -z $parameter ]] || params+=("$parameter")
+	done <<<"$words"
+}
 
 # effective prints the parameters that the stack will have, NAME<tab>VALUE and sorted: the template's defaults, what the
 # stack has now, and what is given as arguments, of which the last one counts. Without ReleaseId, which is made from them.
@@ -104,6 +112,41 @@ effective() {
 	} | awk -F '\t' '$1 != "ReleaseId" { name = $1; sub(/^[^\t]*\t?/, ""); value[name] = $0 } END { for (name in value) print name "\t" value[name] }' | LC_ALL=C sort
 }
 
+# effective_value NAME PARAMETER… prints the value that a parameter will have.
+effective_value() {
+	local name=$1
+	shift
+	effective "$@" | sed -n "s/^$name$(printf '\t')//p"
+}
+
+# secrets_of PARAMETER… prints the logical ids of the secrets that the stack will have.
+secrets_of() {
+	awk -v apply="$(effective_value EnableApply "$@")" '
+		function told() { if (secret && (!conditional || apply == "true")) print name; secret = conditional = 0 }
+		/^  [A-Za-z0-9]+:$/ { told(); name = substr($1, 1, length($1) - 1) }
+		/^[A-Z]/ { told() }
+		/^    Type: AWS::SecretsManager::Secret$/ { secret = 1 }
+		/^    Condition: EnablesApply$/ { conditional = 1 }
+		END { told() }' template.yml
+}
+
+# need_labels PARAMETER… looks whether each secret has a version with the label that the functions will read. CloudFormation
+# creates a secret with the label AWSCURRENT only, and rolls back if it finds no version:
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references-secretsmanager.html
+need_labels() {
+	local stage secret arn
+	stage=$(effective_value SecretStage "$@")
+	[[ -n $stage && $stage != AWSCURRENT ]] || return 0
+	for secret in $(secrets_of "$@"); do
+		arn=$(aws cloudformation describe-stack-resources --stack-name "$STACK" --logical-resource-id "$secret" --query 'StackResources[0].PhysicalResourceId' --output text 2>/dev/null) || arn=
+		if [[ -z $arn || $arn == None ]]; then
+			lacks "a label that a new secret has: this deployment creates $secret, with the label AWSCURRENT only, and SecretStage is $stage. Add SecretStage=AWSCURRENT to PARAMS: the rotation of docs/deploy.md gave that label to the same values, so no key changes"
+		elif ! aws secretsmanager describe-secret --secret-id "$arn" --query 'values(VersionIdsToStages)[]' --output text 2>/dev/null | tr '\t' '\n' | grep -qxF "$stage"; then
+			lacks "a version of the secret $secret with the label $stage, or the permission secretsmanager:DescribeSecret: SecretStage names that label, and docs/deploy.md says how a rotation puts it on all secrets"
+		fi
+	done
+}
+
 # release prints a hash of the functions, the template and the parameters.
 release() {
 	{
@@ -113,9 +156,10 @@ release() {
 }
 
 deploy() {
-	local status mode bucket known parameter state given output_bucket
+	local status mode bucket known parameter state given output_bucket group
 	need_aws
 	need_go
+	read_params
 	if [[ -z ${CLUSTER:-} ]]; then
 		lacks "the name of the EKS cluster: make deploy CLUSTER=…; aws eks list-clusters --region $region lists them"
 	elif ! read -r status mode < <(aws eks describe-cluster --name "$CLUSTER" --query 'cluster.[status,accessConfig.authenticationMode]' --output text 2>/dev/null); then
@@ -136,7 +180,7 @@ deploy() {
 	if ! owned "$bucket"; then
 		lacks "an S3 bucket of account $account for the code: aws s3 mb s3://$bucket makes $bucket, unless somebody else has that name; BUCKET=… names another"
 	fi
-	output_bucket=$(effective "${given[@]}" | sed -n "s/^OutputBucket$(printf '\t')//p")
+	output_bucket=$(effective_value OutputBucket "${given[@]}")
 	if [[ $output_bucket == "$bucket" ]]; then
 		lacks "another bucket for listings, or for the code (BUCKET=…): OutputBucket=$output_bucket is the one that the code is deployed from, and list-pods writes to it"
 	fi
@@ -144,6 +188,7 @@ deploy() {
 	if [[ $state == ROLLBACK_COMPLETE ]]; then
 		lacks "a stack that can be updated: the first deployment of $STACK failed and was rolled back; aws cloudformation describe-stack-events --stack-name $STACK says why. Remove what is left of it (make destroy STACK=$STACK), then deploy again"
 	fi
+	need_labels "${given[@]}"
 	stop_if_missing
 
 	make build
@@ -162,7 +207,16 @@ deploy() {
 		printf '\n  eksctl create iamidentitymapping --cluster %s --region %s --arn %s --username kubestep --group %s\n\n' \
 			"$CLUSTER" "$region" "$(output RoleArn)" "$(output KubernetesGroup)"
 	fi
-	if reaches "$CLUSTER"; then
+	if [[ -n $(output ApplyAwsAuthMapping) ]]; then
+		say "left to do: map the role $(output ApplyRoleArn) too, which applies manifests:"
+		printf '\n  eksctl create iamidentitymapping --cluster %s --region %s --arn %s --username kubestep-apply --group %s\n\n' \
+			"$CLUSTER" "$region" "$(output ApplyRoleArn)" "$(output ApplyKubernetesGroup)"
+	fi
+	group=$(effective_value KubernetesGroup "${given[@]}")
+	if [[ -n $group && $group != kubestep-pod-readers ]]; then
+		say "left to do: let the group $group list pods. rbac/namespace binds kubestep-pod-readers, so put $group in its place, in each namespace that you choose:"
+		printf '\n  kubectl kustomize rbac/namespace | sed s/kubestep-pod-readers/%s/ | kubectl apply -n %s -f -\n\n' "$group" "$NAMESPACE"
+	elif reaches "$CLUSTER"; then
 		say "letting the group list pods in namespace $NAMESPACE"
 		kubectl apply -k rbac/namespace -n "$NAMESPACE" >&2
 	else
@@ -176,8 +230,8 @@ start() {
 	local machine
 	need_aws
 	need_go
-	# Whatever the output is called: it holds the ARN of the workflow's state machine, or of its alias.
-	machine=$(described "Outputs[?contains(OutputValue, ':stateMachine:$STACK-$WORKFLOW')].OutputValue | [0]")
+	# Whatever the output is called: it holds the ARN of the alias of the workflow's state machine.
+	machine=$(described "Outputs[?ends_with(OutputValue, ':stateMachine:$STACK-$WORKFLOW:live')].OutputValue | [0]")
 	# The local world has a stack that CloudFormation does not know.
 	[[ -n $machine || -n $named || $WORKFLOW != pod-inventory ]] || machine=${STATE_MACHINE_ARN:-}
 	[[ -n $machine ]] || lacks "the state machine $STACK-$WORKFLOW of the stack $STACK in $region of account $account: make deploy CLUSTER=… creates it"

@@ -24,12 +24,16 @@ type account struct {
 	mode string
 	// status and parameters are the stack's; without a status there is no stack.
 	status, parameters string
+	// secrets are the labels of the stack's secrets, by their logical ids.
+	secrets map[string]string
+	// outputs are the stack's.
+	outputs map[string]string
 }
 
 const own = "111122223333"
 
 // run runs stack.sh with these variables, and returns what it says and the calls of the aws command.
-func (a account) run(t *testing.T, template string, verb string, variables ...string) (said, calls string, err error) {
+func (a account) run(t *testing.T, template string, verb string, variables ...string) (printed, calls string, err error) {
 	t.Helper()
 	root, bin := t.TempDir(), t.TempDir()
 	script, err := os.ReadFile("stack.sh")
@@ -43,9 +47,17 @@ func (a account) run(t *testing.T, template string, verb string, variables ...st
 	write(filepath.Join(root, "build", "list-pods", "bootstrap"), os.Getenv("BOOTSTRAP"))
 	write(filepath.Join(bin, "make"), "#!/bin/sh\n")
 	write(filepath.Join(bin, "go"), "#!/bin/sh\n")
+	var more strings.Builder
+	for name, labels := range a.secrets {
+		fmt.Fprintf(&more, "*describe-stack-resources*\"--logical-resource-id %[1]s \"*) echo arn-of-%[1]s ;;\n*describe-secret*\"--secret-id arn-of-%[1]s \"*) printf '%[2]s' ;;\n", name, strings.ReplaceAll(labels, " ", `\t`)+`\n`)
+	}
+	for name, value := range a.outputs {
+		fmt.Fprintf(&more, "*\"OutputKey=='%s'\"*) echo '%s' ;;\n", name, value)
+	}
 	write(filepath.Join(bin, "aws"), fmt.Sprintf(`#!/bin/sh
 echo "$@" >>%[1]s/calls
 case "$*" in
+%[7]s
 *get-caller-identity*) echo %[2]s ;;
 *describe-cluster*) printf 'ACTIVE\t%[3]s\n' ;;
 *head-bucket*) case "$*" in *--expected-bucket-owner*) case "$*" in *"--expected-bucket-owner %[4]s"*) ;; *) exit 254 ;; esac ;; esac ;;
@@ -56,14 +68,15 @@ case "$*" in
 	*Parameters*) printf '%[6]s' ;;
 	esac ;;
 esac
-`, bin, own, a.mode, a.bucketOwner, a.status, a.parameters))
+`, bin, own, a.mode, a.bucketOwner, a.status, a.parameters, more.String()))
 	var problems bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), "bash", filepath.Join(root, "hack", "stack.sh"), verb)
 	cmd.Env = append(append(os.Environ(), "PATH="+bin+":/usr/bin:/bin", "AWS_REGION=eu-west-1", "CLUSTER=demo", "KEEP_RBAC=1"), variables...)
-	cmd.Stderr = &problems
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &problems
 	err = cmd.Run()
 	made, _ := os.ReadFile(filepath.Join(bin, "calls"))
-	return problems.String(), string(made), err
+	return problems.String() + said.String(), string(made), err
 }
 
 const template = `Parameters:
@@ -79,6 +92,21 @@ const template = `Parameters:
   CacheTtl:
     Type: String
     Default: 5m
+  EnableApply:
+    Type: String
+    Default: "false"
+  KubernetesGroup:
+    Type: String
+    Default: kubestep-pod-readers
+  ScheduleExpression:
+    Type: String
+    Default: ""
+  ScheduleInput:
+    Type: String
+    Default: "{}"
+  SecretStage:
+    Type: String
+    Default: AWSCURRENT
   ReleaseId:
     Type: String
     Default: ""
@@ -89,6 +117,11 @@ Resources:
   ApplyMintTokenRole:
     Properties:
       RoleName: !If [HasName, !Ref Name, !Sub "${AWS::StackName}-apply-mint-token"]
+  SealKey:
+    Type: AWS::SecretsManager::Secret
+  ApplySealKey:
+    Type: AWS::SecretsManager::Secret
+    Condition: EnablesApply
 `
 
 func TestWhatIsMissingIsReportedBeforeAnythingIsDone(t *testing.T) {
@@ -122,6 +155,38 @@ func TestWhatIsMissingIsReportedBeforeAnythingIsDone(t *testing.T) {
 			account{bucketOwner: own, mode: "API"}, []string{"PARAMS=Wrong=1"},
 			"PARAMS holds Wrong=1",
 		},
+		"a value with a space is not in quotes": {
+			account{bucketOwner: own, mode: "API"}, []string{"PARAMS=ScheduleExpression=rate(1 hour)"},
+			"PARAMS holds hour)",
+		},
+		"a quote in PARAMS is not closed": {
+			account{bucketOwner: own, mode: "API"}, []string{`PARAMS=CacheTtl=1m 'OutputBucket=x EnableApply=true`},
+			"PARAMS that can be read: unmatched single quote",
+		},
+		"a double quote in PARAMS is not closed": {
+			account{bucketOwner: own, mode: "API"}, []string{`PARAMS=CacheTtl=1m "OutputBucket=x`},
+			"PARAMS that can be read: unmatched double quote",
+		},
+		"apply-manifests is enabled after a rotation, whose label its new secret will not have": {
+			account{
+				bucketOwner: own, mode: "API", status: "UPDATE_COMPLETE", parameters: `SecretStage\tsecond\n`,
+				secrets: map[string]string{"SealKey": "AWSCURRENT second"},
+			},
+			[]string{"PARAMS=EnableApply=true"},
+			"this deployment creates ApplySealKey, with the label AWSCURRENT only, and SecretStage is second. Add SecretStage=AWSCURRENT to PARAMS",
+		},
+		"a rotation left out a secret": {
+			account{
+				bucketOwner: own, mode: "API", status: "UPDATE_COMPLETE", parameters: `EnableApply\ttrue\n`,
+				secrets: map[string]string{"SealKey": "AWSCURRENT second", "ApplySealKey": "AWSCURRENT"},
+			},
+			[]string{"PARAMS=SecretStage=second"},
+			"a version of the secret ApplySealKey with the label second",
+		},
+		"a first deployment names another label than a new secret has": {
+			account{bucketOwner: own, mode: "API"}, []string{"PARAMS=SecretStage=second"},
+			"this deployment creates SealKey, with the label AWSCURRENT only",
+		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			said, calls, err := c.account.run(t, template, "deploy", c.variables...)
@@ -131,6 +196,51 @@ func TestWhatIsMissingIsReportedBeforeAnythingIsDone(t *testing.T) {
 			assert.NotContains(t, calls, "cloudformation package")
 		})
 	}
+}
+
+func TestALabelThatEachSecretHasIsTaken(t *testing.T) {
+	for sentence, c := range map[string]struct{ parameters, params string }{
+		"a rotation without apply-manifests":           {`\n`, "SecretStage=second"},
+		"a deployment after the rotation":              {`SecretStage\tsecond\n`, ""},
+		"apply-manifests, with the label of all again": {`SecretStage\tsecond\n`, "EnableApply=true SecretStage=AWSCURRENT"},
+		"an update without a rotation":                 {`EnableApply\ttrue\n`, ""},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			a := account{bucketOwner: own, mode: "API", status: "UPDATE_COMPLETE", parameters: c.parameters, secrets: map[string]string{"SealKey": "AWSCURRENT second"}}
+			said, calls, err := a.run(t, template, "deploy", "PARAMS="+c.params)
+			require.NoError(t, err, said)
+			assert.Contains(t, calls, "cloudformation deploy")
+		})
+	}
+}
+
+func TestAValueMayHoldSpacesAndQuotes(t *testing.T) {
+	for sentence, c := range map[string]struct{ params, want string }{
+		"a value in quotes":                {`ScheduleExpression='rate(1 hour)'`, `ScheduleExpression=rate(1 hour) `},
+		"a parameter in quotes":            {`'ScheduleExpression=rate(1 hour)' CacheTtl=1m`, `ScheduleExpression=rate(1 hour) CacheTtl=1m `},
+		"JSON in single quotes":            {`'ScheduleInput={"namespaces": ["shop"]}'`, `ScheduleInput={"namespaces": ["shop"]} `},
+		"what a shell would replace":       {"'ScheduleInput={\"a\":\"$HOME `id`\"}'", "ScheduleInput={\"a\":\"$HOME `id`\"} "},
+		"an equals sign, in another value": {`'ScheduleInput={"fieldSelector":"a=b"}'`, `ScheduleInput={"fieldSelector":"a=b"} `},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			said, calls, err := account{bucketOwner: own, mode: "API"}.run(t, template, "deploy", "PARAMS="+c.params)
+			require.NoError(t, err, said)
+			assert.Contains(t, overrides(t, calls), " "+c.want+"ReleaseId=")
+		})
+	}
+}
+
+func TestWhatIsLeftToDoInTheClusterIsToldForTheGroupsThatTheStackHas(t *testing.T) {
+	outputs := map[string]string{
+		"AwsAuthMapping": "- rolearn: r", "RoleArn": "arn:r", "KubernetesGroup": "team:readers",
+		"ApplyAwsAuthMapping": "- rolearn: a", "ApplyRoleArn": "arn:a", "ApplyKubernetesGroup": "team:appliers",
+	}
+	said, _, err := account{bucketOwner: own, mode: "CONFIG_MAP", status: "UPDATE_COMPLETE", outputs: outputs}.run(t, template, "deploy", "PARAMS=KubernetesGroup=team:readers")
+	require.NoError(t, err, said)
+	assert.Contains(t, said, "--arn arn:r --username kubestep --group team:readers\n")
+	assert.Contains(t, said, "--arn arn:a --username kubestep-apply --group team:appliers\n")
+	assert.Contains(t, said, "kubectl kustomize rbac/namespace | sed s/kubestep-pod-readers/team:readers/ | kubectl apply -n default -f -\n", "rbac/ binds another group")
+	assert.NotContains(t, said, "kubectl apply -k")
 }
 
 func TestALongNameOfAStackThatFitsIsTaken(t *testing.T) {

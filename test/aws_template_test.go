@@ -37,12 +37,16 @@ func transformed(t *testing.T, parameters map[string]string) *cloudformation.Tem
 // evaluated returns the stack named s, in a partition and with parameters. The value of a secret is its reference.
 func evaluated(t *testing.T, partition string, parameters map[string]string) *cloudformation.Evaluated {
 	t.Helper()
-	result, err := local.Stack("s").Template.Evaluate(cloudformation.Stack{
+	result, err := evaluate(partition, parameters)
+	require.NoError(t, err)
+	return result
+}
+
+func evaluate(partition string, parameters map[string]string) (*cloudformation.Evaluated, error) {
+	return local.Stack("s").Template.Evaluate(cloudformation.Stack{
 		Name: "s", Partition: partition, Region: "eu-west-1", Account: "111122223333", Parameters: parameters,
 		Secret: func(reference string) (string, error) { return "secret " + reference, nil },
 	})
-	require.NoError(t, err)
-	return result
 }
 
 // into decodes a value of a template.
@@ -366,6 +370,52 @@ func TestTheStackSaysWhomARoleOfAnotherAccountMustTrust(t *testing.T) {
 			assert.Equal(t, oneOrMore{"sts:AssumeRole"}, trust.Statement[0].Action)
 			assert.Equal(t, c.condition, trust.Statement[0].Condition)
 		})
+	}
+}
+
+func TestRolesAreOfTheOrganizationIfThereIsOne(t *testing.T) {
+	t.Parallel()
+	for organization, condition := range map[string]map[string]map[string]oneOrMore{
+		"":             nil,
+		"o-a1b2c3d4e5": {"StringEquals": {"aws:ResourceOrgID": {"o-a1b2c3d4e5"}}},
+	} {
+		stack := evaluated(t, "aws", map[string]string{
+			"RoleArns": "arn:aws:iam::*:role/reader", "ApplyRoleArns": "arn:aws:iam::*:role/applier", "EnableApply": "true", "OrganizationId": organization,
+		})
+		assumed := 0
+		for _, id := range ofType(stack.Resources, "AWS::IAM::Role") {
+			for _, s := range statementsOf(t, stack, id) {
+				if slices.Contains(s.Action, "sts:AssumeRole") {
+					assumed++
+					assert.Equal(t, condition, s.Condition, "%s, organization %q", id, organization)
+				}
+			}
+		}
+		assert.Equal(t, 5, assumed, "describe-cluster may assume both")
+	}
+}
+
+// A group of Kubernetes' own may do anything. EKS refuses it in an access entry, aws-auth does not.
+func TestAGroupOfKubernetesOrEKSIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, parameter := range []string{"KubernetesGroup", "ApplyKubernetesGroup"} {
+		for group, accepted := range map[string]bool{
+			"system:masters": false, "system:": false, "eks:admins": false,
+			"kubestep-pod-readers": true, "team:readers": true, "systems": true, "ekstra": true,
+		} {
+			_, err := evaluate("aws", map[string]string{"EnableApply": "true", parameter: group})
+			assert.Equal(t, accepted, err == nil, "%s=%s: %v", parameter, group, err)
+		}
+	}
+}
+
+func TestAPolicyCanNameTheMachineOfEachAlias(t *testing.T) {
+	t.Parallel()
+	outputs := evaluated(t, "aws-cn", map[string]string{"EnableApply": "true"}).Outputs
+	for alias, machine := range map[string]string{
+		"StateMachineArn": "StateMachineArnWithoutAlias", "FleetArn": "FleetArnWithoutAlias", "ApplyStateMachineArn": "ApplyStateMachineArnWithoutAlias",
+	} {
+		assert.Equal(t, outputs[alias], outputs[machine]+":live")
 	}
 }
 

@@ -67,7 +67,7 @@ var byServices = []iam.ByService{
 		Why:     "Step Functions waits for nested executions, and stops them: https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html",
 	},
 	{
-		Roles:   []string{"FindClustersRole", "SummarizeRole"},
+		Roles:   []string{"ApplyManifestsRole", "FindClustersRole", "LoadManifestsRole", "PlanManifestsRole", "SummarizeRole", "VerifyApplyRole"},
 		Actions: []string{"s3:ListBucket"},
 		Why:     "S3 reports 404 and not 403 for a key that does not exist: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html",
 	},
@@ -140,6 +140,7 @@ func checkPolicies(ctx context.Context) int {
 }
 
 const (
+	organization  = "o-a1b2c3d4e5"
 	outputKey     = "arn:aws:kms:eu-west-1:111122223333:key/output"
 	manifestKey   = "arn:aws:kms:eu-west-1:111122223333:key/manifests"
 	encryptionKey = "arn:aws:kms:eu-west-1:111122223333:key/encryption"
@@ -150,7 +151,7 @@ func everything() stack.Stack {
 	s := local.Stack("all")
 	s.Parameters = map[string]string{
 		"ClusterName": "demo", "ClusterArns": "arn:aws:eks:eu-central-1:111122223333:cluster/further",
-		"RoleArns": "arn:aws:iam::444455556666:role/reader", "ExternalId": "agreed",
+		"RoleArns": "arn:aws:iam::444455556666:role/reader", "ExternalId": "agreed", "OrganizationId": organization,
 		"SubnetIds": "subnet-0a1b2c3d4e5f60718", "SecurityGroupIds": "sg-0a1b2c3d4e5f60718",
 		"ScheduleExpression": "rate(1 hour)", "OutputBucket": "inventories", "OutputPrefix": "kubestep/",
 		"OutputKeyArn": outputKey, "EncryptionKeyArn": encryptionKey,
@@ -188,15 +189,18 @@ func TestARoleMayDoWhatItIsForAndNothingElse(t *testing.T) {
 		"list clusters":                          {call{"eks:ListClusters", "*"}, nil, []string{"FindClustersRole"}},
 		"let a role into the cluster":            {call{"eks:CreateAccessEntry", eks + "eu-west-1:111122223333:cluster/demo"}, nil, nobody},
 
-		"assume a role of RoleArns":            {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/reader"}, context{"sts:ExternalId": "agreed"}, []string{"DescribeClusterRole", "FindClustersRole", "MintTokenRole"}},
-		"assume another role of that account":  {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/reader2"}, nil, nobody},
-		"assume a role of that name elsewhere": {call{"sts:AssumeRole", "arn:aws:iam::777788889999:role/reader"}, nil, nobody},
-		"assume the role that EKS maps":        {call{"sts:AssumeRole", "arn:aws:iam::111122223333:role/all-mint-token"}, nil, nobody},
+		"assume a role of RoleArns":            {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/reader"}, context{"sts:ExternalId": "agreed", "aws:ResourceOrgID": organization}, []string{"DescribeClusterRole", "FindClustersRole", "MintTokenRole"}},
+		"assume it, of another organization":   {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/reader"}, context{"sts:ExternalId": "agreed", "aws:ResourceOrgID": "o-0000000000"}, nobody},
+		"assume it, of no organization":        {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/reader"}, context{"sts:ExternalId": "agreed"}, nobody},
+		"assume another role of that account":  {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/reader2"}, context{"aws:ResourceOrgID": organization}, nobody},
+		"assume a role of that name elsewhere": {call{"sts:AssumeRole", "arn:aws:iam::777788889999:role/reader"}, context{"aws:ResourceOrgID": organization}, nobody},
+		"assume the role that EKS maps":        {call{"sts:AssumeRole", "arn:aws:iam::111122223333:role/all-mint-token"}, context{"aws:ResourceOrgID": organization}, nobody},
 
-		"assume a role of ApplyRoleArns":                    {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/applier"}, context{"sts:ExternalId": "agreed"}, []string{"ApplyMintTokenRole", "DescribeClusterRole"}},
+		"assume a role of ApplyRoleArns":                    {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/applier"}, context{"sts:ExternalId": "agreed", "aws:ResourceOrgID": organization}, []string{"ApplyMintTokenRole", "DescribeClusterRole"}},
 		"read manifests":                                    {call{"s3:GetObject", "arn:aws:s3:::manifests/live/app.yaml"}, context{"aws:ResourceAccount": "111122223333"}, []string{"ApplyManifestsRole", "LoadManifestsRole", "PlanManifestsRole", "VerifyApplyRole"}},
 		"read manifests under another prefix":               {call{"s3:GetObject", "arn:aws:s3:::manifests/other/app.yaml"}, context{"aws:ResourceAccount": "111122223333"}, nobody},
 		"read manifests of another account":                 {call{"s3:GetObject", "arn:aws:s3:::manifests/live/app.yaml"}, context{"aws:ResourceAccount": "444455556666"}, nobody},
+		"tell that there is no such manifest":               {call{"s3:ListBucket", "arn:aws:s3:::manifests"}, context{"aws:ResourceAccount": "111122223333"}, []string{"ApplyManifestsRole", "LoadManifestsRole", "PlanManifestsRole", "VerifyApplyRole"}},
 		"change manifests":                                  {call{"s3:PutObject", "arn:aws:s3:::manifests/live/app.yaml"}, context{"aws:ResourceAccount": "111122223333"}, nobody},
 		"decrypt manifests through S3":                      {call{"kms:Decrypt", manifestKey}, context{"kms:ViaService": "s3.eu-west-1.amazonaws.com"}, []string{"ApplyManifestsRole", "LoadManifestsRole", "PlanManifestsRole", "VerifyApplyRole"}},
 		"start an execution that applies":                   {call{"states:StartExecution", states + "stateMachine:all-apply-manifests"}, context{"states:StateMachineQualifier": "live"}, []string{"DriftScheduleRole", "FleetRole"}},
@@ -325,6 +329,12 @@ func TestARoleIsAssumedByItsServiceForItsStackAndByNobodyElse(t *testing.T) {
 			asks = append(asks,
 				ask{"its service, for another account", role.Service, role.SourceARN, foreign, false},
 				ask{"its service, for something else", role.Service, "arn:aws:states:eu-west-1:" + world.Account + ":stateMachine:other", world.Account, false},
+			)
+		}
+		if role.ID == "FleetRole" {
+			asks = append(asks,
+				ask{"its service, for a Map Run of its machine", role.Service, "arn:aws:states:eu-west-1:" + world.Account + ":mapRun:all-fleet/Clusters:5c5bd5a4-0000-4000-8000-000000000000", world.Account, true},
+				ask{"its service, for a Map Run of another machine", role.Service, "arn:aws:states:eu-west-1:" + world.Account + ":mapRun:all-fleet2/Clusters:5c5bd5a4-0000-4000-8000-000000000000", world.Account, false},
 			)
 		}
 		var requests []iam.Request

@@ -25,10 +25,24 @@ func (in DescribeCluster) LogAttrs() []slog.Attr {
 func (out DescribedCluster) LogAttrs() []slog.Attr { return logAttrs("", out.Cluster.Name) }
 
 // LogAttrs has the execution and the cluster.
-func (in MintToken) LogAttrs() []slog.Attr { return logAttrs(in.Execution, in.Cluster.Name) }
+func (in MintToken) LogAttrs() []slog.Attr {
+	return logAttrs(in.Execution, label(in.Execution, in.Cluster))
+}
 
 // LogAttrs has the execution and the cluster.
-func (s Session) LogAttrs() []slog.Attr { return logAttrs(s.Execution, s.Cluster.Name) }
+func (s Session) LogAttrs() []slog.Attr { return logAttrs(s.Execution, label(s.Execution, s.Cluster)) }
+
+// label is the cluster's name or, if it is not of the account and Region of the
+// execution, ACCOUNT/REGION/NAME: as a dimension of metrics it must not stand for the
+// clusters of that name elsewhere too.
+func label(execution string, cluster Cluster) string {
+	const region, account = 3, 4 // arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE
+	own, its := strings.Split(execution, ":"), strings.Split(cluster.ARN, ":")
+	if len(own) <= account || len(its) <= account || own[region] == its[region] && own[account] == its[account] {
+		return cluster.Name
+	}
+	return its[account] + "/" + its[region] + "/" + cluster.Name
+}
 
 func logAttrs(execution, cluster string) []slog.Attr {
 	return []slog.Attr{slog.String("execution", ExecutionName(execution)), slog.String("cluster", cluster)}

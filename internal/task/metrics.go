@@ -38,6 +38,9 @@ type invocation struct {
 	cold   bool
 	failed bool
 	counts map[string]int // the result's metrics
+	// quiet leaves counts in the line without making metrics of them: CloudWatch charges
+	// for each name and cluster.
+	quiet bool
 }
 
 // attributes are those of the line. It has the members stackName, state, error
@@ -52,7 +55,11 @@ func (i invocation) attributes() []any {
 		line = append(line, slog.Int("errors", 1))
 		directives = append(directives, of([]string{"stackName", "error"}, metric{"errors", "Count"}))
 	}
-	if len(i.counts) > 0 {
+	if len(i.counts) > 0 && i.quiet {
+		for _, name := range slices.Sorted(maps.Keys(i.counts)) {
+			line = append(line, slog.Int(name, i.counts[name]))
+		}
+	} else if len(i.counts) > 0 {
 		counts := of([]string{"stackName", "cluster"})
 		for _, name := range slices.Sorted(maps.Keys(i.counts)) {
 			if len(counts.Metrics) == maxMetrics {

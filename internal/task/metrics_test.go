@@ -111,6 +111,38 @@ func TestWhatAResultMeasuresIsInTheLine(t *testing.T) {
 	assert.Len(t, all[1].metrics, 4)
 }
 
+func TestMetricsOfClustersThatHaveTheSameNameAreNotTheSame(t *testing.T) {
+	for sentence, c := range map[string]struct{ arn, want string }{
+		"a cluster of the stack's own account and Region": {"arn:aws:eks:eu-west-1:111122223333:cluster/demo", "demo"},
+		"one of another account":                          {"arn:aws:eks:eu-west-1:444455556666:cluster/demo", "444455556666/eu-west-1/demo"},
+		"one of another Region":                           {"arn:aws:eks:eu-central-1:111122223333:cluster/demo", "111122223333/eu-central-1/demo"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			var logged bytes.Buffer
+			log := slog.New(slog.NewJSONHandler(&logged, nil)).With("stackName", "one", "state", "ListPods")
+			_, err := task.Adapt(log, func(context.Context, contract.ListPods) (contract.Listing, error) {
+				return contract.Listing{Pods: contract.Pods{ByStatus: map[string]int{"Running": 3}}}, nil
+			})(t.Context(), contract.ListPods{Session: contract.Session{
+				Execution: "arn:aws:states:eu-west-1:111122223333:execution:one-pod-inventory:nightly", Cluster: contract.Cluster{Name: "demo", ARN: c.arn},
+			}})
+			require.NoError(t, err)
+			assert.Contains(t, lines(t, logged.String())[0].metrics, "kubestep stackName=one cluster="+c.want+" pods.Running")
+		})
+	}
+}
+
+func TestMetricsOfClustersCanBeTurnedOffAndAreThenInTheLogOnly(t *testing.T) {
+	var logged bytes.Buffer
+	log := slog.New(slog.NewJSONHandler(&logged, nil)).With("stackName", "one", "state", "ListPods")
+	_, err := task.Adapt(log, func(context.Context, contract.ListPods) (contract.Listing, error) {
+		return contract.Listing{Pods: contract.Pods{ByStatus: map[string]int{"Running": 3}}}, nil
+	}, task.WithoutClusterMetrics)(t.Context(), contract.ListPods{})
+	require.NoError(t, err)
+	all := lines(t, logged.String())
+	assert.Len(t, all[0].metrics, 2, "durationMs and coldStart, which are the stack's")
+	assert.InDelta(t, 3, all[0].members["pods.Running"], 0)
+}
+
 // crowd returns more metrics than CloudWatch accepts in one directive.
 type crowd struct{}
 

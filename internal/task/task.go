@@ -50,7 +50,11 @@ func Start[In, Out any](state string, handle Handler[In, Out]) {
 	if limit := MemoryLimit(os.Getenv); limit > 0 {
 		debug.SetMemoryLimit(limit)
 	}
-	lambda.Start(Adapt(log, handle))
+	var options []Option
+	if os.Getenv("KUBESTEP_CLUSTER_METRICS") == "false" {
+		options = append(options, WithoutClusterMetrics)
+	}
+	lambda.Start(Adapt(log, handle, options...))
 }
 
 // heapShare is how much of the function's memory Go may use before it collects garbage
@@ -70,6 +74,13 @@ func MemoryLimit(getenv func(string) string) int64 {
 	}
 	return megabytes << 20 * heapShare / 100
 }
+
+// Option changes what an invocation's line is.
+type Option func(*invocation)
+
+// WithoutClusterMetrics makes no metrics of what a result counts of its cluster. The
+// counts are still in the line.
+func WithoutClusterMetrics(i *invocation) { i.quiet = true }
 
 // Must returns the value, or ends the program with the error: a function that is
 // set up wrongly must not be invoked.
@@ -93,7 +104,7 @@ type measured interface{ Metrics() map[string]int }
 // which says what it was for and how it ended, and holds its metrics. The answer is
 // the result in JSON, with any token redacted that a server quoted: whoever may read
 // the execution can read it.
-func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, json.RawMessage] {
+func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out], options ...Option) Handler[In, json.RawMessage] {
 	var warm atomic.Bool
 	return func(ctx context.Context, in In) (json.RawMessage, error) {
 		if deadline, bounded := ctx.Deadline(); bounded {
@@ -106,6 +117,9 @@ func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out]) Handler[In, j
 			log = log.With("requestId", invocation.AwsRequestID)
 		}
 		i := invocation{at: time.Now(), cold: !warm.Swap(true)}
+		for _, option := range options {
+			option(&i)
+		}
 		out, err := survive(ctx, in, handle)
 		var answer []byte
 		if err == nil {

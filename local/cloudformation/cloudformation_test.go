@@ -93,6 +93,7 @@ func TestAMistakeIsAnErrorThatNamesIt(t *testing.T) {
 		"a parameter without a value":         {`{"P":{"Type":"String"}}`, `{}`, nil, "parameter P has no value"},
 		"a value that is not allowed":         {`{"P":{"Type":"String","AllowedValues":["a"]}}`, `{}`, map[string]string{"P": "b"}, `parameter P: "b" is not one of [a]`},
 		"a value that does not match":         {`{"P":{"Type":"String","AllowedPattern":"[a-z]+"}}`, `{}`, map[string]string{"P": "a1"}, `"a1" does not match`},
+		"a value that begins as it must not":  {`{"P":{"Type":"String","AllowedPattern":"^(?!b:|a:)[a-z:]+$"}}`, `{}`, map[string]string{"P": "a:b"}, `"a:b" does not match`},
 		"a number that is not one":            {`{"P":{"Type":"Number"}}`, `{}`, map[string]string{"P": "x"}, `"x" is not a number`},
 		"a reference to nothing":              {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":{"Ref":"Nobody"}}}}`, nil, "resource R: RoleName: Ref: there is no resource Nobody"},
 		"a resource that depends on itself":   {`{}`, `{"R":{"Type":"AWS::IAM::Role","Properties":{"RoleName":{"Ref":"R"}}}}`, nil, "depends on itself"},

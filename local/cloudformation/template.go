@@ -148,11 +148,11 @@ func (p Parameter) check(value string) error {
 		return fmt.Errorf("%q is not one of %v", value, p.AllowedValues)
 	}
 	if p.AllowedPattern != "" {
-		pattern, err := regexp.Compile(`^(?:` + p.AllowedPattern + `)$`)
+		matches, err := match(p.AllowedPattern, value)
 		if err != nil {
 			return fmt.Errorf("its pattern: %w", err)
 		}
-		if !pattern.MatchString(value) {
+		if !matches {
 			return fmt.Errorf("%q does not match %s", value, p.AllowedPattern)
 		}
 	}
@@ -165,6 +165,22 @@ func (p Parameter) check(value string) error {
 		}
 	}
 	return nil
+}
+
+// not is a pattern that begins with what a value must not begin with. CloudFormation has the regular expressions of Java; those of
+// Go cannot look ahead.
+var not = regexp.MustCompile(`^\^\(\?!([^()]*)\)(.*)$`)
+
+// match reports whether all of a value matches a pattern.
+func match(pattern, value string) (bool, error) {
+	if parts := not.FindStringSubmatch(pattern); parts != nil {
+		begins, err := regexp.MatchString(`^(?:`+parts[1]+`)`, value)
+		if err != nil || begins {
+			return false, err
+		}
+		pattern = parts[2]
+	}
+	return regexp.MatchString(`^(?:`+pattern+`)$`, value)
 }
 
 // parameter returns a parameter's value, as text.

@@ -27,7 +27,31 @@ type statement struct {
 	Principal map[string]any
 	Action    any
 	Resource  any
-	Condition map[string]map[string]any
+	Condition condition
+}
+
+// condition is that of a statement. If when is set, it is there only under that condition of the template.
+type condition struct {
+	keys map[string]map[string]any
+	when string
+}
+
+// UnmarshalJSON reads a condition, or a choice between one and none.
+func (c *condition) UnmarshalJSON(text []byte) error {
+	var choice struct {
+		If []json.RawMessage `json:"Fn::If"`
+	}
+	if json.Unmarshal(text, &choice) != nil || len(choice.If) == 0 {
+		return json.Unmarshal(text, &c.keys)
+	}
+	const parts = 3
+	if len(choice.If) != parts || string(choice.If[2]) != `{"Ref":"AWS::NoValue"}` {
+		return fmt.Errorf("%s is not a choice between a condition and none", text)
+	}
+	if err := json.Unmarshal(choice.If[0], &c.when); err != nil {
+		return err
+	}
+	return json.Unmarshal(choice.If[1], &c.keys)
 }
 
 // Markdown returns tables of the policies of all roles and keys, below a text that ends with the Marker.
@@ -137,17 +161,21 @@ func document(value any) (policyDocument, error) {
 }
 
 // where returns a statement's condition as text.
-func where(conditions map[string]map[string]any) string {
+func where(c condition) string {
 	var all []string
-	for _, operator := range slices.Sorted(maps.Keys(conditions)) {
-		for _, key := range slices.Sorted(maps.Keys(conditions[operator])) {
-			all = append(all, fmt.Sprintf("%s %s %s", code(key), operator, list(conditions[operator][key])))
+	for _, operator := range slices.Sorted(maps.Keys(c.keys)) {
+		for _, key := range slices.Sorted(maps.Keys(c.keys[operator])) {
+			all = append(all, fmt.Sprintf("%s %s %s", code(key), operator, list(c.keys[operator][key])))
 		}
 	}
 	if len(all) == 0 {
 		return ""
 	}
-	return ", where " + strings.Join(all, " and ")
+	text := ", where " + strings.Join(all, " and ")
+	if c.when != "" {
+		text += " (if " + c.when + ")"
+	}
+	return text
 }
 
 func list(value any) string {

@@ -18,6 +18,8 @@ func TestARowSaysWhoMayDoWhatToWhatAndWhen(t *testing.T) {
 		"AssumeRolePolicyDocument":{"Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]},
 		"Policies":[
 			{"PolicyName":"logs","PolicyDocument":{"Statement":[{"Effect":"Allow","Action":["logs:A","logs:B"],"Resource":{"Fn::GetAtt":["Logs","Arn"]}}]}},
+			{"PolicyName":"roles","PolicyDocument":{"Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":{"Ref":"RoleArns"},
+				"Condition":{"Fn::If":["HasOrganization",{"StringEquals":{"aws:ResourceOrgID":{"Ref":"OrganizationId"}}},{"Ref":"AWS::NoValue"}]}}]}},
 			{"Fn::If":["HasBucket",{"PolicyName":"output","PolicyDocument":{"Statement":[
 				{"Effect":"Deny","Action":"s3:PutObject","Resource":{"Fn::Sub":"arn:${AWS::Partition}:s3:::${Bucket}/*"},"Condition":{"StringEquals":{"aws:SourceAccount":{"Ref":"AWS::AccountId"}}}}]}},{"Ref":"AWS::NoValue"}]}
 		]}}}}`))
@@ -28,6 +30,7 @@ func TestARowSaysWhoMayDoWhatToWhatAndWhen(t *testing.T) {
 	assert.Contains(t, table, "| Decrypt | Allow | `${WorkRole.Arn}` | `kms:Decrypt` | where `kms:ViaService` StringLike `lambda.*` |\n")
 	assert.Contains(t, table, "## WorkRole\n\nWhat work may do. Only when HasWork. Assumed by `lambda.amazonaws.com`.\n")
 	assert.Contains(t, table, "| logs |  | Allow | `logs:A`<br>`logs:B` | `${Logs.Arn}` |\n")
+	assert.Contains(t, table, "| roles |  | Allow | `sts:AssumeRole` | `${RoleArns}`, where `aws:ResourceOrgID` StringEquals `${OrganizationId}` (if HasOrganization) |\n")
 	assert.Contains(t, table, "| output | HasBucket | Deny | `s3:PutObject` | `arn:${AWS::Partition}:s3:::${Bucket}/*`, where `aws:SourceAccount` StringEquals `${AWS::AccountId}` |\n")
 }
 
