@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/spf13/cobra"
 
 	"github.com/kubestep/kubestep/internal/contract"
@@ -128,7 +129,7 @@ func (g *fleetGauge) table(execution follow.Execution, style terminal.Style) (st
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
 		return "", fmt.Errorf("the output is not that of fleet: %w", err)
 	}
-	g.summary = output.Summary
+	g.summary, g.outcomes = output.Summary, output.Outcomes
 	return g.result(style), nil
 }
 
@@ -143,10 +144,7 @@ func (g *fleetGauge) result(style terminal.Style) string {
 		var rows bytes.Buffer
 		rows.WriteString("ERROR\tCLUSTERS\tNAMES\n")
 		for _, failure := range summary.Failures {
-			names := make([]string, 0, len(failure.Names))
-			for _, name := range failure.Names {
-				names = append(names, cell(name))
-			}
+			names := g.names(failure)
 			if more := failure.Clusters - len(names); more > 0 {
 				names = append(names, fmt.Sprintf("… and %d more", more))
 			}
@@ -161,7 +159,10 @@ func (g *fleetGauge) result(style terminal.Style) string {
 			if failure.Cause == "" || len(failure.Names) == 0 {
 				continue
 			}
-			fmt.Fprintf(&b, "%s: %s\n%s\n\n", style.Bold(cell(failure.Names[0])), cell(failure.Error), terminal.Text(strings.TrimRight(failure.Cause, "\n")))
+			fmt.Fprintf(&b, "%s: %s\n%s\n\n", style.Bold(g.names(failure)[0]), cell(failure.Error), terminal.Text(strings.TrimRight(failure.Cause, "\n")))
+		}
+		if more := len(summary.Failures) - causes; more > 0 {
+			fmt.Fprintf(&b, "… and the causes of %d more\n\n", more)
 		}
 	}
 	fmt.Fprintf(&b, "%s: %s%s\n", clusters(summary.Clusters), outcomes(summary.ByStatus, style), g.tolerance())
@@ -175,6 +176,36 @@ func (g *fleetGauge) result(style terminal.Style) string {
 		}
 	}
 	return b.String()
+}
+
+// names are those of a failure's clusters, with the Region and the account of a role
+// where a name alone means several clusters of the fleet.
+func (g *fleetGauge) names(failure contract.FleetFailure) []string {
+	places := map[string]map[contract.Target]bool{}
+	var those []contract.Target
+	for _, o := range g.outcomes {
+		if places[o.ClusterName] == nil {
+			places[o.ClusterName] = map[contract.Target]bool{}
+		}
+		places[o.ClusterName][o.Target] = true
+		if o.Error == failure.Error {
+			those = append(those, o.Target)
+		}
+	}
+	names := make([]string, 0, len(failure.Names))
+	for i, name := range failure.Names {
+		text := cell(name)
+		// The names are those of the first outcomes with this error.
+		if len(places[name]) > 1 && i < len(those) && those[i].ClusterName == name {
+			text += " (" + cell(those[i].Region)
+			if parsed, err := arn.Parse(those[i].RoleARN); err == nil {
+				text += ", account " + cell(parsed.AccountID)
+			}
+			text += ")"
+		}
+		names = append(names, text)
+	}
+	return names
 }
 
 // tolerance says how many clusters may fail, if any failed.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -25,6 +27,7 @@ const (
 	// fleetNameLength is how much of a fleet's name begins each execution's name, at least.
 	fleetNameLength = 24
 	barWidth        = 24
+	minBarWidth     = 4
 	// lastAttempt ends the name of a cluster's second execution, of at most contract.MaxAttempts.
 	lastAttempt = "-2"
 )
@@ -34,8 +37,10 @@ type fleetGauge struct {
 	client  *sfn.Client
 	fleet   contract.Fleet
 	summary contract.FleetSummary
-	counts  map[contract.OutcomeStatus]int
-	next    time.Time
+	// outcomes are those that the state holds; none of a large fleet.
+	outcomes []contract.FleetOutcome
+	counts   map[contract.OutcomeStatus]int
+	next     time.Time
 }
 
 func (g *fleetGauge) use(client *sfn.Client) { g.client = client }
@@ -52,13 +57,14 @@ func (g *fleetGauge) event(e types.HistoryEvent) {
 	switch aws.ToString(e.StateExitedEventDetails.Name) {
 	case "FindClusters", "Summarize":
 		if json.Unmarshal([]byte(aws.ToString(e.StateExitedEventDetails.Output)), &document) == nil {
-			g.fleet, g.summary = document.Fleet, document.Run.Summary
+			g.fleet, g.summary, g.outcomes = document.Fleet, document.Run.Summary, document.Run.Outcomes
 		}
 	}
 }
 
-// detail is a bar of the clusters that are done.
-func (g *fleetGauge) detail(ctx context.Context) string {
+// detail is a bar of the clusters that are done, and how they ended. What failed goes
+// last, if there is no room for all of it.
+func (g *fleetGauge) detail(ctx context.Context, room int) string {
 	if g.fleet.Clusters == 0 {
 		return ""
 	}
@@ -71,8 +77,20 @@ func (g *fleetGauge) detail(ctx context.Context) string {
 		done += n
 	}
 	done = min(done, g.fleet.Clusters)
-	full := barWidth * done / g.fleet.Clusters
-	return strings.TrimRight(fmt.Sprintf("%s%s %d of %s  %s", strings.Repeat("█", full), strings.Repeat("░", barWidth-full), done, clusters(g.fleet.Clusters), outcomes(g.counts, false)), " ")
+	text := strings.TrimRight(fmt.Sprintf("%d of %s  %s", done, clusters(g.fleet.Clusters), outcomes(g.counts, false)), " ")
+	if width := min(barWidth, room-utf8.RuneCountInString(text)-1); width >= minBarWidth {
+		full := width * done / g.fleet.Clusters
+		return strings.Repeat("█", full) + strings.Repeat("░", width-full) + " " + text
+	}
+	failures := maps.Clone(g.counts)
+	delete(failures, contract.Succeeded)
+	of := fmt.Sprintf("%d of %d  ", done, g.fleet.Clusters)
+	for _, shorter := range []string{text, of + outcomes(g.counts, false), of + outcomes(failures, false)} {
+		if utf8.RuneCountInString(shorter) <= room {
+			return strings.TrimRight(shorter, " ")
+		}
+	}
+	return fmt.Sprintf("%s%d failed", of, done-g.counts[contract.Succeeded])
 }
 
 // count reads how the executions of the fleet ended; of a cluster that is tried again,

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -84,9 +85,9 @@ func TestTheClustersOfAFleetAreCountedByOutcomeAsTheyCome(t *testing.T) {
 	var out bytes.Buffer
 	follower := follow.Follower{
 		Client: gauge.client, Clock: follow.WallClock{}, Interval: time.Millisecond, Out: &out, Live: true, Event: gauge.event,
-		Detail: func(ctx context.Context) string {
+		Detail: func(ctx context.Context, room int) string {
 			gauge.next = time.Time{} // each look counts
-			return gauge.detail(ctx)
+			return gauge.detail(ctx, room)
 		},
 	}
 
@@ -136,5 +137,86 @@ func TestAFleetWhoseExecutionsCannotBeListedIsFollowedAllTheSame(t *testing.T) {
 	s.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	assert.Equal(t, fmt.Sprintf("%s%s 1 of 2 clusters  1 succeeded", strings.Repeat("█", 12), strings.Repeat("░", 12)), gauge.detail(ctx), "what was counted last stays")
+	assert.Equal(t, fmt.Sprintf("%s%s 1 of 2 clusters  1 succeeded", strings.Repeat("█", 12), strings.Repeat("░", 12)), gauge.detail(ctx, 80), "what was counted last stays")
+}
+
+func TestTheBarLeavesRoomForTheFailures(t *testing.T) {
+	gauge := &fleetGauge{
+		fleet: contract.Fleet{Clusters: 21}, next: time.Now().Add(time.Hour),
+		counts: map[contract.OutcomeStatus]int{contract.Succeeded: 10, contract.Failed: 3},
+	}
+	const whole = "13 of 21 clusters  10 succeeded, 3 failed"
+	for room, want := range map[int]string{
+		120:            strings.Repeat("█", 14) + strings.Repeat("░", 10) + " " + whole,
+		len(whole) + 9: "████░░░░ " + whole,
+		len(whole) + 4: whole,
+		len(whole):     whole,
+		len(whole) - 1: "13 of 21  10 succeeded, 3 failed",
+		20:             "13 of 21  3 failed",
+	} {
+		assert.Equal(t, want, gauge.detail(t.Context(), room), "room for %d characters", room)
+	}
+}
+
+func TestALiveLineKeepsWithinTheTerminal(t *testing.T) {
+	s := newStepFunctions(t, map[string]any{"status": "SUCCEEDED", "output": "{}"})
+	s.history = fleetHistory(t, 3)
+	gauge := &fleetGauge{}
+	gauge.use(sfn.New(sfn.Options{Region: "eu-west-1", BaseEndpoint: aws.String(s.URL), Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}))
+	s.executions = func() []map[string]any {
+		return []map[string]any{listed("nightly-c-cccccccccccc", "TIMED_OUT", 2), listed("nightly-b-bbbbbbbbbbbb", "SUCCEEDED", 1), listed("nightly-a-aaaaaaaaaaaa", "FAILED", 0), listed("nightly-d-dddddddddddd", "ABORTED", 0)}
+	}
+	var out bytes.Buffer
+	follower := follow.Follower{
+		Client: gauge.client, Clock: follow.WallClock{}, Interval: time.Millisecond, Out: &out, Live: true, Event: gauge.event, Detail: gauge.detail,
+		Width: func() int { return 80 },
+	}
+
+	_, err := follower.Start(t.Context(), follow.Start{StateMachineARN: fleetMachine, Input: "{}"})
+
+	require.NoError(t, err)
+	drawn := regexp.MustCompile(`\x1b\[\?7l(.*?)\x1b\[\?7h`).FindAllStringSubmatch(out.String(), -1)
+	require.NotEmpty(t, drawn)
+	for _, line := range drawn {
+		assert.Less(t, utf8.RuneCountInString(line[1]), 80, line[1])
+	}
+	assert.Contains(t, out.String(), "4 of 4  1 failed, 1 timed out, 1 aborted\x1b")
+}
+
+func TestAFleetThatIsStoppedSaysWhatHasEndedAndHowToGoOn(t *testing.T) {
+	s := newStepFunctions(t, map[string]any{"status": "ABORTED"})
+	s.history = func(look int) []map[string]any {
+		events := fleetHistory(t, 0)(look)[:6]
+		return append(events, map[string]any{"id": 7, "previousEventId": 6, "timestamp": fleetBegan, "type": "ExecutionAborted"})
+	}
+	s.executions = func() []map[string]any {
+		return []map[string]any{listed("nightly-b-bbbbbbbbbbbb", "SUCCEEDED", 1), listed("nightly-a-aaaaaaaaaaaa", "FAILED", 0)}
+	}
+
+	status, stdout, _ := kubestep(t.Context(), "follow", fleetExecution)
+
+	assert.Equal(t, failed, status)
+	assert.Equal(t, "4 clusters: 1 succeeded, 1 failed\nTo run the clusters that are left, within 14 days: aws stepfunctions redrive-execution --execution-arn "+fleetExecution+"\n", stdout)
+}
+
+func TestClustersOfOneNameAreToldApart(t *testing.T) {
+	outcome := func(region, role, problem string) contract.FleetOutcome {
+		return contract.FleetOutcome{Target: contract.Target{ClusterName: "demo", Region: region, RoleARN: role}, Status: contract.Failed, Error: problem}
+	}
+	gauge := &fleetGauge{outcomes: []contract.FleetOutcome{
+		outcome("eu-west-1", "", "Forbidden"), outcome("us-east-1", "", "Unauthorized"), outcome("us-east-1", "arn:aws:iam::444455556666:role/member", "Forbidden"),
+		{Target: contract.Target{ClusterName: "alone", Region: "eu-west-1"}, Status: contract.Failed, Error: "Forbidden"},
+	}}
+	assert.Equal(t, []string{"demo (eu-west-1)", "demo (us-east-1, account 444455556666)", "alone"}, gauge.names(contract.FleetFailure{Error: "Forbidden", Names: []string{"demo", "demo", "alone"}}))
+	assert.Equal(t, []string{"demo"}, (&fleetGauge{}).names(contract.FleetFailure{Error: "Forbidden", Names: []string{"demo"}}), "a large fleet has its outcomes in S3")
+}
+
+func TestCausesThatAreNotShownAreCounted(t *testing.T) {
+	gauge := &fleetGauge{}
+	for i := range causes + 1 {
+		gauge.summary.Failures = append(gauge.summary.Failures, contract.FleetFailure{Error: fmt.Sprintf("E%d", i), Clusters: 1, Names: []string{"a"}, Cause: "because"})
+	}
+	text := gauge.result(false)
+	assert.NotContains(t, text, "a: E5\n")
+	assert.Contains(t, text, "a: E4\nbecause\n\n… and the causes of 1 more\n")
 }

@@ -37,17 +37,23 @@ func planTable(execution follow.Execution, style terminal.Style) (string, error)
 		}
 	}
 	cluster := output.Cluster
-	form := "Applied in cluster %s (Kubernetes %s, %s): %d created, %d configured, %d unchanged, in %.1f s\n"
+	form := "Applied in cluster %s (Kubernetes %s, %s): %d created, %d configured, %d unchanged%s, in %.1f s\n"
 	if output.Mode == contract.PlanOnly {
-		form = "Plan for cluster %s (Kubernetes %s, %s): %d to create, %d to change, %d unchanged, in %.1f s\n"
+		form = "Plan for cluster %s (Kubernetes %s, %s): %d to create, %d to change, %d unchanged%s, in %.1f s\n"
 		if !output.Drift {
-			form = "No drift in cluster %s (Kubernetes %s, %s): %d to create, %d to change, %d unchanged, in %.1f s\n"
+			form = "No drift in cluster %s (Kubernetes %s, %s): %d to create, %d to change, %d unchanged%s, in %.1f s\n"
 		}
 	}
 	fmt.Fprintf(&b, form, terminal.Line(cluster.Name), terminal.Line(cluster.Version), terminal.Line(cluster.Region),
-		plan.Created, plan.Configured, plan.Unchanged, execution.Stopped.Sub(execution.Started).Seconds())
+		plan.Created, plan.Configured, plan.Unchanged, besides(plan, output.Mode), execution.Stopped.Sub(execution.Started).Seconds())
 	if output.Mode == contract.PlanOnly {
 		b.WriteString(conflicts(plan.Objects, style))
+	}
+	for _, warning := range output.Warnings[:min(maxSaid, len(output.Warnings))] {
+		fmt.Fprintf(&b, "%s %s\n", style.Yellow("warning:"), terminal.Line(warning))
+	}
+	if more := len(output.Warnings) - maxSaid; more > 0 {
+		fmt.Fprintf(&b, "%s … and %d more\n", style.Yellow("warning:"), more)
 	}
 	for _, o := range output.Unobserved {
 		fmt.Fprintf(&b, "%s %s counts as ready, although nothing has written its status\n", terminal.Line(o.Kind), terminal.Line(o.String()))
@@ -111,7 +117,7 @@ func writeObjects(b *bytes.Buffer, output contract.ApplyResult) {
 
 // writeDifference prints the paths that change, in the colors of a diff.
 func writeDifference(b *bytes.Buffer, o contract.PlannedObject, style terminal.Style) {
-	if len(o.Changes)+len(o.Conflicts) == 0 && o.Unchecked == "" {
+	if len(o.Changes)+len(o.Conflicts)+len(o.Takes)+len(o.Warnings)+len(o.Notes) == 0 && o.Unchecked == "" {
 		return
 	}
 	name := o.Name
@@ -134,8 +140,38 @@ func writeDifference(b *bytes.Buffer, o contract.PlannedObject, style terminal.S
 		}
 		fmt.Fprintf(b, "  %s\n", line)
 	}
-	for _, conflict := range o.Conflicts {
-		fmt.Fprintf(b, "  %s %s\n", style.Red("conflict:"), terminal.Line(conflict))
-	}
+	writeSaid(b, style.Red("conflict:"), o.Conflicts)
+	writeSaid(b, style.Yellow("takes"), o.Takes)
+	writeSaid(b, style.Yellow("warning:"), o.Warnings)
+	writeSaid(b, "note:", o.Notes)
 	b.WriteByte('\n')
+}
+
+// maxSaid is how many sentences of a kind are printed of an object.
+const maxSaid = 20
+
+// writeSaid prints sentences on an object.
+func writeSaid(b *bytes.Buffer, about string, sentences []string) {
+	for _, sentence := range sentences[:min(maxSaid, len(sentences))] {
+		fmt.Fprintf(b, "  %s %s\n", about, terminal.Line(sentence))
+	}
+	if more := len(sentences) - maxSaid; more > 0 {
+		fmt.Fprintf(b, "  %s … and %d more\n", about, more)
+	}
+}
+
+// besides are the objects that the counts by action do not tell.
+func besides(plan contract.PlanReport, mode contract.Mode) string {
+	text := ""
+	if plan.Adopted > 0 {
+		does := "owned now, by applying them"
+		if mode == contract.PlanOnly {
+			does = "to be owned, by applying them"
+		}
+		text = fmt.Sprintf(" (%d of them %s)", plan.Adopted, does)
+	}
+	if plan.Deleting > 0 {
+		text += fmt.Sprintf(", %d being deleted", plan.Deleting)
+	}
+	return text
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,9 +30,10 @@ func TestPlanTable(t *testing.T) {
 	for name, output := range map[string]contract.ApplyResult{
 		"planned":  {Cluster: demo, Mode: contract.PlanOnly, Drift: true, Plan: contract.PlanReport{Created: 2, Configured: 1, Unchanged: 1, Objects: objects, Diff: &contract.Diff{Bucket: "reports", Keys: []string{"nightly/diff-00000.txt"}}}},
 		"applied":  {Cluster: demo, Mode: contract.Apply, Drift: true, Applied: 3, Ready: true, Plan: contract.PlanReport{Created: 2, Configured: 1, Unchanged: 700, Objects: objects, Truncated: true}},
+		"said":     {Cluster: demo, Mode: contract.PlanOnly, Drift: true, Warnings: []string{"Secret shop/old: spec.x is deprecated"}, Plan: contract.PlanReport{Unchanged: 3, Adopted: 2, Deleting: 1, Objects: said()}},
 		"no drift": {Cluster: demo, Mode: contract.PlanOnly, Plan: contract.PlanReport{Unchanged: 1, Objects: objects[3:]}},
 		"hostile": {Cluster: demo, Mode: contract.PlanOnly, Plan: contract.PlanReport{Objects: []contract.PlannedObject{
-			{Kind: "\x1b", Namespace: "a\tb", Name: "x\ny", Action: "\r", Changes: []string{"~\u202e"}, Conflicts: []string{"\x07"}, Unchecked: "\u009b"},
+			{Kind: "\x1b", Namespace: "a\tb", Name: "x\ny", Action: "\r", Changes: []string{"~\u202e"}, Conflicts: []string{"\x07"}, Unchecked: "\u009b", Takes: []string{"\x1b[2J"}, Warnings: []string{"a\r\nb"}, Notes: []string{"\u202e"}},
 		}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -42,6 +44,19 @@ func TestPlanTable(t *testing.T) {
 			golden(t, "plan-"+name, got)
 			assert.NotRegexp(t, "[\x00-\x09\x0b-\x1f\x7f\u0080-\u009f\u202e]", got)
 		})
+	}
+}
+
+// said is what a plan says beside the fields that change.
+func said() []contract.PlannedObject {
+	many := make([]string, 25)
+	for i := range many {
+		many[i] = fmt.Sprintf("metadata.labels.l%02d from \"other\"", i)
+	}
+	return []contract.PlannedObject{
+		{APIVersion: "policy/v1beta1", Kind: "PodDisruptionBudget", Namespace: "shop", Name: "web", Action: contract.Unchanged, Warnings: []string{"policy/v1beta1 PodDisruptionBudget is deprecated in v1.21+"}},
+		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "going", Action: contract.Deleting, Notes: []string{"it is being deleted, and waits for the finalizer example.com/keep"}},
+		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "shared", Action: contract.Unchanged, Takes: many},
 	}
 }
 

@@ -61,8 +61,8 @@ type gauge interface {
 	use(*sfn.Client)
 	// event is called with each event of the history.
 	event(types.HistoryEvent)
-	// detail is what a live line says of the state that is running.
-	detail(context.Context) string
+	// detail is what a live line says of the state that is running, in that many characters.
+	detail(ctx context.Context, room int) string
 	// failed is what is printed of an execution that failed.
 	failed(context.Context, follow.Execution, terminal.Style) string
 	// known is what JSON and YAML hold of it; nil if nothing is known.
@@ -123,6 +123,7 @@ func (v *viewer) show(cmd *cobra.Command, region string, wrong problems, run fun
 		Live:     terminal.Is(progress),
 		Style:    terminal.Colors(progress),
 		Verbose:  v.verbose,
+		Width:    func() int { return terminal.Width(progress) },
 	}
 	if v.gauge != nil {
 		v.gauge.use(client)

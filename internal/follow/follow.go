@@ -61,8 +61,11 @@ type Follower struct {
 	Style terminal.Style
 	// Event is called with each event of the history, once; it may be nil.
 	Event func(types.HistoryEvent)
-	// Detail is what a live line adds to the state that is running; it may be nil.
-	Detail func(context.Context) string
+	// Detail is what a live line adds to the state that is running, in at most that many
+	// characters; it may be nil.
+	Detail func(ctx context.Context, room int) string
+	// Width is how many characters a live line has room for; nil if that is not known.
+	Width func() int
 }
 
 // Start is an execution to be started.
@@ -178,7 +181,7 @@ func (f *Follower) follow(ctx context.Context, execution Execution) (Execution, 
 }
 
 func (f *Follower) progress() *progress {
-	return &progress{out: f.Out, live: f.Live, verbose: f.Verbose, style: f.Style, now: f.Clock.Now}
+	return &progress{out: f.Out, live: f.Live, verbose: f.Verbose, style: f.Style, now: f.Clock.Now, width: f.Width}
 }
 
 // watch looks at the history until the execution has ended, and all of its
@@ -222,7 +225,8 @@ func (f *Follower) watch(ctx context.Context, execution Execution, show *progres
 				continue
 			}
 		}
-		show.running(past.running(), f.detail(ctx))
+		what := past.running()
+		show.running(what, f.detail(ctx, show.room(what)))
 		select {
 		case <-ctx.Done():
 			return execution, context.Cause(ctx)
@@ -231,11 +235,11 @@ func (f *Follower) watch(ctx context.Context, execution Execution, show *progres
 	}
 }
 
-func (f *Follower) detail(ctx context.Context) string {
+func (f *Follower) detail(ctx context.Context, room int) string {
 	if f.Detail == nil || !f.Live {
 		return ""
 	}
-	return f.Detail(ctx)
+	return f.Detail(ctx, room)
 }
 
 // looksPerDescription is how often the history is read for each DescribeExecution,

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
@@ -22,6 +23,8 @@ type progress struct {
 	verbose bool
 	style   terminal.Style
 	now     func() time.Time
+	// width is how many characters the live line has room for; nil if that is not known.
+	width func() int
 
 	// doing is the running state, and since is when it began by this computer's clock,
 	// which may differ from that of the history.
@@ -86,7 +89,27 @@ func (p *progress) running(what, detail string) {
 	if detail != "" {
 		detail = "  " + detail
 	}
-	p.write("%s%c %-21s %8s%s%s", terminal.NoWrap, spinner[p.frame], terminal.Line(what), duration(p.now().Sub(p.since)), detail, terminal.Wrap)
+	line := []rune(fmt.Sprintf("%c %-21s %8s%s", spinner[p.frame], terminal.Line(what), duration(p.now().Sub(p.since)), detail))
+	// What does not fit, the terminal would draw over its last column.
+	p.write("%s%s%s", terminal.NoWrap, string(line[:min(len(line), p.columns())]), terminal.Wrap)
+}
+
+// columns is the width of the live line, which leaves the last column to the cursor.
+func (p *progress) columns() int {
+	const unknown = 120
+	if p.width == nil {
+		return unknown
+	}
+	if width := p.width(); width > 1 {
+		return width - 1
+	}
+	return unknown
+}
+
+// room is how many characters the live line has left beside a state.
+func (p *progress) room(what string) int {
+	const state, others = 21, 2 + 1 + 8 + 2 // the spinner, a space, the duration, two spaces
+	return max(p.columns()-max(state, utf8.RuneCountInString(terminal.Line(what)))-others, 0)
 }
 
 func (p *progress) clear() {

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/term"
 )
 
 // Control sequences of ECMA-48 and DEC that a live line needs; every terminal
@@ -37,6 +38,19 @@ func Is(w io.Writer) bool {
 	info, err := f.Stat()
 	// Other character devices, such as the null device, ignore control sequences.
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// Width is how many columns a terminal has; 0 if w is none, or does not tell.
+func Width(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }
 
 // Style colors text, or leaves it as it is.
