@@ -147,6 +147,7 @@ type Rule struct {
 
 	IsNull                       *bool    `json:",omitempty"`
 	IsPresent                    *bool    `json:",omitempty"`
+	IsTimestamp                  *bool    `json:",omitempty"`
 	BooleanEquals                *bool    `json:",omitempty"`
 	StringEquals                 string   `json:",omitempty"`
 	NumericEquals                *float64 `json:",omitempty"`
@@ -155,6 +156,7 @@ type Rule struct {
 	NumericGreaterThanEqualsPath string   `json:",omitempty"`
 	NumericLessThan              *float64 `json:",omitempty"`
 	NumericLessThanPath          string   `json:",omitempty"`
+	TimestampLessThanPath        string   `json:",omitempty"`
 
 	And []Rule `json:",omitempty"`
 	Or  []Rule `json:",omitempty"`

@@ -219,10 +219,20 @@ func TestTheDocumentBeginsWithEveryKeyThatAStateReadsBeforeItIsWritten(t *testin
 			}
 			assert.True(t, copied || laid || written, "%s has no %s", name, key)
 		}
-		for _, s := range all(m) {
-			for _, rule := range s.Choices {
-				assert.NotNil(t, at(t, document, rule.Variable), s.Name)
+		var check func(state string, rules []statemachine.Rule)
+		check = func(state string, rules []statemachine.Rule) {
+			for _, rule := range rules {
+				for _, path := range []string{rule.Variable, rule.NumericLessThanPath, rule.NumericGreaterThanPath, rule.NumericGreaterThanEqualsPath, rule.TimestampLessThanPath} {
+					if path != "" {
+						assert.NotNil(t, at(t, document, path), state)
+					}
+				}
+				check(state, rule.And)
+				check(state, rule.Or)
 			}
+		}
+		for _, s := range all(m) {
+			check(s.Name, s.Choices)
 		}
 	}
 }

@@ -17,6 +17,8 @@ func alreadyExists() []string {
 //
 // A cluster that fails fails nothing else: its item ends in an outcome, whatever
 // happens. Summarize decides whether the fleet has failed, once the report is written.
+// A fleet that changes its clusters has a Map for every few of them: one that fails would
+// abort what runs, and one that goes on begins what it should not.
 // The clusters are items in the state or, if they are too many for it, a list in S3. A
 // state reads items from the one or the other, so there are two of RunClusters.
 func Fleet() Machine {
@@ -44,9 +46,10 @@ func Fleet() Machine {
 				{
 					Name:    "Verdict",
 					Type:    Choice,
-					Comment: "Clusters that failed for a reason that may have passed are tried once more.",
+					Comment: "Clusters that failed for a reason that may have passed are tried once more. A fleet that changes its clusters goes on to the next.",
 					Choices: []Rule{
 						{Variable: "$.run.verdict", StringEquals: string(contract.TryAgain), Next: "WhereClustersAre"},
+						{Variable: "$.run.verdict", StringEquals: string(contract.GoOn), Next: "WhereClustersAre"},
 						{Variable: "$.run.verdict", StringEquals: string(contract.Tolerable), Next: "Output"},
 					},
 					Default: "ClustersFailed",
@@ -91,9 +94,9 @@ func summarize() State {
 		Object{"fleet.$": "$.fleet", "request.$": "$.request", "run.$": "$.run"},
 		State{
 			Name:           "Summarize",
-			Comment:        "Names the clusters that are worth a second try or, once there are none, adds up the outcomes and writes the report.",
+			Comment:        "Names the clusters that are to be run next or, once there are none, adds up the outcomes and writes the report.",
 			TimeoutSeconds: 125,
-			ResultSelector: result("attempt", "clusters", "list", "outcomes", "verdict", "summary", "cause"),
+			ResultSelector: result("round", "attempt", "clusters", "list", "size", "begun", "pending", "failed", "outcomes", "verdict", "summary", "cause"),
 			ResultPath:     "$.run",
 			Catch:          failureCatchers(),
 			Next:           "Verdict",
@@ -138,9 +141,8 @@ func (e eachCluster) state() State {
 }
 
 func (e eachCluster) states() States {
-	record := "RecordOutcome" + e.suffix
+	record, described := "RecordOutcome"+e.suffix, "DescribeExecution"+e.suffix
 	recorded := Catcher{Comment: "Whatever happened is the outcome.", ErrorEquals: []string{"States.ALL"}, ResultPath: "$.result", Next: record}
-	described := "DescribeExecution" + e.suffix
 	return States{
 		{
 			Name:     "RunWorkflow" + e.suffix,
@@ -155,10 +157,17 @@ func (e eachCluster) states() States {
 			ResultPath: "$.result",
 			Retry:      []Retrier{startRetry()},
 			Catch: []Catcher{
-				{Comment: "It was started before: by a redrive, or by a fleet of the same name.", ErrorEquals: alreadyExists(), ResultPath: "$.result", Next: described},
-				recorded,
+				{Comment: "It was started before: by a redrive, or by a fleet of the same name and request.", ErrorEquals: alreadyExists(), ResultPath: "$.result", Next: described},
+				{Comment: "Whatever else happened.", ErrorEquals: []string{"States.ALL"}, ResultPath: "$.result", Next: "HasRun" + e.suffix},
 			},
 			Next: record,
+		},
+		{
+			Name:    "HasRun" + e.suffix,
+			Type:    Choice,
+			Comment: "The cause of an execution that failed is its description, with its input, and is cut at 32,768 characters.",
+			Choices: []Rule{{Variable: "$.result.Error", StringEquals: "States.TaskFailed", Next: described}},
+			Default: record,
 		},
 		{
 			Name:       described,
@@ -169,13 +178,16 @@ func (e eachCluster) states() States {
 			ResultPath: "$.result",
 			Retry:      []Retrier{startRetry()},
 			Catch:      []Catcher{recorded},
-			Next:       "IsRunning" + e.suffix,
+			Next:       "WhoseRun" + e.suffix,
 		},
 		{
-			Name:    "IsRunning" + e.suffix,
+			Name:    "WhoseRun" + e.suffix,
 			Type:    Choice,
-			Comment: "It may still run, with another input.",
-			Choices: []Rule{{Variable: "$.result.Status", StringEquals: "RUNNING", Next: "WaitForExecution" + e.suffix}},
+			Comment: "It may still run. One that had ended before this fleet began says nothing of what is so now.",
+			Choices: []Rule{
+				{Variable: "$.result.Status", StringEquals: "RUNNING", Next: "WaitForExecution" + e.suffix},
+				endedBefore("UseOwnName" + e.suffix),
+			},
 			Default: record,
 		},
 		{
@@ -184,6 +196,18 @@ func (e eachCluster) states() States {
 			Comment: "Looks again then.",
 			Seconds: 30,
 			Next:    described,
+		},
+		{
+			Name:    "UseOwnName" + e.suffix,
+			Type:    Pass,
+			Comment: "Starts an execution of this fleet's own, with a name that a redrive finds again.",
+			Parameters: Object{
+				"target.$":    "$.cluster.target",
+				"execution.$": "States.Format('{}-{}', $.cluster.execution, $.fleet.own)",
+				"attempt.$":   "$.cluster.attempt",
+			},
+			ResultPath: "$.cluster",
+			Next:       "RunWorkflow" + e.suffix,
 		},
 		invoke("RecordOutcome",
 			Object{"fleet.$": "$.fleet", "cluster.$": "$.cluster", "result.$": "$.result"},
@@ -194,6 +218,16 @@ func (e eachCluster) states() States {
 				OutputPath:     "$.Payload",
 				End:            true,
 			}),
+	}
+}
+
+// endedBefore holds if the execution ended before the fleet began. The integrations of the
+// AWS SDK write times as strings of ISO 8601, with milliseconds.
+func endedBefore(next string) Rule {
+	const stopped = "$.result.StopDate"
+	return Rule{
+		And:  []Rule{{Variable: stopped, IsPresent: new(true)}, {Variable: stopped, IsTimestamp: new(true)}, {Variable: stopped, TimestampLessThanPath: "$.fleet.startedAt"}},
+		Next: next,
 	}
 }
 

@@ -40,7 +40,7 @@ func newApplier(t *testing.T) *applier {
 	t.Helper()
 	s := newScenario(t)
 	a := &applier{scenario: s, group: "appliers-" + s.stack.Name, namespace: "apply-" + s.stack.Name}
-	s.set(t, map[string]string{"EnableApply": "true", "ApplyKubernetesGroup": a.group})
+	s.set(t, map[string]string{"EnableApply": "true", "FleetWorkflows": "pod-inventory,apply-manifests", "ApplyKubernetesGroup": a.group})
 	s.machine = s.stack.StateMachineARN("apply-manifests")
 	editAwsAuth(t, func(mappings []mapping) []mapping {
 		return append(mappings, mapping{s.stack.Role("apply-mint-token"), "applier:" + s.stack.Name, []string{a.group}})

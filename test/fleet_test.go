@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/local/awsfront"
 	"github.com/kubestep/kubestep/local/world"
@@ -80,6 +80,9 @@ func (s *scenario) object(t *testing.T, key string) string {
 	return string(text)
 }
 
+// folder is where a fleet writes, below its output's prefix.
+func folder(e follow.Execution) string { return contract.ExecutionARN(e.ARN).Folder() }
+
 // started counts the executions of the workflow.
 func (s *scenario) started(t *testing.T) int {
 	t.Helper()
@@ -119,7 +122,7 @@ func TestAFleetOfFortyClustersOfWhichSomeFail(t *testing.T) {
 	})
 
 	assert.Equal(t, contract.ClustersFailed, e.Error, e.Cause)
-	page := fmt.Sprintf("nightly/%s/report.html", e.Name)
+	page := "nightly/" + folder(e) + "report.html"
 	assert.Equal(t, "3 of 40 clusters failed; none may fail: 1 ClusterNotFound, 1 ClusterUnreachable, 1 Unauthorized. The report: aws s3 cp s3://"+s.bucket()+"/"+page+" .", e.Cause)
 	assert.Equal(t, path("FindClusters", "WhereClustersAre", "RunClusters", "Summarize", "Verdict", "WhereClustersAre", "RunClusters", "Summarize", "Verdict", "ClustersFailed"), e.Path, "what is gone is tried again, after the rest")
 	assert.Equal(t, 41, s.started(t), "one execution for each cluster, and another for the one that is gone")
@@ -127,7 +130,7 @@ func TestAFleetOfFortyClustersOfWhichSomeFail(t *testing.T) {
 	html := s.object(t, page)
 	assert.Contains(t, html, "3 of 40 clusters failed")
 	assert.Contains(t, html, "2nd try")
-	lines, err := csv.NewReader(strings.NewReader(s.object(t, "nightly/"+e.Name+"/report.csv"))).ReadAll()
+	lines, err := csv.NewReader(strings.NewReader(s.object(t, "nightly/"+folder(e)+"report.csv"))).ReadAll()
 	require.NoError(t, err)
 	require.Len(t, lines, 41)
 	for i, want := range []struct{ name, err, cause string }{
@@ -144,36 +147,65 @@ func TestAFleetOfFortyClustersOfWhichSomeFail(t *testing.T) {
 	var report struct {
 		Totals map[string]int `json:"totals"`
 	}
-	require.NoError(t, json.Unmarshal([]byte(s.object(t, "nightly/"+e.Name+"/report.json")), &report))
+	require.NoError(t, json.Unmarshal([]byte(s.object(t, "nightly/"+folder(e)+"report.json")), &report))
 	assert.Equal(t, 37*12, report.Totals["pods"])
 
 	again := fleetOutput(t, s.fleet(t, map[string]any{
-		"workflow": "pod-inventory", "source": map[string]string{"bucket": s.bucket(), "key": "nightly/" + e.Name + "/failed.jsonl"}, "toleratedFailures": map[string]int{"percentage": 100},
+		"workflow": "pod-inventory", "source": map[string]string{"bucket": s.bucket(), "key": "nightly/" + folder(e) + "failed.jsonl"}, "toleratedFailures": map[string]int{"percentage": 100},
 	}))
 	assert.Equal(t, 3, again.Summary.Clusters, "those that failed are the source of another fleet")
 }
 
-func TestAFleetOfTheSameNameStartsNothingTwice(t *testing.T) {
+func TestFleetsOfOneNameAtOnceShareTheirExecutions(t *testing.T) {
 	t.Parallel()
 	s := newFleet(t)
-	input := map[string]any{"workflow": "pod-inventory", "name": "weekly", "clusters": []string{world.ClusterName, "retired"}, "toleratedFailures": map[string]int{"count": 1}}
+	where, asked, let := held(t)
+	slow := contract.Target{ClusterName: world.ClusterName, Region: where}
+	input := map[string]any{"workflow": "pod-inventory", "name": "weekly", "clusters": []any{slow, "retired"}, "toleratedFailures": map[string]int{"count": 1}}
 
-	first := s.fleet(t, input)
-	second := s.fleet(t, input)
+	first := s.begin(t, input)
+	<-asked
+	second := s.begin(t, input)
+	s.reachesState(t, second, "RunClusters")
+	let()
+	one, two := fleetOutput(t, s.follow(t, first)), fleetOutput(t, s.follow(t, second))
 
-	assert.Equal(t, fleetWell, first.Path)
-	assert.Equal(t, fleetWell, second.Path)
-	assert.Equal(t, 2, s.started(t))
-	one, two := fleetOutput(t, first), fleetOutput(t, second)
-	assert.Equal(t, "ClusterNotFound", one.Outcomes[1].Error)
+	outcome := func(output contract.FleetOutput) contract.FleetOutcome {
+		return output.Outcomes[slices.IndexFunc(output.Outcomes, func(o contract.FleetOutcome) bool { return o.ClusterName == world.ClusterName })]
+	}
+	assert.Equal(t, outcome(one), outcome(two), "the second waits for what the first had started")
 	assert.Positive(t, one.Summary.Totals["pods"])
-	assert.Equal(t, one.Outcomes, two.Outcomes, "the second reads how the first ended")
-
 	described, err := s.client.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{
-		ExecutionArn: aws.String(strings.Replace(s.machine, ":stateMachine:", ":execution:", 1) + ":" + fleet.ExecutionName("weekly", one.Outcomes[0].Target, 1)),
+		ExecutionArn: aws.String(strings.Replace(s.machine, ":stateMachine:", ":execution:", 1) + ":" + executionName(t, "weekly", slow)),
 	})
 	require.NoError(t, err, "a cluster's execution is found by its name")
-	assert.Contains(t, aws.ToString(described.Input), first.ARN, "and tells by which fleet it was started")
+	assert.Contains(t, aws.ToString(described.Input), first, "and tells by which fleet it was started")
+}
+
+func TestALaterFleetOfTheSameNameStartsExecutionsOfItsOwn(t *testing.T) {
+	t.Parallel()
+	s := newFleet(t)
+	input := map[string]any{
+		"workflow": "pod-inventory", "name": "weekly", "clusters": []string{world.ClusterName, "retired"}, "toleratedFailures": map[string]int{"count": 1}, "output": map[string]string{"bucket": s.bucket()},
+	}
+	first := s.fleet(t, input)
+	second := s.fleet(t, input)
+	input["request"] = map[string]any{"namespaces": []string{"default", "shop"}}
+	other := s.fleet(t, input)
+
+	one, two, three := fleetOutput(t, first), fleetOutput(t, second), fleetOutput(t, other)
+	assert.Equal(t, fleetWell, second.Path)
+	assert.Equal(t, 6, s.started(t), "each fleet starts one for each cluster")
+	for i := range one.Outcomes {
+		assert.False(t, one.Outcomes[i].Own)
+		assert.True(t, two.Outcomes[i].Own, "its name is taken")
+		assert.False(t, two.Outcomes[i].StartedAt.Before(one.Outcomes[i].StartedAt.Add(time.Duration(one.Outcomes[i].Seconds)*time.Second)), "the outcomes are of now")
+		assert.False(t, three.Outcomes[i].Own, "another request has names of its own")
+	}
+	assert.Greater(t, three.Summary.Totals["pods"], two.Summary.Totals["pods"])
+	for _, e := range []follow.Execution{first, second, other} {
+		assert.Contains(t, s.object(t, folder(e)+"report.json"), e.ARN, "each has its own report")
+	}
 }
 
 func TestAFleetCopesWithThrottledAndSlowClusters(t *testing.T) {
@@ -226,7 +258,7 @@ func TestAFleetFindsTheClustersOfOtherAccountsByTheirTags(t *testing.T) {
 	assert.Equal(t, 1, output.Summary.Clusters)
 	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: 1}, output.Summary.ByStatus)
 	assert.Empty(t, output.Outcomes)
-	assert.Contains(t, s.object(t, e.Name+"/report.csv"), role)
+	assert.Contains(t, s.object(t, folder(e)+"report.csv"), role)
 }
 
 func TestAFleetOfPlansAddsUpWhatTheyWouldChange(t *testing.T) {
@@ -270,6 +302,150 @@ func TestAFleetAppliesToTheClustersThatItFinds(t *testing.T) {
 	created, err := admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), "of-a-fleet", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, "hello", created.Data["greeting"])
+}
+
+// never is a Deployment that does not get ready.
+const never = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: registry.invalid/broken}]}
+`
+
+// clusters describes that many clusters. They have one control plane, so the executions tell which were changed.
+func (a *applier) clusters(t *testing.T, n int) []any {
+	t.Helper()
+	var all []any
+	for range n {
+		where := region()
+		describe(t, where, nil)
+		all = append(all, map[string]string{"clusterName": world.ClusterName, "region": where})
+	}
+	return all
+}
+
+func TestAFleetThatAppliesStopsAtTheFirstFailure(t *testing.T) {
+	t.Parallel()
+	for sentence, c := range map[string]struct {
+		clusters, concurrency int
+		tolerated             map[string]int
+		inS3                  bool
+		started               int
+		want                  map[contract.OutcomeStatus]int
+	}{
+		"one by one":                      {4, 1, map[string]int{"count": 0}, false, 1, map[contract.OutcomeStatus]int{contract.Failed: 1, contract.NotStarted: 3}},
+		"two at once":                     {5, 2, map[string]int{"percentage": 0}, false, 2, map[contract.OutcomeStatus]int{contract.Failed: 2, contract.NotStarted: 3}},
+		"once more failed than may":       {4, 1, map[string]int{"percentage": 25}, false, 2, map[contract.OutcomeStatus]int{contract.Failed: 2, contract.NotStarted: 2}},
+		"with the list of clusters in S3": {4, 1, map[string]int{"count": 0}, true, 1, map[contract.OutcomeStatus]int{contract.Failed: 1, contract.NotStarted: 3}},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			a := newAdmin(t)
+			require.NoError(t, local.CreateBucket(t.Context(), a.scenario.bucket()))
+			a.set(t, map[string]string{"OutputBucket": a.scenario.bucket()})
+			clusters := a.clusters(t, c.clusters)
+			if c.inS3 { // a long role is why, and it is the last
+				clusters = append(clusters[:c.clusters-1], map[string]string{"clusterName": world.ClusterName, "roleArn": "arn:aws:iam::444455556666:role/" + strings.Repeat("path/", 60) + "never"})
+			}
+
+			e := a.fleet(t, map[string]any{
+				"workflow": "apply-manifests", "clusters": clusters, "concurrency": c.concurrency, "toleratedFailures": c.tolerated, "output": map[string]string{"bucket": a.scenario.bucket()},
+				"request": map[string]any{"mode": "apply", "namespace": a.namespace, "manifests": never, "wait": map[string]int{"timeoutSeconds": 2}},
+			})
+
+			assert.Equal(t, contract.ClustersFailed, e.Error, e.Cause)
+			assert.Contains(t, e.Cause, fmt.Sprintf("%d of %d clusters failed", c.want[contract.Failed], c.clusters))
+			assert.Contains(t, e.Cause, fmt.Sprintf("%d clusters were not started: see s3://%s/%snotstarted.jsonl", c.want[contract.NotStarted], a.scenario.bucket(), folder(e)))
+			assert.Equal(t, c.started, a.started(t), "executions of apply-manifests")
+			var report struct {
+				ByStatus map[contract.OutcomeStatus]int `json:"byStatus"`
+				Report   contract.FleetReport           `json:"report"`
+			}
+			require.NoError(t, json.Unmarshal([]byte(a.object(t, folder(e)+"report.json")), &report))
+			assert.Equal(t, c.want, report.ByStatus)
+			assert.Contains(t, report.Report.Continue, fmt.Sprintf("--concurrency %d --tolerate ", c.concurrency))
+			assert.Contains(t, a.object(t, folder(e)+"report.html"), "were not started")
+			assert.Contains(t, a.object(t, folder(e)+"report.csv"), "NOT_STARTED,NotStarted")
+			var pending []any
+			for line := range strings.Lines(a.object(t, folder(e)+"notstarted.jsonl")) {
+				pending = append(pending, line)
+			}
+			assert.Len(t, pending, c.want[contract.NotStarted])
+
+			again := a.redrive(t, e.ARN)
+			assert.Equal(t, contract.ClustersFailed, again.Error)
+			assert.Equal(t, c.started, a.started(t), "a redrive starts nothing")
+		})
+	}
+}
+
+func TestAFleetThatAppliesGoesOnOnceASecondTrySucceeds(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	clusters := a.clusters(t, 3)
+	throttled := clusters[1].(map[string]string)["region"]
+	remove := local.Faults.Add(awsfront.Fault{Service: "eks", Region: throttled, Status: http.StatusTooManyRequests, Code: "ThrottlingException", Message: "Rate exceeded"})
+
+	started := a.begin(t, map[string]any{
+		"workflow": "apply-manifests", "clusters": clusters, "concurrency": 1,
+		"request": map[string]any{"mode": "apply", "namespace": a.namespace, "manifests": configMap("of-a-fleet", "1")},
+	})
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		failed, err := a.client.ListExecutions(t.Context(), &sfn.ListExecutionsInput{StateMachineArn: &a.machine, StatusFilter: types.ExecutionStatusFailed})
+		if assert.NoError(c, err) {
+			assert.NotEmpty(c, failed.Executions)
+		}
+	}, 4*time.Minute, 250*time.Millisecond)
+	remove()
+	e := a.follow(t, started)
+
+	output := fleetOutput(t, e)
+	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: 3}, output.Summary.ByStatus)
+	round := path("WhereClustersAre", "RunClusters", "Summarize", "Verdict")
+	assert.Equal(t, path("FindClusters", round, round, round, round, "Output"), e.Path, "three, and a second try")
+	assert.Equal(t, 4, a.started(t))
+}
+
+func TestAFleetMayApplyOnlyIfTheStackSaysSo(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	a.set(t, map[string]string{"FleetWorkflows": "pod-inventory"})
+	for _, mode := range []string{"plan", "apply"} {
+		e := a.fleet(t, map[string]any{"workflow": "apply-manifests", "clusters": []string{world.ClusterName}, "request": map[string]any{"mode": mode, "manifests": configMap("a", "1")}})
+		stopped(t, e, contract.InvalidInput, "workflow: the fleets of this stack may not start apply-manifests: deploy the stack with EnableApply=true FleetWorkflows=pod-inventory,apply-manifests")
+	}
+	assert.Zero(t, a.started(t))
+}
+
+func TestAFleetRefusesASecretInItsRequestAndManifestsThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	a := newApplier(t)
+	for manifests, want := range map[string]string{
+		"apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {password: hunter2}\n": "request.manifests: ",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a\npassword: hunter2":               "request.manifests: ",
+	} {
+		e := a.fleet(t, map[string]any{"workflow": "apply-manifests", "clusters": []string{world.ClusterName, "gone"}, "request": map[string]any{"manifests": manifests}})
+		stopped(t, e, contract.InvalidInput, want)
+		assert.NotContains(t, e.Cause, "hunter2")
+	}
+	assert.Zero(t, a.started(t), "nothing is started, so no other history has it")
+}
+
+func TestALongRequestHidesNoError(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	where := region()
+	describe(t, where, nil)
+	output := a.fleet(t, map[string]any{
+		"workflow": "apply-manifests", "clusters": []any{map[string]string{"clusterName": "retired", "region": where}},
+		"request": map[string]any{"manifests": configMap("a", strings.Repeat("word ", 6000))},
+	})
+	assert.Contains(t, output.Cause, "1 of 1 cluster failed; none may fail: 1 ClusterNotFound.")
 }
 
 func TestAnInvalidFleetStartsNothing(t *testing.T) {

@@ -155,7 +155,7 @@ func everything() stack.Stack {
 		"SubnetIds": "subnet-0a1b2c3d4e5f60718", "SecurityGroupIds": "sg-0a1b2c3d4e5f60718",
 		"ScheduleExpression": "rate(1 hour)", "OutputBucket": "inventories", "OutputPrefix": "kubestep/",
 		"OutputKeyArn": outputKey, "EncryptionKeyArn": encryptionKey,
-		"EnableApply": "true", "ApplyRoleArns": "arn:aws:iam::444455556666:role/applier", "DriftScheduleExpression": "rate(1 day)",
+		"EnableApply": "true", "FleetWorkflows": "pod-inventory,apply-manifests", "ApplyRoleArns": "arn:aws:iam::444455556666:role/applier", "DriftScheduleExpression": "rate(1 day)",
 		"ManifestBucket": "manifests", "ManifestPrefix": "live/", "ManifestKeyArn": manifestKey,
 	}
 	return s

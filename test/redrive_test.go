@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,19 @@ func (s *scenario) reaches(t *testing.T, execution string, status types.Executio
 	}, time.Minute, 100*time.Millisecond)
 }
 
+// reachesState waits until an execution has entered the state.
+func (s *scenario) reachesState(t *testing.T, execution, state string) {
+	t.Helper()
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		history, err := s.client.GetExecutionHistory(t.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: &execution, MaxResults: 1000})
+		if assert.NoError(c, err) {
+			assert.True(c, slices.ContainsFunc(history.Events, func(e types.HistoryEvent) bool {
+				return e.StateEnteredEventDetails != nil && aws.ToString(e.StateEnteredEventDetails.Name) == state
+			}))
+		}
+	}, time.Minute, 100*time.Millisecond)
+}
+
 // held describes the cluster in a Region where its pods are listed once they are let go.
 func held(t *testing.T) (where string, asked <-chan struct{}, let func()) {
 	t.Helper()
@@ -70,6 +84,14 @@ func held(t *testing.T) (where string, asked <-chan struct{}, let func()) {
 		pass(w, r)
 	}})
 	return where, begun, func() { close(release) }
+}
+
+// executionName is the name of a cluster's execution in a fleet of inventories without a request.
+func executionName(t *testing.T, name string, target contract.Target) string {
+	t.Helper()
+	digest, err := fleet.Digest("pod-inventory", nil)
+	require.NoError(t, err)
+	return fleet.ExecutionName(contract.Fleet{Name: name, Digest: digest}, target, 1)
 }
 
 func TestARedriveOfAFleetThatWasStoppedStartsNothingTwice(t *testing.T) {
@@ -88,7 +110,7 @@ func TestARedriveOfAFleetThatWasStoppedStartsNothingTwice(t *testing.T) {
 			where, asked, let := held(t)
 			well, slow := contract.Target{ClusterName: world.ClusterName, Region: world.Region}, contract.Target{ClusterName: world.ClusterName, Region: where}
 			of := func(target contract.Target) string {
-				return strings.Replace(s.machine, ":stateMachine:", ":execution:", 1) + ":" + fleet.ExecutionName("weekly", target, 1)
+				return strings.Replace(s.machine, ":stateMachine:", ":execution:", 1) + ":" + executionName(t, "weekly", target)
 			}
 			started := s.begin(t, map[string]any{
 				"workflow": "pod-inventory", "name": "weekly", "clusters": []any{well, slow}, "toleratedFailures": map[string]int{"count": 1},

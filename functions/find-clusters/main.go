@@ -3,6 +3,7 @@ package main
 
 import (
 	"os"
+	"strings"
 
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract"
@@ -20,7 +21,10 @@ func main() {
 		Defaults: contract.Target{Region: cfg.Region},
 		Workflows: map[string]fleet.Workflow{
 			"pod-inventory":   {Read: pods.Workflow(os.Getenv("KUBESTEP_KUBERNETES_GROUP")), StateMachineARN: os.Getenv("KUBESTEP_POD_INVENTORY_ARN")},
-			"apply-manifests": {Read: manifests.Workflow, StateMachineARN: os.Getenv("KUBESTEP_APPLY_MANIFESTS_ARN")},
+			"apply-manifests": {
+				Read: manifests.WholeWorkflow(strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ",")), Changes: manifests.Changes,
+				StateMachineARN: os.Getenv("KUBESTEP_APPLY_MANIFESTS_ARN"), Parameters: "EnableApply=true FleetWorkflows=pod-inventory,apply-manifests",
+			},
 		},
 	}
 	task.Start("FindClusters", finder.Find)

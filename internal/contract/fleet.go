@@ -52,6 +52,15 @@ type Fleet struct {
 	// StateMachineARN is what runs the workflow, and Executions begins the ARNs of its executions.
 	StateMachineARN string `json:"stateMachineArn"`
 	Executions      string `json:"executions"`
+	// Digest tells apart fleets of one name that ask the clusters different things: it is
+	// part of the names of their executions.
+	Digest string `json:"digest"`
+	// Own ends the name of an execution that this fleet starts because the shared name
+	// belongs to an execution that had ended before this fleet began.
+	Own string `json:"own"`
+	// Changes reports whether what is asked changes the clusters. Then nothing is started
+	// once more clusters have failed than are tolerated.
+	Changes bool `json:"changes"`
 	// Clusters is how many there are.
 	Clusters    int `json:"clusters"`
 	Concurrency int `json:"concurrency"`
@@ -66,12 +75,22 @@ type Fleet struct {
 // FleetRun is where a fleet stands: what the next Map runs and, once there is nothing
 // left to run, what became of it.
 type FleetRun struct {
-	// Attempt is 1, then 2 for those that are tried again.
+	// Round counts the Maps, from 1.
+	Round int `json:"round"`
+	// Attempt is 1, or 2 for those that are tried again.
 	Attempt int `json:"attempt"`
 	// Clusters are those to run. The list at the key List of the output's bucket takes
 	// their place if the fleet is in S3.
 	Clusters []FleetCluster `json:"clusters"`
 	List     string         `json:"list"`
+	// Size is how many there are to run.
+	Size int `json:"size"`
+	// Begun is how many clusters of the fleet have been given to a Map so far, and
+	// Pending are the others; it is empty if they are in S3.
+	Begun   int      `json:"begun"`
+	Pending []Target `json:"pending"`
+	// Failed is how many clusters have failed for good so far.
+	Failed int `json:"failed"`
 	// Outcomes are those that are settled; empty if they are in S3.
 	Outcomes []FleetOutcome `json:"outcomes"`
 	Verdict  Verdict        `json:"verdict"`
@@ -83,8 +102,14 @@ type FleetRun struct {
 
 // FleetRan is a FleetRun after its Map: in the place of the clusters are their outcomes.
 type FleetRan struct {
+	Round    int            `json:"round"`
 	Attempt  int            `json:"attempt"`
 	Clusters []FleetOutcome `json:"clusters"`
+	List     string         `json:"list"`
+	Size     int            `json:"size"`
+	Begun    int            `json:"begun"`
+	Pending  []Target       `json:"pending"`
+	Failed   int            `json:"failed"`
 	Outcomes []FleetOutcome `json:"outcomes"`
 }
 
@@ -99,30 +124,44 @@ type FleetCluster struct {
 // OutcomeStatus is how the execution for a cluster ended.
 type OutcomeStatus string
 
-// The statuses are those of Step Functions.
+// The statuses are those of Step Functions, and one for what never became an execution.
 const (
 	Succeeded OutcomeStatus = "SUCCEEDED"
 	Failed    OutcomeStatus = "FAILED"
 	TimedOut  OutcomeStatus = "TIMED_OUT"
 	Aborted   OutcomeStatus = "ABORTED"
+	// NotStarted means that the fleet stopped before: too many clusters had failed.
+	NotStarted OutcomeStatus = "NOT_STARTED"
 )
+
+// NotStartedError is the error of a cluster that is NotStarted.
+const NotStartedError = "NotStarted"
 
 // OutcomeStatuses are all there are, the best first.
 func OutcomeStatuses() []OutcomeStatus {
-	return []OutcomeStatus{Succeeded, Failed, TimedOut, Aborted}
+	return []OutcomeStatus{Succeeded, Failed, TimedOut, Aborted, NotStarted}
 }
+
+// Failed reports whether the cluster was tried and did not succeed.
+func (o FleetOutcome) Failed() bool { return o.Status != Succeeded && o.Status != NotStarted }
 
 // FleetOutcome is what became of a cluster, in at most MaxOutcomeBytes.
 type FleetOutcome struct {
 	Target
+	// Attempt is 0 for a cluster that is NotStarted.
 	Attempt int           `json:"attempt"`
 	Status  OutcomeStatus `json:"status"`
 	// Error is the name, and Cause the sentence, clipped; both are empty if it succeeded.
 	Error string `json:"error,omitempty"`
 	Cause string `json:"cause,omitempty"`
 	// Totals are the workflow's figures by name, such as pods and unhealthy.
-	Totals  map[string]int `json:"totals,omitempty"`
-	Seconds float64        `json:"seconds"`
+	Totals map[string]int `json:"totals,omitempty"`
+	// StartedAt is when the execution started. It is before the fleet's own start if a
+	// fleet of the same name and request had started the execution.
+	StartedAt time.Time `json:"startedAt,omitzero"`
+	Seconds   float64   `json:"seconds"`
+	// Own reports whether the name of the execution ends in Fleet.Own.
+	Own bool `json:"own,omitempty"`
 }
 
 // RecordOutcome is the payload of record-outcome.
@@ -165,6 +204,8 @@ type Verdict string
 const (
 	// TryAgain runs the clusters that are worth a second try.
 	TryAgain Verdict = "TryAgain"
+	// GoOn runs the next clusters of a fleet that changes them.
+	GoOn Verdict = "GoOn"
 	// Tolerable means that no more clusters failed than are tolerated.
 	Tolerable Verdict = "Tolerable"
 	// Intolerable fails with ClustersFailed.
@@ -206,6 +247,10 @@ type FleetReport struct {
 	// Again is the command that runs them; empty if no cluster failed. The list does not
 	// hold what they were asked.
 	Again string `json:"again"`
+	// NotStarted lists the clusters that were not started, and Continue is the command
+	// that goes on with them. Both are empty if there are none.
+	NotStarted string `json:"notStarted"`
+	Continue   string `json:"continue"`
 }
 
 // FleetOutput is the output of an execution of a fleet.

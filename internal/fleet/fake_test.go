@@ -24,11 +24,13 @@ type fakeS3 struct {
 	kinds   map[string]string
 	refuse  map[string]error // by operation
 	discard bool             // objects are not kept
+	reads   []string         // keys
 }
 
 func (f *fakeS3) GetObject(_ context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.reads = append(f.reads, *in.Key)
 	if err := f.refuse["GetObject"]; err != nil {
 		return nil, err
 	}

@@ -32,9 +32,13 @@ type EKS interface {
 type Workflow struct {
 	// Read is the workflow's own reader of its request.
 	Read func(*input.Fields) (request any, checks []contract.Check)
+	// Changes reports whether a request that was read changes a cluster; nil if none does.
+	Changes func(request any) bool
 	// StateMachineARN is what runs it; it may be that of an alias. It is empty if the
-	// stack does not have the workflow.
+	// fleets of the stack may not start it, and Parameters are those of the stack that let
+	// them.
 	StateMachineARN string
+	Parameters      string
 }
 
 // Finder finds the clusters of a fleet.
@@ -78,16 +82,17 @@ func (d Finder) Find(ctx context.Context, in contract.FindClusters) (contract.Fo
 	if err != nil {
 		return contract.FoundClusters{}, err
 	}
+	digest, err := Digest(r.workflow, r.asked)
+	if err != nil {
+		return contract.FoundClusters{}, err
+	}
 	machine := d.Workflows[r.workflow].StateMachineARN
 	fleet := contract.Fleet{
 		Name: r.name, Execution: in.Execution, StartedAt: in.StartedAt, Workflow: r.workflow, StateMachineARN: machine, Executions: executions(machine),
+		Digest: digest, Own: hash("%q", in.Execution), Changes: r.changes,
 		Clusters: len(targets), Concurrency: r.concurrency, Tolerated: r.tolerated.of(len(targets)), InS3: inS3(targets), Output: r.output,
 	}
-	clusters := make([]contract.FleetCluster, len(targets))
-	for i, target := range targets {
-		clusters[i] = contract.FleetCluster{Target: target, Attempt: 1, Execution: ExecutionName(fleet.Name, target, 1)}
-	}
-	run, err := begin(ctx, d.Store, fleet, 1, clusters)
+	run, err := begin(ctx, d.Store, fleet, targets)
 	return contract.FoundClusters{Fleet: fleet, Request: asked, Run: run}, err
 }
 

@@ -21,6 +21,7 @@ import (
 
 const (
 	execution = "arn:aws:states:eu-west-1:111122223333:execution:kubestep-fleet:nightly"
+	folder    = "111122223333/eu-west-1/kubestep-fleet/nightly/"
 	theirs    = "arn:aws:iam::444455556666:role/kubestep-member"
 )
 
@@ -97,7 +98,7 @@ func finder(eksAPI *fakeEKS, s3 *fakeS3) fleet.Finder {
 		Store: fleet.Store{S3: s3}, Defaults: contract.Target{Region: "eu-west-1"},
 		Workflows: map[string]fleet.Workflow{
 			"pod-inventory":   {Read: ask, StateMachineARN: "arn:aws:states:eu-west-1:111122223333:stateMachine:kubestep-pod-inventory:live"},
-			"apply-manifests": {Read: ask},
+			"apply-manifests": {Read: ask, Parameters: "FleetWorkflows=all"},
 		},
 	}
 }
@@ -119,7 +120,10 @@ func TestAFleetHasWhatTheStatesNeed(t *testing.T) {
 	got, err := find(t, finder(nil, nil), `{"workflow":"pod-inventory","clusters":["demo"],"request":{"namespaces":["shop"]},"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"above"}`)
 
 	require.NoError(t, err)
+	require.Len(t, got.Fleet.Digest, 12)
+	require.Len(t, got.Fleet.Own, 12)
 	assert.Equal(t, contract.Fleet{
+		Digest: got.Fleet.Digest, Own: got.Fleet.Own,
 		Name: "nightly", Execution: execution, StartedAt: start, Workflow: "pod-inventory",
 		StateMachineARN: "arn:aws:states:eu-west-1:111122223333:stateMachine:kubestep-pod-inventory:live",
 		Executions:      "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory",
@@ -127,11 +131,16 @@ func TestAFleetHasWhatTheStatesNeed(t *testing.T) {
 	}, got.Fleet)
 	assert.JSONEq(t, `{"namespaces":["shop"],"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"`+execution+`"}`, string(got.Request), "as it was given, and tied to the fleet in the console")
 	assert.Equal(t, 1, got.Run.Attempt)
-	assert.Equal(t, []contract.FleetCluster{{Target: demo, Attempt: 1, Execution: fleet.ExecutionName("nightly", demo, 1)}}, got.Run.Clusters)
+	assert.Equal(t, []contract.FleetCluster{{Target: demo, Attempt: 1, Execution: fleet.ExecutionName(got.Fleet, demo, 1)}}, got.Run.Clusters)
 
 	named, err := find(t, finder(nil, nil), `{"workflow":"pod-inventory","clusters":["demo"],"name":"weekly"}`)
 	require.NoError(t, err)
-	assert.Equal(t, fleet.ExecutionName("weekly", demo, 1), named.Run.Clusters[0].Execution, "the same name has the same executions")
+	again, err := finder(nil, nil).Find(t.Context(), contract.FindClusters{
+		Execution: execution + "-2", StartedAt: start, Input: json.RawMessage(`{"name":"weekly","clusters":["demo"],"request":{},"workflow":"pod-inventory"}`),
+	})
+	require.NoError(t, err)
+	assert.Equal(t, named.Run.Clusters, again.Run.Clusters, "the same name and request have the same executions")
+	assert.NotEqual(t, named.Fleet.Own, again.Fleet.Own)
 }
 
 func TestTheClustersOfAList(t *testing.T) {
@@ -209,7 +218,7 @@ func TestEveryProblemIsNamedAtOnceAndNothingIsCalled(t *testing.T) {
 		},
 		"with what is missing":                  {`{}`, []string{"2 problems", "workflow: missing: expected apply-manifests or pod-inventory", "clusters: missing: expected clusters, source, or regions"}},
 		"with the workflows there are":          {`{"workflow":"pods","clusters":["a"],"request":{"x":1}}`, []string{"1 problem. workflow: \"pods\": expected apply-manifests or pod-inventory"}},
-		"with one that the stack does not have": {`{"workflow":"apply-manifests","clusters":["a"],"request":{"x":1}}`, []string{"1 problem. workflow: this stack does not have apply-manifests"}},
+		"with one that the stack does not have": {`{"workflow":"apply-manifests","clusters":["a"],"request":{"x":1}}`, []string{"1 problem. workflow: the fleets of this stack may not start apply-manifests: deploy the stack with FleetWorkflows=all"}},
 		"with two ways to say which":            {`{"workflow":"pod-inventory","clusters":["a"],"tags":{"a":"b"}}`, []string{"clusters: give only one of these: clusters, or regions and roleArns"}},
 		"with an empty list":                    {`{"workflow":"pod-inventory","clusters":[]}`, []string{"clusters: empty"}},
 		"with Regions and roles":                {`{"workflow":"pod-inventory","regions":["Ireland"],"roleArns":["me"],"tags":{"a":1}}`, []string{"3 problems", "regions[0]: ", "roleArns[0]: ", "tags: expected an object of strings"}},
@@ -248,7 +257,7 @@ func TestABucketThatIsNotThereIsFoundOutBeforeAnythingIsStarted(t *testing.T) {
 	got, err := find(t, finder(nil, s3), `{"workflow":"pod-inventory","output":{"bucket":"reports"},"clusters":["demo"]}`)
 	require.NoError(t, err)
 	assert.Len(t, got.Run.Clusters, 1, "a small fleet is in the state")
-	assert.Contains(t, s3.objects, "reports/nightly/clusters-1.json")
+	assert.Contains(t, s3.objects, "reports/"+folder+"clusters.json")
 }
 
 func TestALargeFleetsListIsInS3(t *testing.T) {
@@ -262,10 +271,10 @@ func TestALargeFleetsListIsInS3(t *testing.T) {
 			require.NoError(t, err)
 			assert.True(t, got.Fleet.InS3)
 			assert.Equal(t, got.Fleet.Clusters/10, got.Fleet.Tolerated)
-			assert.Equal(t, "fleets/nightly/clusters-1.json", got.Run.List)
+			assert.Equal(t, "fleets/"+folder+"clusters.json", got.Run.List)
 			assert.Empty(t, got.Run.Clusters, "the state carries none")
 			var listed []contract.FleetCluster
-			require.NoError(t, json.Unmarshal([]byte(s3.objects["reports/fleets/nightly/clusters-1.json"]), &listed))
+			require.NoError(t, json.Unmarshal([]byte(s3.objects["reports/fleets/"+folder+"clusters.json"]), &listed))
 			assert.Len(t, listed, got.Fleet.Clusters)
 		})
 	}

@@ -4,12 +4,15 @@
 package fleet
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/store"
 )
 
 const (
@@ -26,19 +29,51 @@ const (
 )
 
 // ExecutionName is the name of the execution that runs the workflow on a cluster. The
-// same fleet, cluster and attempt have the same name, so that nothing is started twice.
-func ExecutionName(fleet string, target contract.Target, attempt int) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", fleet, target.ClusterName, target.Region, target.RoleARN))
-	hash := strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:hashLength]
+// same fleet, request, cluster and attempt have the same name, so that nothing is started
+// twice. A name leaves room for contract.Fleet.Own, which the state UseOwnName adds.
+func ExecutionName(fleet contract.Fleet, target contract.Target, attempt int) string {
+	sum := hash("%q %q %q %q %q", fleet.Name, fleet.Digest, target.ClusterName, target.Region, target.RoleARN)
 
-	const room = maxName - hashLength - attemptLength - len("--")
-	fleet, cluster := plain(fleet), plain(target.ClusterName)
-	fleet = clip(fleet, max(minFleetName, room-len(cluster)))
-	name := fleet + "-" + clip(cluster, room-len(fleet)) + "-" + hash
+	const room = maxName - hashLength - attemptLength - len("--") - len("-") - hashLength
+	name, cluster := plain(fleet.Name), plain(target.ClusterName)
+	name = clip(name, max(minFleetName, room-len(cluster)))
+	name += "-" + clip(cluster, room-len(name)) + "-" + sum
 	if attempt > 1 {
 		name += fmt.Sprintf("-%d", attempt)
 	}
 	return name
+}
+
+// ran is the name of the execution that an outcome is of.
+func ran(fleet contract.Fleet, o contract.FleetOutcome) string {
+	name := ExecutionName(fleet, o.Target, o.Attempt)
+	if o.Own {
+		name += "-" + fleet.Own
+	}
+	return name
+}
+
+func hash(format string, values ...any) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, format, values...))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:hashLength]
+}
+
+// Digest identifies what each cluster is asked, however it is written.
+func Digest(workflow string, request json.RawMessage) (string, error) {
+	if request == nil {
+		request = json.RawMessage("{}")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(request))
+	decoder.UseNumber() // no number is rounded
+	var canonical any
+	if err := decoder.Decode(&canonical); err != nil {
+		return "", fmt.Errorf("read the request: %w", err)
+	}
+	text, err := json.Marshal(canonical)
+	if err != nil {
+		return "", fmt.Errorf("encode the request: %w", err)
+	}
+	return hash("%q %s", workflow, text), nil
 }
 
 // plain replaces what may not stand in an execution's name, or needs care in a key of S3.
@@ -55,19 +90,20 @@ func plain(name string) string {
 
 func clip(name string, length int) string { return name[:min(len(name), length)] }
 
-// folder begins the keys of what a fleet writes.
-func folder(to contract.Destination, fleet string) string {
-	prefix := strings.TrimSuffix(to.Prefix, "/")
-	if prefix != "" {
-		prefix += "/"
-	}
-	return prefix + plain(fleet) + "/"
+// folder begins the keys of what a fleet writes. No two executions have the same, so that
+// fleets of one name do not read each other's lists or replace each other's reports.
+func folder(fleet contract.Fleet) string {
+	return store.Prefix(fleet.Output) + contract.ExecutionARN(fleet.Execution).Folder()
 }
 
+// outcomeKey is the key of the outcome of an execution, whether or not its name ends in Own.
 func outcomeKey(fleet contract.Fleet, execution string) string {
-	return folder(fleet.Output, fleet.Name) + "outcomes/" + execution + ".json"
+	return folder(fleet) + "outcomes/" + strings.TrimSuffix(execution, "-"+fleet.Own) + ".json"
 }
 
-func listKey(fleet contract.Fleet, attempt int) string {
-	return folder(fleet.Output, fleet.Name) + fmt.Sprintf("clusters-%d.json", attempt)
+// allKey is the key of the list of all clusters, and roundKey of those of a round.
+func allKey(fleet contract.Fleet) string { return folder(fleet) + "clusters.json" }
+
+func roundKey(fleet contract.Fleet, round int) string {
+	return folder(fleet) + fmt.Sprintf("clusters-%d.json", round)
 }

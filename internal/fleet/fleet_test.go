@@ -23,14 +23,14 @@ func TestTheNameOfAnExecution(t *testing.T) {
 		"has the number of the second attempt":             {"nightly", demo, 2, `^nightly-demo-[a-z2-7]{12}-2$`},
 		"holds a whole UUID beside a short cluster's name": {"0f8fad5b-d9cb-469f-a165-70867728950e", demo, 1, `^0f8fad5b-d9cb-469f-a165-70867728950e-demo-[a-z2-7]{12}$`},
 		"replaces what Step Functions does not allow":      {"über nacht/1.a", demo, 1, `^-ber-nacht-1-a-demo-[a-z2-7]{12}$`},
-		"shortens both": {strings.Repeat("f", 80), contract.Target{ClusterName: strings.Repeat("c", 100)}, 2, `^f{24}-c{40}-[a-z2-7]{12}-2$`},
-		"gives the room that a short fleet leaves to the cluster": {"f", contract.Target{ClusterName: strings.Repeat("c", 100)}, 1, `^f-c{63}-[a-z2-7]{12}$`},
+		"shortens both": {strings.Repeat("f", 80), contract.Target{ClusterName: strings.Repeat("c", 100)}, 2, `^f{24}-c{27}-[a-z2-7]{12}-2$`},
+		"gives the room that a short fleet leaves to the cluster": {"f", contract.Target{ClusterName: strings.Repeat("c", 100)}, 1, `^f-c{50}-[a-z2-7]{12}$`},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			name := fleet.ExecutionName(c.fleet, c.target, c.attempt)
+			name := fleet.ExecutionName(contract.Fleet{Name: c.fleet}, c.target, c.attempt)
 			assert.Regexp(t, c.want, name)
-			assert.LessOrEqual(t, len(name), 80)
-			assert.Equal(t, name, fleet.ExecutionName(c.fleet, c.target, c.attempt), "and is the same each time")
+			assert.LessOrEqual(t, len(name)+len("-abcdefghijkl"), 80, "with room for what makes it this fleet's own")
+			assert.Equal(t, name, fleet.ExecutionName(contract.Fleet{Name: c.fleet}, c.target, c.attempt), "and is the same each time")
 		})
 	}
 }
@@ -42,11 +42,11 @@ func TestNoTwoClustersOfAFleetShareAName(t *testing.T) {
 		for _, region := range []string{"eu-west-1", "us-east-1"} {
 			for _, role := range []string{"", "arn:aws:iam::444455556666:role/kubestep"} {
 				target := contract.Target{ClusterName: fmt.Sprintf("%s%04d", long, i), Region: region, RoleARN: role}
-				name := fleet.ExecutionName("nightly", target, 1)
+				name := fleet.ExecutionName(contract.Fleet{Name: "nightly"}, target, 1)
 				assert.Zero(t, names[name], "%s is also the name for %v", name, target)
 				names[name] = target
 			}
 		}
 	}
-	assert.NotEqual(t, fleet.ExecutionName("a.b", contract.Target{ClusterName: "c"}, 1), fleet.ExecutionName("a-b", contract.Target{ClusterName: "c"}, 1), "even if they look alike once replaced")
+	assert.NotEqual(t, fleet.ExecutionName(contract.Fleet{Name: "a.b"}, contract.Target{ClusterName: "c"}, 1), fleet.ExecutionName(contract.Fleet{Name: "a-b"}, contract.Target{ClusterName: "c"}, 1), "even if they look alike once replaced")
 }

@@ -25,12 +25,13 @@ type Input struct {
 	// Source is a list of clusters in S3.
 	Source *Source `json:"source,omitempty"`
 	// Name begins the names of the clusters' executions; by default the name of the
-	// fleet's execution. Under the same name no execution is started twice.
+	// fleet's execution. Fleets that have the same name, ask the same and run at the same
+	// time share them.
 	Name string `json:"name,omitempty"`
 	// Concurrency is how many clusters run at once; by default 40.
 	Concurrency int `json:"concurrency,omitempty"`
 	// ToleratedFailures is how many clusters may fail without failing the fleet; by
-	// default none.
+	// default none. A fleet that changes its clusters begins no other once more have failed.
 	ToleratedFailures *ToleratedFailures `json:"toleratedFailures,omitempty"`
 	// Output is where the report is written. More than 500 clusters need it.
 	Output *contract.Destination `json:"output,omitempty"`

@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	// maxError bounds the name of an error, and maxTotals how many figures an outcome has.
+	// maxError bounds the name of an error, minError where there is less room, and maxTotals
+	// how many figures an outcome has.
 	maxError  = 64
+	minError  = 32
 	maxTotals = 6
 )
 
@@ -60,7 +62,7 @@ func (r Recorder) outcome(in contract.RecordOutcome) contract.FleetOutcome {
 	result := unwrap(in.Result)
 	outcome := contract.FleetOutcome{
 		Target: in.Cluster.Target, Attempt: in.Cluster.Attempt, Status: status(result),
-		Error: result.Error, Cause: result.Cause, Seconds: seconds(result),
+		Error: result.Error, Cause: result.Cause, StartedAt: startedAt(result), Seconds: seconds(result), Own: strings.HasSuffix(in.Cluster.Execution, "-"+in.Fleet.Own),
 	}
 	if outcome.Status == contract.Succeeded {
 		outcome.Error, outcome.Cause = "", ""
@@ -112,10 +114,12 @@ func unwrap(result contract.ExecutionResult) contract.ExecutionResult {
 
 // status is FAILED for what never became an execution.
 func status(result contract.ExecutionResult) contract.OutcomeStatus {
-	if known := contract.OutcomeStatus(result.Status); slices.Contains(contract.OutcomeStatuses(), known) {
+	switch known := contract.OutcomeStatus(result.Status); known {
+	case contract.Succeeded, contract.TimedOut, contract.Aborted:
 		return known
+	default:
+		return contract.Failed
 	}
-	return contract.Failed
 }
 
 // unnamed is the error, and the cause, of an execution that ended without one.
@@ -128,6 +132,15 @@ func unnamed(status contract.OutcomeStatus) (name, cause string) {
 	default:
 		return string(contract.Unexpected), "The execution failed without saying why."
 	}
+}
+
+// startedAt is the second in which it started, or zero for what never became an execution.
+func startedAt(result contract.ExecutionResult) time.Time {
+	at, ok := moment(result.StartDate)
+	if !ok {
+		return time.Time{}
+	}
+	return at.UTC().Truncate(time.Second)
 }
 
 func seconds(result contract.ExecutionResult) float64 {
@@ -158,6 +171,13 @@ func Bound(o contract.FleetOutcome) contract.FleetOutcome {
 	cause := strings.TrimSpace(bearer.Redact(sentence))
 	o.Error, o.Cause = abbreviate(bearer.Redact(o.Error), maxError), ""
 	limit := contract.MaxOutcomeBytes + max(0, encoded(o.Target)-maxTarget)
+	// A target of the greatest length leaves no room for all else.
+	if encoded(o) > limit {
+		o.Error = abbreviate(o.Error, minError)
+	}
+	if encoded(o) > limit {
+		o.StartedAt = time.Time{}
+	}
 	o.Cause = abbreviate(cause, limit-encoded(o)-len(`"cause":"",`))
 	return o
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -26,19 +27,19 @@ func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
 	}{
 		"its totals if it succeeded": {
 			`{"Status":"SUCCEEDED","Output":{"pods":{"total":12,"unhealthy":3,"byStatus":{"Running":7,"Completed":5}}},"StartDate":1790000000000,"StopDate":1790000004321}`,
-			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12, "unhealthy": 3}, Seconds: 4.3},
+			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12, "unhealthy": 3}, StartedAt: time.UnixMilli(1790000000000).UTC(), Seconds: 4.3},
 		},
 		"no number of unhealthy pods if its version did not count them": {
 			`{"Status":"SUCCEEDED","Output":{"pods":{"total":12,"byStatus":{"Running":7,"Pending":5}}},"StartDate":1790000000000,"StopDate":1790000004321}`,
-			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12}, Seconds: 4.3},
+			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12}, StartedAt: time.UnixMilli(1790000000000).UTC(), Seconds: 4.3},
 		},
 		"the same if it was started earlier, and is described": {
 			`{"Status":"SUCCEEDED","Output":"{\"pods\":{\"total\":12,\"unhealthy\":0,\"byStatus\":{\"Running\":12}}}","StartDate":"2026-11-24T06:00:00Z","StopDate":"2026-11-24T06:00:01.5Z"}`,
-			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12, "unhealthy": 0}, Seconds: 1.5},
+			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12, "unhealthy": 0}, StartedAt: start, Seconds: 1.5},
 		},
 		"its own error and cause if it failed, not those of the state that ran it": {
 			`{"Error":"States.TaskFailed","Cause":"{\"Status\":\"FAILED\",\"Error\":\"Unauthorized\",\"Cause\":\"Map the role.\",\"StartDate\":1790000000000,\"StopDate\":1790000002000}"}`,
-			contract.FleetOutcome{Status: contract.Failed, Error: "Unauthorized", Cause: "Map the role.", Seconds: 2},
+			contract.FleetOutcome{Status: contract.Failed, Error: "Unauthorized", Cause: "Map the role.", StartedAt: time.UnixMilli(1790000000000).UTC(), Seconds: 2},
 		},
 		"States.Timeout if it ran out of time": {
 			`{"Error":"States.TaskFailed","Cause":"{\"Status\":\"TIMED_OUT\"}"}`,
@@ -104,7 +105,7 @@ func TestAFleetOfPlansAddsUpWhatTheyWouldChange(t *testing.T) {
 func TestALargeFleetsOutcomeIsAnObjectWithTheNameOfItsExecution(t *testing.T) {
 	s3 := &fakeS3{}
 	in := contract.RecordOutcome{
-		Fleet:   contract.Fleet{Name: "nightly", Workflow: "pod-inventory", InS3: true, Output: contract.Destination{Bucket: "reports", Prefix: "fleets"}},
+		Fleet:   contract.Fleet{Name: "nightly", Execution: execution, Workflow: "pod-inventory", InS3: true, Output: contract.Destination{Bucket: "reports", Prefix: "fleets"}},
 		Cluster: contract.FleetCluster{Target: demo, Attempt: 1, Execution: "nightly-demo-abc"},
 		Result:  contract.ExecutionResult{Status: "SUCCEEDED", Output: json.RawMessage(`{"pods":{"total":1,"unhealthy":0,"byStatus":{"Running":1}}}`)},
 	}
@@ -116,11 +117,32 @@ func TestALargeFleetsOutcomeIsAnObjectWithTheNameOfItsExecution(t *testing.T) {
 		assert.JSONEq(t, `{}`, string(text), "the state carries nothing of it")
 	}
 	assert.Len(t, s3.objects, 1)
-	assert.JSONEq(t, `{"clusterName":"demo","region":"eu-west-1","roleArn":"","attempt":1,"status":"SUCCEEDED","totals":{"pods":1,"unhealthy":0},"seconds":0}`, s3.objects["reports/fleets/nightly/outcomes/nightly-demo-abc.json"])
+	assert.JSONEq(t, `{"clusterName":"demo","region":"eu-west-1","roleArn":"","attempt":1,"status":"SUCCEEDED","totals":{"pods":1,"unhealthy":0},"seconds":0}`, s3.objects["reports/fleets/111122223333/eu-west-1/kubestep-fleet/nightly/outcomes/nightly-demo-abc.json"])
 
 	s3.refuse = map[string]error{"PutObject": apiError("AccessDenied")}
 	_, err := recorder(s3).Record(t.Context(), in)
-	named(t, err, contract.AccessDenied, "s3:PutObject of s3://reports/fleets/nightly/outcomes/nightly-demo-abc.json")
+	named(t, err, contract.AccessDenied, "s3:PutObject of s3://reports/fleets/111122223333/eu-west-1/kubestep-fleet/nightly/outcomes/nightly-demo-abc.json")
+}
+
+func TestAnOutcomeSaysIfItsExecutionHasANameOfItsOwn(t *testing.T) {
+	s3 := &fakeS3{}
+	f := contract.Fleet{Name: "nightly", Own: "abcdefghijkl", Execution: execution, Workflow: "pod-inventory", Output: contract.Destination{Bucket: "reports"}}
+	name := fleet.ExecutionName(f, demo, 1)
+	result := contract.ExecutionResult{Status: "FAILED", Error: "Forbidden", StartDate: json.RawMessage(`"2026-11-24T06:00:00.999Z"`)}
+	shared, err := recorder(s3).Record(t.Context(), contract.RecordOutcome{Fleet: f, Cluster: contract.FleetCluster{Target: demo, Attempt: 1, Execution: name}, Result: result})
+	require.NoError(t, err)
+	assert.False(t, shared.Own)
+	assert.Equal(t, start, shared.StartedAt, "the second")
+
+	own := contract.FleetCluster{Target: demo, Attempt: 1, Execution: name + "-" + f.Own}
+	recorded, err := recorder(s3).Record(t.Context(), contract.RecordOutcome{Fleet: f, Cluster: own, Result: result})
+	require.NoError(t, err)
+	assert.True(t, recorded.Own)
+
+	f.InS3 = true
+	_, err = recorder(s3).Record(t.Context(), contract.RecordOutcome{Fleet: f, Cluster: own, Result: result})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"reports/111122223333/eu-west-1/kubestep-fleet/nightly/outcomes/" + name + ".json"}, sorted(s3.objects), "where summarize looks for it")
 }
 
 func TestAnOutcomeIsBoundedWhateverAServerSays(t *testing.T) {
@@ -137,7 +159,7 @@ func TestAnOutcomeIsBoundedWhateverAServerSays(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			for _, target := range []contract.Target{demo, long} {
-				outcome := fleet.Bound(contract.FleetOutcome{Target: target, Attempt: 2, Status: contract.TimedOut, Error: strings.Repeat("E", 1000), Cause: c.cause, Seconds: 12345.6})
+				outcome := fleet.Bound(contract.FleetOutcome{Target: target, Attempt: 2, Status: contract.TimedOut, Error: strings.Repeat("E", 1000), Cause: c.cause, StartedAt: start, Seconds: 12345.6, Own: true})
 				text, err := json.Marshal(outcome)
 				require.NoError(t, err)
 				assert.LessOrEqual(t, len(text), contract.MaxOutcomeBytes)
@@ -154,6 +176,18 @@ func TestAnOutcomeIsBoundedWhateverAServerSays(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnOutcomeOfManyFiguresIsBoundedToo(t *testing.T) {
+	long := contract.Target{ClusterName: strings.Repeat("c", 100), Region: "ap-southeast-2", RoleARN: "arn:aws:iam::444455556666:role/" + strings.Repeat("r", 64)}
+	outcome := fleet.Bound(contract.FleetOutcome{
+		Target: long, Attempt: 2, Status: contract.Succeeded, StartedAt: start, Seconds: 12345.6, Own: true,
+		Totals: map[string]int{"created": 1000, "configured": 1000, "unchanged": 1000, "applied": 1000, "drift": 1},
+	})
+	text, err := json.Marshal(outcome)
+	require.NoError(t, err)
+	assert.LessOrEqual(t, len(text), contract.MaxOutcomeBytes)
+	assert.Equal(t, 1000, outcome.Totals["applied"])
 }
 
 func TestTheFixIsLeftOfALongCause(t *testing.T) {

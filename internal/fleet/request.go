@@ -37,6 +37,7 @@ type request struct {
 	name      string
 	workflow  string
 	asked     json.RawMessage // of each cluster; nil for nothing
+	changes   bool            // each cluster
 	places    []place
 	tags      map[string]string
 	source    contract.Destination // its prefix is the key
@@ -100,12 +101,13 @@ func (d Finder) readWorkflow(f *input.Fields, r *request) {
 	workflow, known := d.Workflows[r.workflow]
 	switch names := strings.Join(slices.Sorted(maps.Keys(d.Workflows)), " or "); {
 	case known && workflow.StateMachineARN == "":
-		f.Problem("workflow", "this stack does not have %s: deploy it with that workflow", r.workflow)
+		f.Problem("workflow", "the fleets of this stack may not start %s: deploy the stack with %s", r.workflow, workflow.Parameters)
 		f.Raw("request") // which nobody reads
 	case known:
 		nested, _ := f.Object("request", `{"namespaces": ["default"]}`)
 		// Only to check it: an execution reads it again, and a completed one may not be valid.
-		_, _ = workflow.Read(nested)
+		read, _ := workflow.Read(nested)
+		r.changes = workflow.Changes != nil && workflow.Changes(read)
 		r.asked = f.Raw("request")
 	case r.workflow == "":
 		f.Problem("workflow", "missing: expected %s", names)
@@ -162,6 +164,9 @@ func (d Finder) readWhich(f *input.Fields, r *request, own home) {
 func (r *request) checkSize(f *input.Fields, clusters []contract.Target) {
 	if len(clusters) > contract.MaxFleetClusters {
 		f.Problem("clusters", "%d clusters: expected at most %d", len(clusters), contract.MaxFleetClusters)
+	}
+	if tolerated := r.tolerated.of(len(clusters)); r.changes && rounds(len(clusters), tolerated, r.concurrency) > maxRounds && !f.HasProblem("concurrency") {
+		f.Problem("concurrency", "%d: %d clusters, begun few at a time so that failures stop the fleet, are more rounds than an execution can have: expected at least %d", r.concurrency, len(clusters), enough(len(clusters), tolerated))
 	}
 	if inS3(clusters) && r.output.Bucket == "" && !f.HasProblem("output") {
 		f.Problem("output", "missing: %d clusters are more than an execution can carry, so their outcomes need an S3 bucket: expected an object such as {\"bucket\": \"name\"}", len(clusters))

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -45,62 +44,137 @@ type Summarizer struct {
 	Now   func() time.Time
 }
 
-// Summarize returns the clusters that are worth a second try or, once all outcomes are
-// settled, their summary, after the report is written. It does the same each time.
+// Summarize returns the clusters that are to be run next or, once there are none, the
+// summary of all, after the report is written. It does the same each time.
+//
+// Next are those that are worth a second try, and then, in a fleet that changes its
+// clusters, as many of the others as may begin: none, once too many have failed.
 //
 // Errors: AccessDenied, Throttled, AWSUnreachable, InvalidInput for a bucket that is not there.
 func (s Summarizer) Summarize(ctx context.Context, in contract.Summarize) (contract.FleetRun, error) {
-	settled, again, err := s.outcomes(ctx, in)
+	outcomes, err := s.round(ctx, in)
 	if err != nil {
 		return contract.FleetRun{}, err
 	}
-	if len(again) > 0 {
-		run, err := begin(ctx, s.Store, in.Fleet, in.Run.Attempt+1, again)
-		run.Verdict = contract.TryAgain
-		if !in.Fleet.InS3 {
-			run.Outcomes = settled
-		}
-		return run, err
-	}
-	slices.SortStableFunc(settled, func(a, b contract.FleetOutcome) int {
-		return cmp.Or(cmp.Compare(a.ClusterName, b.ClusterName), cmp.Compare(a.Region, b.Region), cmp.Compare(a.RoleARN, b.RoleARN))
-	})
-	summary := add(in.Fleet, settled)
-	if in.Fleet.Output.Bucket != "" {
-		if summary.Report, err = s.report(ctx, in, summary, settled); err != nil {
-			return contract.FleetRun{}, err
+	settled, again := settle(in, outcomes)
+	failed := in.Run.Failed + failures(settled)
+	if !in.Fleet.Changes || failed <= in.Fleet.Tolerated {
+		next := contract.FleetRun{Round: in.Run.Round + 1, Begun: in.Run.Begun, Pending: in.Run.Pending, Failed: failed, Outcomes: slices.Concat(in.Run.Outcomes, settled)}
+		switch {
+		case len(again) > 0:
+			next.Attempt, next.Verdict = in.Run.Attempt+1, contract.TryAgain
+			return lay(ctx, s.Store, in.Fleet, next, again)
+		case in.Fleet.Changes && in.Run.Begun < in.Fleet.Clusters:
+			next.Attempt, next.Verdict = 1, contract.GoOn
+			return s.goOn(ctx, in.Fleet, next)
 		}
 	}
-	run := contract.FleetRun{Attempt: in.Run.Attempt, Clusters: []contract.FleetCluster{}, Outcomes: settled, Verdict: contract.Tolerable, Summary: summary}
-	if in.Fleet.InS3 {
-		run.Outcomes = []contract.FleetOutcome{}
+	all, err := s.all(ctx, in, outcomes)
+	if err != nil {
+		return contract.FleetRun{}, err
 	}
-	if failed := failures(summary); failed > in.Fleet.Tolerated {
-		run.Verdict, run.Cause = contract.Intolerable, cause(in.Fleet, summary, failed)
-	}
-	return run, nil
+	return s.end(ctx, in, all)
 }
 
-// outcomes are those that stand, and the clusters that are to be tried again.
-func (s Summarizer) outcomes(ctx context.Context, in contract.Summarize) (settled []contract.FleetOutcome, again []contract.FleetCluster, err error) {
-	all := in.Run.Clusters
-	settled = in.Run.Outcomes
+// round is the outcomes of the round that ended, one for each of its clusters.
+func (s Summarizer) round(ctx context.Context, in contract.Summarize) ([]contract.FleetOutcome, error) {
 	if in.Fleet.InS3 {
-		if all, err = s.read(ctx, in); err != nil {
-			return nil, nil, err
+		clusters, err := s.list(ctx, in.Fleet, in.Run.List)
+		if err != nil {
+			return nil, err
 		}
+		return s.read(ctx, clusters, func(ctx context.Context, cluster contract.FleetCluster) (contract.FleetOutcome, error) {
+			return s.get(ctx, in.Fleet, cluster)
+		})
 	}
-	for _, o := range all {
+	outcomes := slices.DeleteFunc(slices.Clone(in.Run.Clusters), func(o contract.FleetOutcome) bool { return o.Status == "" })
+	for range in.Run.Size - len(outcomes) {
+		outcomes = append(outcomes, lost(contract.Target{}, in.Run.Attempt))
+	}
+	return outcomes, nil
+}
+
+// settle tells the outcomes that stand from the clusters that are to be tried again.
+func settle(in contract.Summarize, outcomes []contract.FleetOutcome) (settled []contract.FleetOutcome, again []contract.FleetCluster) {
+	for _, o := range outcomes {
 		if in.Run.Attempt < contract.MaxAttempts && slices.Contains(passing, o.Error) {
-			again = append(again, contract.FleetCluster{Target: o.Target, Attempt: in.Run.Attempt + 1, Execution: ExecutionName(in.Fleet.Name, o.Target, in.Run.Attempt+1)})
+			again = append(again, contract.FleetCluster{Target: o.Target, Attempt: in.Run.Attempt + 1, Execution: ExecutionName(in.Fleet, o.Target, in.Run.Attempt+1)})
 			continue
 		}
 		settled = append(settled, o)
 	}
-	for range in.Fleet.Clusters - len(settled) - len(again) {
-		settled = append(settled, lost(contract.Target{}, in.Run.Attempt))
+	return settled, again
+}
+
+// all is the outcomes of all clusters, given those of the last round.
+func (s Summarizer) all(ctx context.Context, in contract.Summarize, last []contract.FleetOutcome) ([]contract.FleetOutcome, error) {
+	if in.Fleet.InS3 && len(last) < in.Fleet.Clusters {
+		return s.readAll(ctx, in, last)
 	}
-	return settled, again, nil
+	outcomes := slices.Concat(in.Run.Outcomes, last)
+	for _, target := range in.Run.Pending {
+		outcomes = append(outcomes, notStarted(in.Fleet, target))
+	}
+	return outcomes, nil
+}
+
+// readAll reads the outcomes of the rounds before the last.
+func (s Summarizer) readAll(ctx context.Context, in contract.Summarize, last []contract.FleetOutcome) ([]contract.FleetOutcome, error) {
+	clusters, err := s.list(ctx, in.Fleet, allKey(in.Fleet))
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[contract.Target]contract.FleetOutcome, len(last))
+	for _, o := range last {
+		known[o.Target] = o
+	}
+	for _, cluster := range clusters[min(in.Run.Begun, len(clusters)):] {
+		known[cluster.Target] = notStarted(in.Fleet, cluster.Target)
+	}
+	return s.read(ctx, clusters, func(ctx context.Context, cluster contract.FleetCluster) (contract.FleetOutcome, error) {
+		if o, ok := known[cluster.Target]; ok {
+			return o, nil
+		}
+		first, err := s.get(ctx, in.Fleet, cluster)
+		if err != nil || !slices.Contains(passing, first.Error) {
+			return first, err
+		}
+		// It was tried again, before anything else was begun.
+		cluster.Attempt = contract.MaxAttempts
+		cluster.Execution = ExecutionName(in.Fleet, cluster.Target, cluster.Attempt)
+		return s.get(ctx, in.Fleet, cluster)
+	})
+}
+
+// end is a fleet that has nothing left to run.
+func (s Summarizer) end(ctx context.Context, in contract.Summarize, outcomes []contract.FleetOutcome) (contract.FleetRun, error) {
+	var pending []contract.Target // in the order in which they would have begun
+	for _, o := range outcomes {
+		if o.Status == contract.NotStarted {
+			pending = append(pending, o.Target)
+		}
+	}
+	slices.SortStableFunc(outcomes, func(a, b contract.FleetOutcome) int {
+		return cmp.Or(cmp.Compare(a.ClusterName, b.ClusterName), cmp.Compare(a.Region, b.Region), cmp.Compare(a.RoleARN, b.RoleARN))
+	})
+	summary := add(in.Fleet, outcomes)
+	if in.Fleet.Output.Bucket != "" {
+		var err error
+		if summary.Report, err = s.report(ctx, in, summary, outcomes, pending); err != nil {
+			return contract.FleetRun{}, err
+		}
+	}
+	run := contract.FleetRun{
+		Round: in.Run.Round, Attempt: in.Run.Attempt, Clusters: []contract.FleetCluster{}, Begun: in.Run.Begun, Pending: []contract.Target{},
+		Failed: failures(outcomes), Outcomes: outcomes, Verdict: contract.Tolerable, Summary: summary,
+	}
+	if in.Fleet.InS3 {
+		run.Outcomes = []contract.FleetOutcome{}
+	}
+	if run.Failed > in.Fleet.Tolerated {
+		run.Verdict, run.Cause = contract.Intolerable, cause(in.Fleet, summary, run.Failed)
+	}
+	return run, nil
 }
 
 // lost is the outcome of a cluster that has none: Step Functions ended the state that
@@ -112,9 +186,9 @@ func lost(target contract.Target, attempt int) contract.FleetOutcome {
 	}
 }
 
-// read reads every cluster's outcome from S3, that of the second attempt if there was one.
-func (s Summarizer) read(ctx context.Context, in contract.Summarize) ([]contract.FleetOutcome, error) {
-	text, err := s.Store.get(ctx, in.Fleet, listKey(in.Fleet, 1), maxList)
+// list reads a list of clusters.
+func (s Summarizer) list(ctx context.Context, fleet contract.Fleet, key string) ([]contract.FleetCluster, error) {
+	text, err := s.Store.get(ctx, fleet, key, maxList)
 	if err != nil {
 		return nil, err
 	}
@@ -122,25 +196,21 @@ func (s Summarizer) read(ctx context.Context, in contract.Summarize) ([]contract
 	if err := json.Unmarshal(text, &clusters); err != nil {
 		return nil, fmt.Errorf("read the list of clusters: %w", err)
 	}
+	return clusters, nil
+}
+
+// read reads the outcome of each cluster, many at once.
+func (s Summarizer) read(ctx context.Context, clusters []contract.FleetCluster, one func(context.Context, contract.FleetCluster) (contract.FleetOutcome, error)) ([]contract.FleetOutcome, error) {
 	outcomes := make([]contract.FleetOutcome, len(clusters))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(reading)
 	for i, cluster := range clusters {
 		group.Go(func() (err error) {
-			outcomes[i], err = s.outcome(ctx, in, cluster)
+			outcomes[i], err = one(ctx, cluster)
 			return err
 		})
 	}
 	return outcomes, group.Wait()
-}
-
-func (s Summarizer) outcome(ctx context.Context, in contract.Summarize, cluster contract.FleetCluster) (contract.FleetOutcome, error) {
-	first, err := s.get(ctx, in.Fleet, cluster)
-	if err != nil || in.Run.Attempt == 1 || !slices.Contains(passing, first.Error) {
-		return first, err
-	}
-	cluster.Attempt, cluster.Execution = in.Run.Attempt, ExecutionName(in.Fleet.Name, cluster.Target, in.Run.Attempt)
-	return s.get(ctx, in.Fleet, cluster)
 }
 
 func (s Summarizer) get(ctx context.Context, fleet contract.Fleet, cluster contract.FleetCluster) (contract.FleetOutcome, error) {
@@ -158,25 +228,6 @@ func (s Summarizer) get(ctx context.Context, fleet contract.Fleet, cluster contr
 	return outcome, nil
 }
 
-// begin is an attempt at those clusters. The list is in S3 if the fleet is. The
-// first is written wherever a report is to be: that the bucket does not exist, or cannot
-// be written to, is found out before anything is started.
-func begin(ctx context.Context, objects Store, fleet contract.Fleet, attempt int, clusters []contract.FleetCluster) (contract.FleetRun, error) {
-	run := contract.FleetRun{Attempt: attempt, Clusters: clusters, Outcomes: []contract.FleetOutcome{}, Summary: add(fleet, nil)}
-	if !fleet.InS3 && (attempt > 1 || fleet.Output.Bucket == "") {
-		return run, nil
-	}
-	key := listKey(fleet, attempt)
-	if fleet.InS3 {
-		run.Clusters, run.List = []contract.FleetCluster{}, key
-	}
-	text, err := json.Marshal(clusters)
-	if err != nil {
-		return run, fmt.Errorf("encode the list of clusters: %w", err)
-	}
-	return run, objects.put(ctx, fleet, key, "application/json", bytes.NewReader(text))
-}
-
 // add adds up the outcomes.
 func add(fleet contract.Fleet, outcomes []contract.FleetOutcome) contract.FleetSummary {
 	summary := contract.FleetSummary{
@@ -189,7 +240,7 @@ func add(fleet contract.Fleet, outcomes []contract.FleetOutcome) contract.FleetS
 		for name, n := range o.Totals {
 			summary.Totals[name] += n
 		}
-		if o.Status == contract.Succeeded {
+		if !o.Failed() {
 			continue
 		}
 		failure, known := byError[o.Error]
@@ -234,38 +285,75 @@ func asked(request json.RawMessage) string {
 	return string(text)
 }
 
-func failures(summary contract.FleetSummary) int {
-	return summary.Clusters - summary.ByStatus[contract.Succeeded]
+func failures(outcomes []contract.FleetOutcome) int {
+	n := 0
+	for _, o := range outcomes {
+		if o.Failed() {
+			n++
+		}
+	}
+	return n
 }
 
-// cause says how many failed, of which errors, and where to read on.
+// cause says how many failed, of which errors, how many were not started, and where to
+// read on.
 func cause(fleet contract.Fleet, summary contract.FleetSummary, failed int) string {
 	errors := make([]string, len(summary.Failures))
 	for i, failure := range summary.Failures {
 		errors[i] = fmt.Sprintf("%d %s", failure.Clusters, failure.Error)
 	}
-	tolerated := "none may fail"
-	if fleet.Tolerated > 0 {
-		tolerated = fmt.Sprintf("at most %d may fail", fleet.Tolerated)
-	}
 	where := "No report was written, because the input has no output (--report): the outcomes are in the result of the state Summarize."
 	if summary.Report != nil {
 		where = fmt.Sprintf("The report: aws s3 cp s3://%s/%s .", summary.Report.Bucket, summary.Report.HTML)
 	}
-	return fmt.Sprintf("%d of %d clusters failed; %s: %s. %s", failed, summary.Clusters, tolerated, strings.Join(errors, ", "), where)
+	stopped := ""
+	switch n := summary.ByStatus[contract.NotStarted]; {
+	case n == 0:
+	case summary.Report != nil:
+		stopped = fmt.Sprintf(" %s not started: see s3://%s/%s.", were(n), summary.Report.Bucket, summary.Report.NotStarted)
+	default:
+		stopped = fmt.Sprintf(" %s not started.", were(n))
+	}
+	return fmt.Sprintf("%d of %s failed; %s: %s.%s %s", failed, count(summary.Clusters), tolerance(fleet), strings.Join(errors, ", "), stopped, where)
+}
+
+// tolerance says how many clusters may fail.
+func tolerance(fleet contract.Fleet) string {
+	if fleet.Tolerated == 0 {
+		return "none may fail"
+	}
+	return fmt.Sprintf("at most %d may fail", fleet.Tolerated)
+}
+
+// count is a number of clusters.
+func count(n int) string {
+	if n == 1 {
+		return "1 cluster"
+	}
+	return fmt.Sprintf("%d clusters", n)
+}
+
+func were(n int) string {
+	if n == 1 {
+		return "1 cluster was"
+	}
+	return count(n) + " were"
 }
 
 // report writes the report, by way of a file: the pages of large fleets are megabytes.
-func (s Summarizer) report(ctx context.Context, of contract.Summarize, summary contract.FleetSummary, outcomes []contract.FleetOutcome) (*contract.FleetReport, error) {
+func (s Summarizer) report(ctx context.Context, of contract.Summarize, summary contract.FleetSummary, outcomes []contract.FleetOutcome, pending []contract.Target) (*contract.FleetReport, error) {
 	fleet := of.Fleet
-	in := folder(fleet.Output, fleet.Name)
+	in := folder(fleet)
 	at := &contract.FleetReport{Bucket: fleet.Output.Bucket, HTML: in + "report.html", CSV: in + "report.csv", JSON: in + "report.json", Failed: in + "failed.jsonl"}
+	if summary.ByStatus[contract.NotStarted] > 0 {
+		at.NotStarted = in + "notstarted.jsonl"
+	}
 	summary.Report = at
 	r := report.Report{
-		Fleet: fleet, Request: asked(of.Request), Summary: summary, Outcomes: outcomes, FinishedAt: s.Now(),
-		Execution: func(o contract.FleetOutcome) string { return ExecutionName(fleet.Name, o.Target, o.Attempt) },
+		Fleet: fleet, Request: asked(of.Request), Summary: summary, Outcomes: outcomes, Pending: pending, FinishedAt: s.Now(),
+		Execution: func(o contract.FleetOutcome) string { return ran(fleet, o) },
 	}
-	at.Again = r.Again(at.Bucket, at.Failed)
+	at.Again, at.Continue = r.Commands(at)
 	for _, object := range []struct {
 		key, kind string
 		write     func(io.Writer) error
@@ -274,7 +362,11 @@ func (s Summarizer) report(ctx context.Context, of contract.Summarize, summary c
 		{at.CSV, "text/csv; charset=utf-8", r.CSV},
 		{at.JSON, "application/json", r.JSON},
 		{at.Failed, "application/x-ndjson", r.Failed},
+		{at.NotStarted, "application/x-ndjson", r.NotStarted},
 	} {
+		if object.key == "" {
+			continue
+		}
 		if err := s.write(ctx, fleet, object.key, object.kind, object.write); err != nil {
 			return nil, err
 		}

@@ -101,8 +101,8 @@ func TestWhatMayHavePassedIsTriedOnceMoreAfterTheRest(t *testing.T) {
 	assert.Equal(t, contract.TryAgain, first.Verdict)
 	assert.Equal(t, 2, first.Attempt)
 	assert.Equal(t, []contract.FleetCluster{
-		{Target: contract.Target{ClusterName: "a", Region: "eu-west-1"}, Attempt: 2, Execution: fleet.ExecutionName("nightly", contract.Target{ClusterName: "a", Region: "eu-west-1"}, 2)},
-		{Target: contract.Target{ClusterName: "c", Region: "eu-west-1"}, Attempt: 2, Execution: fleet.ExecutionName("nightly", contract.Target{ClusterName: "c", Region: "eu-west-1"}, 2)},
+		{Target: contract.Target{ClusterName: "a", Region: "eu-west-1"}, Attempt: 2, Execution: fleet.ExecutionName(nightly(0), contract.Target{ClusterName: "a", Region: "eu-west-1"}, 2)},
+		{Target: contract.Target{ClusterName: "c", Region: "eu-west-1"}, Attempt: 2, Execution: fleet.ExecutionName(nightly(0), contract.Target{ClusterName: "c", Region: "eu-west-1"}, 2)},
 	}, first.Clusters)
 	assert.Equal(t, []contract.FleetOutcome{well("b", 1), failed("d", "Unauthorized")}, first.Outcomes)
 
@@ -118,7 +118,7 @@ func TestWhatMayHavePassedIsTriedOnceMoreAfterTheRest(t *testing.T) {
 }
 
 func TestAClusterThatLeftNoOutcomeFailed(t *testing.T) {
-	got, err := summarizer(nil).Summarize(t.Context(), contract.Summarize{Fleet: nightly(3), Run: contract.FleetRan{Attempt: 1, Clusters: []contract.FleetOutcome{well("a", 1)}}})
+	got, err := summarizer(nil).Summarize(t.Context(), contract.Summarize{Fleet: nightly(3), Run: contract.FleetRan{Attempt: 1, Size: 3, Clusters: []contract.FleetOutcome{well("a", 1)}}})
 	require.NoError(t, err)
 	assert.Equal(t, contract.Intolerable, got.Verdict)
 	assert.Contains(t, got.Cause, "2 of 3 clusters failed; none may fail: 2 NoOutcome.")
@@ -133,21 +133,21 @@ func TestTheReportIsWrittenBeforeTheFleetFails(t *testing.T) {
 	got, err := summarizer(s3).Summarize(t.Context(), in)
 
 	require.NoError(t, err)
-	assert.Equal(t, &contract.FleetReport{Bucket: "reports", HTML: "fleets/nightly/report.html", CSV: "fleets/nightly/report.csv", JSON: "fleets/nightly/report.json", Failed: "fleets/nightly/failed.jsonl",
-		Again: `kubestep fleet --workflow pod-inventory --request '{"namespaces":["shop"]}' --source s3://reports/fleets/nightly/failed.jsonl --report s3://reports/fleets/`}, got.Summary.Report)
-	assert.Contains(t, got.Cause, "The report: aws s3 cp s3://reports/fleets/nightly/report.html .")
+	assert.Equal(t, &contract.FleetReport{Bucket: "reports", HTML: "fleets/" + folder + "report.html", CSV: "fleets/" + folder + "report.csv", JSON: "fleets/" + folder + "report.json", Failed: "fleets/" + folder + "failed.jsonl",
+		Again: `kubestep fleet --workflow pod-inventory --request '{"namespaces":["shop"]}' --source s3://reports/fleets/` + folder + `failed.jsonl --report s3://reports/fleets/`}, got.Summary.Report)
+	assert.Contains(t, got.Cause, "The report: aws s3 cp s3://reports/fleets/"+folder+"report.html .")
 	assert.Equal(t, map[string]string{
-		"reports/fleets/nightly/report.html": "text/html; charset=utf-8", "reports/fleets/nightly/report.csv": "text/csv; charset=utf-8",
-		"reports/fleets/nightly/report.json": "application/json", "reports/fleets/nightly/failed.jsonl": "application/x-ndjson",
+		"reports/fleets/" + folder + "report.html": "text/html; charset=utf-8", "reports/fleets/" + folder + "report.csv": "text/csv; charset=utf-8",
+		"reports/fleets/" + folder + "report.json": "application/json", "reports/fleets/" + folder + "failed.jsonl": "application/x-ndjson",
 	}, s3.kinds)
-	assert.Contains(t, s3.objects["reports/fleets/nightly/report.html"], "1 of 2 clusters failed")
-	assert.Contains(t, s3.objects["reports/fleets/nightly/report.html"], "--request &#39;{&#34;namespaces&#34;:[&#34;shop&#34;]}&#39; --source s3://reports/fleets/nightly/failed.jsonl", "as the fleet's input had it")
-	assert.Contains(t, s3.objects["reports/fleets/nightly/report.html"], fleet.ExecutionName("nightly", in.Run.Clusters[1].Target, 1))
+	assert.Contains(t, s3.objects["reports/fleets/"+folder+"report.html"], "1 of 2 clusters failed")
+	assert.Contains(t, s3.objects["reports/fleets/"+folder+"report.html"], "--request &#39;{&#34;namespaces&#34;:[&#34;shop&#34;]}&#39; --source s3://reports/fleets/"+folder+"failed.jsonl", "as the fleet's input had it")
+	assert.Contains(t, s3.objects["reports/fleets/"+folder+"report.html"], fleet.ExecutionName(nightly(0), in.Run.Clusters[1].Target, 1))
 
-	before := s3.objects["reports/fleets/nightly/report.json"]
+	before := s3.objects["reports/fleets/"+folder+"report.json"]
 	_, err = summarizer(s3).Summarize(t.Context(), in)
 	require.NoError(t, err)
-	assert.Equal(t, before, s3.objects["reports/fleets/nightly/report.json"], "a retry writes the same")
+	assert.Equal(t, before, s3.objects["reports/fleets/"+folder+"report.json"], "a retry writes the same")
 
 	s3.refuse = map[string]error{"PutObject": apiError("NoSuchBucket")}
 	_, err = summarizer(s3).Summarize(t.Context(), in)
@@ -162,12 +162,12 @@ func large(t testing.TB, s3 *fakeS3, outcomes ...contract.FleetOutcome) contract
 	clusters := make([]contract.FleetCluster, len(outcomes))
 	s3.objects, s3.kinds = map[string]string{}, map[string]string{}
 	for i, o := range outcomes {
-		clusters[i] = contract.FleetCluster{Target: o.Target, Attempt: 1, Execution: fleet.ExecutionName("nightly", o.Target, 1)}
+		clusters[i] = contract.FleetCluster{Target: o.Target, Attempt: 1, Execution: fleet.ExecutionName(nightly(0), o.Target, 1)}
 		if o.Status != "" {
-			put(t, s3, "reports/nightly/outcomes/"+clusters[i].Execution+".json", o)
+			put(t, s3, "reports/"+folder+"outcomes/"+clusters[i].Execution+".json", o)
 		}
 	}
-	put(t, s3, "reports/nightly/clusters-1.json", clusters)
+	put(t, s3, "reports/"+folder+"clusters.json", clusters)
 	return f
 }
 
@@ -183,28 +183,28 @@ func TestTheOutcomesOfALargeFleetAreReadFromS3(t *testing.T) {
 	silent := contract.FleetOutcome{Target: contract.Target{ClusterName: "silent"}}
 	f := large(t, s3, well("a", 3), failed("b", "Throttled"), silent)
 
-	first, err := summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Attempt: 1}})
+	first, err := summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Round: 1, Attempt: 1, List: folder + "clusters.json"}})
 	require.NoError(t, err)
 	assert.Equal(t, contract.TryAgain, first.Verdict)
-	assert.Equal(t, "nightly/clusters-2.json", first.List)
+	assert.Equal(t, folder+"clusters-2.json", first.List)
 	assert.Empty(t, first.Clusters, "the state carries none")
 	assert.Empty(t, first.Outcomes, "the state carries none")
 	var again []contract.FleetCluster
-	require.NoError(t, json.Unmarshal([]byte(s3.objects["reports/nightly/clusters-2.json"]), &again))
+	require.NoError(t, json.Unmarshal([]byte(s3.objects["reports/"+folder+"clusters-2.json"]), &again))
 	require.Len(t, again, 1)
 	assert.Equal(t, "b", again[0].Target.ClusterName)
 
 	second := well("b", 4)
 	second.Attempt = 2
-	put(t, s3, "reports/nightly/outcomes/"+again[0].Execution+".json", second)
-	got, err := summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Attempt: 2}})
+	put(t, s3, "reports/"+folder+"outcomes/"+again[0].Execution+".json", second)
+	got, err := summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Round: 2, Attempt: 2, List: folder + "clusters-2.json", Begun: f.Clusters}})
 	require.NoError(t, err)
 	assert.Equal(t, map[string]int{"pods": 7}, got.Summary.Totals)
 	assert.Equal(t, []contract.FleetFailure{{Error: "NoOutcome", Clusters: 1, Names: []string{"silent"}, Cause: "No outcome was recorded. See the failed items of the Map Run in the fleet's execution."}}, got.Summary.Failures)
 	assert.Empty(t, got.Outcomes)
 
 	s3.refuse = map[string]error{"GetObject": apiError("AccessDenied")}
-	_, err = summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Attempt: 1}})
+	_, err = summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Round: 1, Attempt: 1, List: folder + "clusters.json"}})
 	named(t, err, contract.AccessDenied, "s3:GetObject")
 }
 
@@ -240,6 +240,27 @@ func TestTheStateStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 	text, err = json.Marshal(again)
 	require.NoError(t, err)
 	assert.Less(t, len(text)+request, limit-4096)
+	f.Changes, f.Concurrency = true, 1
+	pending := make([]contract.Target, 0, len(outcomes))
+	for _, o := range outcomes {
+		pending = append(pending, o.Target)
+	}
+	for sentence, run := range map[string]contract.FleetRan{
+		"a fleet that begins":   {Round: 1, Attempt: 1, Size: 1, Begun: 1, Clusters: []contract.FleetOutcome{well("a", 1)}, Pending: pending[1:]},
+		"a fleet that goes on":  {Round: 250, Attempt: 1, Size: 1, Begun: 250, Clusters: outcomes[249:250], Pending: pending[250:], Outcomes: outcomes[:249]},
+		"a fleet that stopped":  {Round: 1, Attempt: 1, Size: 1, Begun: 1, Clusters: outcomes[:1], Pending: pending[1:]},
+		"a fleet that is ready": {Round: 500, Attempt: 1, Size: 1, Begun: 500, Clusters: outcomes[499:], Outcomes: outcomes[:499]},
+	} {
+		f.Tolerated = run.Begun
+		if sentence == "a fleet that stopped" {
+			f.Tolerated = 0
+		}
+		next, err := summarizer(&fakeS3{}).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: run})
+		require.NoError(t, err)
+		text, err = json.Marshal(next)
+		require.NoError(t, err)
+		assert.Less(t, len(text)+request, limit-4096, sentence)
+	}
 	assert.Less(t, len(got.Cause), 1024)
 	assert.Len(t, got.Summary.Failures, 12)
 	assert.Equal(t, contract.Other, got.Summary.Failures[11].Error)
@@ -247,28 +268,38 @@ func TestTheStateStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 
 func TestTenThousandOutcomesTakeBoundedMemory(t *testing.T) {
 	s3 := &fakeS3{}
-	f := large(t, s3, worst(contract.MaxFleetClusters)...)
+	outcomes := worst(contract.MaxFleetClusters)
+	f := large(t, s3, outcomes...)
+	put(t, s3, "reports/"+folder+"clusters-9.json", []contract.FleetCluster{{Target: outcomes[0].Target, Attempt: 1, Execution: fleet.ExecutionName(f, outcomes[0].Target, 1)}})
 	s3.discard = true
-	runtime.GC()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	peak := make(chan uint64)
-	done := make(chan struct{})
-	go func() {
-		most := uint64(0)
-		for {
-			select {
-			case <-done:
-				peak <- most
-				return
-			case <-time.After(time.Millisecond):
-				runtime.ReadMemStats(&after)
-				most = max(most, after.HeapInuse)
-			}
-		}
-	}()
-	_, err := summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Attempt: 2}})
-	close(done)
-	require.NoError(t, err)
-	assert.Less(t, (<-peak-before.HeapInuse)>>20, uint64(64), "megabytes")
+	for sentence, run := range map[string]contract.FleetRan{
+		"in one round":                  {Round: 1, Attempt: 1, List: folder + "clusters.json", Begun: f.Clusters},
+		"after a round of a single one": {Round: 9, Attempt: 2, List: folder + "clusters-9.json", Begun: f.Clusters},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			runtime.GC()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			peak := make(chan uint64)
+			done := make(chan struct{})
+			go func() {
+				most := uint64(0)
+				for {
+					select {
+					case <-done:
+						peak <- most
+						return
+					case <-time.After(time.Millisecond):
+						runtime.ReadMemStats(&after)
+						most = max(most, after.HeapInuse)
+					}
+				}
+			}()
+			got, err := summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: run})
+			close(done)
+			require.NoError(t, err)
+			assert.Equal(t, f.Clusters, got.Summary.Clusters)
+			assert.Less(t, (<-peak-before.HeapInuse)>>20, uint64(64), "megabytes")
+		})
+	}
 }

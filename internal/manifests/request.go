@@ -85,3 +85,25 @@ func Workflow(f *input.Fields) (request any, checks []contract.Check) {
 func isFieldManager(name string) bool {
 	return name != "" && utf8.ValidString(name) && len(metav1validation.ValidateFieldManager(name, nil)) == 0
 }
+
+// WholeWorkflow reads a request as Workflow does, and the manifests that are part of it as
+// load-manifests will: for a caller that starts many executions with one request.
+func WholeWorkflow(allowedKinds []string) func(*input.Fields) (request any, checks []contract.Check) {
+	return func(f *input.Fields) (any, []contract.Check) {
+		request, checks := Workflow(f)
+		r, ok := request.(contract.ApplyRequest)
+		if !ok || r.Manifests == nil || f.HasProblem("manifests") {
+			return request, checks
+		}
+		if _, err := ReadInline(r.Manifests, Rules{Namespace: r.Namespace, AllowedKinds: allowedKinds}); err != nil {
+			f.Problem("manifests", "%v", err)
+		}
+		return request, checks
+	}
+}
+
+// Changes reports whether a request that Workflow read changes the cluster.
+func Changes(request any) bool {
+	r, ok := request.(contract.ApplyRequest)
+	return ok && r.Mode != contract.PlanOnly
+}

@@ -57,6 +57,9 @@ from moto.core.responses import ActionResult  # noqa: E402
 from moto.server import main  # noqa: E402
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType  # noqa: E402
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails  # noqa: E402
+from moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.implementations.is_operator import (  # noqa: E402
+    IsTimestamp,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (  # noqa: E402
     StateTaskServiceAwsSdk,
 )
@@ -73,14 +76,24 @@ def _for_boto(parameters):
         parameters[name[0].lower() + name[1:]] = parameters.pop(name)
 
 
-def _for_state(response):
-    """Renames in place, executionArn to ExecutionArn, and converts times to milliseconds, as Step Functions does."""
+def _milliseconds(at):
+    """Converts a time as startExecution.sync:2 does."""
+    return int(at.timestamp() * 1000)
+
+
+def _iso_8601(at):
+    """Converts a time as the integrations of the AWS SDK do."""
+    return at.astimezone(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _for_state(response, convert=_milliseconds):
+    """Renames in place, executionArn to ExecutionArn, and converts times, as Step Functions does."""
     for name in list(response):
         value = response.pop(name)
         if isinstance(value, datetime.datetime):
-            value = int(value.timestamp() * 1000)
+            value = convert(value)
         elif name.endswith("Details"):  # not Input and Output, which are the caller's
-            _for_state(value)
+            _for_state(value, convert)
         response[name[0].upper() + name[1:]] = value
 
 
@@ -114,8 +127,18 @@ class DescribedExecution:
             _for_boto(normalised_parameters)
         DescribedExecution.eval_service_task(self, env=env, normalised_parameters=normalised_parameters, **kwargs)
         if executions:
-            _for_state(env.stack[-1])
+            _for_state(env.stack[-1], _iso_8601)
 
+
+def _timestamp(text):
+    """Returns the time of a string, or None. moto reads none with fractions of seconds."""
+    try:
+        return datetime.datetime.fromisoformat(text) if "T" in text and text.endswith("Z") else None
+    except ValueError:
+        return None
+
+
+IsTimestamp.string_to_timestamp = staticmethod(_timestamp)
 
 StateTaskServiceAwsSdk._eval_service_task = DescribedExecution._eval_service_task
 

@@ -41,7 +41,7 @@ func (w *World) Furnish(ctx context.Context) error {
 	group.Go(func() error {
 		deployment := w.Stack(StackName)
 		deployment.Parameters = map[string]string{
-			"ClusterArns": "arn:aws:eks:*:" + Account + ":cluster/*", "OutputBucket": ReportBucket, "EnableApply": "true",
+			"ClusterArns": "arn:aws:eks:*:" + Account + ":cluster/*", "OutputBucket": ReportBucket, "EnableApply": "true", "FleetWorkflows": "pod-inventory,apply-manifests",
 		}
 		return w.Deploy(ctx, deployment)
 	})

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/fleet"
@@ -199,6 +200,9 @@ func sentence(comment string) string { return strings.Join(strings.Fields(commen
 func (c comments) of(t reflect.Type) schema {
 	if t == reflect.TypeFor[json.RawMessage]() {
 		return schema{"type": "object"}
+	}
+	if t == reflect.TypeFor[time.Time]() {
+		return schema{"type": "string", "format": "date-time"}
 	}
 	switch t.Kind() {
 	case reflect.Pointer:

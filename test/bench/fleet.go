@@ -49,7 +49,7 @@ func measureFleet(ctx context.Context, o options) error {
 			worst = summarized{max(worst.Seconds, got.Seconds), max(worst.PeakKB, got.PeakKB)}
 		}
 		server.Close()
-		p("| %d | %.2f s | %d MB | %.2f MB |", clusters, worst.Seconds, worst.PeakKB/1000, float64(len(store.held["/"+bucket+"/bench/report.html"]))/1e6)
+		p("| %d | %.2f s | %d MB | %.2f MB |", clusters, worst.Seconds, worst.PeakKB/1000, float64(len(store.held["/"+bucket+benchFolder+"report.html"]))/1e6)
 	}
 	milliseconds, err := drawn(ctx, o)
 	if err != nil {

@@ -46,12 +46,15 @@ func (o *objects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) // the client is gone
 }
 
+// benchFolder is where test/bench/summarize reads and writes.
+const benchFolder = "/111122223333/eu-west-1/kubestep-fleet/bench/"
+
 // add puts the outcomes of a fleet of that many clusters, every tenth of which failed.
 func (o *objects) add(clusters int) error {
 	list := make([]contract.FleetCluster, clusters)
 	for i := range list {
 		target := contract.Target{ClusterName: fmt.Sprintf("cluster-of-a-team-%05d", i), Region: "eu-west-1"}
-		list[i] = contract.FleetCluster{Target: target, Attempt: 1, Execution: fleet.ExecutionName("bench", target, 1)}
+		list[i] = contract.FleetCluster{Target: target, Attempt: 1, Execution: fleet.ExecutionName(contract.Fleet{Name: "bench"}, target, 1)}
 		outcome := contract.FleetOutcome{Target: target, Attempt: 1, Status: contract.Succeeded, Totals: map[string]int{"pods": 100, "unhealthy": 3}, Seconds: 1.2}
 		if i%10 == 0 {
 			outcome.Status, outcome.Totals, outcome.Error, outcome.Cause = contract.Failed, nil, "Unauthorized", strings.Repeat("word ", 60)
@@ -60,10 +63,10 @@ func (o *objects) add(clusters int) error {
 		if err != nil {
 			return err
 		}
-		o.held["/"+bucket+"/bench/outcomes/"+list[i].Execution+".json"] = text
+		o.held["/"+bucket+benchFolder+"outcomes/"+list[i].Execution+".json"] = text
 	}
 	text, err := json.Marshal(list)
-	o.held["/"+bucket+"/bench/clusters-1.json"] = text
+	o.held["/"+bucket+benchFolder+"clusters.json"] = text
 	return err
 }
 

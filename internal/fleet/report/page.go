@@ -60,13 +60,14 @@ type segment struct {
 
 // HTML writes the page: one file that loads nothing.
 func (r Report) HTML(w io.Writer) error {
-	failed := r.Summary.Clusters - r.Summary.ByStatus[contract.Succeeded]
+	notStarted := r.Summary.ByStatus[contract.NotStarted]
+	failed := r.Summary.Clusters - r.Summary.ByStatus[contract.Succeeded] - notStarted
 	v := view{
 		Style:     template.CSS(style), //nolint:gosec // the file page.css
 		Script:    template.JS(script), //nolint:gosec // the file page.js
 		Policy:    fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", hash(style), hash(script)),
 		Summary:   r.Summary,
-		Headline:  headline(r.Summary.Clusters, failed),
+		Headline:  headline(r.Summary.Clusters, failed, notStarted),
 		Verdict:   "bad",
 		URL:       ConsoleURL(r.Fleet.Execution),
 		Tolerated: r.Fleet.Tolerated,
@@ -102,14 +103,23 @@ func hash(text string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-func headline(clusters, failed int) string {
+func headline(clusters, failed, notStarted int) string {
+	noun := "clusters"
+	if clusters == 1 {
+		noun = "cluster"
+	}
+	text := fmt.Sprintf("%s of %s %s failed", count(failed), count(clusters), noun)
 	switch {
 	case failed == 0 && clusters == 1:
 		return "The cluster succeeded"
 	case failed == 0:
 		return fmt.Sprintf("All %s clusters succeeded", count(clusters))
+	case notStarted == 1:
+		return text + ", 1 was not started"
+	case notStarted > 0:
+		return fmt.Sprintf("%s, %s were not started", text, count(notStarted))
 	default:
-		return fmt.Sprintf("%s of %s clusters failed", count(failed), count(clusters))
+		return text
 	}
 }
 
@@ -175,7 +185,7 @@ func class(status contract.OutcomeStatus) string {
 		return "ok"
 	case contract.TimedOut:
 		return "late"
-	case contract.Aborted:
+	case contract.Aborted, contract.NotStarted:
 		return "off"
 	default:
 		return "bad"

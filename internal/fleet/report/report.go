@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,6 +27,8 @@ type Report struct {
 	Request  string
 	Summary  contract.FleetSummary
 	Outcomes []contract.FleetOutcome
+	// Pending are the clusters that were not started, in the order in which they would have begun.
+	Pending []contract.Target
 	// Execution is the name of a cluster's execution.
 	Execution  func(contract.FleetOutcome) string
 	FinishedAt time.Time
@@ -39,34 +42,56 @@ type Row struct {
 	// Execution is the ARN of the execution, and URL its page in the console, if the partition has one.
 	Execution string `json:"execution"`
 	URL       string `json:"url"`
+	// StoppedAt is when the execution ended; zero if there was none.
+	StoppedAt time.Time `json:"stoppedAt,omitzero"`
+	// Earlier reports whether the execution started before the fleet did.
+	Earlier bool `json:"-"`
+	// Role is the name of the role, if the account has several: two may reach the same cluster.
+	Role string `json:"-"`
 }
 
-// rows are the clusters, those that failed first.
+// rows are the clusters: those that failed, then those that were not started.
 func (r Report) rows() iter.Seq[Row] {
 	order := make([]int, len(r.Outcomes))
 	for i := range order {
 		order[i] = i
 	}
-	failed := func(i int) bool { return r.Outcomes[i].Status != contract.Succeeded }
-	slices.SortStableFunc(order, func(i, j int) int {
-		switch {
-		case failed(i) == failed(j):
+	rank := func(i int) int {
+		switch o := r.Outcomes[i]; {
+		case o.Failed():
 			return 0
-		case failed(i):
-			return -1
-		default:
+		case o.Status == contract.NotStarted:
 			return 1
+		default:
+			return 2
 		}
-	})
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(rank(i), rank(j)) })
 	own := account(r.Fleet.Execution)
+	roles, several := map[string]string{}, map[string]bool{} // by account
+	for _, o := range r.Outcomes {
+		in := account(o.RoleARN)
+		if known, ok := roles[in]; ok && known != o.RoleARN {
+			several[in] = true
+		}
+		roles[in] = o.RoleARN
+	}
 	return func(yield func(Row) bool) {
 		for _, i := range order {
 			o := r.Outcomes[i]
 			row := Row{FleetOutcome: o, Account: own}
 			if o.RoleARN != "" {
 				row.Account = account(o.RoleARN)
+				if several[row.Account] {
+					row.Role = o.RoleARN[strings.LastIndex(o.RoleARN, "/")+1:]
+				}
 			}
-			if o.ClusterName != "" {
+			if !o.StartedAt.IsZero() {
+				row.StoppedAt = o.StartedAt.Add(time.Duration(o.Seconds * float64(time.Second))).Truncate(time.Second)
+				// The outcome has whole seconds.
+				row.Earlier = o.StartedAt.Before(r.Fleet.StartedAt.Truncate(time.Second))
+			}
+			if o.ClusterName != "" && o.Status != contract.NotStarted {
 				row.Execution = r.Fleet.Executions + ":" + r.Execution(o)
 				row.URL = ConsoleURL(row.Execution)
 			}
@@ -114,18 +139,31 @@ func ConsoleURL(execution string) string {
 // maxRequest bounds the request that a command shows; a longer one is to be in a file.
 const maxRequest = 500
 
-// Again is the command that runs the clusters again that failed, from the list of them in
-// S3. It is empty if none did.
-func (r Report) Again(bucket, list string) string {
-	if r.Summary.ByStatus[contract.Succeeded] == r.Summary.Clusters {
-		return ""
+// Commands are those that run the clusters again that failed, and that go on with those
+// that were not started, from the lists of them in S3. Each is empty if there are none.
+func (r Report) Commands(at *contract.FleetReport) (again, goOn string) {
+	notStarted := r.Summary.ByStatus[contract.NotStarted]
+	if r.Summary.Clusters-r.Summary.ByStatus[contract.Succeeded]-notStarted > 0 {
+		again = r.command(at.Bucket, at.Failed)
 	}
+	if notStarted > 0 {
+		goOn = r.command(at.Bucket, at.NotStarted)
+	}
+	return again, goOn
+}
+
+// command is a fleet of the clusters in a list, which is asked the same. One that changes
+// its clusters is as careful as this one.
+func (r Report) command(bucket, list string) string {
 	request := ""
 	switch {
 	case len(r.Request) > maxRequest:
 		request = " --request @FILE"
 	case r.Request != "":
 		request = " --request " + shell.Quote(r.Request)
+	}
+	if r.Fleet.Changes {
+		request += fmt.Sprintf(" --concurrency %d --tolerate %d", r.Fleet.Concurrency, r.Fleet.Tolerated)
 	}
 	return fmt.Sprintf("kubestep fleet --workflow %s%s --source %s --report %s", shell.Quote(r.Summary.Workflow), request,
 		shell.Quote("s3://"+bucket+"/"+list), shell.Quote("s3://"+bucket+"/"+r.Fleet.Output.Prefix))
@@ -161,12 +199,22 @@ func (r Report) JSON(w io.Writer) error {
 
 // Failed writes the clusters that failed, a line of JSON each, as a fleet's source takes them.
 func (r Report) Failed(w io.Writer) error {
-	p := &printer{w: w}
+	var failed []contract.Target
 	for _, o := range r.Outcomes {
-		if o.Status == contract.Succeeded || o.ClusterName == "" {
-			continue
+		if o.Failed() && o.ClusterName != "" {
+			failed = append(failed, o.Target)
 		}
-		line, err := json.Marshal(o.Target)
+	}
+	return list(w, failed)
+}
+
+// NotStarted writes the clusters that were not started, in the same way.
+func (r Report) NotStarted(w io.Writer) error { return list(w, r.Pending) }
+
+func list(w io.Writer, targets []contract.Target) error {
+	p := &printer{w: w}
+	for _, target := range targets {
+		line, err := contract.Encode(target)
 		if err != nil {
 			return fmt.Errorf("encode a cluster: %w", err)
 		}

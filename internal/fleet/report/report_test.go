@@ -133,7 +133,8 @@ func TestThePageSaysWhatWasAskedAndHowToRunWhatFailedAgain(t *testing.T) {
 	r := of(well("alpha"), failed("beta", "No answer."))
 	r.Fleet.Tolerated, r.Fleet.Output = 3, contract.Destination{Bucket: "reports", Prefix: "kubestep/"}
 	r.Request = `{"labelSelector":"app in ('a', b)","namespaces":["*"]}`
-	again := r.Again("reports", "kubestep/nightly/failed.jsonl")
+	again, goOn := r.Commands(&contract.FleetReport{Bucket: "reports", Failed: "kubestep/nightly/failed.jsonl"})
+	assert.Empty(t, goOn, "everything was started")
 	assert.Equal(t, `kubestep fleet --workflow pod-inventory --request '{"labelSelector":"app in ('\''a'\'', b)","namespaces":["*"]}' --source s3://reports/kubestep/nightly/failed.jsonl --report s3://reports/kubestep/`, again)
 	r.Summary.Report = &contract.FleetReport{Again: again}
 
@@ -144,16 +145,92 @@ func TestThePageSaysWhatWasAskedAndHowToRunWhatFailedAgain(t *testing.T) {
 
 	r.Request = `{"manifests":"` + strings.Repeat("a", 10_000) + `"}`
 	assert.Less(t, len(page(t, r)), 30_000, "a request may hold manifests")
-	assert.Contains(t, r.Again("reports", "failed.jsonl"), "--request @FILE --source")
+	again, _ = r.Commands(&contract.FleetReport{Bucket: "reports", Failed: "failed.jsonl"})
+	assert.Contains(t, again, "--request @FILE --source")
 	r.Request = ""
-	assert.NotContains(t, r.Again("reports", "failed.jsonl"), "--request")
+	again, _ = r.Commands(&contract.FleetReport{Bucket: "reports", Failed: "failed.jsonl"})
+	assert.NotContains(t, again, "--request")
 
 	r = of(well("alpha"))
 	r.Summary.Report = &contract.FleetReport{Bucket: "reports"}
-	assert.Empty(t, r.Again("reports", "failed.jsonl"), "nothing is to be run again")
+	again, _ = r.Commands(&contract.FleetReport{Bucket: "reports", Failed: "failed.jsonl"})
+	assert.Empty(t, again, "nothing is to be run again")
 	shown = text(elements(t, page(t, r), "main")[0])
 	assert.Contains(t, shown, "May failnone")
 	assert.NotContains(t, shown, "kubestep fleet --workflow")
+}
+
+// stopped returns the report of a fleet that stopped after its second cluster.
+func stopped() report.Report {
+	pending := []contract.Target{{ClusterName: "zeta", Region: "eu-west-1"}, {ClusterName: "gamma", Region: "eu-west-1"}}
+	outcomes := []contract.FleetOutcome{well("alpha"), failed("beta", "Not ready.")}
+	for _, target := range pending {
+		outcomes = append(outcomes, contract.FleetOutcome{Target: target, Status: contract.NotStarted, Error: contract.NotStartedError, Cause: "The fleet had stopped."})
+	}
+	r := of(outcomes...)
+	r.Pending, r.Request, r.Summary.Workflow = pending, `{"mode":"apply"}`, "apply-manifests"
+	r.Fleet.Changes, r.Fleet.Concurrency, r.Fleet.Output = true, 2, contract.Destination{Bucket: "reports", Prefix: "a"}
+	return r
+}
+
+func TestTheReportSaysWhatWasNotStartedAndHowToGoOn(t *testing.T) {
+	r := stopped()
+	again, goOn := r.Commands(&contract.FleetReport{Bucket: "reports", Failed: "a/failed.jsonl", NotStarted: "a/notstarted.jsonl"})
+	const command = `kubestep fleet --workflow apply-manifests --request '{"mode":"apply"}' --concurrency 2 --tolerate 0 --source s3://reports/a/`
+	assert.Equal(t, command+"failed.jsonl --report s3://reports/a", again, "as careful as before")
+	assert.Equal(t, command+"notstarted.jsonl --report s3://reports/a", goOn)
+	r.Summary.Report = &contract.FleetReport{Again: again, Continue: goOn}
+
+	all := page(t, r)
+	assert.Equal(t, "1 of 4 clusters failed, 2 were not started", text(elements(t, all, "h1")[0]))
+	assert.Contains(t, text(elements(t, all, "main")[0]), "Go on with the clusters that were not started: "+goOn)
+	rows := elements(t, all, "tr")
+	assert.True(t, strings.HasPrefix(text(rows[1]), "betaFailed"), text(rows[1]))
+	assert.Equal(t, "zetaNot startedeu-west-1111122223333NotStarted The fleet had stopped.", text(rows[2]), "after those that failed, without a time and an execution")
+
+	assert.Equal(t, `{"clusterName":"zeta","region":"eu-west-1","roleArn":""}`+"\n"+`{"clusterName":"gamma","region":"eu-west-1","roleArn":""}`+"\n",
+		write(t, func(b *bytes.Buffer) error { return r.NotStarted(b) }), "in the order in which they would have begun")
+	assert.NotContains(t, write(t, func(b *bytes.Buffer) error { return r.Failed(b) }), "zeta")
+	assert.Contains(t, write(t, func(b *bytes.Buffer) error { return r.CSV(b) }), "zeta,eu-west-1,111122223333,,NOT_STARTED,NotStarted,The fleet had stopped.,0,0,,,,,,\n")
+
+	one := of(failed("a", "")).Summary
+	r.Summary = one
+	assert.Equal(t, "1 of 1 cluster failed", text(elements(t, page(t, r), "h1")[0]))
+}
+
+func TestTheReportSaysWhenEachExecutionRan(t *testing.T) {
+	ours, theirs := well("ours"), well("theirs")
+	ours.StartedAt, theirs.StartedAt = start, start.Add(-90*time.Minute)
+	r := of(ours, theirs)
+	r.Fleet.StartedAt = start.Add(300 * time.Millisecond)
+
+	rows := elements(t, page(t, r), "tr")
+	assert.NotContains(t, text(rows[1]), "November", "in the second in which the fleet began")
+	assert.Contains(t, text(rows[2]), "Succeeded of 24 November, 04:30:00 UTC", "another fleet had started it")
+
+	lines, err := csv.NewReader(strings.NewReader(write(t, func(b *bytes.Buffer) error { return r.CSV(b) }))).ReadAll()
+	require.NoError(t, err)
+	assert.Equal(t, []string{"startedAt", "stoppedAt"}, lines[0][13:])
+	assert.Equal(t, []string{"2026-11-24T04:30:00Z", "2026-11-24T04:30:04Z"}, lines[2][13:])
+	assert.Contains(t, write(t, func(b *bytes.Buffer) error { return r.JSON(b) }), `"startedAt":"2026-11-24T04:30:00Z","seconds":4.3,"account":"111122223333"`)
+	assert.Contains(t, write(t, func(b *bytes.Buffer) error { return r.JSON(b) }), `"stoppedAt":"2026-11-24T04:30:04Z"`)
+}
+
+func TestTheRolesOfAnAccountThatHasSeveralAreToldApart(t *testing.T) {
+	one, other, elsewhere := well("a"), well("a"), well("b")
+	one.RoleARN, other.RoleARN, elsewhere.RoleARN = "arn:aws:iam::444455556666:role/path/one", "arn:aws:iam::444455556666:role/other", "arn:aws:iam::777788889999:role/third"
+	rows := elements(t, page(t, of(one, other, elsewhere)), "tr")
+	assert.Contains(t, text(rows[1]), "444455556666 one")
+	assert.Contains(t, text(rows[2]), "444455556666 other")
+	assert.NotContains(t, text(rows[3]), "third")
+}
+
+func TestASpreadsheetReadsTheCausesRight(t *testing.T) {
+	cut := write(t, func(b *bytes.Buffer) error { return of(failed("a", "No permission … to list pods")).CSV(b) })
+	assert.True(t, strings.HasPrefix(cut, "cluster,"), "no mark is needed for what is shortened")
+	assert.Contains(t, cut, "No permission ... to list pods")
+	other := write(t, func(b *bytes.Buffer) error { return of(failed("a", "世界")).CSV(b) })
+	assert.True(t, strings.HasPrefix(other, "\ufeffcluster,"), "Excel takes a file without a mark for Windows-1252")
 }
 
 func TestThePageLoadsAndRunsNothingButItsOwn(t *testing.T) {
@@ -221,9 +298,9 @@ func TestHostileNamesAndCausesAreText(t *testing.T) {
 
 func TestTheSpreadsheetHasALineForEachCluster(t *testing.T) {
 	got := write(t, func(b *bytes.Buffer) error { return of(well("alpha"), failed("beta", "No, \"none\".")).CSV(b) })
-	assert.Equal(t, `cluster,region,account,roleArn,status,error,cause,attempt,seconds,pods,unhealthy,execution,url
-beta,us-east-1,444455556666,arn:aws:iam::444455556666:role/kubestep,FAILED,ClusterUnreachable,"No, ""none"".",2,61,,,arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly-beta,https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly-beta
-alpha,eu-west-1,111122223333,,SUCCEEDED,,,1,4.3,1200,3,arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly-alpha,https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly-alpha
+	assert.Equal(t, `cluster,region,account,roleArn,status,error,cause,attempt,seconds,pods,unhealthy,execution,url,startedAt,stoppedAt
+beta,us-east-1,444455556666,arn:aws:iam::444455556666:role/kubestep,FAILED,ClusterUnreachable,"No, ""none"".",2,61,,,arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly-beta,https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly-beta,,
+alpha,eu-west-1,111122223333,,SUCCEEDED,,,1,4.3,1200,3,arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly-alpha,https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:nightly-alpha,,
 `, got)
 }
 
@@ -256,6 +333,10 @@ func many(n int, of func(string) contract.FleetOutcome) []contract.FleetOutcome 
 }
 
 func TestAThousandClustersFitInAMegabyte(t *testing.T) {
-	worst := func(name string) contract.FleetOutcome { return failed(name, strings.Repeat("word ", 50)) }
+	worst := func(name string) contract.FleetOutcome {
+		o := failed(name, strings.Repeat("word ", 50))
+		o.StartedAt = start
+		return o
+	}
 	assert.Less(t, len(page(t, of(many(1000, worst)...))), 1_000_000)
 }

@@ -35,7 +35,7 @@ func summarize(ctx context.Context, clusters int, endpoint string) error {
 	store := fleet.NewStore(aws.Config{Region: "eu-west-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
 	began := time.Now()
 	run, err := fleet.Summarizer{Store: store, Now: time.Now}.Summarize(ctx, contract.Summarize{
-		Run: contract.FleetRan{Attempt: contract.MaxAttempts},
+		Run: contract.FleetRan{Round: 1, Attempt: contract.MaxAttempts, List: "111122223333/eu-west-1/kubestep-fleet/bench/clusters.json", Size: clusters, Begun: clusters},
 		Fleet: contract.Fleet{
 			Name: "bench", Workflow: "pod-inventory", StartedAt: began, Clusters: clusters, Tolerated: clusters, InS3: true, Output: contract.Destination{Bucket: "reports"},
 			Execution: "arn:aws:states:eu-west-1:111122223333:execution:kubestep-fleet:bench", Executions: "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory",

@@ -1,0 +1,127 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// A fleet that changes its clusters runs in rounds, because a Map cannot be told to begin
+// nothing more: one that fails aborts what runs, and leaves clusters half changed. A round
+// is a Map of so few clusters that too many failures stop the fleet before any other
+// cluster begins.
+
+// maxRounds bounds the rounds in which each cluster is tried once. An execution has at
+// most 25,000 events, a round has 17, and each round may be followed by one of second
+// tries; what is left is for the retries of Summarize.
+// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+const maxRounds = 600
+
+// mayBegin is how many clusters may begin once that many have failed. A cluster beyond
+// concurrency begins when another has ended. So when the last begins, as many have ended
+// as may still fail, and the tolerance is not exceeded even if all of these have failed.
+func mayBegin(tolerated, failed, concurrency int) int {
+	return max(0, tolerated-failed) + concurrency
+}
+
+// rounds is how many rounds that many clusters take at most: those of which as many fail
+// at once as may.
+func rounds(clusters, tolerated, concurrency int) int {
+	left := clusters - mayBegin(tolerated, 0, concurrency)
+	if left <= 0 {
+		return 1
+	}
+	return 1 + (left+concurrency-1)/concurrency
+}
+
+// enough is the least concurrency for that many clusters.
+func enough(clusters, tolerated int) int {
+	concurrency := 1
+	for rounds(clusters, tolerated, concurrency) > maxRounds {
+		concurrency++
+	}
+	return concurrency
+}
+
+// begin is the first round. The list of all clusters is written wherever a report is to
+// be: that the bucket does not exist, or cannot be written to, is found out before
+// anything is started.
+func begin(ctx context.Context, objects Store, fleet contract.Fleet, targets []contract.Target) (contract.FleetRun, error) {
+	clusters := first(fleet, targets)
+	if fleet.Output.Bucket != "" {
+		if err := writeList(ctx, objects, fleet, allKey(fleet), clusters); err != nil {
+			return contract.FleetRun{}, err
+		}
+	}
+	run := contract.FleetRun{Round: 1, Attempt: 1, Begun: len(clusters)}
+	if fleet.Changes {
+		run.Begun = min(len(clusters), mayBegin(fleet.Tolerated, 0, fleet.Concurrency))
+	}
+	run.Pending = targets[run.Begun:]
+	return lay(ctx, objects, fleet, run, clusters[:run.Begun])
+}
+
+// goOn is the next round of clusters that have not begun.
+func (s Summarizer) goOn(ctx context.Context, fleet contract.Fleet, run contract.FleetRun) (contract.FleetRun, error) {
+	size := min(fleet.Clusters-run.Begun, mayBegin(fleet.Tolerated, run.Failed, fleet.Concurrency))
+	if !fleet.InS3 {
+		next := run.Pending[:size]
+		run.Begun, run.Pending = run.Begun+size, run.Pending[size:]
+		return lay(ctx, s.Store, fleet, run, first(fleet, next))
+	}
+	all, err := s.list(ctx, fleet, allKey(fleet))
+	if err != nil {
+		return contract.FleetRun{}, err
+	}
+	if len(all) < run.Begun+size {
+		return contract.FleetRun{}, fmt.Errorf("the list s3://%s/%s has %s, and had %d", fleet.Output.Bucket, allKey(fleet), count(len(all)), fleet.Clusters)
+	}
+	next := all[run.Begun : run.Begun+size]
+	run.Begun += size
+	return lay(ctx, s.Store, fleet, run, next)
+}
+
+// first is the first try of each cluster.
+func first(fleet contract.Fleet, targets []contract.Target) []contract.FleetCluster {
+	clusters := make([]contract.FleetCluster, len(targets))
+	for i, target := range targets {
+		clusters[i] = contract.FleetCluster{Target: target, Attempt: 1, Execution: ExecutionName(fleet, target, 1)}
+	}
+	return clusters
+}
+
+// lay gives the round its clusters: in a list in S3 if the fleet is there.
+func lay(ctx context.Context, objects Store, fleet contract.Fleet, run contract.FleetRun, clusters []contract.FleetCluster) (contract.FleetRun, error) {
+	run.Size, run.Clusters, run.Summary = len(clusters), clusters, add(fleet, nil)
+	if run.Outcomes == nil {
+		run.Outcomes = []contract.FleetOutcome{}
+	}
+	if !fleet.InS3 {
+		return run, nil
+	}
+	run.Clusters, run.Pending, run.Outcomes = []contract.FleetCluster{}, []contract.Target{}, []contract.FleetOutcome{}
+	if run.Size == fleet.Clusters && run.Attempt == 1 {
+		run.List = allKey(fleet)
+		return run, nil
+	}
+	run.List = roundKey(fleet, run.Round)
+	return run, writeList(ctx, objects, fleet, run.List, clusters)
+}
+
+func writeList(ctx context.Context, objects Store, fleet contract.Fleet, key string, clusters []contract.FleetCluster) error {
+	text, err := contract.Encode(clusters)
+	if err != nil {
+		return fmt.Errorf("encode the list of clusters: %w", err)
+	}
+	return objects.put(ctx, fleet, key, "application/json", bytes.NewReader(text))
+}
+
+// notStarted is the outcome of a cluster that did not begin.
+func notStarted(fleet contract.Fleet, target contract.Target) contract.FleetOutcome {
+	return Bound(contract.FleetOutcome{
+		Target: target, Status: contract.NotStarted, Error: contract.NotStartedError,
+		Cause: fmt.Sprintf("The fleet had stopped, because too many clusters had failed: %s.", tolerance(fleet)),
+	})
+}

@@ -1,0 +1,288 @@
+package fleet_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/fleet"
+)
+
+// simulation runs a fleet as the machine does: Map, Summarize and so on, with time that
+// passes only where an execution runs.
+type simulation struct {
+	t     *testing.T
+	s3    *fakeS3
+	fleet contract.Fleet
+	run   contract.FleetRun
+	// outcome is the status, error and duration of a cluster's execution.
+	outcome func(contract.FleetCluster) (contract.OutcomeStatus, string, int)
+
+	now    int
+	began  []string // each start, as "NAME" or "NAME again"
+	counts []int    // how many clusters had failed at each start
+	failed int
+	rounds int
+}
+
+// simulate finds the clusters of an input and runs them.
+func simulate(t *testing.T, input string, outcome func(contract.FleetCluster) (contract.OutcomeStatus, string, int)) *simulation {
+	t.Helper()
+	s := &simulation{t: t, s3: &fakeS3{}, outcome: outcome}
+	d := finder(nil, s.s3)
+	apply := d.Workflows["pod-inventory"]
+	apply.Changes = func(any) bool { return true }
+	d.Workflows["apply-manifests"] = apply
+	found, err := find(t, d, input)
+	require.NoError(t, err)
+	s.fleet, s.run = found.Fleet, found.Run
+	for {
+		ended := s.runMap()
+		s.run, err = summarizer(s.s3).Summarize(t.Context(), contract.Summarize{Fleet: s.fleet, Run: ended})
+		require.NoError(t, err)
+		s.rounds++
+		if s.run.Verdict != contract.TryAgain && s.run.Verdict != contract.GoOn {
+			return s
+		}
+	}
+}
+
+// runMap is a distributed Map: as many items run at once as may, and one begins as soon
+// as another ends.
+func (s *simulation) runMap() contract.FleetRan {
+	type item struct {
+		ends    int
+		outcome contract.FleetOutcome
+	}
+	clusters := s.run.Clusters
+	if s.fleet.InS3 {
+		require.NoError(s.t, json.Unmarshal([]byte(s.s3.objects["reports/"+s.run.List]), &clusters))
+	}
+	require.Len(s.t, clusters, s.run.Size)
+	var running []item
+	ended := contract.FleetRan{
+		Round: s.run.Round, Attempt: s.run.Attempt, List: s.run.List, Size: s.run.Size, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, Outcomes: s.run.Outcomes,
+	}
+	for len(clusters) > 0 || len(running) > 0 {
+		for len(running) < s.fleet.Concurrency && len(clusters) > 0 {
+			c := clusters[0]
+			clusters = clusters[1:]
+			s.began = append(s.began, c.Target.ClusterName+map[int]string{2: " again"}[c.Attempt])
+			s.counts = append(s.counts, s.failed)
+			status, name, duration := s.outcome(c)
+			running = append(running, item{s.now + duration, contract.FleetOutcome{Target: c.Target, Attempt: c.Attempt, Status: status, Error: name}})
+		}
+		first := slices.IndexFunc(running, func(i item) bool {
+			return !slices.ContainsFunc(running, func(other item) bool { return other.ends < i.ends })
+		})
+		done := running[first]
+		running = slices.Delete(running, first, first+1)
+		s.now = done.ends
+		again := done.outcome.Attempt == 1 && slices.Contains([]string{"Throttled", "ClusterUnreachable", "AWSUnreachable"}, done.outcome.Error)
+		if done.outcome.Failed() && !again {
+			s.failed++
+		}
+		switch {
+		case done.outcome.Error == "NoOutcome": // the item failed
+		case s.fleet.InS3:
+			put(s.t, s.s3, "reports/"+folder+"outcomes/"+fleet.ExecutionName(s.fleet, done.outcome.Target, done.outcome.Attempt)+".json", done.outcome)
+		default:
+			ended.Clusters = append(ended.Clusters, done.outcome)
+		}
+	}
+	return ended
+}
+
+func TestNothingBeginsOnceTooManyClustersHaveFailed(t *testing.T) {
+	random := rand.New(rand.NewPCG(18, 9)) //nolint:gosec // the same each time
+	for i := range 200 {
+		clusters, concurrency, tolerated := 1+random.IntN(40), 1+random.IntN(8), random.IntN(6)
+		failing, passing, losing := random.Float64()*0.6, random.Float64()*0.4, random.Float64()*0.1
+		targets, output := make([]contract.Target, clusters), ""
+		for n := range targets {
+			targets[n] = contract.Target{ClusterName: fmt.Sprintf("c%02d", n), Region: "eu-west-1"}
+		}
+		if i%2 == 0 { // in S3, because one role is so long
+			output, targets[0].RoleARN = `"output":{"bucket":"reports"},`, "arn:aws:iam::444455556666:role/"+strings.Repeat("path/", 60)+"name"
+		}
+		list, err := json.Marshal(targets)
+		require.NoError(t, err)
+		input := fmt.Sprintf(`{"workflow":"apply-manifests",%s"concurrency":%d,"toleratedFailures":{"count":%d},"clusters":%s}`, output, concurrency, tolerated, list)
+
+		s := simulate(t, input, func(c contract.FleetCluster) (contract.OutcomeStatus, string, int) {
+			duration := 1 + random.IntN(20)
+			switch n := random.Float64(); {
+			case n < failing:
+				return contract.Failed, "NotReady", duration
+			case n < failing+passing:
+				return contract.Failed, "Throttled", duration
+			case n < failing+passing+losing:
+				return contract.Failed, "NoOutcome", duration
+			default:
+				return contract.Succeeded, "", duration
+			}
+		})
+
+		for start, failed := range s.counts {
+			require.LessOrEqual(t, failed, tolerated, "%s: start %d, %s: %v", input, start, s.began[start], s.began)
+		}
+		assert.Equal(t, output != "", s.fleet.InS3)
+		byStatus := s.run.Summary.ByStatus
+		assert.Equal(t, clusters, s.run.Summary.Clusters, "each cluster has an outcome")
+		firsts := 0
+		for _, name := range s.began {
+			if !strings.HasSuffix(name, " again") {
+				firsts++
+			}
+		}
+		assert.Equal(t, clusters-firsts, byStatus[contract.NotStarted], "those that did not begin: %s", input)
+		if byStatus[contract.NotStarted] > 0 {
+			assert.Greater(t, clusters-byStatus[contract.NotStarted]-byStatus[contract.Succeeded], tolerated, "the fleet stops for no other reason")
+			assert.Equal(t, contract.Intolerable, s.run.Verdict)
+		}
+		assert.Equal(t, clusters-byStatus[contract.NotStarted]-byStatus[contract.Succeeded] > tolerated, s.run.Verdict == contract.Intolerable)
+	}
+}
+
+// after returns outcomes for clusters by name; those without one succeed.
+func after(outcomes map[string]string) func(contract.FleetCluster) (contract.OutcomeStatus, string, int) {
+	return func(c contract.FleetCluster) (contract.OutcomeStatus, string, int) {
+		name := c.Target.ClusterName
+		if c.Attempt == 2 {
+			name += " again"
+		}
+		if err := outcomes[name]; err != "" {
+			return contract.Failed, err, 1
+		}
+		return contract.Succeeded, "", 1
+	}
+}
+
+func TestAFleetThatChangesItsClustersStops(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		input    string
+		outcomes map[string]string
+		began    []string
+		pending  []string
+		rounds   int
+	}{
+		"at the first failure, one by one": {
+			`"clusters":["a","b","c","d"],"concurrency":1`, map[string]string{"a": "NotReady"}, []string{"a"}, []string{"b", "c", "d"}, 1,
+		},
+		"once more have failed than may": {
+			`"clusters":["a","b","c","d","e"],"concurrency":1,"toleratedFailures":{"count":1}`, map[string]string{"a": "NotReady", "c": "NotReady"}, []string{"a", "b", "c"}, []string{"d", "e"}, 2,
+		},
+		"once a greater share has failed": {
+			`"clusters":["a","b","c","d","e"],"concurrency":1,"toleratedFailures":{"percentage":39}`, map[string]string{"a": "NotReady", "b": "NotReady"}, []string{"a", "b"}, []string{"c", "d", "e"}, 1,
+		},
+		"and lets finish what runs beside it": {
+			`"clusters":["a","b","c","d"],"concurrency":2`, map[string]string{"a": "NotReady"}, []string{"a", "b"}, []string{"c", "d"}, 1,
+		},
+		"and does not try again what may have passed, once it has": {
+			`"clusters":["a","b","c"],"concurrency":2`, map[string]string{"a": "NotReady", "b": "Throttled"}, []string{"a", "b"}, []string{"c"}, 1,
+		},
+		"if a second try fails, before anything else begins": {
+			`"clusters":["a","b","c"],"concurrency":1`, map[string]string{"a": "Throttled", "a again": "Throttled"}, []string{"a", "a again"}, []string{"b", "c"}, 2,
+		},
+		"not if a second try succeeds": {
+			`"clusters":["a","b","c"],"concurrency":1`, map[string]string{"a": "Throttled", "c": "ClusterUnreachable"}, []string{"a", "a again", "b", "c", "c again"}, nil, 5,
+		},
+		"not if the last fails": {
+			`"clusters":["c","b","a"],"concurrency":1`, map[string]string{"a": "NotReady"}, []string{"c", "b", "a"}, nil, 3,
+		},
+		"not if all may fail, in one round": {
+			`"clusters":["a","b","c"],"concurrency":1,"toleratedFailures":{"percentage":100}`, map[string]string{"a": "NotReady", "b": "NotReady", "c": "NotReady"}, []string{"a", "b", "c"}, nil, 1,
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := simulate(t, `{"workflow":"apply-manifests","output":{"bucket":"reports"},`+c.input+`}`, after(c.outcomes))
+
+			assert.Equal(t, c.began, s.began)
+			assert.Equal(t, c.rounds, s.rounds)
+			assert.Equal(t, len(c.pending), s.run.Summary.ByStatus[contract.NotStarted])
+			var pending []string
+			for line := range strings.Lines(s.s3.objects["reports/"+folder+"notstarted.jsonl"]) {
+				var target contract.Target
+				require.NoError(t, json.Unmarshal([]byte(line), &target))
+				pending = append(pending, target.ClusterName)
+			}
+			assert.Equal(t, c.pending, pending)
+		})
+	}
+}
+
+func TestAFleetThatStoppedSaysSo(t *testing.T) {
+	s := simulate(t, `{"workflow":"apply-manifests","output":{"bucket":"reports"},"clusters":["a","b","c","d"],"concurrency":1}`, after(map[string]string{"a": "NotReady"}))
+	assert.Equal(t, "1 of 4 clusters failed; none may fail: 1 NotReady. 3 clusters were not started: see s3://reports/"+folder+"notstarted.jsonl. The report: aws s3 cp s3://reports/"+folder+"report.html .", s.run.Cause)
+	assert.Equal(t, contract.FleetOutcome{
+		Target: contract.Target{ClusterName: "b", Region: "eu-west-1"}, Status: contract.NotStarted, Error: "NotStarted", Cause: "The fleet had stopped, because too many clusters had failed: none may fail.",
+	}, s.run.Outcomes[1])
+	assert.Equal(t, []contract.FleetFailure{{Error: "NotReady", Clusters: 1, Names: []string{"a"}}}, s.run.Summary.Failures, "what was not started has not failed")
+	assert.Equal(t, "kubestep fleet --workflow apply-manifests --concurrency 1 --tolerate 0 --source s3://reports/"+folder+"notstarted.jsonl --report s3://reports/", s.run.Summary.Report.Continue)
+
+	s = simulate(t, `{"workflow":"apply-manifests","clusters":["a","b"],"concurrency":1}`, after(map[string]string{"a": "NotReady"}))
+	assert.Contains(t, s.run.Cause, "1 of 2 clusters failed; none may fail: 1 NotReady. 1 cluster was not started. No report was written")
+}
+
+func TestAFleetThatChangesNothingDoesNotStop(t *testing.T) {
+	s := simulate(t, `{"workflow":"pod-inventory","output":{"bucket":"reports"},"clusters":["a","b","c"],"concurrency":1}`, after(map[string]string{"a": "Forbidden", "b": "Throttled"}))
+	assert.Equal(t, []string{"a", "b", "c", "b again"}, s.began)
+	assert.Equal(t, 2, s.rounds)
+	assert.NotContains(t, s.s3.objects, "reports/"+folder+"notstarted.jsonl")
+}
+
+func TestALargeFleetReadsOnlyTheOutcomesOfTheRound(t *testing.T) {
+	s3 := &fakeS3{}
+	outcomes := make([]contract.FleetOutcome, 600)
+	for i := range outcomes {
+		outcomes[i] = well(fmt.Sprintf("c%03d", i), 1)
+	}
+	f := large(t, s3, outcomes...)
+	f.Changes, f.Concurrency, f.Tolerated = true, 10, 3
+	var round []contract.FleetCluster
+	for _, o := range outcomes[100:113] {
+		round = append(round, contract.FleetCluster{Target: o.Target, Attempt: 1, Execution: fleet.ExecutionName(f, o.Target, 1)})
+	}
+	put(t, s3, "reports/"+folder+"clusters-7.json", round)
+	s3.reads = nil
+
+	next, err := summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Round: 7, Attempt: 1, List: folder + "clusters-7.json", Begun: 113, Failed: 2}})
+
+	require.NoError(t, err)
+	assert.Len(t, s3.reads, 15, "the lists of the round and of the fleet, and 13 outcomes")
+	assert.Equal(t, contract.GoOn, next.Verdict)
+	assert.Equal(t, contract.FleetRun{
+		Round: 8, Attempt: 1, Clusters: []contract.FleetCluster{}, List: folder + "clusters-8.json", Size: 11, Begun: 124, Pending: []contract.Target{}, Failed: 2,
+		Outcomes: []contract.FleetOutcome{}, Verdict: contract.GoOn, Summary: next.Summary,
+	}, next, "one more may fail, and ten run at once")
+	var listed []contract.FleetCluster
+	require.NoError(t, json.Unmarshal([]byte(s3.objects["reports/"+folder+"clusters-8.json"]), &listed))
+	require.Len(t, listed, 11)
+	assert.Equal(t, "c113", listed[0].Target.ClusterName)
+}
+
+func TestAFleetOfTooManyRoundsIsRefused(t *testing.T) {
+	input := func(concurrency, tolerated int) string {
+		return fmt.Sprintf(`{"workflow":"apply-manifests","output":{"bucket":"reports"},"concurrency":%d,"toleratedFailures":{"count":%d},"clusters":[%s]}`, concurrency, tolerated, strings.TrimSuffix(list(1201), ","))
+	}
+	d := finder(nil, &fakeS3{})
+	apply := d.Workflows["pod-inventory"]
+	apply.Changes = func(any) bool { return true }
+	d.Workflows["apply-manifests"] = apply
+
+	_, err := find(t, d, input(2, 0))
+	named(t, err, contract.InvalidInput, "1 problem. concurrency: 2: 1201 clusters, begun few at a time so that failures stop the fleet, are more rounds than an execution can have: expected at least 3")
+	for _, enough := range []string{input(3, 0), input(2, 1)} {
+		_, err = find(t, d, enough)
+		require.NoError(t, err)
+	}
+	_, err = find(t, finder(nil, &fakeS3{}), strings.Replace(input(2, 0), "apply-manifests", "pod-inventory", 1))
+	require.NoError(t, err, "what changes nothing has one round")
+}
