@@ -117,7 +117,7 @@ func TestWhatIsNoTextIsRefused(t *testing.T) {
 		"no character of UTF-32":        {"\xff\xfe\x00\x00a\x00\x00\x00\x00\x00\x11\x00", []string{"it is not valid UTF-32: line 1: save the file as UTF-8"}},
 		"a zero":                        {"a: 1\nb: \x00\n---\nc: 2\n", []string{"it is not valid YAML: line 2: it has a control character: write it as an escape in double quotes, such as \\x07", `2: {"c":2}`}},
 		"a control character":           {"a: \"\x1b[31m\"\n", []string{"it is not valid YAML: line 1: it has a control character: write it as an escape in double quotes, such as \\x07"}},
-		"half of a pair in JSON":        {`{"a":` + "\n" + `"\ud83d"}`, []string{"it is not valid YAML: line 2: found invalid Unicode character escape code"}},
+		"half of a pair in JSON":        {`{"a":` + "\n" + `"\ud83d"}`, []string{`it is not valid JSON: line 2: a \u escape is half of a surrogate pair: the other half is missing`}},
 		"a tab that indents":            {"a:\n\t- b\n", []string{"it is not valid YAML: line 2: found character that cannot start any token"}},
 	} {
 		t.Run(sentence, func(t *testing.T) {
@@ -185,6 +185,7 @@ func TestWhatCannotBeKeptIsRefused(t *testing.T) {
 		"a comment at the end of JSON":   {"{\"a\":\n1 /* b */}", "it is not valid YAML: line 2: JSON has no comments, and neither NaN nor Infinity"},
 		"NaN, as Python writes it":       {`{"a": NaN}`, "it is not valid YAML: line 1: JSON has no comments, and neither NaN nor Infinity"},
 		"a line that ends in 1.1 alone":  {"a: b\u0085c: d\n", `it is not valid YAML: line 1: U+0085, U+2028 or U+2029 ends a line in YAML 1.1, and is text in YAML 1.2: write it as \N, \L or \P in double quotes`},
+		"a comment that ends in 1.1":     {"#\u00850\n", `it is not valid YAML: line 1: U+0085, U+2028 or U+2029 ends a line in YAML 1.1, and is text in YAML 1.2: write it as \N, \L or \P in double quotes`},
 		"the same in a comment":          {"a: b # \u2028c: d\n", `it is not valid YAML: line 1: U+0085, U+2028 or U+2029 ends a line in YAML 1.1, and is text in YAML 1.2: write it as \N, \L or \P in double quotes`},
 		"aliases that grow":              {"a: &a [x,x,x,x,x,x,x,x]\n" + "c: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nd: &c [*b,*b,*b,*b,*b,*b,*b,*b]\ne: &d [*c,*c,*c,*c,*c,*c,*c,*c]\nf: &e [*d,*d,*d,*d,*d,*d,*d,*d]\ng: &f [*e,*e,*e,*e,*e,*e,*e,*e]\nh: [*f,*f]\n", "its aliases expand to more than 3145728 bytes"},
 		"merges that grow":               {growingMerges(), "its aliases expand to more than 3145728 bytes"},

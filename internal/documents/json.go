@@ -85,7 +85,10 @@ type refusal struct{ what, detail string }
 
 func (r *refusal) Error() string { return r.what + ": " + r.detail }
 
-const twice = "a key is in an object twice"
+const (
+	twice    = "a key is in an object twice"
+	halfPair = `a \u escape is half of a surrogate pair: the other half is missing`
+)
 
 // compact copies the first JSON value of a text, without white space. It returns
 // where the value ends or, with an error, about where the error is.
@@ -142,8 +145,11 @@ func compact(text []byte) (value []byte, end int, err error) {
 		case errors.As(err, &syntax):
 			end = min(int(syntax.ByteOffset), len(text))
 			end += skipBlank(text[end:], true)
-			if errors.Is(err, jsontext.ErrDuplicateName) {
+			switch {
+			case errors.Is(err, jsontext.ErrDuplicateName):
 				err = &refusal{what: notJSON, detail: twice}
+			case strings.Contains(err.Error(), "surrogate pair"):
+				err = &refusal{what: notJSON, detail: halfPair}
 			}
 			return nil, end, err
 		case err != nil:

@@ -83,11 +83,12 @@ func isMarker(line []byte, marker string) bool {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
-// isBlank reports whether a line has nothing but white space and a comment.
+// isBlank reports whether a line has nothing but white space and a comment, which in
+// no version of YAML ends before the line does.
 func isBlank(line []byte) bool {
 	for _, c := range line {
 		if !isSpace(c) {
-			return c == '#'
+			return c == '#' && lineSeparator(line) < 0
 		}
 	}
 	return true

@@ -44,7 +44,14 @@ func (r apiResource) isSubresource() bool { return strings.Contains(r.Name, "/")
 func (r apiResource) isStatus(other apiResource) bool { return other.Name == r.Name+"/status" }
 
 // unknown are objects of kinds that neither the cluster nor the manifests define.
-type unknown []Object
+type unknown []misnamed
+
+// misnamed is an object with the kind that is meant, if that differs from its own in
+// capitals or is not the plural.
+type misnamed struct {
+	Object
+	meant string
+}
 
 // discover finds out where each object is in the API, by one request for a group
 // and version, and puts the objects into the order of their stages.
@@ -98,7 +105,7 @@ func discover(ctx context.Context, s server, objects []Object) ([]target, unknow
 		if k, ok := served[o.GroupVersionKind]; ok {
 			targets = append(targets, target{o, i, k})
 		} else {
-			nowhere = append(nowhere, o)
+			nowhere = append(nowhere, misnamed{o, meant(o.GroupVersionKind, served)})
 		}
 	}
 	slices.SortStableFunc(targets, func(a, b target) int { return int(a.stage()) - int(b.stage()) })
@@ -220,11 +227,26 @@ func defined(o Object) map[schema.GroupVersionKind]kind {
 	return kinds
 }
 
+// meant returns the kind of the same group and version that is meant by another, or
+// nothing.
+func meant(asked schema.GroupVersionKind, served map[schema.GroupVersionKind]kind) string {
+	for name, k := range served {
+		if name.GroupVersion() == asked.GroupVersion() && (strings.EqualFold(name.Kind, asked.Kind) || strings.EqualFold(k.resource, asked.Kind)) {
+			return name.Kind
+		}
+	}
+	return ""
+}
+
 // String names the objects.
 func (u unknown) String() string {
 	texts := make([]string, 0, len(u))
 	for _, o := range u {
-		texts = append(texts, fmt.Sprintf("kind %s in %s (%s, name %s)", o.Kind, o.GroupVersion(), o.place, o.Name))
+		text := fmt.Sprintf("kind %s in %s (%s, name %s", o.Kind, o.GroupVersion(), o.place, o.Name)
+		if o.meant != "" {
+			text += ": did you mean " + o.meant + "?"
+		}
+		texts = append(texts, text+")")
 	}
 	return enumerate(texts)
 }

@@ -445,6 +445,14 @@ func TestAKindThatNobodyDefinesIsUnknown(t *testing.T) {
 	assert.Contains(t, message, "has no kind ConfigMap in v2 (document 1, name a), kind Deploymint in apps/v1 (document 2, name b), and no CRD among the manifests defines it")
 }
 
+func TestAKindThatIsMisspeltIsRecognized(t *testing.T) {
+	f := execution(t, "apiVersion: v1\nkind: configmap\nmetadata: {name: a}\n---\napiVersion: v1\nkind: ConfigMaps\nmetadata: {name: b}\n")
+	_, err := f.plan(t.Context())
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "UnknownKind", name)
+	assert.Contains(t, message, "has no kind configmap in v1 (document 1, name a: did you mean ConfigMap?), kind ConfigMaps in v1 (document 2, name b: did you mean ConfigMap?), and no CRD")
+}
+
 func TestAccessIsAskedByNameOnlyIfItIsNotGivenInGeneral(t *testing.T) {
 	f := execution(t, configMaps(3))
 	verified, err := f.applier.Verify(t.Context(), contract.VerifyApply{ManifestsSession: f.session})

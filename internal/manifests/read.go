@@ -341,8 +341,12 @@ func (r *reader) content(o Object, what string, fields, metadata map[string]json
 		}
 		for _, key := range slices.Sorted(maps.Keys(values)) {
 			if value := values[key]; value[0] != '"' && present(value) {
-				// The API server's own message would quote the value.
-				r.problem(o.place, what, "%s.%s is not a string: put it in quotes", field, printable(key))
+				// The API server's own message would quote the value. What is no key may be
+				// a part of one.
+				if len(validation.IsConfigMapKey(key)) > 0 {
+					key = "*"
+				}
+				r.problem(o.place, what, "%s.%s is not a string: put it in quotes", field, key)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package manifests_test
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"testing"
@@ -321,4 +322,24 @@ func TestTenMegabytesOfJSONTakeAFewTimesTheirSize(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, objects, 999)
 	assert.Less(t, (after.TotalAlloc-before.TotalAlloc)>>20, uint64(150), "MiB allocated in all")
+}
+
+// Whoever reads an error may not read the Secret that it is about.
+func TestNoValueOfASecretIsInAnError(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	const characters = "\"'{}[]:,&*!|>%@`#-?\n\t \\~<=."
+	for range 3000 {
+		value := fmt.Sprintf("%06d", 100000+random.IntN(899999)) // such as a PIN
+		for range random.IntN(3) {
+			at := random.IntN(2) * len(value)
+			value = value[:at] + string(characters[random.IntN(len(characters))]) + value[at:]
+		}
+		digits := strings.Trim(value, characters)
+		text := fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n%s:\n  pin: %s\n  other: %s\n", []string{"data", "stringData"}[random.IntN(2)], value, value)
+		for _, rules := range []manifests.Rules{{}, {Inline: true}} {
+			if _, err := manifests.Read([]byte(text), rules); err != nil {
+				assert.NotContains(t, err.Error(), digits, text)
+			}
+		}
+	}
 }
