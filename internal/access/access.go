@@ -81,7 +81,13 @@ func reviewAll(ctx context.Context, clock batch.Clock, conn *kube.Conn, checks [
 func Ask(ctx context.Context, conn *kube.Conn, check contract.Check) (Review, error) {
 	question := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: attributes(check)}}
 	answer := &authorizationv1.SelfSubjectAccessReview{}
-	err := conn.Post().AbsPath("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews").MaxRetries(0).Body(question).Do(ctx).Into(answer)
+	result := conn.Post().AbsPath("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews").MaxRetries(0).Body(question).Do(ctx)
+	err := result.Error()
+	if err == nil {
+		if err = result.Into(answer); err != nil {
+			err = kube.BadAnswer("it is not a review: %w", err)
+		}
+	}
 	if apierrors.IsForbidden(err) {
 		return Review{}, contract.Errorf(contract.Forbidden, "%v. The ClusterRoleBinding system:basic-user lets every authenticated user do so by default: check that it exists",
 			conn.Explain(err, "create selfsubjectaccessreviews.authorization.k8s.io")).From(err)

@@ -43,6 +43,7 @@ type Round struct {
 	begun     int
 	slowest   time.Duration
 	failed    bool
+	ended     bool
 	throttled error // the API server's wish to be asked later than there is time for
 }
 
@@ -62,7 +63,7 @@ func (r *Round) Run(ctx context.Context, from, to int, do func(ctx context.Conte
 	take := func() (int, bool) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if next == to || r.failed || r.throttled != nil || !r.time() {
+		if next == to || r.failed || r.ended || r.throttled != nil || !r.time() {
 			return 0, false
 		}
 		r.begun++
@@ -110,6 +111,13 @@ func (r *Round) Begun() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.begun > 0
+}
+
+// End lets the round begin no further objects: the next round goes on.
+func (r *Round) End() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = true
 }
 
 // Left is the time that is left.

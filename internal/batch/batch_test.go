@@ -150,3 +150,20 @@ func TestTheRoundKeepsWhatItHasIfTheLastCallTakesTooLong(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, next)
 }
+
+func TestARoundThatIsEndedCompletesWhatIsUnderWay(t *testing.T) {
+	r, _ := during(60)
+	var begun atomic.Int64
+	done, err := r.Run(t.Context(), 0, 100, func(context.Context, int) error {
+		if begun.Add(1) == 20 {
+			r.End()
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, done, 20)
+	assert.Less(t, done, 20+AtOnce)
+	again, err := r.Run(t.Context(), 0, 1, func(context.Context, int) error { return nil })
+	require.NoError(t, err)
+	assert.Zero(t, again)
+}

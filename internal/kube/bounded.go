@@ -20,8 +20,8 @@ const (
 	// https://etcd.io/docs/latest/dev-guide/limit/
 	ObjectBytes = 10 << 20
 	// KindsBytes bounds the list of the kinds of a group and version, at some 300 bytes
-	// each. The largest of a provider with a CRD for each cloud service takes 200 KB.
-	KindsBytes = 2 << 20
+	// each: 3,000 kinds.
+	KindsBytes = 1 << 20
 	// defaultBytes bounds an answer for which nothing else was said: an access review
 	// takes 1 KB.
 	defaultBytes = 1 << 20

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -137,16 +138,26 @@ func TestLargeAnswersAreHeldOneAtATime(t *testing.T) {
 	})
 }
 
-func TestAnObjectHasBoundedValues(t *testing.T) {
-	text := func(item string, items int) []byte {
-		return []byte(`{"a":[` + strings.Repeat(item+",", items-1) + item + `]}`)
+func TestAnObjectIsDecodedIfThereIsMemoryForIt(t *testing.T) {
+	text := func(item string, bytes int) []byte {
+		return []byte(`{"a":[` + strings.Repeat(item+",", bytes/(len(item)+1)) + item + `]}`)
 	}
-	_, err := kube.Object(text(`{}`, 400_000))
-	require.NoError(t, err, "as many as etcd takes")
-	_, err = kube.Object(text(`"{[,\"\\"`, 400_000))
-	require.NoError(t, err, "in strings they are text")
-	_, err = kube.Object(text(`{}`, 600_000))
-	require.ErrorContains(t, err, "more than 1000000 values")
+	for _, item := range []string{`{"":0}`, `{}`, `[]`, `0`, `""`, `"a"`, `{"a":{"":0}}`, `[0,0,0]`, `{"name":"a"}`, `{"a":"","b":"","c":0}`} {
+		small := text(item, 1500<<10)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		object, err := kube.Object(small)
+		require.NoError(t, err, "etcd takes it: %s", item)
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		runtime.KeepAlive(object)
+		assert.Less(t, (int64(after.HeapAlloc)-int64(before.HeapAlloc))>>20, int64(100), "MiB of %s", item)
+
+		_, err = kube.Object(text(item, 9<<20))
+		require.ErrorContains(t, err, "the object has so many fields that", item)
+	}
+	_, err := kube.Object(text(`"`+strings.Repeat(`{[,\"\\`, 1<<10)+`"`, 9<<20))
+	require.NoError(t, err, "in a string it is text")
 }
 
 func TestASmallAnswerThatUnpacksEndlesslyIsCutToo(t *testing.T) {

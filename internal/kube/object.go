@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"bytes"
 	"context"
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
@@ -37,16 +36,14 @@ func Body(result rest.Result) ([]byte, error) {
 	return result.Raw()
 }
 
-// maxValues bounds the values of an object. What etcd takes by default has fewer, two
-// bytes each; decoded, each may take a hundred.
-const maxValues = 1_000_000
+// maxDecodedBytes bounds what an object takes once it is decoded. What etcd takes by
+// default, 1.5 MiB, takes 80 MB at the most.
+const maxDecodedBytes = 100 << 20
 
 // Object decodes an object of any kind, and keeps whole numbers whole.
 func Object(text []byte) (map[string]any, error) {
-	// Each value but the first follows one of these, which may be in a string too: what
-	// is short cannot have too many.
-	if len(text) > maxValues && bytes.Count(text, []byte{','})+bytes.Count(text, []byte{'{'})+bytes.Count(text, []byte{'['}) > maxValues && values(text) > maxValues {
-		return nil, BadAnswer("the object has more than %d values", maxValues)
+	if len(text) > 1<<20 && decodedBytes(text) > maxDecodedBytes {
+		return nil, BadAnswer("the object has so many fields that it would take more than %d bytes of memory", maxDecodedBytes)
 	}
 	var object map[string]any
 	if err := utiljson.Unmarshal(text, &object); err != nil || object == nil {
@@ -55,20 +52,38 @@ func Object(text []byte) (map[string]any, error) {
 	return object, nil
 }
 
-// values counts what precedes a value in JSON, outside strings.
-func values(text []byte) int {
-	n, inString := 0, false
+// decodedBytes is about what JSON takes as maps and slices, beside its strings.
+func decodedBytes(text []byte) int {
+	const (
+		aMap   = 312 // the smallest that is not empty, with its place in another value
+		aSlice = 48
+		aValue = 60 // a place in either, and what is there
+	)
+	bytes, inString := 0, false
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '"':
 			inString = !inString
 		case '\\':
 			i++
-		case ',', '{', '[':
+		case '{':
+			if inString {
+				continue
+			}
+			if i+1 < len(text) && text[i+1] == '}' {
+				bytes += aSlice
+			} else {
+				bytes += aMap
+			}
+		case '[':
 			if !inString {
-				n++
+				bytes += aSlice
+			}
+		case ',':
+			if !inString {
+				bytes += aValue
 			}
 		}
 	}
-	return n
+	return bytes
 }

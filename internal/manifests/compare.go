@@ -6,7 +6,10 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/kubestep/kubestep/internal/contract"
 )
 
 // change is one difference between the object in the cluster and what applying
@@ -47,39 +50,93 @@ func compare(live, next map[string]any, statusIsApart, secret bool) []change {
 	return changes
 }
 
-// conceal hides what must not be shown.
+// conceal hides what must not be shown: the values of a Secret, and of its annotations,
+// in which kubectl, kapp and others keep the object as it was applied.
 func (c change) conceal(secret bool) change {
-	if secret && (inField(c.path, "data") || inField(c.path, "stringData")) || c.path == join("metadata.annotations", lastApplied) {
-		if c.old != nil {
-			c.old = hidden
-		}
-		if c.new != nil {
-			c.new = hidden
-		}
+	if c.path == join("metadata.annotations", lastApplied) || secret && (inField(c.path, "data") || inField(c.path, "stringData") || inField(c.path, "metadata.annotations")) {
+		c.old, c.new = conceal(c.old), conceal(c.new)
 		return c
+	}
+	if secret && c.path == "metadata" {
+		c.old, c.new = withoutAnnotations(c.old), withoutAnnotations(c.new)
 	}
 	c.old, c.new = withoutLastApplied(c.old), withoutLastApplied(c.new)
 	return c
+}
+
+// conceal is hidden for whatever is there.
+func conceal(value any) any {
+	if value == nil {
+		return nil
+	}
+	return hidden
+}
+
+// withoutAnnotations hides the annotations of metadata.
+func withoutAnnotations(metadata any) any {
+	fields, ok := metadata.(map[string]any)
+	if !ok || fields["annotations"] == nil {
+		return metadata
+	}
+	fields = maps.Clone(fields)
+	fields["annotations"] = hidden
+	return fields
 }
 
 func inField(path, field string) bool {
 	return path == field || strings.HasPrefix(path, field+".") || strings.HasPrefix(path, field+"[")
 }
 
-// withoutLastApplied hides the copy in a value that has it somewhere inside.
+// withoutLastApplied hides the copy in a value that has it somewhere inside. Only what
+// has one is copied: a value may be megabytes.
 func withoutLastApplied(value any) any {
-	fields, ok := value.(map[string]any)
-	if !ok {
-		return value
-	}
-	clean := make(map[string]any, len(fields))
-	for key, field := range fields {
-		if key == lastApplied {
-			field = hidden
+	switch v := value.(type) {
+	case map[string]any:
+		var clean map[string]any
+		for key, field := range v {
+			seen := withoutLastApplied(field)
+			if key == lastApplied {
+				seen = hidden
+			}
+			if !same(seen, field) {
+				if clean == nil {
+					clean = maps.Clone(v)
+				}
+				clean[key] = seen
+			}
 		}
-		clean[key] = withoutLastApplied(field)
+		if clean != nil {
+			return clean
+		}
+	case []any:
+		var clean []any
+		for i, item := range v {
+			if seen := withoutLastApplied(item); !same(seen, item) {
+				if clean == nil {
+					clean = slices.Clone(v)
+				}
+				clean[i] = seen
+			}
+		}
+		if clean != nil {
+			return clean
+		}
 	}
-	return clean
+	return value
+}
+
+// same reports whether a value is the other itself, not a copy.
+func same(a, b any) bool {
+	v, w := reflect.ValueOf(a), reflect.ValueOf(b)
+	if !v.IsValid() || !w.IsValid() || v.Type() != w.Type() {
+		return v.IsValid() == w.IsValid() && !v.IsValid()
+	}
+	switch v.Kind() {
+	case reflect.Map, reflect.Slice:
+		return v.Pointer() == w.Pointer()
+	default:
+		return a == b
+	}
 }
 
 // strip leaves out what every write changes, and the status if it is apart.
@@ -151,8 +208,8 @@ func diffMaps(path string, old, next map[string]any, report func(change)) {
 // diffLists compares items by their name where each has one, as containers do,
 // and else by their position.
 func diffLists(path string, old, next []any, report func(change)) {
-	oldNames, ok := itemNames(old)
-	nextNames, both := itemNames(next)
+	oldNames, oldAt, ok := itemNames(old)
+	nextNames, nextAt, both := itemNames(next)
 	if !ok || !both {
 		for i := range max(len(old), len(next)) {
 			var o, n any
@@ -162,47 +219,71 @@ func diffLists(path string, old, next []any, report func(change)) {
 			if i < len(next) {
 				n = next[i]
 			}
-			diff(fmt.Sprintf("%s[%d]", path, i), o, n, report)
+			at := path
+			if len(path) <= maxFullPath {
+				at += "[" + strconv.Itoa(i) + "]"
+			}
+			diff(at, o, n, report)
 		}
 		return
 	}
-	named := func(items []any, names []string, name string) any {
-		if i := slices.Index(names, name); i >= 0 {
-			return items[i]
+	for i, name := range oldNames {
+		var now any
+		if j, still := nextAt[name]; still {
+			now = next[j]
 		}
-		return nil
-	}
-	for _, name := range oldNames {
-		diff(fmt.Sprintf("%s[name=%s]", path, name), named(old, oldNames, name), named(next, nextNames, name), report)
+		diff(named(path, name), old[i], now, report)
 	}
 	for i, name := range nextNames {
-		if !slices.Contains(oldNames, name) {
-			report(change{fmt.Sprintf("%s[name=%s]", path, name), nil, next[i]})
+		if _, was := oldAt[name]; !was {
+			report(change{named(path, name), nil, next[i]})
 		}
 	}
-	kept := func(names, among []string) []string {
-		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(among, name) })
+	kept := func(names []string, among map[string]int) []string {
+		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { _, ok := among[name]; return !ok })
 	}
-	if o, n := kept(oldNames, nextNames), kept(nextNames, oldNames); !slices.Equal(o, n) {
+	if o, n := kept(oldNames, nextAt), kept(nextNames, oldAt); !slices.Equal(o, n) {
 		report(change{path + " (order)", strings.Join(o, " "), strings.Join(n, " ")})
 	}
 }
 
-func itemNames(items []any) ([]string, bool) {
-	names := make([]string, 0, len(items))
-	for _, item := range items {
+// itemNames are the names of all items, and where each is; ok is false if one has none,
+// or the name of another.
+func itemNames(items []any) (names []string, at map[string]int, ok bool) {
+	if len(items) == 0 {
+		return nil, nil, true
+	}
+	if fields, _ := items[0].(map[string]any); fields["name"] == nil {
+		return nil, nil, false
+	}
+	names, at = make([]string, 0, len(items)), make(map[string]int, len(items))
+	for i, item := range items {
 		fields, _ := item.(map[string]any)
 		name, ok := fields["name"].(string)
-		if !ok || slices.Contains(names, name) {
-			return nil, false
+		if _, again := at[name]; !ok || again {
+			return nil, nil, false
 		}
-		names = append(names, name)
+		names, at[name] = append(names, name), i
 	}
-	return names, true
+	return names, at, true
+}
+
+// maxFullPath bounds a path, and each name in it, in bytes. The paths of an object that
+// is nested in ten thousand levels would take more than the function has.
+const maxFullPath = 1 << 10
+
+func named(path, name string) string {
+	if len(path) > maxFullPath {
+		return path
+	}
+	return fmt.Sprintf("%s[name=%s]", path, contract.Clip(name, maxFullPath))
 }
 
 func join(path, key string) string {
+	key = contract.Clip(key, maxFullPath)
 	switch {
+	case len(path) > maxFullPath:
+		return path
 	case strings.ContainsAny(key, ".[] ") || key == "":
 		return fmt.Sprintf("%s[%s]", path, key)
 	case path == "":

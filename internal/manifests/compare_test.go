@@ -1,6 +1,10 @@
 package manifests
 
 import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -8,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/kube"
 )
 
 func object(t *testing.T, text string) map[string]any {
@@ -52,15 +57,18 @@ const annotated = `metadata: {annotations: {kubectl.kubernetes.io/last-applied-c
 
 func TestAValueOfASecretIsShownNowhere(t *testing.T) {
 	for sentence, c := range map[string]struct{ live, next string }{
-		"changed":                      {"data: {pin: hunter2}", "data: {pin: hunter3}"},
-		"new":                          {"data: {}", "data: {pin: hunter2}"},
-		"the first":                    {"kind: Secret", "data: {pin: hunter2}"},
-		"with a dot in its key":        {"data: {.dockerconfigjson: hunter2}", "data: {.dockerconfigjson: hunter3}"},
-		"in stringData":                {"stringData: {pin: hunter2}", "stringData: {pin: hunter3}"},
-		"in what kubectl applied last": {annotated, "metadata: {annotations: {kubectl.kubernetes.io/last-applied-configuration: hunter3}}"},
-		"with all annotations new":     {"metadata: {}", annotated},
-		"with all metadata new":        {"{}", annotated},
-		"gone":                         {annotated, "metadata: {annotations: {}}"},
+		"changed":                       {"data: {pin: hunter2}", "data: {pin: hunter3}"},
+		"new":                           {"data: {}", "data: {pin: hunter2}"},
+		"the first":                     {"kind: Secret", "data: {pin: hunter2}"},
+		"with a dot in its key":         {"data: {.dockerconfigjson: hunter2}", "data: {.dockerconfigjson: hunter3}"},
+		"in stringData":                 {"stringData: {pin: hunter2}", "stringData: {pin: hunter3}"},
+		"in what kubectl applied last":  {annotated, "metadata: {annotations: {kubectl.kubernetes.io/last-applied-configuration: hunter3}}"},
+		"with all annotations new":      {"metadata: {}", annotated},
+		"with all metadata new":         {"{}", annotated},
+		"gone":                          {annotated, "metadata: {annotations: {}}"},
+		"in what another tool applied":  {"metadata: {annotations: {kapp.k14s.io/original: hunter2}}", "metadata: {annotations: {kapp.k14s.io/original: hunter3}}"},
+		"in that, with all annotations": {"metadata: {}", "metadata: {annotations: {kapp.k14s.io/original: hunter3}}"},
+		"in that, with all metadata":    {"{}", "metadata: {annotations: {kapp.k14s.io/original: hunter3}}"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			changes := compare(object(t, c.live), object(t, c.next), true, true)
@@ -90,6 +98,114 @@ func TestTheTextOfADifferenceReadsLikeADiff(t *testing.T) {
   - 2
   + 3
 `, text("Deployment shop/web", contract.PlannedObject{Action: contract.Configured}, changes))
+}
+
+func TestTheCopyThatKubectlKeepsIsShownNowhere(t *testing.T) {
+	for sentence, next := range map[string]string{
+		"of the object":           annotated,
+		"in a template":           "spec: {template: {" + annotated + "}}",
+		"in an item of a list":    "spec: {templates: [{a: b}, {" + annotated + "}]}",
+		"in a list of lists":      "spec: [[{" + annotated + "}]]",
+		"with all annotations":    "metadata: {annotations: {a: b, kubectl.kubernetes.io/last-applied-configuration: {c: hunter2}}}",
+		"beside another of these": "a: {" + annotated + "}\nb: {" + annotated + "}",
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			o := object(t, next)
+			shown := text("ConfigMap shop/a", contract.PlannedObject{}, compare(object(t, "{}"), o, true, false))
+			assert.NotContains(t, shown, "hunter")
+			assert.Contains(t, shown, hidden)
+			assert.Equal(t, object(t, next), o, "what is compared stays as it is")
+		})
+	}
+}
+
+func TestAValueIsShownAsYAML(t *testing.T) {
+	for _, value := range []string{
+		`{"a": 1, "b": ["x", "1", null, true], "c": {}, "d": [], "e f": "two\nlines\n", "g": "", "h": 1.5, "i": " x", "j": "\t", "k": 9223372036854775807, "l": "yes"}`,
+		`[["a", ["b"]], {"c": [{"d": "e"}]}]`, `7`, `[]`, `{}`, `true`, `1e300`,
+	} {
+		o, err := kube.Object([]byte(`{"a":` + value + `}`))
+		require.NoError(t, err)
+		decoded := o["a"]
+		want, err := yaml.Marshal(decoded)
+		require.NoError(t, err)
+		lines := ""
+		for line := range strings.Lines(string(want)) {
+			lines += "  + " + line
+		}
+		assert.Equal(t, "x: configured\n  @ a\n"+lines, text("x", contract.PlannedObject{Action: contract.Configured}, []change{{path: "a", new: decoded}}))
+	}
+}
+
+func TestADifferenceHasABound(t *testing.T) {
+	long := strings.Repeat("x\n", 8<<20)
+	for sentence, changes := range map[string][]change{
+		"of a long text":       {{path: "a", new: long}, {path: "b", new: "c"}},
+		"of a long line":       {{path: "a", new: strings.Repeat("x", 8<<20)}, {path: "b", new: "c"}},
+		"of two long texts":    {{path: "a", old: long + "y\n", new: "z\n" + long}, {path: "b", new: "c"}},
+		"of many values":       {{path: "a", new: slices.Repeat([]any{map[string]any{"b": "c"}}, 1<<20)}, {path: "b", new: "c"}},
+		"of a long text in it": {{path: "a", new: []any{long}}, {path: "b", new: "c"}},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			shown := text("ConfigMap shop/a", contract.PlannedObject{}, changes)
+			assert.Less(t, len(shown), maxText+512<<10)
+			assert.True(t, strings.HasSuffix(shown, "\n  … and 1 more changes: this difference is cut after 4194304 bytes\n"), shown[max(0, len(shown)-200):])
+		})
+	}
+	t.Run("and a value of very many is shown as JSON, for which there is memory", func(t *testing.T) {
+		shown := text("t", contract.PlannedObject{Action: contract.Configured}, []change{{path: "p", new: slices.Repeat([]any{"a"}, maxNodes)}})
+		assert.Contains(t, shown, "  @ p\n  + [\n  +  \"a\",\n")
+		shown = text("t", contract.PlannedObject{Action: contract.Configured}, []change{{path: "p", new: slices.Repeat([]any{"a"}, maxNodes-2)}})
+		assert.Contains(t, shown, "  @ p\n  + - a\n")
+	})
+	t.Run("and texts are alike line by line at both ends", func(t *testing.T) {
+		for _, c := range []struct{ old, next, want string }{
+			{"a\nb", "a\nb\nc", "  - b\n  + b\n  + c\n"},
+			{"a\n", "a\nb", "  + b\n"},
+			{"x\nz", "y\nz", "  - x\n  + y\n"},
+			{"az", "bz", "  - az\n  + bz\n"},
+			{"a\na\na", "a\na", "  - a\n  - a\n  + a\n"},
+			{"", "a", "  + a\n"},
+			{"a\nb\nc\n", "a\nc\n", "  - b\n  - c\n  + c\n"},
+		} {
+			assert.Equal(t, "t: configured\n  @ p\n"+c.want, text("t", contract.PlannedObject{Action: contract.Configured}, []change{{path: "p", old: c.old, new: c.next}}), "%q %q", c.old, c.next)
+		}
+	})
+}
+
+// test/memory compares such objects in the function's memory.
+func TestToCompareTakesNoMoreThanTheObjects(t *testing.T) {
+	nested := func(leaf any) map[string]any {
+		value := leaf
+		for range 9000 {
+			value = map[string]any{strings.Repeat("k", 1000): value}
+		}
+		return map[string]any{"a": value}
+	}
+	named := func(first int) map[string]any {
+		items := make([]any, 100_000)
+		for i := range items {
+			items[i] = map[string]any{"name": fmt.Sprint(i + first)}
+		}
+		return map[string]any{"a": items}
+	}
+	for sentence, c := range map[string]struct {
+		old, next map[string]any
+		changes   int
+	}{
+		"nested in 9,000 levels":              {nested(1), nested(2), 1},
+		"lists of 100,000 that are named":     {named(0), named(0), 0},
+		"and lists in which they have others": {named(0), named(50_000), 100_000},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			changes := compare(c.old, c.next, true, false)
+			runtime.ReadMemStats(&after)
+			assert.Len(t, changes, c.changes)
+			assert.Less(t, (after.TotalAlloc-before.TotalAlloc)>>20, uint64(100), "MiB")
+		})
+	}
 }
 
 func TestWhatTheManagerOwnsIsComparedByItself(t *testing.T) {

@@ -1,71 +1,152 @@
 package manifests
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	yaml "go.yaml.in/yaml/v2"
 
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
+// maxText bounds the difference of one object, in bytes: etcd takes objects of 1.5 MiB.
+const maxText = 4 << 20
+
+// maxNodes bounds a value that is shown as YAML, whose encoder takes 600 bytes for each
+// value in it. Others are shown as JSON.
+const maxNodes = 50_000
+
+// nodes counts the values in a value, up to a bound.
+func nodes(value any, most int) int {
+	n := 1
+	switch v := value.(type) {
+	case map[string]any:
+		for _, field := range v {
+			if n += nodes(field, most-n); n >= most {
+				break
+			}
+		}
+	case []any:
+		for _, item := range v {
+			if n += nodes(item, most-n); n >= most {
+				break
+			}
+		}
+	}
+	return n
+}
+
+// errFull ends a text that has reached its bound.
+var errFull = errors.New("the text has reached its bound")
+
+// page is a text with a bound, to which values are written line by line.
+type page struct {
+	b     strings.Builder
+	sign  string // begins the lines of a value
+	begun bool   // in a line of a value
+}
+
+func (p *page) full() bool { return p.b.Len() >= maxText }
+
+// Write writes a part of a value.
+func (p *page) Write(value []byte) (int, error) {
+	for line := range bytes.Lines(value) {
+		if p.full() {
+			return 0, errFull
+		}
+		if !p.begun {
+			p.b.WriteString("  " + p.sign + " ")
+		}
+		p.begun = !bytes.HasSuffix(line, []byte{'\n'})
+		p.b.Write(line[:min(len(line), maxText)])
+	}
+	return len(value), nil
+}
+
 // text is the whole difference for a person, in the manner of a unified diff:
 // what goes begins with "-", what comes with "+", and what is said of it with "#".
 func text(name string, o contract.PlannedObject, changes []change) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s", name, o.Action)
+	var p page
+	fmt.Fprintf(&p.b, "%s: %s", name, o.Action)
 	if o.Unchecked != "" {
-		fmt.Fprintf(&b, " (%s)", o.Unchecked)
+		fmt.Fprintf(&p.b, " (%s)", o.Unchecked)
 	}
-	b.WriteByte('\n')
+	p.b.WriteByte('\n')
 	for _, said := range []struct {
 		about string
 		texts []string
 	}{{"warning: ", o.Warnings}, {"conflict: ", o.Conflicts}, {"takes ", o.Takes}, {"", o.Notes}} {
 		for _, one := range said.texts {
-			fmt.Fprintf(&b, "  # %s%s\n", said.about, strings.ReplaceAll(one, "\n", " "))
+			fmt.Fprintf(&p.b, "  # %s%s\n", said.about, strings.ReplaceAll(one, "\n", " "))
 		}
 	}
-	for _, c := range changes {
-		fmt.Fprintf(&b, "  @ %s\n", c.path)
+	for i, c := range changes {
+		if p.full() {
+			fmt.Fprintf(&p.b, "  … and %d more changes: this difference is cut after %d bytes\n", len(changes)-i, maxText)
+			break
+		}
+		fmt.Fprintf(&p.b, "  @ %s\n", c.path)
 		if old, ok := c.old.(string); ok {
 			if next, ok := c.new.(string); ok {
-				lines(&b, old, next)
+				lines(&p, old, next)
 				continue
 			}
 		}
-		values(&b, "-", c.old)
-		values(&b, "+", c.new)
+		values(&p, "-", c.old)
+		values(&p, "+", c.new)
 	}
-	return b.String()
+	return p.b.String()
 }
 
-func values(b *strings.Builder, sign string, value any) {
-	if value == nil {
+func values(p *page, sign string, value any) {
+	p.sign = sign
+	var err error
+	switch v := value.(type) {
+	case nil:
 		return
-	}
-	shown, ok := value.(string)
-	if !ok {
-		encoded, err := yaml.Marshal(value)
+	case string:
+		_, err = io.WriteString(p, v)
+	default:
+		var encoded []byte
+		if nodes(value, maxNodes) < maxNodes {
+			encoded, err = yaml.Marshal(value)
+		} else {
+			encoded, err = json.MarshalIndent(value, "", " ")
+		}
 		if err != nil { // it was JSON before
 			encoded = fmt.Append(nil, value)
 		}
-		shown = string(encoded)
+		_, err = p.Write(encoded)
 	}
-	for line := range strings.Lines(shown) {
-		fmt.Fprintf(b, "  %s %s\n", sign, strings.TrimRight(line, "\n"))
+	if p.begun {
+		p.b.WriteByte('\n')
+		p.begun = false
+	}
+	if err != nil {
+		fmt.Fprintf(&p.b, "  %s … cut after %d bytes\n", sign, maxText)
 	}
 }
 
 // lines leaves out the lines that two texts begin and end with alike.
-func lines(b *strings.Builder, old, next string) {
-	from, to := strings.Split(old, "\n"), strings.Split(next, "\n")
-	for len(from) > 1 && len(to) > 1 && from[0] == to[0] {
-		from, to = from[1:], to[1:]
+func lines(p *page, old, next string) {
+	alike := 0
+	for alike < len(old) && alike < len(next) && old[alike] == next[alike] {
+		alike++
 	}
-	for len(from) > 1 && len(to) > 1 && from[len(from)-1] == to[len(to)-1] {
-		from, to = from[:len(from)-1], to[:len(to)-1]
+	alike = strings.LastIndexByte(old[:alike], '\n') + 1
+	old, next = old[alike:], next[alike:]
+	alike = 0
+	for alike < len(old) && alike < len(next) && old[len(old)-1-alike] == next[len(next)-1-alike] {
+		alike++
 	}
-	values(b, "-", strings.Join(from, "\n"))
-	values(b, "+", strings.Join(to, "\n"))
+	if first := strings.IndexByte(old[len(old)-alike:], '\n'); first >= 0 {
+		alike -= first
+		old, next = old[:len(old)-alike], next[:len(next)-alike]
+	}
+	values(p, "-", old)
+	values(p, "+", next)
 }

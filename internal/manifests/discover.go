@@ -59,7 +59,14 @@ func discover(ctx context.Context, s server, objects []Object) ([]target, unknow
 	var mu sync.Mutex
 	served := map[schema.GroupVersionKind]kind{}
 	asked := map[schema.GroupVersion]bool{}
-	var group errgroup.Group
+	wanted := map[schema.GroupVersionKind]bool{} // of the others there may be more than there is memory for
+	for _, o := range objects {
+		wanted[o.GroupVersionKind] = true
+		for name := range defined(o) {
+			wanted[name] = true
+		}
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(batch.AtOnce)
 	for _, o := range objects {
 		v := o.GroupVersion()
@@ -68,7 +75,7 @@ func discover(ctx context.Context, s server, objects []Object) ([]target, unknow
 		}
 		asked[v] = true
 		group.Go(func() error {
-			ctx, end := s.rest.Turn(ctx)
+			ctx, end := s.rest.Turn(groupCtx)
 			defer end()
 			resources, err := s.resources(ctx, v)
 			if apierrors.IsNotFound(err) {
@@ -77,7 +84,7 @@ func discover(ctx context.Context, s server, objects []Object) ([]target, unknow
 			mu.Lock()
 			defer mu.Unlock()
 			for _, r := range resources {
-				if _, again := served[v.WithKind(r.Kind)]; !again && !r.isSubresource() {
+				if _, again := served[v.WithKind(r.Kind)]; !again && wanted[v.WithKind(r.Kind)] && !r.isSubresource() {
 					served[v.WithKind(r.Kind)] = kind{resource: r.Name, namespaced: r.Namespaced, served: true, hasStatus: slices.ContainsFunc(resources, r.isStatus)}
 				}
 			}

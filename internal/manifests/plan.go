@@ -27,6 +27,8 @@ const (
 	// maxChanges and maxPath bound what is told of one object.
 	maxChanges = 20
 	maxPath    = 200
+	// maxRoundText is the length of a difference, in bytes, that ends a round.
+	maxRoundText = 16 << 20
 	// maxFailed is how many objects an error tells of.
 	maxFailed = 20
 )
@@ -57,6 +59,7 @@ func (a Applier) Plan(ctx context.Context, in contract.PlanManifests) (contract.
 	part := len(s.targets) - p.marks.count(pending)
 	// The definitions come first: an object of a kind that changes may not be right yet.
 	r := batch.NewRound(ctx, a.Clock)
+	p.round = r
 	for _, filter := range []func(target) bool{target.isDefinition, target.isNoDefinition} {
 		targets := s.pending(p.marks, filter)
 		done, err := r.Run(ctx, 0, len(targets), func(ctx context.Context, i int) error { return p.plan(ctx, targets[i]) })
@@ -121,11 +124,13 @@ func (t target) isNoDefinition() bool { return !t.IsDefinition() }
 type planner struct {
 	*session
 	report contract.PlanReport
+	round  *batch.Round
 
 	mu        sync.Mutex // guards what follows
 	marks     marks
 	objects   []planned
 	texts     map[int]string // of the difference, by index
+	textBytes int
 	failures  []failed
 	conflicts []failed
 }
@@ -322,7 +327,7 @@ func (f found) beingDeleted(live map[string]any) found {
 	f.letter = deleting
 	note := "it is being deleted, since " + since
 	if finalizers, _ := metadata["finalizers"].([]any); len(finalizers) > 0 {
-		note += fmt.Sprintf(", and waits for its finalizers %v", finalizers)
+		note = contract.Clip(note+fmt.Sprintf(", and waits for its finalizers %v", finalizers[:min(len(finalizers), maxNamed)]), maxNote)
 	}
 	f.notes = append(f.notes, contract.Clip(note+". What is applied goes with it: apply the manifests again once it is gone", maxNote))
 	return f
@@ -385,10 +390,13 @@ func (p *planner) add(t target, f found) {
 		APIVersion: t.GroupVersion().String(), Kind: t.Kind, Namespace: t.namespace(), Name: t.Name,
 		Action: actions[f.letter], Warnings: f.answer.warningTexts(), Notes: f.notes, Unchecked: contract.Clip(f.unchecked, maxMessage),
 	}
-	for _, c := range f.changes {
+	for i, c := range f.changes {
+		if i == maxChanges {
+			o.Changes = append(o.Changes, fmt.Sprintf("and %d more", len(f.changes)-i))
+			break
+		}
 		o.Changes = append(o.Changes, contract.Clip(c.String(), maxPath))
 	}
-	o.Changes = few(o.Changes, maxChanges)
 	owners := few(wordedAs(f.answer.conflicts, conflict.String), maxChanges)
 	if p.request.Force {
 		o.Takes = few(wordedAs(f.answer.conflicts, conflict.taken), maxChanges)
@@ -411,6 +419,9 @@ func (p *planner) add(t target, f found) {
 	p.objects = append(p.objects, planned{t, o})
 	if p.request.Output.Bucket != "" && o.Action != contract.Unchanged {
 		p.texts[t.index] = text(t.String(), o, f.changes)
+		if p.textBytes += len(p.texts[t.index]); p.textBytes > maxRoundText {
+			p.round.End()
+		}
 	}
 }
 
@@ -444,6 +455,7 @@ func (p *planner) planned() []contract.PlannedObject {
 // text is the difference that this round found.
 func (p *planner) text() string {
 	var b strings.Builder
+	b.Grow(p.textBytes)
 	for i := range p.marks {
 		b.WriteString(p.texts[i])
 	}
