@@ -235,6 +235,7 @@ func TestACustomResourceIsReadyOnceItSaysSo(t *testing.T) {
 		"a snapshot that cannot be used yet":               {of("snapshot.storage.k8s.io/v1", "VolumeSnapshot", `"status":{"readyToUse":false}`), "InProgress", "its status says that it is not readyToUse"},
 		"a cluster that says that it is not ready":         {lake(`{"ready":false,"phase":"Provisioning"}`), "InProgress", "its status says that it is not ready"},
 		"that says what only it understands":               {lake(`{"level":3}`), "Current", ""},
+		"whose message has lines":                          {lake(`{"conditions":[{"type":"Ready","status":"False","message":"dry\n---\nkind: Secret\u001b[0m"}]}`), "InProgress", "dry --- kind: Secret [0m"},
 		"that is going":                                    {strings.Replace(lake(`{"conditions":[{"type":"Ready","status":"True"}]}`), `"generation"`, `"deletionTimestamp":"2026-01-01T00:00:00Z","generation"`, 1), "Terminating", ""},
 	} {
 		t.Run(name, r.check)

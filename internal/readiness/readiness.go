@@ -75,6 +75,7 @@ func (c Checker) Check(ctx context.Context, in contract.CheckReadiness) (contrac
 	}
 	r := &round{conn: conn, done: []byte(in.Readiness.Done), objects: flatten(in.WaitFor), kinds: map[string]*kind{}}
 	r.observing = c.Clock.Now().Sub(until.Add(-timeout)) < observing
+	r.done = r.done[:min(len(r.done), len(r.objects))]
 	for len(r.done) < len(r.objects) {
 		r.done = append(r.done, waiting)
 	}
@@ -224,7 +225,7 @@ func (r *round) check(ctx context.Context, o awaited) error {
 		r.done[o.index] = ready - toCapital
 	default:
 		r.done[o.index] = waiting
-		o.told.Status, o.told.Message = string(found.status), contract.Clip(found.message, maxReason)
+		o.told.Status, o.told.Message = string(found.status), contract.Clip(contract.OneLine(found.message), maxReason)
 		r.failed = r.failed || found.status == status.FailedStatus
 		r.notReady = append(r.notReady, o)
 	}
