@@ -91,8 +91,9 @@ func (r *row) healthy() bool {
 		return true
 	case hasFailed:
 		return false
+	default:
+		return string(r.cell(status)) == "Running" && all(r.cell(ready)) && (len(r.cell(gates)) == 0 || all(r.cell(gates)))
 	}
-	return string(r.cell(status)) == "Running" && all(r.cell(ready)) && (len(r.cell(gates)) == 0 || all(r.cell(gates)))
 }
 
 // all reports whether a text such as "2/2" counts all.
