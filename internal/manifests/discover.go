@@ -59,11 +59,12 @@ func discover(ctx context.Context, s server, objects []Object) ([]target, unknow
 	var mu sync.Mutex
 	served := map[schema.GroupVersionKind]kind{}
 	asked := map[schema.GroupVersion]bool{}
-	wanted := map[schema.GroupVersionKind]bool{} // of the others there may be more than there is memory for
+	// Of the other kinds there may be more than there is memory for.
+	wanted := map[schema.GroupVersionKind]bool{}
 	for _, o := range objects {
-		wanted[o.GroupVersionKind] = true
+		wanted[folded(o.GroupVersion(), o.Kind)] = true
 		for name := range defined(o) {
-			wanted[name] = true
+			wanted[folded(name.GroupVersion(), name.Kind)] = true
 		}
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -84,7 +85,7 @@ func discover(ctx context.Context, s server, objects []Object) ([]target, unknow
 			mu.Lock()
 			defer mu.Unlock()
 			for _, r := range resources {
-				if _, again := served[v.WithKind(r.Kind)]; !again && wanted[v.WithKind(r.Kind)] && !r.isSubresource() {
+				if _, again := served[v.WithKind(r.Kind)]; !again && (wanted[folded(v, r.Kind)] || wanted[folded(v, r.Name)]) && !r.isSubresource() {
 					served[v.WithKind(r.Kind)] = kind{resource: r.Name, namespaced: r.Namespaced, served: true, hasStatus: slices.ContainsFunc(resources, r.isStatus)}
 				}
 			}
@@ -232,6 +233,11 @@ func defined(o Object) map[schema.GroupVersionKind]kind {
 		}
 	}
 	return kinds
+}
+
+// folded is a kind, or a resource, in any writing.
+func folded(v schema.GroupVersion, name string) schema.GroupVersionKind {
+	return v.WithKind(strings.ToLower(name))
 }
 
 // meant returns the kind of the same group and version that is meant by another, or
