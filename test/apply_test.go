@@ -508,6 +508,10 @@ func TestAStackAppliesOnlyIfItIsAsked(t *testing.T) {
 			assert.NotEqual(t, keys[reader], keys[writer], "%s cannot open what %s opens", reader, writer)
 		}
 	}
+	inventory := "arn:aws:states:eu-west-1:111122223333:execution:" + a.stack.Name + "-pod-inventory:one"
+	var token contract.Token
+	assert.Equal(t, string(contract.AccessDenied), a.invoke(t, "apply-mint-token", contract.MintToken{Execution: inventory, Cluster: a.attest(t, inventory, contract.Cluster{Name: "demo", Region: "eu-west-1"})}, &token),
+		"what was attested for an inventory has no token that applies")
 	e := a.apply(t, "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: all}\nrules: []\n")
 	stopped(t, e, contract.InvalidInput, "whoever applies Role objects can give themselves any permission")
 }

@@ -29,7 +29,8 @@ func fleetVerb() *cobra.Command {
 		Use:   "fleet [CLUSTER...]",
 		Short: "Run a workflow on many clusters",
 		Long: `Run a workflow on many EKS clusters, each as an execution of its own, and print the
-results. A cluster that fails does not stop the others.
+results. A cluster that fails does not stop the others, but a fleet that applies
+manifests begins no other once more have failed than --tolerate allows.
 
 CLUSTER is a name or an ARN. Leave all of them out to take every cluster of the
 Regions and roles that the flags name, or those of a list in S3.`,
@@ -44,6 +45,9 @@ Regions and roles that the flags name, or those of a list in S3.`,
 
   # Which clusters differ from these manifests
   kubestep fleet --workflow apply-manifests --region eu-west-1 --request '{"source":{"bucket":"my-bucket","key":"base.yaml"}}'
+
+  # Apply them one cluster after another, and stop at the first that does not get ready
+  kubestep fleet canary prod-1 prod-2 --workflow apply-manifests --concurrency 1 --request '{"mode":"apply","source":{"bucket":"my-bucket","key":"base.yaml"},"wait":{"timeoutSeconds":300}}'
 
   # Run the clusters that failed last time again, with the same request
   kubestep fleet --source s3://my-bucket/kubestep/nightly/failed.jsonl --request '{"namespaces":["*"]}'`,
@@ -171,6 +175,9 @@ func (g *fleetGauge) result(style terminal.Style) string {
 	}
 	if summary.Report != nil {
 		fmt.Fprintf(&b, "report: s3://%s/%s\n", terminal.Line(summary.Report.Bucket), terminal.Line(summary.Report.HTML))
+		if summary.Report.Continue != "" {
+			fmt.Fprintf(&b, "go on with those not started: %s\n", terminal.Line(summary.Report.Continue))
+		}
 		if summary.Report.Again != "" {
 			fmt.Fprintf(&b, "run the failed clusters again: %s\n", terminal.Line(summary.Report.Again))
 		}
@@ -210,7 +217,7 @@ func (g *fleetGauge) names(failure contract.FleetFailure) []string {
 
 // tolerance says how many clusters may fail, if any failed.
 func (g *fleetGauge) tolerance() string {
-	switch failed := g.summary.Clusters - g.summary.ByStatus[contract.Succeeded]; {
+	switch failed := g.summary.Clusters - g.summary.ByStatus[contract.Succeeded] - g.summary.ByStatus[contract.NotStarted]; {
 	case failed == 0 || g.fleet.Clusters == 0:
 		return ""
 	case g.fleet.Tolerated == 0:
@@ -236,10 +243,12 @@ func outcomes(byStatus map[contract.OutcomeStatus]int, style terminal.Style) str
 			continue
 		}
 		part := fmt.Sprintf("%d %s", n, strings.ReplaceAll(strings.ToLower(string(status)), "_", " "))
-		if status == contract.Succeeded {
+		switch status {
+		case contract.Succeeded:
 			part = style.Green(part)
-		} else {
+		case contract.Failed, contract.TimedOut, contract.Aborted:
 			part = style.Red(part)
+		case contract.NotStarted:
 		}
 		parts = append(parts, part)
 	}

@@ -29,6 +29,20 @@ func fleetSummary() contract.FleetSummary {
 	}
 }
 
+func TestAFleetThatStoppedSaysWhatWasNotStartedAndHowToGoOn(t *testing.T) {
+	g := &fleetGauge{fleet: contract.Fleet{Clusters: 4}, summary: contract.FleetSummary{
+		Clusters: 4, ByStatus: map[contract.OutcomeStatus]int{contract.Failed: 1, contract.NotStarted: 3},
+		Failures: []contract.FleetFailure{{Error: "NotReady", Clusters: 1, Names: []string{"canary"}, Cause: "Wait longer."}},
+		Report:   &contract.FleetReport{Bucket: "reports", HTML: "a/report.html", Continue: "kubestep fleet --source s3://reports/a/notstarted.jsonl"},
+	}}
+
+	text := g.result(false)
+
+	assert.Contains(t, text, "4 clusters: 1 failed, 3 not started (none may fail)\n")
+	assert.Contains(t, text, "go on with those not started: kubestep fleet --source s3://reports/a/notstarted.jsonl\n")
+	assert.NotContains(t, text, "again")
+}
+
 func TestTheFlagsOfAFleetMakeItsInput(t *testing.T) {
 	output, err := json.Marshal(contract.FleetOutput{Summary: fleetSummary()})
 	require.NoError(t, err)

@@ -113,7 +113,7 @@ func (g *fleetGauge) count(ctx context.Context) {
 				older = true
 				continue
 			}
-			cluster := strings.TrimSuffix(aws.ToString(e.Name), lastAttempt)
+			cluster := strings.TrimSuffix(strings.TrimSuffix(aws.ToString(e.Name), "-"+g.fleet.Own), lastAttempt)
 			if !strings.HasPrefix(cluster, prefix) || seen[cluster] {
 				continue
 			}

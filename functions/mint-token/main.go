@@ -19,6 +19,7 @@ func main() {
 		Credentials: awsapi.NewRoles(cfg, os.Getenv("KUBESTEP_EXTERNAL_ID")).Credentials,
 		Principal:   os.Getenv("KUBESTEP_ROLE_ARN"),
 		Group:       os.Getenv("KUBESTEP_KUBERNETES_GROUP"),
+		Machine:     os.Getenv("KUBESTEP_STATE_MACHINE"),
 		Attestation: task.Must(attestation.New(os.Getenv("KUBESTEP_ATTESTATION_KEY"))),
 		Sealer:      task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
 		Now:         time.Now,

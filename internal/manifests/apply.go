@@ -33,6 +33,9 @@ const (
 //
 // Errors: those of Plan, and NotReady for a CRD that is not established.
 func (a Applier) Apply(ctx context.Context, in contract.ApplyManifests) (contract.Applied, error) {
+	if in.Request.Mode != contract.Apply {
+		return contract.Applied{}, contract.Errorf(contract.InvalidInput, "request.mode: %q: nothing is applied but in mode %q", in.Request.Mode, contract.Apply)
+	}
 	s, err := a.open(ctx, in.ManifestsSession)
 	if err != nil {
 		return contract.Applied{}, err

@@ -49,7 +49,10 @@ type Minter struct {
 	// Principal is the ARN of the function's own role, and Group the Kubernetes group
 	// that the stack maps it to: a refusal names both.
 	Principal, Group string
-	Attestation      Verifier
+	// Machine is the name of the state machine for whose executions it mints; empty for any.
+	// describe-cluster attests clusters for executions of every machine of the stack.
+	Machine     string
+	Attestation Verifier
 	Sealer           bearer.Sealer
 	Now              func() time.Time
 }
@@ -59,6 +62,9 @@ type Minter struct {
 //
 // Errors: AccessDenied, Throttled, AWSUnreachable, TokenTooLarge, Unexpected.
 func (m Minter) Mint(ctx context.Context, in contract.MintToken) (contract.Token, error) {
+	if of := contract.ExecutionARN(in.Execution).Machine(); m.Machine != "" && of != m.Machine {
+		return contract.Token{}, contract.Errorf(contract.AccessDenied, "This function mints tokens for executions of %s, not of %q. Start an execution of that state machine instead of invoking its functions", m.Machine, of)
+	}
 	if err := m.Attestation.Verify(in.Execution, in.RoleARN, in.Cluster); err != nil {
 		return contract.Token{}, err
 	}

@@ -64,6 +64,29 @@ func payload() contract.MintToken {
 	}
 }
 
+func TestAMachineHasATokenMintedByItsOwnFunctionOnly(t *testing.T) {
+	m := minter(t, lambdaCredentials())
+	m.Machine = "kubestep-apply-manifests"
+	in := payload()
+	for execution, denied := range map[string]bool{
+		"arn:aws:states:eu-west-1:111122223333:execution:kubestep-apply-manifests:1":     false,
+		"arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:1":       true,
+		"arn:aws:states:eu-west-1:111122223333:execution:other:kubestep-apply-manifests": true,
+		"": true,
+	} {
+		in.Execution = execution
+		_, err := m.Mint(t.Context(), in)
+		if !denied {
+			require.NoError(t, err)
+			continue
+		}
+		var named *contract.Error
+		require.ErrorAs(t, err, &named)
+		assert.Equal(t, contract.AccessDenied, named.Name)
+		assert.Contains(t, named.Message, "This function mints tokens for executions of kubestep-apply-manifests, not of ")
+	}
+}
+
 // open returns the URL in a minted token.
 func open(t *testing.T, m token.Minter, in contract.MintToken, minted contract.Token) *url.URL {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kubestep/kubestep/internal/contract"
@@ -77,11 +78,13 @@ func (a *applyBench) session(ctx context.Context, t task, namespace string) (con
 	if err != nil {
 		return contract.ManifestsSession{}, err
 	}
+	// apply-mint-token mints for executions of its own machine only.
+	execution := strings.Replace(a.world.Stack(world.StackName).StateMachineARN("apply-manifests"), ":stateMachine:", ":execution:", 1) + ":bench"
 	var described contract.DescribedCluster
-	if _, err := a.invoke(ctx, "describe-cluster", contract.DescribeCluster{Execution: describe.Execution, Workflow: "apply-manifests", Input: in}, &described); err != nil {
+	if _, err := a.invoke(ctx, "describe-cluster", contract.DescribeCluster{Execution: execution, Workflow: "apply-manifests", Input: in}, &described); err != nil {
 		return contract.ManifestsSession{}, err
 	}
-	s := contract.ManifestsSession{Session: contract.Session{Execution: describe.Execution, Cluster: described.Cluster}}
+	s := contract.ManifestsSession{Session: contract.Session{Execution: execution, Cluster: described.Cluster}}
 	if err := json.Unmarshal(described.Request, &s.Request); err != nil {
 		return s, err
 	}
