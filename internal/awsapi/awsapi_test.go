@@ -157,6 +157,32 @@ func TestOnlyADecisionOfIAMIsToBeAllowedInAPolicy(t *testing.T) {
 	}
 }
 
+// A policy of the stack that is changed by hand is as before after the next deployment.
+func TestARefusalNamesTheParametersThatAllowTheAction(t *testing.T) {
+	const assume = "User: arn:aws:sts::111122223333:assumed-role/kubestep-mint-token/f is not authorized to perform: sts:AssumeRole on resource: " + role
+	for sentence, c := range map[string]struct {
+		doing, said string
+		want, not   []string
+	}{
+		"a further cluster of the account": {"eks:DescribeCluster of cluster prod in eu-west-1", "not authorized to perform: eks:DescribeCluster", []string{"ClusterArns", "ClusterName"}, []string{"RoleArns"}},
+		"a role that may not be assumed":   {"eks:DescribeCluster of cluster prod in eu-west-1 as " + role, assume, []string{"RoleArns", "ApplyRoleArns", "OrganizationId"}, []string{"ClusterArns"}},
+		"the same by mint-token":           {"sts:AssumeRole of " + role, assume, []string{"RoleArns", "ApplyRoleArns"}, []string{"ClusterArns"}},
+		"a cluster, as another role":       {"eks:DescribeCluster of cluster prod in eu-west-1 as " + role, "not authorized to perform: eks:DescribeCluster", nil, []string{"ClusterArns", "RoleArns"}},
+		"an object":                        {"s3:PutObject of s3://b/k", "not authorized", nil, []string{"ClusterArns", "RoleArns"}},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			explained := awsapi.Explain(&smithy.GenericAPIError{Code: "AccessDenied", Message: c.said}, c.doing)
+			assert.Contains(t, explained.Message, "Allow the action in the policy of the role named above")
+			for _, name := range c.want {
+				assert.Contains(t, explained.Message, name)
+			}
+			for _, name := range c.not {
+				assert.NotContains(t, explained.Message, name)
+			}
+		})
+	}
+}
+
 func TestTheConfigurationIsWhatLambdaSets(t *testing.T) {
 	environment := map[string]string{"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "ASIA", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "session"}
 	// with compares the configuration with the one that the SDK's own loader finds.

@@ -61,6 +61,18 @@ func refused(api smithy.APIError) (refusal, bool) {
 	return why, is
 }
 
+// parameters names those of template.yml that allow an action to kubestep's own roles: in
+// a policy that is changed by hand, the next deployment takes it back.
+func parameters(doing, message string) string {
+	switch {
+	case strings.Contains(message, "sts:AssumeRole"):
+		return ". What kubestep's own roles may assume is in the stack's parameters RoleArns and, for apply-manifests, ApplyRoleArns; OrganizationId limits both"
+	case strings.HasPrefix(doing, "eks:DescribeCluster") && !strings.Contains(doing, " as arn:"):
+		return ". Which clusters the stack may describe is in its parameter ClusterArns, beside ClusterName"
+	}
+	return ""
+}
+
 // Explain names an error of a call to AWS that means the same for every API.
 // doing is the action and its resource, as in "eks:DescribeCluster of cluster demo
 // in eu-west-1". The error stays wrapped.
@@ -76,7 +88,7 @@ func Explain(err error, doing string) *contract.Error {
 	message := contract.OneLine(strings.TrimSuffix(api.ErrorMessage(), "."))
 	switch why, is := refused(api); {
 	case why == byPolicy:
-		return contract.Errorf(contract.AccessDenied, "IAM refused %s: %s. %s", doing, message, why).From(err)
+		return contract.Errorf(contract.AccessDenied, "IAM refused %s: %s. %s%s", doing, message, why, parameters(doing, message)).From(err)
 	case is:
 		return contract.Errorf(contract.AccessDenied, "AWS refused %s (%s): %s. %s", doing, api.ErrorCode(), message, why).From(err)
 	}

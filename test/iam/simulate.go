@@ -60,6 +60,9 @@ func Find(repository string) (s Simulator, found bool) {
 
 // Decide decides each request.
 func (s Simulator) Decide(ctx context.Context, requests []Request) ([]Decision, error) {
+	if len(requests) == 0 {
+		return nil, nil // by a run of tests that call nothing
+	}
 	asked, err := json.Marshal(requests)
 	if err != nil {
 		return nil, fmt.Errorf("simulate IAM: %w", err)
