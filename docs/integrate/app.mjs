@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import * as cdk from "aws-cdk-lib";
 import * as events from "aws-cdk-lib/aws-events";
 import * as targets from "aws-cdk-lib/aws-events-targets";
+import * as iam from "aws-cdk-lib/aws-iam";
 import * as s3 from "aws-cdk-lib/aws-s3";
 import * as sfn from "aws-cdk-lib/aws-stepfunctions";
 
@@ -28,9 +29,17 @@ const kubestep = new cdk.CfnStack(stack, "Kubestep", {
 // The rest of the app uses its outputs: here a rule that starts an execution when a deployment ends.
 const machine = sfn.StateMachine.fromStateMachineArn(
   stack, "PodInventory", kubestep.getAtt("Outputs.StateMachineArn").toString());
+// What grantStartExecution allows is not enough: it names the alias, and IAM authorizes an alias by its machine.
+// https://docs.aws.amazon.com/step-functions/latest/dg/auth-version-alias.html
+const role = new iam.Role(stack, "Starter", { assumedBy: new iam.ServicePrincipal("events.amazonaws.com") });
+role.addToPolicy(new iam.PolicyStatement({
+  actions: ["states:StartExecution"],
+  resources: [kubestep.getAtt("Outputs.StateMachineArnWithoutAlias").toString()],
+  conditions: { "ForAnyValue:StringEquals": { "states:StateMachineQualifier": ["live"] } },
+}));
 new events.Rule(stack, "AfterDeployment", {
   eventPattern: { source: ["aws.codedeploy"], detail: { state: ["SUCCESS"] } },
-  targets: [new targets.SfnStateMachine(machine, { input: events.RuleTargetInput.fromObject({ namespaces: ["shop"] }) })],
+  targets: [new targets.SfnStateMachine(machine, { role, input: events.RuleTargetInput.fromObject({ namespaces: ["shop"] }) })],
 });
 
 app.synth();

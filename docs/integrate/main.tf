@@ -57,6 +57,12 @@ resource "aws_cloudformation_stack" "kubestep" {
   depends_on = [aws_s3_object.release]
 }
 
+# What to start executions of.
 output "state_machine_arn" {
   value = aws_cloudformation_stack.kubestep.outputs["StateMachineArn"]
+}
+
+# What a policy names that allows it: IAM authorizes an alias by its machine.
+output "state_machine_arn_without_alias" {
+  value = aws_cloudformation_stack.kubestep.outputs["StateMachineArnWithoutAlias"]
 }

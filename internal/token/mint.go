@@ -24,8 +24,9 @@ const (
 	// lifetime is that of the signature, 15 minutes from its date, less a minute
 	// for clocks that differ and for the time until the cluster reads it.
 	lifetime = 14 * time.Minute
-	// clusterIDHeader binds the token to one cluster: the authenticator of another
-	// one computes another signature.
+	// clusterIDHeader binds the token to the name of a cluster: the authenticator of one
+	// with another name computes another signature. Clusters of the same name that map the
+	// same role accept each other's tokens, in any Region (docs/security.md).
 	clusterIDHeader = "X-K8s-Aws-Id"
 	// query is the action that is signed. X-Amz-Expires must be in it, although the
 	// authenticator counts from X-Amz-Date.

@@ -99,11 +99,63 @@ func TestTheCDKAppSynthesizesAStackOfTheRelease(t *testing.T) {
 	m.given(t, names)
 	assert.Equal(t, *m.Parameters["CodePrefix"].Default, nested.Properties.Parameters["CodePrefix"])
 	assert.Regexp(t, "^[0-9a-f]{10}$", nested.Properties.Parameters["ReleaseId"])
+	startsByTheAlias(t, synthesized)
 	used := regexp.MustCompile(`"Outputs\.([A-Za-z]+)"`).FindAllStringSubmatch(string(synthesized), -1)
 	require.NotEmpty(t, used, "the rest of the app uses the stack")
 	for _, output := range used {
 		assert.Contains(t, m.Outputs, output[1])
 	}
+}
+
+// startsByTheAlias asserts that the rule may start what it starts. IAM authorizes an alias by the ARN of its machine:
+// https://docs.aws.amazon.com/step-functions/latest/dg/auth-version-alias.html
+func startsByTheAlias(t *testing.T, synthesized []byte) {
+	t.Helper()
+	type reference struct {
+		GetAtt []string `json:"Fn::GetAtt"`
+	}
+	var stack struct {
+		Resources map[string]struct {
+			Type       string
+			Properties struct {
+				Targets        []struct{ Arn, RoleArn reference }
+				Roles          []struct{ Ref string }
+				PolicyDocument struct {
+					Statement []struct {
+						Effect, Action any
+						Resource       any
+						Condition      map[string]map[string]any
+					}
+				}
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal(synthesized, &stack))
+	encoded := func(value any) string {
+		text, err := json.Marshal(value)
+		require.NoError(t, err)
+		return string(text)
+	}
+	rules, starters := 0, map[string]bool{}
+	for _, r := range stack.Resources {
+		for _, s := range r.Properties.PolicyDocument.Statement {
+			if s.Effect == "Allow" && s.Action == "states:StartExecution" && encoded(s.Resource) == `{"Fn::GetAtt":["Kubestep","Outputs.StateMachineArnWithoutAlias"]}` {
+				assert.Equal(t, `{"ForAnyValue:StringEquals":{"states:StateMachineQualifier":["live"]}}`, encoded(s.Condition))
+				for _, role := range r.Properties.Roles {
+					starters[role.Ref] = true
+				}
+			}
+		}
+	}
+	for _, r := range stack.Resources {
+		for _, target := range r.Properties.Targets {
+			rules++
+			assert.Equal(t, []string{"Kubestep", "Outputs.StateMachineArn"}, target.Arn.GetAtt)
+			require.Len(t, target.RoleArn.GetAtt, 2)
+			assert.True(t, starters[target.RoleArn.GetAtt[0]], "the rule's role may start executions by the alias")
+		}
+	}
+	assert.Equal(t, 1, rules)
 }
 
 func TestTheTerraformConfigurationDeploysTheRelease(t *testing.T) {
