@@ -186,8 +186,13 @@ func (a *applier) live(t *testing.T, manifests string) []map[string]any {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "manifests.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(manifests), 0o600))
+	text := a.kubectl(t, "", "get", "-o", "json", "--show-managed-fields", "-f", file)
 	var list struct{ Items []map[string]any }
-	require.NoError(t, json.Unmarshal(a.kubectl(t, "", "get", "-o", "json", "--show-managed-fields", "-f", file), &list))
+	require.NoError(t, json.Unmarshal(text, &list))
+	if list.Items == nil { // there is one only
+		list.Items = make([]map[string]any, 1)
+		require.NoError(t, json.Unmarshal(text, &list.Items[0]))
+	}
 	return list.Items
 }
 
@@ -247,5 +252,187 @@ func flatten(path string, value any, into map[string]any) {
 		}
 	default:
 		into[path] = value
+	}
+}
+
+func TestForceSaysWhatItTakesFromWhom(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	manifest := deployment("web", "app: web", "  replicas: 2", "{name: web, image: x}") + "---\n" + data("one", `a: "1"`)
+	applied(t, a.apply(t, manifest))
+	a.kubectl(t, "", "scale", "deployment/web", "--replicas", "5")
+	a.kubectl(t, "", strings.Fields(update("configmap/one", `{"data":{"a":"2","b":"1"}}`).args)...)
+
+	plan := applied(t, a.run(t, map[string]any{"manifests": manifest, "mode": "plan"})).Plan
+	assert.Equal(t, []string{`spec.replicas is owned by "kubectl" with subresource "scale" using apps/v1`}, plan.Objects[0].Conflicts)
+	assert.Empty(t, plan.Objects[0].Takes)
+
+	for _, mode := range []string{"plan", "apply"} {
+		output := applied(t, a.run(t, map[string]any{"manifests": manifest, "mode": mode, "force": true}))
+		assert.Empty(t, output.Plan.Objects[0].Conflicts)
+		assert.Equal(t, []string{`spec.replicas from "kubectl" with subresource "scale" using apps/v1`}, output.Plan.Objects[0].Takes, mode)
+		assert.Equal(t, []string{`data.a from "someone" using v1`}, output.Plan.Objects[1].Takes, mode)
+		assert.Equal(t, []string{"~data.a"}, output.Plan.Objects[1].Changes, mode)
+		assert.Empty(t, output.Warnings, "the plan has said it")
+	}
+	output := applied(t, a.run(t, map[string]any{"manifests": manifest, "mode": "plan", "force": true}))
+	assert.False(t, output.Drift)
+	assert.Empty(t, output.Plan.Objects[0].Takes)
+}
+
+func TestAnObjectThatIsBeingDeletedIsNotUnchanged(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	held := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: held, finalizers: [example.com/hold]}\ndata: {a: '1'}\n"
+	manifests := data("stays", `a: "1"`) + "---\n" + held
+	applied(t, a.apply(t, manifests))
+	a.kubectl(t, "", "delete", "configmap/held", "--wait=false")
+	for value, changes := range map[string][]string{"'1'": nil, "'2'": {"~data.a"}} {
+		output := applied(t, a.run(t, map[string]any{"manifests": strings.ReplaceAll(manifests, "a: '1'", "a: "+value), "mode": "plan"}))
+		assert.True(t, output.Drift, "what is applied to it goes with it")
+		assert.Equal(t, []int{0, 0, 1, 1}, []int{output.Plan.Created, output.Plan.Configured, output.Plan.Unchanged, output.Plan.Deleting})
+		assert.Equal(t, contract.Deleting, output.Plan.Objects[1].Action)
+		assert.Equal(t, changes, output.Plan.Objects[1].Changes)
+		require.Len(t, output.Plan.Objects[1].Notes, 1)
+		assert.Contains(t, output.Plan.Objects[1].Notes[0], "waits for its finalizers [example.com/hold]. What is applied goes with it")
+	}
+	output := applied(t, a.apply(t, manifests))
+	assert.Equal(t, contract.Deleting, output.Plan.Objects[1].Action)
+	assert.Equal(t, 1, output.Applied)
+
+	a.kubectl(t, "", "patch", "configmap/held", "--type", "json", "-p", `[{"op":"remove","path":"/metadata/finalizers"}]`)
+	assert.Equal(t, 1, applied(t, a.apply(t, manifests)).Plan.Created)
+}
+
+// definition is a CRD of the scenario's group, which has more versions and subresources than v1 if they are given.
+func (a *applier) definition(kind, versions string) string {
+	plural := strings.ToLower(kind) + "s"
+	return fmt.Sprintf("apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: %[1]s.%[2]s.example.com}\nspec:\n  group: %[2]s.example.com\n  scope: Namespaced\n  names: {plural: %[1]s, kind: %[3]s}\n  versions: [%[4]s]\n",
+		plural, a.stack.Name, kind, versions)
+}
+
+const anything = "schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}"
+
+func (a *applier) custom(version, kind, name, fields string) string {
+	return fmt.Sprintf("apiVersion: %s.example.com/%s\nkind: %s\nmetadata: {name: %s}\n%s\n", a.stack.Name, version, kind, name, fields)
+}
+
+func TestAStatusIsComparedWhereApplyingChangesIt(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	definitions := a.definition("Note", "{name: v1, served: true, storage: true, "+anything+"}") +
+		"---\n" + a.definition("Ticket", "{name: v1, served: true, storage: true, subresources: {status: {}}, "+anything+"}")
+	of := func(read string) string {
+		return a.custom("v1", "Note", "memo", "spec: {text: a}"+read) + "---\n" + a.custom("v1", "Ticket", "memo", "spec: {text: a}"+read)
+	}
+	applied(t, a.apply(t, definitions+"---\n"+of("")))
+	for _, c := range []struct {
+		status string
+		want   []string
+	}{{"\nstatus: {read: false}", []string{"+status"}}, {"\nstatus: {read: true}", []string{"~status.read"}}, {"", []string{"-status"}}} {
+		output := applied(t, a.run(t, map[string]any{"manifests": of(c.status), "mode": "plan"}))
+		assert.True(t, output.Drift)
+		assert.Equal(t, c.want, output.Plan.Objects[0].Changes)
+		assert.Equal(t, contract.Unchanged, output.Plan.Objects[1].Action, "a status that is a subresource is not applied")
+		was := a.live(t, of(""))
+		applied(t, a.apply(t, of(c.status)))
+		sameChanges(t, was[0], a.live(t, of(""))[0], c.want)
+		sameChanges(t, was[1], a.live(t, of(""))[1], nil)
+		assert.False(t, applied(t, a.run(t, map[string]any{"manifests": of(c.status), "mode": "plan"})).Drift)
+	}
+}
+
+func TestAnObjectWhoseKindGetsAVersionIsNotNew(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	v1 := "{name: v1, served: true, storage: false, " + anything + "}"
+	applied(t, a.apply(t, a.definition("Verse", strings.ReplaceAll(v1, "storage: false", "storage: true"))+"---\n"+a.custom("v1", "Verse", "old", "spec: {x: 1}")))
+
+	both := a.definition("Verse", v1+", {name: v2, served: true, storage: true, "+anything+"}") +
+		"---\n" + a.custom("v2", "Verse", "old", "spec: {x: 1}") + "---\n" + a.custom("v2", "Verse", "new", "spec: {x: 1}")
+	output := applied(t, a.apply(t, both))
+	assert.Equal(t, contract.Configured, output.Plan.Objects[1].Action)
+	assert.Equal(t, "the CRD among the manifests defines its version v2; it is there as v1, and whether it changes is not known before", output.Plan.Objects[1].Unchecked)
+	assert.Equal(t, contract.Created, output.Plan.Objects[2].Action)
+	assert.Equal(t, 3, output.Applied)
+	assert.False(t, applied(t, a.run(t, map[string]any{"manifests": both, "mode": "plan"})).Drift)
+}
+
+func TestAnObjectOfTheClusterIsAppliedOnce(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	class := "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: twice-" + a.stack.Name + ", namespace: %s}\nvalue: 1\n"
+	e := a.apply(t, fmt.Sprintf(class, "shop")+"---\n"+fmt.Sprintf(class, "default"))
+	stopped(t, e, contract.InvalidInput, "document 2 (PriorityClass twice-"+a.stack.Name+"): it is in document 1 already, since the kind is cluster-wide, whatever namespace is given")
+
+	scaler := "apiVersion: autoscaling/%s\nkind: HorizontalPodAutoscaler\nmetadata: {name: twice}\nspec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}\n"
+	e = a.apply(t, fmt.Sprintf(scaler, "v1")+"---\n"+data("one", "")+"---\n"+fmt.Sprintf(scaler, "v2"))
+	stopped(t, e, contract.InvalidInput, "document 3 (HorizontalPodAutoscaler ", "it is in document 1 already")
+
+	event := "apiVersion: %s\nkind: Event\nmetadata: {name: twice}\n"
+	e = a.apply(t, fmt.Sprintf(event, "v1")+"---\n"+fmt.Sprintf(event, "events.k8s.io/v1"))
+	stopped(t, e, contract.InvalidInput, "document 2 (Event "+a.namespace+"/twice): it is in document 1 already, as v1")
+}
+
+func TestWhatTheAPIServerWarnsOfIsInThePlan(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	manifests := data("quiet", `a: "1"`) +
+		"---\n" + deployment("warned", "app: warned", "", "{name: web, image: x, resources: {requests: {memory: 100.5m}}}") +
+		"---\napiVersion: v1\nkind: Endpoints\nmetadata: {name: warned}\n"
+	output := applied(t, a.apply(t, manifests))
+	assert.Empty(t, output.Plan.Objects[0].Warnings)
+	assert.Equal(t, []string{`spec.template.spec.containers[0].resources.requests[memory]: fractional byte value "101m" is invalid, must be an integer`}, output.Plan.Objects[1].Warnings)
+	deprecated := []string{"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
+	assert.Equal(t, deprecated, output.Plan.Objects[2].Warnings)
+	assert.Empty(t, output.Warnings, "the plan has said it")
+	output = applied(t, a.apply(t, manifests))
+	assert.Equal(t, contract.Unchanged, output.Plan.Objects[2].Action)
+	assert.Equal(t, deprecated, output.Plan.Objects[2].Warnings, "of an unchanged object too")
+
+	// No dry run is possible before the kind is served.
+	old := "{name: v1alpha1, served: true, storage: true, deprecated: true, deprecationWarning: it is deprecated, " + anything + "}"
+	output = applied(t, a.apply(t, a.definition("Widget", old)+"---\n"+a.custom("v1alpha1", "Widget", "one", "")))
+	assert.Equal(t, []string{"Widget " + a.namespace + "/one: it is deprecated"}, output.Warnings)
+}
+
+func TestTwoSetsOfManifestsThatShareAnObjectAreTold(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	shared := func(team string) string {
+		return fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: shared-%s, labels: {%s: '1'}}\n", a.stack.Name, team)
+	}
+	applied(t, a.apply(t, shared("team-a")))
+	output := applied(t, a.run(t, map[string]any{"manifests": shared("team-b"), "mode": "plan"}))
+	assert.Equal(t, []string{"-metadata.labels.team-a", "+metadata.labels.team-b"}, output.Plan.Objects[0].Changes)
+	require.Len(t, output.Plan.Objects[0].Notes, 1)
+	assert.Regexp(t, `^kubestep applied what goes, on \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ: metadata.labels.team-a. If other manifests still hold it, give each set of manifests a fieldManager of its own$`, output.Plan.Objects[0].Notes[0])
+
+	for _, team := range []string{"team-b", "team-c"} {
+		output = applied(t, a.run(t, map[string]any{"manifests": shared(team), "fieldManager": team}))
+		assert.Equal(t, []string{"+metadata.labels." + team}, output.Plan.Objects[0].Changes)
+		assert.Empty(t, output.Plan.Objects[0].Notes)
+	}
+	for _, team := range []string{"team-b", "team-c"} {
+		assert.False(t, applied(t, a.run(t, map[string]any{"manifests": shared(team), "fieldManager": team, "mode": "plan"})).Drift)
+	}
+	assert.False(t, applied(t, a.run(t, map[string]any{"manifests": shared("team-a"), "mode": "plan"})).Drift)
+}
+
+func TestTheRulesOfAnAggregatedRoleAreTheControlPlanes(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	a.set(t, map[string]string{"ApplyAllowedKinds": "ClusterRole"})
+	role := "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: gathered-" + a.stack.Name + "}\naggregationRule: {clusterRoleSelectors: [{matchLabels: {gather: 'yes'}}]}\nrules: []\n"
+	filled := strings.ReplaceAll(role, "rules: []", "rules: [{apiGroups: [''], resources: [services], verbs: [get]}]")
+	a.kubectl(t, role, "apply", "--server-side", "--field-manager", "kubestep", "-f", "-") // an earlier version owned the rules
+	a.kubectl(t, filled, "apply", "--server-side", "--force-conflicts", "--field-manager", "clusterrole-aggregation-controller", "-f", "-")
+	for _, force := range []bool{false, true} {
+		output := applied(t, a.run(t, map[string]any{"manifests": role, "mode": "plan", "force": force}))
+		assert.False(t, output.Drift)
+		assert.Empty(t, output.Plan.Objects[0].Conflicts)
+		was := a.live(t, role)
+		applied(t, a.run(t, map[string]any{"manifests": role, "force": force}))
+		sameChanges(t, was[0], a.live(t, role)[0], nil)
 	}
 }
