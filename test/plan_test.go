@@ -127,6 +127,55 @@ var histories = map[string]history{
 		kubectl:  []command{{"apply --server-side --field-manager someone -f -", deployment("h31", "app: h31", "", "{name: web, image: x, resources: {limits: {cpu: 500m}}}")}},
 		manifest: deployment("h31", "app: h31", "  replicas: 2", "{name: web, image: x, resources: {limits: {cpu: '0.5'}}}"), action: contract.Configured, changes: []string{"~spec.replicas"},
 	},
+	"an object whose managers were lost, with kubectl's copy": {
+		kubectl:  []command{clientSide(data("h12", `a: "1", b: "1"`)), {`patch configmap/h12 --type json -p [{"op":"replace","path":"/metadata/managedFields","value":[{}]}]`, ""}},
+		manifest: data("h12", `a: "1"`), action: contract.Configured, changes: []string{"-data.b"}, notes: []string{"before-first-apply applied it without server-side apply"},
+	},
+	"a HorizontalPodAutoscaler that kubectl applied as another version": {
+		kubectl:  []command{clientSide("apiVersion: autoscaling/v1\nkind: HorizontalPodAutoscaler\nmetadata: {name: h13, labels: {a: b}}\nspec: {minReplicas: 2, maxReplicas: 3, targetCPUUtilizationPercentage: 50, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}\n")},
+		manifest: "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h13}\nspec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}\n",
+		action:   contract.Unchanged, notes: []string{kubectlTookOver, "what it was given as autoscaling/v1 stays", "no value changes"},
+	},
+	"a Secret that kubectl applied with more": {
+		kubectl:  []command{clientSide("apiVersion: v1\nkind: Secret\nmetadata: {name: h14}\nstringData: {a: hunter2, b: hunter2}\n")},
+		manifest: "apiVersion: v1\nkind: Secret\nmetadata: {name: h14}\ndata: {a: aHVudGVyMg==}\n", action: contract.Configured, changes: []string{"-data.b"}, notes: []string{kubectlTookOver},
+	},
+	"a container of which somebody else has the image": {
+		kubectl: []command{
+			clientSide(deployment("h15", "app: h15", "", "{name: web, image: x}, {name: side, image: z}")),
+			{"set image deployment/h15 side=other --field-manager someone", ""},
+		},
+		manifest: deployment("h15", "app: h15", "", "{name: web, image: x}"), action: contract.Configured, changes: []string{"-spec.template.spec.containers[name=side]"}, notes: []string{kubectlTookOver},
+	},
+	"a container in which somebody else set a variable": {
+		kubectl: []command{
+			clientSide(deployment("h16", "app: h16", "", "{name: web, image: x, env: [{name: A, value: '1'}]}")),
+			{"set env deployment/h16 B=2 --field-manager someone", ""},
+		},
+		manifest: deployment("h16", "app: h16", "", "{name: web, image: x}"), action: contract.Configured, changes: []string{"-spec.template.spec.containers[name=web].env[name=A]"}, notes: []string{kubectlTookOver},
+	},
+	"a CronJob that kubectl applied with more": {
+		kubectl:  []command{clientSide("apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: h17}\nspec:\n  schedule: '* * * * *'\n  suspend: true\n  concurrencyPolicy: Forbid\n  successfulJobsHistoryLimit: 1\n  jobTemplate: {spec: {backoffLimit: 2, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, nodeSelector: {a: b}, tolerations: [{key: a, operator: Exists}], volumes: [{name: v, emptyDir: {}}], containers: [{name: c, image: x, args: [a, b], volumeMounts: [{name: v, mountPath: /v}]}]}}}}\n")},
+		manifest: "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: h17}\nspec:\n  schedule: '* * * * *'\n  jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: x}]}}}}\n", action: contract.Configured, notes: []string{kubectlTookOver},
+		changes: []string{
+			"~spec.concurrencyPolicy", "-spec.jobTemplate.spec.backoffLimit", "-spec.jobTemplate.spec.template.metadata.labels", "-spec.jobTemplate.spec.template.spec.containers[name=c].args",
+			"-spec.jobTemplate.spec.template.spec.containers[name=c].volumeMounts", "-spec.jobTemplate.spec.template.spec.nodeSelector", "-spec.jobTemplate.spec.template.spec.tolerations", "-spec.jobTemplate.spec.template.spec.volumes",
+			"~spec.successfulJobsHistoryLimit", "~spec.suspend",
+		},
+	},
+	"what kubectl applied at both sides": {
+		kubectl:  []command{clientSide(data("h18", `a: "1", b: "1"`)), {"apply --server-side -f -", data("h18", `a: "1", b: "1", c: "1"`)}},
+		manifest: data("h18", `a: "1"`), action: contract.Unchanged, notes: []string{"no value changes"},
+	},
+	"an Ingress that kubectl applied with more": {
+		kubectl:  []command{clientSide("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: h19, annotations: {a: b}}\nspec: {ingressClassName: x, tls: [{hosts: [a.example.com]}], rules: [{host: a.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 80}}}}]}}]}\n")},
+		manifest: "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: h19}\nspec: {rules: [{host: a.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 80}}}}]}}]}\n", action: contract.Configured, notes: []string{kubectlTookOver},
+		changes: []string{"-metadata.annotations", "-spec.ingressClassName", "-spec.tls"},
+	},
+	"a Secret's value in another spelling of base64": {
+		kubectl:  []command{{"apply --server-side --field-manager someone -f -", "apiVersion: v1\nkind: Secret\nmetadata: {name: h32}\ndata: {a: aHVudGVyMg==}\n"}},
+		manifest: "apiVersion: v1\nkind: Secret\nmetadata: {name: h32}\ndata: {a: \"aHVudG\\nVyMg==\"}\n", action: contract.Unchanged, notes: []string{"no value changes"},
+	},
 }
 
 func TestAPlanSaysExactlyWhatApplyingChanges(t *testing.T) {

@@ -91,6 +91,18 @@ func (o ownership) clients() sets.Set[string] {
 	return names
 }
 
+// otherVersions are the versions as which clients applied the object, other than the one
+// that is applied. What they own there cannot be compared, nor taken over.
+func (o ownership) otherVersions() []string {
+	clients, all := o.clients(), sets.Set[string]{}
+	for _, entry := range o.object.ManagedFields {
+		if clients.Has(entry.Manager) && entry.Operation == metav1.ManagedFieldsOperationUpdate && entry.APIVersion != o.object.APIVersion {
+			all.Insert(entry.APIVersion)
+		}
+	}
+	return sets.List(all)
+}
+
 // adoption is the patch that makes what clients own the manager's own; nil if they own
 // nothing. It fails with a conflict if the object has changed.
 func (o ownership) adoption() ([]byte, error) {

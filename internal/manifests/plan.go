@@ -303,6 +303,9 @@ func (p *planner) notes(before, dryRun []byte, next map[string]any, from []strin
 	if err != nil {
 		return notes
 	}
+	if versions := is.otherVersions(); len(versions) > 0 {
+		notes = append(notes, fmt.Sprintf("what it was given as %s stays, even if the manifests no longer have it", strings.Join(versions, ", ")))
+	}
 	if fields, at := lost(was, is, next); len(fields) > 0 {
 		names := strings.Join(few(fields, maxLost), ", ")
 		notes = append(notes, contract.Clip(fmt.Sprintf("%s applied what goes, on %s: %s. If other manifests still hold it, give each set of manifests a fieldManager of its own", p.manager(), at.UTC().Format(time.RFC3339), names), maxNote))
