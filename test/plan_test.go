@@ -329,6 +329,33 @@ func TestForceSaysWhatItTakesFromWhom(t *testing.T) {
 	assert.Empty(t, output.Plan.Objects[0].Takes)
 }
 
+func TestAValueThatKubectlAppliedIsAConflictFirst(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	a.kubectl(t, data("one", `a: "1", b: "1"`), "apply", "-f", "-")
+	manifest := data("one", `a: "2"`)
+	plan := applied(t, a.run(t, map[string]any{"manifests": manifest, "mode": "plan"})).Plan
+	assert.Equal(t, []string{"~data.a", "-data.b"}, plan.Objects[0].Changes)
+	owner := `data.a is owned by "kubectl-client-side-apply" using v1`
+	assert.Equal(t, []string{owner}, plan.Objects[0].Conflicts)
+	stopped(t, a.apply(t, manifest), contract.FieldConflict, "Nothing was applied", owner)
+
+	was := a.live(t, manifest)
+	output := applied(t, a.run(t, map[string]any{"manifests": manifest, "force": true}))
+	assert.Equal(t, []string{`data.a from "kubectl-client-side-apply" using v1`}, output.Plan.Objects[0].Takes)
+	sameChanges(t, was[0], a.live(t, manifest)[0], []string{"~data.a", "-data.b"})
+	assert.False(t, applied(t, a.run(t, map[string]any{"manifests": manifest, "mode": "plan"})).Drift)
+}
+
+func TestWhatWouldBeRefusedWithoutWhatKubectlOwnsIsToldByThePlan(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	claim := "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: one}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}%s}\n"
+	a.kubectl(t, fmt.Sprintf(claim, ", volumeName: some"), "apply", "-f", "-")
+	e := a.apply(t, data("two", `a: "1"`)+"---\n"+fmt.Sprintf(claim, ""))
+	stopped(t, e, contract.InvalidInput, "PersistentVolumeClaim "+a.namespace+"/one (document 2)", "spec is immutable after creation")
+}
+
 func TestAnObjectThatIsBeingDeletedIsNotUnchanged(t *testing.T) {
 	t.Parallel()
 	a := newAdmin(t)

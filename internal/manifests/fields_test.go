@@ -50,13 +50,15 @@ func TestOnlyAValueThatLooksDifferentIsSpelledAsItIsInTheCluster(t *testing.T) {
 			`{"l":[{"name":"a","cpu":"0.5","m":"1"}]}`, `{"l":[{"name":"b"},{"name":"a","cpu":"500m","m":"2"}],` + managed("hpa", `{"f:l":{"k:{\"name\":\"a\"}":{"f:cpu":{},"f:m":{}}}}`) + `}`,
 			`{"l":[{"name":"b"},{"name":"a","cpu":"500m","m":"1"}]}`, `{"l":[{"name":"a","cpu":"500m","m":"1"}]}`,
 		},
-		"no live object": {`{"cpu":"0.5"}`, ``, `{"cpu":"500m"}`, ``},
+		"beside text that YAML reads otherwise": {"{\"cpu\":\"0.5\",\"a\":\"x\\u0085y\"}", `{"cpu":"500m","a":"1",` + managed("hpa", `{"f:cpu":{}}`) + `}`, `{"cpu":"500m","a":"1"}`, `{"cpu":"500m","a":"x\u0085y"}`},
+		"no live object":                        {`{"cpu":"0.5"}`, ``, `{"cpu":"500m"}`, ``},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			got, ok := respell([]byte(c.applied), []byte(c.live), []byte(c.forced), FieldManager)
 			assert.Equal(t, c.want != "", ok)
 			if ok {
 				assert.JSONEq(t, c.want, string(got))
+				assert.NotContains(t, string(got), "\u0085", "which YAML takes for the end of a line")
 			}
 		})
 	}

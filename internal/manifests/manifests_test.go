@@ -3,6 +3,7 @@ package manifests_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -89,6 +90,65 @@ func TestOnlyWhatChangesIsApplied(t *testing.T) {
 	assert.Equal(t, 1, applied.Applied)
 	assert.Equal(t, path("c4"), f.applied[10])
 	assert.Len(t, f.applied, 11)
+}
+
+func TestAnUnchangedObjectTakesTwoRequests(t *testing.T) {
+	f := execution(t, configMaps(10))
+	_, _, err := f.apply(t)
+	require.NoError(t, err)
+	f.patches, f.gets = 0, 0
+	_, err = f.plan(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []int{10, 10}, []int{f.patches, f.gets})
+}
+
+func TestAnObjectThatChangesBetweenItsDryRunAndTheLookAtItIsPlannedAgain(t *testing.T) {
+	f := execution(t, configMaps(1))
+	_, _, err := f.apply(t)
+	require.NoError(t, err)
+	f.patches = 0
+	f.refuse["GET "+path("c0")] = func(w http.ResponseWriter, _ *http.Request) bool {
+		if f.patches > 1 {
+			return false
+		}
+		_, _ = io.WriteString(w, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c0","resourceVersion":"8"},"data":{"a":"meanwhile"}}`)
+		return true
+	}
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	assert.False(t, plan.Drift)
+	assert.Equal(t, 2, f.patches)
+}
+
+func TestAnObjectOfKubectlIsTakenOverEvenIfItChangesMeanwhile(t *testing.T) {
+	f := execution(t, configMaps(1))
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	var requests []string
+	f.refuse[path("c0")] = func(w http.ResponseWriter, r *http.Request) bool {
+		kind := r.Header.Get("Content-Type")
+		requests = append(requests, kind)
+		switch {
+		case kind == "application/json-patch+json" && len(requests) == 2:
+			kubetest.Refuse(w, http.StatusConflict, metav1.StatusReasonConflict, "the object has been modified")
+		case kind == "application/json-patch+json":
+			body, _ := io.ReadAll(r.Body)
+			assert.Contains(t, string(body), `"path":"/metadata/resourceVersion","value":"9"`)
+			_, _ = io.WriteString(w, `{"kind":"ConfigMap"}`)
+		case len(requests) == 5:
+			_, _ = io.WriteString(w, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c0","resourceVersion":"10"}}`)
+		default:
+			_, _ = io.WriteString(w, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c0","resourceVersion":"9","managedFields":[
+				{"manager":"kubestep","operation":"Apply","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{"f:a":{}}}},
+				{"manager":"kubectl-client-side-apply","operation":"Update","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{"f:b":{}}}}]}}`)
+		}
+		return true
+	}
+	applied, err := f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	require.NoError(t, err)
+	assert.Equal(t, 1, applied.Applied)
+	const apply, move = "application/apply-patch+yaml", "application/json-patch+json"
+	assert.Equal(t, []string{apply, move, apply, move, apply}, requests)
 }
 
 func TestAnObjectThatIsRightButNotOwnedIsAppliedAndIsNotDrift(t *testing.T) {

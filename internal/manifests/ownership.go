@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/util/csaupgrade"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
+	"github.com/kubestep/kubestep/internal/documents"
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
@@ -175,7 +176,13 @@ func respell(applied, live, forced []byte, manager string) ([]byte, bool) {
 		return nil, false
 	}
 	text, err := json.Marshal(object)
-	return text, err == nil
+	if err != nil {
+		return nil, false
+	}
+	for document, err := range documents.All(text) { // as every object is sent
+		return document.JSON, err == nil
+	}
+	return nil, false
 }
 
 // equal compares JSON.
