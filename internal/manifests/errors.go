@@ -1,13 +1,9 @@
 package manifests
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
-	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -56,37 +52,4 @@ func wordedAs(all []conflict, word func(conflict) string) []string {
 		texts = append(texts, word(c))
 	}
 	return texts
-}
-
-// redact takes the values of a Secret out of a text.
-func (o Object) redact(text string) string {
-	if !o.IsSecret() {
-		return text
-	}
-	var secret struct {
-		Data       map[string]string `json:"data"`
-		StringData map[string]string `json:"stringData"`
-	}
-	_ = json.Unmarshal(o.JSON, &secret) // read.go has seen that they are strings
-	var values []string
-	for _, value := range secret.StringData {
-		values = append(values, value)
-	}
-	for _, value := range secret.Data {
-		values = append(values, value)
-		if plain, err := base64.StdEncoding.DecodeString(value); err == nil {
-			values = append(values, string(plain))
-		}
-	}
-	// A value may be a part of another one.
-	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) })
-	for _, value := range values {
-		if value == "" {
-			continue
-		}
-		quoted := strconv.Quote(value) // as most messages have it
-		text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], hidden)
-		text = strings.ReplaceAll(text, value, hidden)
-	}
-	return text
 }

@@ -21,10 +21,9 @@ import (
 // the object is not about the cluster, whatever its status is. Neither the message nor
 // what it came from holds a value of a Secret.
 func (s *session) explain(err error, doing string, t target) *contract.Error {
-	err = t.redacted(err)
 	cluster, what := s.conn.Cluster.Name, t.String()+" ("+t.place.String()+")"
 	status := statusOf(err)
-	code, message := int(status.Code), said(status)
+	code, message := int(status.Code), t.told(status)
 	webhook, webhookFailed := kube.FailedWebhook(err)
 	isDenied := kube.DeniedByAdmission(err)
 	invalid := func() *contract.Error {
@@ -32,7 +31,7 @@ func (s *session) explain(err error, doing string, t target) *contract.Error {
 	}
 	switch {
 	case webhookFailed:
-		failure := webhookFailure{err, webhook, fmt.Sprintf("(%d): %s. %s", code, message, webhook.Advice())}
+		failure := webhookFailure{t.redacted(err), webhook, fmt.Sprintf("(%d): %s. %s", code, message, webhook.Advice())}
 		return contract.Errorf(contract.WebhookFailed, "%s failed, so cluster %s could not %s %s %s", webhook, cluster, doing, what, failure.why).From(failure)
 	case isDenied && (code == http.StatusBadRequest || code == http.StatusUnprocessableEntity):
 		return invalid()
@@ -62,39 +61,37 @@ func (s *session) explain(err error, doing string, t target) *contract.Error {
 		return contract.Errorf(contract.InvalidInput, "Cluster %s cannot apply %s: nobody can change an object of kind %s (%s). Leave it out of the manifests", cluster, what, t.Kind, message)
 	case code == http.StatusNotAcceptable, code == http.StatusUnsupportedMediaType:
 		return contract.Errorf(contract.InvalidInput, "Cluster %s cannot apply %s: the API of kind %s has no server-side apply (%s)", cluster, what, t.Kind, message)
-	case code == http.StatusConflict && status.Reason == metav1.StatusReasonConflict && strings.Contains(message, "the object has been modified"):
+	case code == http.StatusConflict && status.Reason == metav1.StatusReasonConflict && strings.Contains(status.Message, "the object has been modified"):
 		return contract.Errorf(contract.Throttled, "%s in cluster %s is changed by others faster than it can be applied: %s. Try again later", what, cluster, message)
 	case code == http.StatusConflict:
 		return contract.Errorf(contract.InvalidInput, "Cluster %s cannot apply %s as it is now: %s", cluster, what, message)
 	}
-	explained := s.conn.Explain(err, doing+" "+what)
-	if t.IsSecret() {
-		explained = &contract.Error{Name: explained.Name, Message: t.redact(explained.Message)}
-	}
-	return explained
+	return s.conn.Explain(t.redacted(err), doing+" "+what)
 }
 
 // forbiddenBy explains a status 403, which an authorizer gives, or one of many admission
 // plug-ins; nil if it is none of the object's.
 func (s *session) forbiddenBy(err error, doing string, t target, what, message string) *contract.Error {
-	cluster := s.conn.Cluster
+	cluster, raw := s.conn.Cluster, statusOf(err).Message
+	terminating := isTerminating(err)
+	err = t.redacted(err)
 	switch {
-	case strings.HasSuffix(message, "not yet ready to handle request"):
+	case strings.HasSuffix(raw, "not yet ready to handle request"):
 		return nil
-	case deniedByRBAC(message):
+	case deniedByRBAC(raw):
 		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s %s %s: %s. VerifyApply was not denied this: the permission was revoked since, or the object was deleted and would have to be created", cluster.Name, cluster.Region, s.conn.Principal, doing, what, message).
-			From(denial{err, []contract.Check{t.check(authorizers.FindStringSubmatch(message)[1], t.Name)}})
-	case escalates(message):
+			From(denial{err, []contract.Check{t.check(authorizers.FindStringSubmatch(raw)[1], t.Name)}})
+	case escalates(raw):
 		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s, because nobody may grant permissions without having them: %s. Grant group %s these permissions, or the verb %s", cluster.Name, cluster.Region, s.conn.Principal, what, message, s.conn.Group, t.granting()).
 			From(denial{err, []contract.Check{t.granting()}})
-	case signing.MatchString(message):
-		m := signing.FindStringSubmatch(message)
+	case signing.MatchString(raw):
+		m := signing.FindStringSubmatch(raw)
 		check := contract.Check{Verb: m[1], Group: "certificates.k8s.io", Resource: "signers", Name: unquoted(m[2])}
 		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s: %s. Grant group %s the permission to %s", cluster.Name, cluster.Region, s.conn.Principal, what, message, s.conn.Group, check).
 			From(denial{err, []contract.Check{check}})
-	case strings.Contains(message, "cannot set blockOwnerDeletion"), strings.Contains(message, "cannot set an ownerRef"):
+	case strings.Contains(raw, "cannot set blockOwnerDeletion"), strings.Contains(raw, "cannot set an ownerRef"):
 		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s: %s. This is about permissions on the object that metadata.ownerReferences names, of group %s", cluster.Name, cluster.Region, s.conn.Principal, what, message, s.conn.Group)
-	case isTerminating(err):
+	case terminating:
 		return contract.Errorf(contract.Forbidden, "Cluster %s does not admit %s: %s. This is not about permissions: apply again once the namespace is gone or was created again", cluster.Name, what, message)
 	default:
 		return contract.Errorf(contract.Forbidden, "Cluster %s does not admit %s: %s. This is not about permissions: a quota, a policy or another admission plug-in refuses the object", cluster.Name, what, message)
@@ -131,25 +128,6 @@ func (s *session) withFix(message *contract.Error, of ...*contract.Error) *contr
 		message.Message = withRoles(message.Message+". These roles allow these verbs; apply them with kubectl apply -f -", checks, s.conn.Group)
 	}
 	return message
-}
-
-// redacted is an error without the values of a Secret in its texts.
-func (o Object) redacted(err error) error {
-	var status apierrors.APIStatus
-	if !o.IsSecret() || !errors.As(err, &status) {
-		return err
-	}
-	clean := status.Status()
-	clean.Message = o.redact(clean.Message)
-	if clean.Details != nil {
-		details := *clean.Details
-		details.Causes = slices.Clone(details.Causes)
-		for i := range details.Causes {
-			details.Causes[i].Message = o.redact(details.Causes[i].Message)
-		}
-		clean.Details = &details
-	}
-	return &apierrors.StatusError{ErrStatus: clean}
 }
 
 // statusOf is the status of an API server's answer; empty if the error is none.
@@ -245,7 +223,7 @@ func isTerminating(err error) bool {
 func deniedByRBAC(message string) bool { return authorizers.MatchString(message) }
 
 var (
-	authorizers = regexp.MustCompile(`(?:^|: )User "[^"]*" cannot ([a-z]+) `)
+	authorizers = regexp.MustCompile(`(?:^|: )User "[^"]*" cannot (get|list|watch|create|update|patch|delete|deletecollection) `)
 	// https://github.com/kubernetes/kubernetes/tree/v1.37.2/plugin/pkg/admission/certificates
 	signing = regexp.MustCompile(`user not permitted to (approve|sign|attest) (?:requests with|for) signerName ("(?:[^"\\]|\\.)*")`)
 )

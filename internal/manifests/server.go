@@ -95,7 +95,7 @@ const (
 func (a answer) warningTexts() []string {
 	var texts []string
 	for _, text := range a.warnings {
-		if text = contract.Clip(a.sent.redact(text), maxWarning); !slices.Contains(texts, text) {
+		if text = contract.Clip(a.sent.toldOf(text), maxWarning); !slices.Contains(texts, text) {
 			texts = append(texts, text)
 		}
 	}
