@@ -76,6 +76,10 @@ func (e badAnswerError) Unwrap() error { return e.error }
 // "what answers is not as an API server answers".
 func BadAnswer(format string, args ...any) error { return badAnswerError{fmt.Errorf(format, args...)} }
 
+// Unreadable returns why an answer cannot be read, if the cluster was reached and what it
+// answered is at fault; nil otherwise.
+func Unreadable(err error) error { return bad(err) }
+
 // bad is why an answer cannot be read, if the cluster was reached.
 func bad(err error) error {
 	if tooLarge := (*TooLargeError)(nil); errors.As(err, &tooLarge) {

@@ -88,11 +88,17 @@ func pod(o object) verdict {
 	}
 }
 
+// maxTroubles is how many containers a message tells of.
+const maxTroubles = 3
+
 // troubles are what containers of a pod wait for, or ended with.
 func (o object) troubles() string {
 	var texts []string
 	for _, list := range []string{"initContainerStatuses", "containerStatuses"} {
 		for _, c := range o.list("status", list) {
+			if len(texts) == maxTroubles {
+				break // a message has no room for more
+			}
 			container := newObject(c)
 			name := container.text("name")
 			waits, ended := container.text("state", "waiting", "reason"), container.text("state", "terminated", "reason")

@@ -177,19 +177,31 @@ func (r *round) look(ctx context.Context, work *batch.Round, with func(letter by
 // is at fault: an object that cannot be decoded, or a conversion webhook.
 // https://kubernetes.io/docs/reference/using-api/health-checks/
 func (r *round) answers(ctx context.Context) bool {
-	_, err := kube.Body(r.conn.Get().AbsPath("/readyz").MaxRetries(0).Do(ctx))
-	return err == nil
+	says, err := kube.Body(r.conn.Get().AbsPath("/readyz").MaxRetries(0).Do(ctx))
+	return err == nil && string(says) == "ok"
+}
+
+// read reads one object, and what it says of itself.
+func (r *round) read(ctx context.Context, o awaited) (verdict, error) {
+	ctx, end := r.conn.Turn(ctx)
+	defer end()
+	live, err := kube.Get(ctx, r.conn, o.path...)
+	if err != nil {
+		return verdict{}, err
+	}
+	return judge(live), nil
 }
 
 // check looks at one object. What the API server answers about it is told of it, so that
 // it does not hide what is to be told of the others.
 func (r *round) check(ctx context.Context, o awaited) error {
-	live, err := kube.Get(ctx, r.conn, o.path...)
-	var found verdict
+	found, err := r.read(ctx, o)
+	unreadable := kube.Unreadable(err)
 	var answered apierrors.APIStatus
 	switch {
 	case err == nil:
-		found = judge(live)
+	case unreadable != nil:
+		found = verdict{status: status.UnknownStatus, message: "what answers cannot be read: " + unreadable.Error()}
 	case apierrors.IsNotFound(err):
 		found = verdict{status: status.NotFoundStatus, message: "it does not exist"}
 	case !errors.As(err, &answered), apierrors.IsTooManyRequests(err), apierrors.IsUnauthorized(err):
@@ -210,7 +222,7 @@ func (r *round) check(ctx context.Context, o awaited) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.looked++
-	if answered != nil && answered.Status().Code >= http.StatusInternalServerError {
+	if unreadable != nil || answered != nil && answered.Status().Code >= http.StatusInternalServerError {
 		r.broken++
 		r.outage = err
 	}
@@ -272,20 +284,41 @@ func (r *round) hasStatus(ctx context.Context, path string) (bool, error) {
 	if parts[0] == "apis" {
 		version = parts[:min(3, len(parts))]
 	}
-	list, err := kube.Get(ctx, r.conn, "/"+strings.Join(version, "/"))
+	list, err := r.resources(ctx, "/"+strings.Join(version, "/"))
 	var answered apierrors.APIStatus
 	switch {
 	case err == nil:
-		for _, entry := range newObject(list).list("resources") {
-			k.hasStatus = k.hasStatus || newObject(entry).text("name") == resource+"/status"
-		}
-	case !errors.As(err, &answered), apierrors.IsTooManyRequests(err), apierrors.IsUnauthorized(err):
+		k.hasStatus = slices.Contains(list, resource+"/status")
+	case kube.Unreadable(err) == nil && !errors.As(err, &answered), apierrors.IsTooManyRequests(err), apierrors.IsUnauthorized(err):
 		return false, err
 	default:
 		k.hasStatus = true // for all that is known
 	}
 	k.asked = true
 	return k.hasStatus, nil
+}
+
+// resources are the names of the resources of a group and version.
+func (r *round) resources(ctx context.Context, path string) ([]string, error) {
+	ctx, end := r.conn.Turn(ctx)
+	defer end()
+	answer, err := kube.Body(r.conn.Get().AbsPath(path).MaxRetries(0).Do(kube.AtMost(ctx, kube.KindsBytes)))
+	if err != nil {
+		return nil, err
+	}
+	var list struct {
+		Resources []struct {
+			Name string `json:"name"`
+		} `json:"resources"`
+	}
+	if err := json.Unmarshal(answer, &list); err != nil {
+		return nil, kube.BadAnswer("it is not an APIResourceList")
+	}
+	names := make([]string, len(list.Resources))
+	for i, resource := range list.Resources {
+		names[i] = resource.Name
+	}
+	return names, nil
 }
 
 // unconfirm takes back that objects were looked at for the last time.

@@ -291,6 +291,27 @@ func TestOneObjectThatTheAPIServerCannotReadIsWaitedForAsLongAsItIsWell(t *testi
 	assert.Contains(t, message, "stored under an older schema")
 }
 
+func TestAnObjectThatCannotBeReadHidesNoOtherUnlessNothingIsAsAnAPIServerAnswers(t *testing.T) {
+	w := newWorld(t)
+	for sentence, text := range map[string]string{
+		"it is not an object":                               `<html>`,
+		"it is larger than 10485760":                        `{"a":"` + strings.Repeat("a", 11<<20) + `"}`,
+		"it would take more than 104857600 bytes of memory": `{"a":[` + strings.Repeat(`{"a":{}},`, 500_000) + `{}]}`,
+	} {
+		w.objects[one] = text
+		r := w.round(t)
+		require.Len(t, r.NotReady, 2)
+		assert.Equal(t, "Unknown", r.NotReady[0].Status)
+		assert.Contains(t, r.NotReady[0].Message, sentence)
+	}
+
+	w.objects[one], w.objects[web], w.objects["/readyz"] = `<html>`, `<html>`, `<html>`
+	_, err := w.checker.Check(t.Context(), w.payload)
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "ClusterUnreachable", name)
+	assert.Contains(t, message, "it is not an object")
+}
+
 func TestEveryObjectThatMayNotBeReadIsNamed(t *testing.T) {
 	w := newWorld(t)
 	for _, path := range []string{one, web} {

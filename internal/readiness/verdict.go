@@ -2,6 +2,7 @@ package readiness
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,8 +118,10 @@ func (o object) blank() bool {
 	}
 	for name, value := range fields {
 		if name == "conditions" {
-			if slices.ContainsFunc(o.conditions(), func(c condition) bool { return c.status != "Unknown" }) {
-				return false
+			for c := range o.conditions() {
+				if c.status != "Unknown" {
+					return false
+				}
 			}
 		} else if !empty(value) {
 			return false
@@ -231,7 +234,7 @@ func (c condition) isTrue() bool { return c.status == "True" }
 
 // condition is the one of this name; empty if there is none.
 func (o object) condition(name string) condition {
-	for _, c := range o.conditions() {
+	for c := range o.conditions() {
 		if c.name == name {
 			return c
 		}
@@ -239,13 +242,15 @@ func (o object) condition(name string) condition {
 	return condition{}
 }
 
-func (o object) conditions() []condition {
-	var conditions []condition
-	for _, entry := range o.list("status", "conditions") {
-		c := newObject(entry)
-		conditions = append(conditions, condition{c.text("type"), c.text("status"), c.text("reason"), c.text("message")})
+func (o object) conditions() iter.Seq[condition] {
+	return func(yield func(condition) bool) {
+		for _, entry := range o.list("status", "conditions") {
+			c := newObject(entry)
+			if !yield(condition{c.text("type"), c.text("status"), c.text("reason"), c.text("message")}) {
+				return
+			}
+		}
 	}
-	return conditions
 }
 
 // tidy gives the fields that readiness depends on the types of the API conventions:
@@ -270,19 +275,24 @@ func (o object) tidy() {
 		delete(fields, "conditions")
 		return
 	}
-	conditions := []any{}
+	conditions := entries[:0]
 	for _, entry := range entries {
 		c := newObject(entry)
 		if c.text("type") == "" {
 			continue
 		}
-		tidied := map[string]any{"type": c.text("type"), "status": truth(c.at("status")), "reason": plain(c.at("reason")), "message": plain(c.at("message"))}
+		c.fields["status"] = truth(c.at("status"))
+		for _, name := range []string{"reason", "message"} {
+			if _, isText := c.at(name).(string); !isText {
+				c.fields[name] = plain(c.at(name))
+			}
+		}
 		// What a condition says of an earlier generation is not known of this one.
 		if observed, ok := c.number("observedGeneration"); ok && hasGeneration && observed < generation && decides(c.text("type")) {
-			tidied["status"] = "Unknown"
-			tidied["message"] = fmt.Sprintf("its generation is %d, and this was said of %d", generation, observed)
+			c.fields["status"] = "Unknown"
+			c.fields["message"] = fmt.Sprintf("its generation is %d, and this was said of %d", generation, observed)
 		}
-		conditions = append(conditions, tidied)
+		conditions = append(conditions, entry)
 	}
 	fields["conditions"] = conditions
 }
