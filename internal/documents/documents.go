@@ -9,7 +9,6 @@
 package documents
 
 import (
-	"bytes"
 	"fmt"
 	"iter"
 )
@@ -65,53 +64,46 @@ const (
 func All(text []byte) iter.Seq2[Document, error] {
 	return func(yield func(Document, error) bool) {
 		text, encoding := toUTF8(text)
-		number := 0
+		before := 0
 		for part := range split(text) {
-			number++
-			if problem := part.check(encoding); problem != nil {
+			number, going := before+1, true
+			problem := part.read(encoding, func(document Document) bool {
+				document.Number = number
+				number++
+				going = yield(document, nil)
+				return going
+			})
+			if problem != nil {
 				problem.Number = number
-				if !yield(Document{}, problem) {
-					return
-				}
-				continue
+				number++
+				going = yield(Document{}, problem)
 			}
-			body := part.body()
-			if len(body.text) == 0 {
-				continue
+			if !going {
+				return
 			}
-			if body.text[0] == '{' || body.text[0] == '[' {
-				values, problem := readJSON(body)
-				for i := range values {
-					values[i].Number = number + i
-					if !yield(values[i], nil) {
-						return
-					}
-				}
-				switch {
-				case problem != nil:
-					number += len(values)
-					problem.Number = number
-					if !yield(Document{}, problem) {
-						return
-					}
-					continue
-				case len(values) > 0:
-					number += len(values) - 1
-					continue
-				}
-			}
-			value, problem := readYAML(part)
-			switch {
-			case problem != nil:
-				problem.Number = number
-				if !yield(Document{}, problem) {
-					return
-				}
-			case !bytes.Equal(value, []byte("null")):
-				if !yield(Document{Number: number, Line: body.line, JSON: value}, nil) {
-					return
-				}
-			}
+			before = max(number-1, before+1) // an empty document counts
 		}
 	}
+}
+
+// read passes on the documents of a part, one or several of JSON. It returns why the
+// last of them cannot be read.
+func (p part) read(encoding string, pass func(Document) bool) *Problem {
+	if problem := p.check(encoding); problem != nil {
+		return problem
+	}
+	body := p.body()
+	if len(body.text) == 0 {
+		return nil
+	}
+	if body.text[0] == '{' || body.text[0] == '[' {
+		if isJSON, problem := readJSON(body, pass); isJSON || problem != nil {
+			return problem
+		}
+	}
+	value, problem := readYAML(p)
+	if problem == nil && string(value) != "null" {
+		pass(Document{Line: body.line, JSON: value})
+	}
+	return problem
 }

@@ -16,39 +16,41 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// readJSON reads the JSON values that a part consists of. It returns nothing if the
-// first of them is no JSON: then it may be YAML in the flow style.
-func readJSON(body part) ([]Document, *Problem) {
-	var values []Document
+// readJSON reads the JSON values that a part consists of, and passes each on. It
+// passes on nothing if the first of them is no JSON: then it may be YAML in the flow
+// style.
+func readJSON(body part, value func(Document) bool) (isJSON bool, problem *Problem) {
 	rest := body
-	for first := true; ; first = false {
-		rest = rest.skip(skipBlank(rest.text, first))
-		problem := func(offset int, detail string) *Problem {
-			return &Problem{Line: rest.at(offset), What: notJSON, Detail: detail}
+	for ; ; isJSON = true {
+		rest = rest.skip(skipBlank(rest.text, !isJSON))
+		problem := func(offset int, what, detail string) *Problem {
+			return &Problem{Line: rest.at(offset), What: what, Detail: detail}
 		}
 		switch {
 		case len(rest.text) == 0:
-			return values, nil
+			return isJSON, nil
 		case rest.text[0] == '{' || rest.text[0] == '[':
 		case rest.text[0] == ',':
-			return values, problem(0, "a comma follows a value: write the values one after the other without it, or make them the items of a List")
+			return true, problem(0, notJSON, "a comma follows a value: write the values one after the other without it, or make them the items of a List")
 		default:
-			return values, problem(0, "text follows a value: put a line --- between the two")
+			return true, problem(0, notJSON, "text follows a value: put a line --- between the two")
 		}
-		value, end, err := compact(rest.text)
+		text, end, err := compact(rest.text)
 		var refused *refusal
 		switch {
 		case err == nil:
-			values = append(values, Document{Line: rest.line, JSON: value})
+			if !value(Document{Line: rest.line, JSON: text}) {
+				return true, nil
+			}
 			rest = rest.skip(end)
 		case errors.As(err, &refused):
-			return values, &Problem{Line: rest.at(end), What: refused.what, Detail: refused.detail}
-		case len(values) == 0:
-			return nil, nil
+			return true, problem(end, refused.what, refused.detail)
+		case !isJSON:
+			return false, nil
 		case errors.Is(err, io.ErrUnexpectedEOF):
-			return values, problem(0, "the value that begins here does not end")
+			return true, problem(0, notJSON, "the value that begins here does not end")
 		default:
-			return values, problem(end, "")
+			return true, problem(end, notJSON, "")
 		}
 	}
 }

@@ -516,20 +516,25 @@ var scannerErrors = []string{
 	"mapping values are not allowed in this context",
 }
 
+// maxExact is the largest document that is parsed again to say where its problem is.
+const maxExact = 512 << 10
+
 // syntax says where the parser stopped and, if it quotes nothing, why.
 func (p part) syntax(err error) *Problem {
-	// The parser of kubectl says where the problem is, the other one where the mapping
-	// began that has it.
 	line, text := position(err)
-	var nothing struct{}
-	decoder := yamlv2.NewDecoder(bytes.NewReader(p.text))
-	if err := decoder.Decode(&nothing); err != nil {
-		if l, t := position(err); t == text {
-			line = l
+	if len(p.text) <= maxExact {
+		// The parser of kubectl says where the problem is, the other one where the mapping
+		// began that has it.
+		var nothing struct{}
+		decoder := yamlv2.NewDecoder(bytes.NewReader(p.text))
+		again := decoder.Decode(&nothing)
+		if again == nil {
+			again = decoder.Decode(&nothing)
 		}
-	} else if err := decoder.Decode(&nothing); err != nil {
-		if l, t := position(err); t == text {
-			line = l
+		if again != nil {
+			if exact, same := position(again); same == text {
+				line = exact
+			}
 		}
 	}
 	problem := &Problem{Line: min(p.line+line-1, p.at(max(len(p.text)-1, 0))), What: notYAML} // it may be the end that was not expected

@@ -36,6 +36,8 @@ const (
 	maxName = 253
 	// maxProblems is how many problems are told; the others are counted.
 	maxProblems = 50
+	// maxCounted is how many are counted at least, if there are so many.
+	maxCounted = 10_000
 	// maxTold bounds, in bytes, what is quoted of a manifest.
 	maxTold = 300
 )
@@ -95,9 +97,12 @@ func Read(text []byte, rules Rules) ([]Object, error) {
 		var problem *documents.Problem
 		if errors.As(err, &problem) {
 			r.problem(place{document: problem.Number}, "", "%s", problem)
-			continue
+		} else {
+			r.object(place{document: document.Number}, document.JSON)
 		}
-		r.object(place{document: document.Number}, document.JSON)
+		if r.more > maxCounted {
+			break // this is no text of manifests
+		}
 	}
 	return r.result()
 }
@@ -130,6 +135,9 @@ func (r *reader) result() ([]Object, error) {
 		count := "1 problem"
 		if n := len(r.problems) + r.more; n > 1 {
 			count = fmt.Sprintf("%d problems", n)
+		}
+		if r.more > maxCounted {
+			count = "at least " + count
 		}
 		text := fmt.Sprintf("The manifests have %s: %s", count, strings.Join(r.problems, "; "))
 		if r.more > 0 {
