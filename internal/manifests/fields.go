@@ -1,90 +1,123 @@
 package manifests
 
 import (
-	"maps"
-	"slices"
 	"strings"
 
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
-	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
 
 // This file finds, sets and removes fields by the paths that managedFields have.
-// Objects are JSON, without a schema, and are not changed: what changes is copied.
+// Objects are JSON, without a schema.
+
+// finder finds items in lists. It indexes a list when it looks into it first: an object
+// may have tens of thousands of items, and its managers a path for each.
+type finder struct {
+	lists map[*any]map[string]map[string]int // by the first item: by the names of keys, by their values
+}
+
+func newFinder() finder { return finder{map[*any]map[string]map[string]int{}} }
 
 // find returns the field at a path.
-func find(object any, path fieldpath.Path) (any, bool) {
+func (f finder) find(object any, path fieldpath.Path) (any, bool) {
 	for _, element := range path {
-		var ok bool
-		if object, ok = child(object, element); !ok {
+		switch of := object.(type) {
+		case map[string]any:
+			if element.FieldName == nil {
+				return nil, false
+			}
+			field, ok := of[*element.FieldName]
+			if !ok {
+				return nil, false
+			}
+			object = field
+		case []any:
+			i := f.item(of, element)
+			if i < 0 {
+				return nil, false
+			}
+			object = of[i]
+		default:
 			return nil, false
 		}
 	}
 	return object, true
 }
 
-// child returns the field of a map, or the item of a list.
-func child(parent any, element fieldpath.PathElement) (any, bool) {
+// set replaces a field that is there, in the object itself.
+func (f finder) set(object any, path fieldpath.Path, to any) {
+	last := len(path) - 1
+	parent, _ := f.find(object, path[:last])
 	switch of := parent.(type) {
 	case map[string]any:
-		if element.FieldName == nil {
-			return nil, false
-		}
-		field, ok := of[*element.FieldName]
-		return field, ok
+		of[*path[last].FieldName] = to
 	case []any:
-		if i := item(of, element); i >= 0 {
-			return of[i], true
-		}
+		of[f.item(of, path[last])] = to
 	}
-	return nil, false
 }
 
 // item returns the index of the item that a path element selects, or -1.
-func item(list []any, element fieldpath.PathElement) int {
+func (f finder) item(list []any, element fieldpath.PathElement) int {
+	if len(list) == 0 {
+		return -1
+	}
+	var names []string
+	var values []any
 	switch {
 	case element.Key != nil:
-		return slices.IndexFunc(list, func(one any) bool {
-			fields, ok := one.(map[string]any)
-			return ok && !slices.ContainsFunc(*element.Key, func(key value.Field) bool {
-				field, ok := fields[key.Name]
-				return !ok || !value.Equals(value.NewValueInterface(field), key.Value)
-			})
-		})
+		for _, key := range *element.Key {
+			names, values = append(names, key.Name), append(values, key.Value.Unstructured())
+		}
 	case element.Value != nil:
-		return slices.IndexFunc(list, func(one any) bool { return value.Equals(value.NewValueInterface(one), *element.Value) })
+		values = []any{(*element.Value).Unstructured()}
 	case element.Index != nil && *element.Index < len(list):
 		return *element.Index
 	default:
 		return -1
 	}
+	by := strings.Join(names, " ")
+	if f.lists[&list[0]] == nil {
+		f.lists[&list[0]] = map[string]map[string]int{}
+	}
+	index := f.lists[&list[0]][by]
+	if index == nil {
+		index = make(map[string]int, len(list))
+		for i, one := range list {
+			if text, ok := identity(one, names); ok {
+				index[text] = i
+			}
+		}
+		f.lists[&list[0]][by] = index
+	}
+	if i, ok := index[string(encoded(values))]; ok {
+		return i
+	}
+	return -1
 }
 
-// set returns the object with a field that is there replaced.
-func set(object any, path fieldpath.Path, to any) any {
-	if len(path) == 0 {
-		return to
+// identity is what tells an item from the others of its list: the values of its keys or,
+// without keys, the item itself.
+func identity(item any, keys []string) (text string, ok bool) {
+	if len(keys) == 0 {
+		return string(encoded([]any{item})), true
 	}
-	switch of := object.(type) {
-	case map[string]any:
-		of = maps.Clone(of)
-		name := *path[0].FieldName
-		of[name] = set(of[name], path[1:], to)
-		return of
-	case []any:
-		of = slices.Clone(of)
-		i := item(of, path[0])
-		of[i] = set(of[i], path[1:], to)
-		return of
+	fields, ok := item.(map[string]any)
+	if !ok {
+		return "", false
 	}
-	return object
+	values := make([]any, len(keys))
+	for i, key := range keys {
+		if values[i], ok = fields[key]; !ok {
+			return "", false
+		}
+	}
+	return string(encoded(values)), true
 }
 
-// remove returns the object without the fields in gone, as the API server removes what
+// remove returns a copy of the object without the fields in gone, as the API server removes what
 // a manager applied before and applies no longer: an item or a map with all that is in
 // it, unless it is a field in which kept has something.
 // https://github.com/kubernetes-sigs/structured-merge-diff/blob/v6.4.2/merge/update.go, prune
-func remove(object any, gone, kept *fieldpath.Set) any {
+func (f finder) remove(object any, gone, kept *fieldpath.Set) any {
 	switch of := object.(type) {
 	case map[string]any:
 		left := map[string]any{}
@@ -95,7 +128,7 @@ func remove(object any, gone, kept *fieldpath.Set) any {
 			if !stays && (gone.Members.Has(element) || !below.Empty()) {
 				continue
 			}
-			left[name] = remove(field, below, kept.WithPrefix(element))
+			left[name] = f.remove(field, below, kept.WithPrefix(element))
 		}
 		if len(left) == 0 && len(of) > 0 {
 			return nil
@@ -105,7 +138,7 @@ func remove(object any, gone, kept *fieldpath.Set) any {
 		elements := map[int]fieldpath.PathElement{}
 		for _, all := range []func(func(fieldpath.PathElement)){gone.Members.Iterate, gone.Children.Iterate} {
 			all(func(element fieldpath.PathElement) {
-				if i := item(of, element); i >= 0 {
+				if i := f.item(of, element); i >= 0 {
 					elements[i] = element
 				}
 			})
@@ -117,7 +150,7 @@ func remove(object any, gone, kept *fieldpath.Set) any {
 			case !named:
 				left = append(left, one)
 			case !gone.Members.Has(element):
-				left = append(left, remove(one, gone.WithPrefix(element), kept.WithPrefix(element)))
+				left = append(left, f.remove(one, gone.WithPrefix(element), kept.WithPrefix(element)))
 			}
 		}
 		if len(left) == 0 && len(of) > 0 {

@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ func TestWhatAManagerNoLongerAppliesGoesAsTheAPIServerRemovesIt(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			before, want := object(t, c.object), object(t, c.want)
-			assert.Equal(t, any(want), remove(any(before), fields(t, c.gone), fields(t, c.kept)))
+			assert.Equal(t, any(want), newFinder().remove(any(before), fields(t, c.gone), fields(t, c.kept)))
 			assert.Equal(t, object(t, c.object), before, "it is copied")
 		})
 	}
@@ -62,4 +63,18 @@ func TestOnlyAValueThatLooksDifferentIsSpelledAsItIsInTheCluster(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestLongListsOfItemsAndOwnersTakeNoLongerThanTheirLength(t *testing.T) {
+	const items = 20_000
+	list, gone := make([]any, items), &fieldpath.Set{}
+	for i := range list {
+		name := strconv.Itoa(i)
+		list[i] = map[string]any{"name": name, "value": "1"}
+		gone.Insert(fieldpath.MakePathOrDie("l", fieldpath.KeyByFields("name", name), "value"))
+	}
+	left := newFinder().remove(map[string]any{"l": list}, gone, fields(t, `{"f:l":{}}`))
+	assert.Len(t, left.(map[string]any)["l"], items)
+	fields, _ := lost(ownership{}, ownership{}, left)
+	assert.Empty(t, fields)
 }

@@ -30,10 +30,21 @@ type ownership struct {
 	manager string
 }
 
+// maxManagedFields bounds what is decoded of it, in bytes: a set of fields takes many
+// times as much memory.
+const maxManagedFields = 1 << 20
+
 func readOwnership(object []byte, manager string) (ownership, error) {
 	o := ownership{manager: manager}
 	if err := json.Unmarshal(object, &o.object); err != nil {
 		return o, kube.BadAnswer("it is not an object")
+	}
+	bytes := int64(0)
+	for _, entry := range o.object.ManagedFields {
+		bytes += entry.FieldsV1.GetRawReader().Size()
+	}
+	if bytes > maxManagedFields {
+		return o, kube.BadAnswer("its managedFields have more than %d bytes", maxManagedFields)
 	}
 	return o, nil
 }
@@ -129,7 +140,7 @@ func (o ownership) adopted(object map[string]any) (next any, less bool, err erro
 	gone := all.Difference(kept)
 	annotations := fieldpath.MakePathOrDie("metadata", "annotations")
 	copied := fieldpath.NewSet(annotations, append(annotations, fieldpath.FieldNameElement(lastApplied)))
-	return remove(object, gone, kept), !gone.Difference(copied).Empty(), nil
+	return newFinder().remove(object, gone, kept), !gone.Difference(copied).Empty(), nil
 }
 
 // lost are the fields that the manager applied before, as it owns them in before, and
@@ -137,8 +148,9 @@ func (o ownership) adopted(object map[string]any) (next any, less bool, err erro
 func lost(before, after ownership, next any) (fields []string, at time.Time) {
 	owned, at := before.own()
 	still, _ := after.own()
+	f := newFinder()
 	return topmost(owned.Difference(still), func(path fieldpath.Path) bool {
-		_, there := find(next, path)
+		_, there := f.find(next, path)
 		return !there
 	}), at
 }
@@ -162,20 +174,20 @@ func respell(applied, live, forced []byte, manager string) ([]byte, bool) {
 			return nil, false
 		}
 	}
-	var object any = objects[0]
-	some := false
+	f, some := newFinder(), false
 	before.others().Difference(after.others()).Leaves().Iterate(func(path fieldpath.Path) {
-		given, isGiven := find(object, path)
-		now, isThere := find(objects[1], path)
-		then, stays := find(objects[2], path)
+		given, isGiven := f.find(objects[0], path)
+		now, isThere := f.find(objects[1], path)
+		then, stays := f.find(objects[2], path)
 		if isGiven && isThere && stays && equal(now, then) && !equal(given, now) {
-			object, some = set(object, path, now), true
+			f.set(objects[0], path, now)
+			some = true
 		}
 	})
 	if !some {
 		return nil, false
 	}
-	text, err := json.Marshal(object)
+	text, err := json.Marshal(objects[0])
 	if err != nil {
 		return nil, false
 	}
