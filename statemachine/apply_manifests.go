@@ -18,10 +18,11 @@ func ApplyManifests() Machine {
 			"manifests": Object{},
 			"access":    Object{"checks": 0, "complete": false, "done": ""},
 			"plan":      Object{"complete": false},
-			"apply":     Object{"complete": false, "applied": 0, "warnings": []any{}},
+			"apply":     Object{"complete": false, "applied": 0, "warnings": []any{}, "done": ""},
 			"readiness": Object{"complete": false, "waitSeconds": 1, "unobserved": []any{}},
 		},
-		next: "LoadManifests",
+		progress: "States.Format('{}:{}', $.manifests.sha256, $.apply.done)",
+		next:     "LoadManifests",
 	}
 	return Machine{
 		Comment:        "Applies manifests to an EKS cluster: describe the cluster, load the manifests, mint a token, verify access, plan by a dry run, apply, wait until they are ready.",
@@ -104,7 +105,7 @@ func ApplyManifests() Machine {
 
 func loadManifests() State {
 	return invoke("LoadManifests",
-		Object{"execution.$": "$$.Execution.Id", "cluster.$": "$.cluster", "request.$": "$.request"},
+		Object{"execution.$": "$$.Execution.Id", "cluster.$": "$.cluster", "request.$": "$.request", "progress.$": "$.progress"},
 		State{
 			Name:           "LoadManifests",
 			Comment:        "Reads the manifests and names every problem of them, before the cluster is asked.",
@@ -119,7 +120,7 @@ func loadManifests() State {
 // ofManifests is the payload of a function that works on the manifests in the cluster,
 // with the keys that it needs beside.
 func ofManifests(keys ...string) Object {
-	payload := copied("$", append(keys, "cluster", "token", "request", "manifests")...)
+	payload := copied("$", append(keys, "cluster", "token", "request", "manifests", "progress")...)
 	payload["execution.$"] = "$$.Execution.Id"
 	return payload
 }
@@ -147,7 +148,9 @@ func planManifests() State {
 }
 
 func applyManifests() State {
-	return invoke("ApplyManifests", ofManifests("plan", "apply"), State{
+	payload := ofManifests("plan", "apply")
+	payload["attempt.$"] = "$$.State.RetryCount"
+	return invoke("ApplyManifests", payload, State{
 		Name:           "ApplyManifests",
 		Comment:        "Applies what the plan would change, in stages, until all is applied or its time is up.",
 		TimeoutSeconds: 65,

@@ -10,6 +10,9 @@ type cluster struct {
 	// results are the keys that later states write to, each empty at first: JSONPath
 	// has no optional keys, and a missing one is an error that nothing catches.
 	results Object
+	// progress is an intrinsic function for what must not be forgotten if the cluster is
+	// described again; empty for nothing.
+	progress string
 	// next is where the machine begins with what DescribeCluster says.
 	next string
 }
@@ -53,13 +56,18 @@ func staleCatcher() Catcher {
 }
 
 func (c cluster) state(name string, refresh bool, comment string) State {
-	document := result("target", "request", "checks", "cluster")
+	document := result("target", "request", "checks", "cluster", "progress")
 	document["refreshed"] = refresh
 	for key, empty := range c.results {
 		document[key] = empty
 	}
-	return invoke("DescribeCluster",
-		Object{"execution.$": "$$.Execution.Id", "workflow": c.workflow, "input.$": "$$.Execution.Input", "refresh": refresh},
+	payload := Object{"execution.$": "$$.Execution.Id", "workflow": c.workflow, "input.$": "$$.Execution.Input", "refresh": refresh}
+	if refresh && c.progress != "" {
+		payload["progress.$"] = c.progress
+	} else {
+		payload["progress"] = ""
+	}
+	return invoke("DescribeCluster", payload,
 		State{
 			Name:           name,
 			Comment:        comment,

@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +65,7 @@ var documents = map[string]struct{ document, output any }{
 			Checks    []contract.Check        `json:"checks"`
 			Cluster   contract.Cluster        `json:"cluster"`
 			Refreshed bool                    `json:"refreshed"`
+			Progress  string                  `json:"progress"`
 			Token     contract.Token          `json:"token"`
 			Access    contract.VerifiedAccess `json:"access"`
 			Pods      contract.Listing        `json:"pods"`
@@ -88,6 +90,7 @@ var documents = map[string]struct{ document, output any }{
 			Checks    []contract.Check         `json:"checks"`
 			Cluster   contract.Cluster         `json:"cluster"`
 			Refreshed bool                     `json:"refreshed"`
+			Progress  string                   `json:"progress"`
 			Manifests contract.LoadedManifests `json:"manifests"`
 			Token     contract.Token           `json:"token"`
 			Access    contract.VerifiedApply   `json:"access"`
@@ -142,7 +145,7 @@ func at(t *testing.T, in reflect.Type, path string) reflect.Type {
 var raw = reflect.TypeFor[json.RawMessage]()
 
 // executions are the fields of the context object that a payload may have.
-var executions = map[string]reflect.Type{"$$.Execution.Id": reflect.TypeFor[string](), "$$.Execution.StartTime": reflect.TypeFor[time.Time](), "$$.Execution.Input": raw}
+var executions = map[string]reflect.Type{"$$.Execution.Id": reflect.TypeFor[string](), "$$.Execution.StartTime": reflect.TypeFor[time.Time](), "$$.Execution.Input": raw, "$$.State.RetryCount": reflect.TypeFor[int]()}
 
 func TestEveryPayloadIsWhatTheFunctionTakesAndEveryResultWhatItAnswers(t *testing.T) {
 	for name, m := range statemachine.Machines() {
@@ -167,6 +170,11 @@ func TestEveryPayloadIsWhatTheFunctionTakesAndEveryResultWhatItAnswers(t *testin
 					switch {
 					case !isPath:
 						assert.Equal(t, want, reflect.TypeOf(value), key)
+					case strings.HasPrefix(path, "States.Format("):
+						assert.Equal(t, want, reflect.TypeFor[string](), key)
+						for _, path := range regexp.MustCompile(`\$[\w.]+`).FindAllString(path, -1) {
+							assert.Equal(t, reflect.TypeFor[string](), at(t, document, path), key)
+						}
 					case executions[path] != nil:
 						assert.Equal(t, want, executions[path], key)
 					default:

@@ -81,6 +81,7 @@ func (d *Describer) Describe(ctx context.Context, in contract.DescribeCluster) (
 	if err != nil {
 		return contract.DescribedCluster{}, err
 	}
+	out.Progress = in.Progress
 	of := key{out.Target.Region, out.Target.RoleARN, out.Target.ClusterName}
 	if in.Refresh {
 		d.Cache.Remove(of)

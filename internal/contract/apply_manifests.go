@@ -63,6 +63,9 @@ type LoadManifests struct {
 	Execution string       `json:"execution"`
 	Cluster   Cluster      `json:"cluster"`
 	Request   ApplyRequest `json:"request"`
+	// Progress is what was applied before the cluster was described again, as in
+	// ManifestsSession.
+	Progress string `json:"progress"`
 }
 
 // LogAttrs has the execution and the cluster.
@@ -85,6 +88,9 @@ type ManifestsSession struct {
 	Session
 	Request   ApplyRequest    `json:"request"`
 	Manifests LoadedManifests `json:"manifests"`
+	// Progress is what was applied before the cluster was described again: the hash of
+	// the manifests, a colon, and Applied.Done. It is empty before.
+	Progress string `json:"progress"`
 }
 
 // VerifyApply is the payload of verify-apply.
@@ -209,6 +215,8 @@ type ApplyManifests struct {
 	Plan Plan `json:"plan"`
 	// Apply is what earlier rounds did; empty in the first.
 	Apply Applied `json:"apply"`
+	// Attempt counts the retries of this round.
+	Attempt int `json:"attempt"`
 }
 
 // Applied is the result of apply-manifests.

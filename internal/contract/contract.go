@@ -90,6 +90,8 @@ type DescribeCluster struct {
 	Input json.RawMessage `json:"input"`
 	// Refresh bypasses the cache, because its data proved stale.
 	Refresh bool `json:"refresh"`
+	// Progress is what the workflow has to remember of what it did before a refresh.
+	Progress string `json:"progress"`
 }
 
 // DescribedCluster is the result of describe-cluster.
@@ -101,6 +103,8 @@ type DescribedCluster struct {
 	// Checks are the permissions that the request needs.
 	Checks  []Check `json:"checks"`
 	Cluster Cluster `json:"cluster"`
+	// Progress is handed back as it was given: what begins anew does not know it otherwise.
+	Progress string `json:"progress"`
 }
 
 // MintToken is the payload of mint-token.

@@ -3,6 +3,7 @@ package manifests
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -18,14 +19,10 @@ import (
 const (
 	// establishing is how long a CRD may take until the API server serves its kind.
 	establishing = 30 * time.Second
+	// settling is how long an object may be refused for what was applied just before it.
+	settling = 10 * time.Second
 	// interval is how long to wait before the API server is asked the same again.
 	interval = 200 * time.Millisecond
-)
-
-// The letters of Applied.Done.
-const (
-	applied = 'a'
-	skipped = 's'
 )
 
 // Apply applies the objects that the plan would change, in stages, and goes on
@@ -36,21 +33,35 @@ func (a Applier) Apply(ctx context.Context, in contract.ApplyManifests) (contrac
 	if in.Request.Mode != contract.Apply {
 		return contract.Applied{}, contract.Errorf(contract.InvalidInput, "request.mode: %q: nothing is applied but in mode %q", in.Request.Mode, contract.Apply)
 	}
-	s, err := a.open(ctx, in.ManifestsSession)
+	s, err := a.open(ctx, in.ManifestsSession, in.Apply.Done)
 	if err != nil {
 		return contract.Applied{}, err
 	}
 	defer s.conn.Close()
-	work := &applier{session: s, clock: a.Clock, marks: newMarks(in.Apply.Done, len(s.targets)), warnings: append([]string{}, in.Apply.Warnings...), told: saidBy(in.Plan.PlanReport)}
-	for i, letter := range newMarks(in.Plan.Actions, len(s.targets)) {
-		if letter == unchanged {
+	work := &applier{
+		session: s, clock: a.Clock, actions: newMarks(in.Plan.Actions, len(s.targets)), marks: newMarks(in.Apply.Done, len(s.targets)),
+		warnings: append([]string{}, in.Apply.Warnings...), known: saidBy(in.Plan.PlanReport),
+	}
+	for i, letter := range work.actions {
+		switch {
+		case work.marks[i] != pending:
+		case letter == unchanged:
 			work.marks[i] = skipped
+		case isDone(letter): // before the cluster was described again
+			work.marks[i] = letter
 		}
 	}
+	began := string(work.marks)
 	if err := work.stages(ctx, batch.NewRound(ctx, a.Clock)); err != nil {
-		return contract.Applied{}, work.halfway(err)
+		var named *contract.Error
+		if !errors.As(err, &named) {
+			named = s.conn.Explain(err, "apply the manifests")
+		}
+		if !slices.Contains(retried, named.Name) || string(work.marks) == began {
+			return contract.Applied{}, work.halfway(named, in.Attempt)
+		}
 	}
-	return contract.Applied{Complete: work.marks.complete(), Applied: work.marks.count(applied), Warnings: work.warnings, Done: string(work.marks)}, nil
+	return contract.Applied{Complete: work.marks.complete(), Applied: work.marks.applied(), Warnings: work.warnings, Done: string(work.marks)}, nil
 }
 
 // applier applies objects.
@@ -58,15 +69,17 @@ type applier struct {
 	*session
 	clock batch.Clock
 
+	actions marks // of the plan
+
 	mu       sync.Mutex // guards what follows
 	marks    marks
 	warnings []string
-	told     map[string]bool
+	known    map[string]bool // what was said already
 }
 
 // stages applies stage by stage, until all is applied or the time is up.
 func (a *applier) stages(ctx context.Context, r *batch.Round) error {
-	for stage := definitions; stage <= admission; stage++ {
+	for stage := definitions; stage <= lastStage; stage++ {
 		targets := a.pending(a.marks, func(t target) bool { return t.stage() == stage })
 		if stage > definitions && slices.ContainsFunc(targets, func(t target) bool { return t.kind.defined }) {
 			if ok, err := a.establish(ctx, r); !ok || err != nil {
@@ -92,17 +105,19 @@ func (a *applier) one(ctx context.Context, t target) error {
 	for {
 		answer, err := a.put(ctx, t, false)
 		if err == nil {
-			a.mark(t) // even if what kubectl owns of it cannot be taken over
+			a.mark(t, halfDone) // even if what kubectl owns of it cannot be taken over
 			answer, err = a.adopt(ctx, answer)
 		}
 		switch {
 		case err == nil:
+			a.mark(t, done(a.actions[t.index]))
 			a.report(t, answer)
 			return nil
 		case apierrors.IsTooManyRequests(err):
 			return err
 		case apierrors.IsNotFound(err) && t.kind.defined && a.clock.Now().Sub(began) < establishing && a.clock.Sleep(ctx, interval) == nil:
 			// A CRD is established a moment before each API server serves its kind.
+		case a.clock.Now().Sub(began) < settling && a.settles(t, err) && a.clock.Sleep(ctx, interval) == nil:
 		case len(conflicts(err)) > 0:
 			return contract.Errorf(contract.FieldConflict, `%s in cluster %s sets fields that another manager owns: %s. Remove these fields from the manifests, or take them with "force": true (--force)`,
 				t, a.conn.Cluster.Name, enumerate(wordedAs(conflicts(err), conflict.String)))
@@ -115,10 +130,10 @@ func (a *applier) one(ctx context.Context, t target) error {
 // maxUnplanned bounds what is told of what came up only while applying.
 const maxUnplanned = 20
 
-func (a *applier) mark(t target) {
+func (a *applier) mark(t target, letter byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.marks[t.index] = applied
+	a.marks[t.index] = letter
 }
 
 // report keeps what the plan did not say of an object.
@@ -131,13 +146,13 @@ func (a *applier) report(t target, answer answer) {
 	defer a.mu.Unlock()
 	for _, text := range texts {
 		switch text = t.String() + ": " + text; {
-		case a.told[text]:
+		case a.known[text]:
 		case len(a.warnings) < maxUnplanned:
 			a.warnings = append(a.warnings, text)
 		case len(a.warnings) == maxUnplanned:
 			a.warnings = append(a.warnings, "and more")
 		}
-		a.told[text] = true
+		a.known[text] = true
 	}
 }
 

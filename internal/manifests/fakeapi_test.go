@@ -48,8 +48,10 @@ type fakeAPI struct {
 }
 
 var discovery = map[string]string{
-	"/api/v1":                            `{"kind":"APIResourceList","resources":[{"name":"configmaps","kind":"ConfigMap","namespaced":true},{"name":"secrets","kind":"Secret","namespaced":true},{"name":"namespaces","kind":"Namespace"},{"name":"namespaces/status","kind":"Namespace"}]}`,
+	"/api/v1":                            `{"kind":"APIResourceList","resources":[{"name":"configmaps","kind":"ConfigMap","namespaced":true},{"name":"secrets","kind":"Secret","namespaced":true},{"name":"pods","kind":"Pod","namespaced":true},{"name":"serviceaccounts","kind":"ServiceAccount","namespaced":true},{"name":"resourcequotas","kind":"ResourceQuota","namespaced":true},{"name":"limitranges","kind":"LimitRange","namespaced":true},{"name":"namespaces","kind":"Namespace"},{"name":"namespaces/status","kind":"Namespace"}]}`,
 	"/apis/apps/v1":                      `{"kind":"APIResourceList","resources":[{"name":"deployments","kind":"Deployment","namespaced":true}]}`,
+	"/apis/scheduling.k8s.io/v1":         `{"kind":"APIResourceList","resources":[{"name":"priorityclasses","kind":"PriorityClass"}]}`,
+	"/apis/node.k8s.io/v1":               `{"kind":"APIResourceList","resources":[{"name":"runtimeclasses","kind":"RuntimeClass"}]}`,
 	"/apis/rbac.authorization.k8s.io/v1": `{"kind":"APIResourceList","resources":[{"name":"roles","kind":"Role","namespaced":true},{"name":"rolebindings","kind":"RoleBinding","namespaced":true},{"name":"clusterroles","kind":"ClusterRole"},{"name":"clusterrolebindings","kind":"ClusterRoleBinding"}]}`,
 	"/apis/apiextensions.k8s.io/v1":      `{"kind":"APIResourceList","resources":[{"name":"customresourcedefinitions","kind":"CustomResourceDefinition"}]}`,
 }

@@ -3,7 +3,6 @@ package manifests
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -26,14 +25,17 @@ type session struct {
 	conn    *kube.Conn
 	targets []target // in the order of their stages
 	request contract.ApplyRequest
+	// objects are all of them, in the order of the manifests, and history is what the
+	// execution applied of them so far.
+	objects []Object
+	history marks
 }
 
-// open reads the manifests, connects, and finds out where each object is in the API.
-func (a Applier) open(ctx context.Context, in contract.ManifestsSession, kinds ...func(*runtime.Scheme) error) (*session, error) {
-	objects, err := a.Source.again(ctx, in)
-	if err != nil {
-		return nil, err
-	}
+// addKinds adds kinds that a connection is to know.
+type addKinds = func(*runtime.Scheme) error
+
+// openSession connects, and finds out where each object is in the API.
+func (a Applier) openSession(ctx context.Context, in contract.ManifestsSession, objects []Object, kinds ...addKinds) (*session, error) {
 	conn, err := kube.Connect(a.Opener, in.Session, kinds...)
 	if err != nil {
 		return nil, err
@@ -54,30 +56,6 @@ func (a Applier) open(ctx context.Context, in contract.ManifestsSession, kinds .
 	}
 	s.targets = targets
 	return s, nil
-}
-
-// marks have a letter for each object, in the order of the manifests: that of the
-// stages may change when a kind becomes known.
-type marks []byte
-
-// pending marks an object that is left to do.
-const pending = '.'
-
-func newMarks(earlier string, objects int) marks {
-	m := marks(earlier)
-	for len(m) < objects {
-		m = append(m, pending)
-	}
-	return m[:objects]
-}
-
-func (m marks) complete() bool { return !slices.Contains(m, pending) }
-
-func (m marks) count(letter byte) int { return strings.Count(string(m), string(letter)) }
-
-// pending are the targets that are left to do, of those that the filter lets pass.
-func (s *session) pending(m marks, filter func(target) bool) []target {
-	return slices.DeleteFunc(slices.Clone(s.targets), func(t target) bool { return m[t.index] != pending || !filter(t) })
 }
 
 // brings reports whether the namespace is among the manifests.

@@ -123,9 +123,12 @@ const (
 	definitions stage = iota // CRDs come first: the API server serves their kinds once they are established
 	namespaces
 	clusterWide
-	prerequisites // what the API server wants to find when it admits a pod
+	prerequisites // what the API server wants to find when it admits a pod or a binding
+	bindings      // they name roles, which must be there
 	others
-	admission // webhooks and policies come last: they would be asked about all other objects
+	admission         // webhooks and policies come last: they would be asked about all other objects
+	admissionBindings // they name policies
+	lastStage         = admissionBindings
 )
 
 // stageOf returns the stage of an object. clusterScoped reports whether its kind
@@ -136,10 +139,16 @@ func stageOf(o Object, clusterScoped bool) stage {
 		return definitions
 	case o.IsNamespace():
 		return namespaces
+	case o.Group == groupAdmission && strings.HasSuffix(o.Kind, "Binding"):
+		return admissionBindings
 	case o.Group == groupAdmission:
 		return admission
+	case o.Group == groupRBAC && strings.HasSuffix(o.Kind, "Binding"):
+		return bindings
 	case clusterScoped:
 		return clusterWide
+	case o.Group == groupRBAC:
+		return prerequisites
 	case o.Group == "" && slices.Contains([]string{"ServiceAccount", "LimitRange", "ResourceQuota", "ConfigMap", "Secret"}, o.Kind):
 		// https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/ says
 		// which plug-ins look at the first three.

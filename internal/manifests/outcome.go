@@ -3,6 +3,7 @@ package manifests
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kubestep/kubestep/internal/contract"
@@ -33,7 +34,7 @@ func (p *planner) failure(objects int) error {
 	if len(failures) > 1 {
 		named = contract.Errorf(named.Name, "%d of %d objects cannot be applied. %s", len(failures), objects, strings.Join(texts(failures), ". "))
 	}
-	return p.withFix(named, all...)
+	return p.withFix(p.told(named), all...)
 }
 
 // conflicting is the error that fields of other owners come to, if there are any.
@@ -42,8 +43,12 @@ func (p *planner) conflicting(objects int) error {
 		return nil
 	}
 	byOrder(p.conflicts, func(f failed) target { return f.target })
-	return contract.Errorf(contract.FieldConflict, "Nothing was applied to cluster %s: %d of %d objects %s fields that another manager owns: %s"+`. Remove these fields from the manifests, or take them with "force": true (--force)`,
-		p.conn.Cluster.Name, len(p.conflicts), objects, setOrSets(len(p.conflicts)), strings.Join(texts(p.conflicts), "; "))
+	fields := fmt.Sprintf("%d of %d objects %s fields that another manager owns: %s", len(p.conflicts), objects, setOrSets(len(p.conflicts)), strings.Join(texts(p.conflicts), "; ")) +
+		`. Remove these fields from the manifests, or take them with "force": true (--force)`
+	if slices.ContainsFunc(p.history, isApplied) {
+		return p.told(contract.Errorf(contract.FieldConflict, "Nothing more is applied to cluster %s: %s", p.conn.Cluster.Name, fields))
+	}
+	return contract.Errorf(contract.FieldConflict, "Nothing was applied to cluster %s: %s", p.conn.Cluster.Name, fields)
 }
 
 func setOrSets(objects int) string {
@@ -79,23 +84,4 @@ func texts(failures []failed) []string {
 		}
 	}
 	return texts
-}
-
-// halfway adds to an error what was applied before.
-func (a *applier) halfway(err error) error {
-	var named *contract.Error
-	if !errors.As(err, &named) {
-		named = a.conn.Explain(err, "apply the manifests")
-	}
-	var names []string
-	for _, t := range a.targets {
-		if a.marks[t.index] == applied {
-			names = append(names, t.String())
-		}
-	}
-	told := contract.Errorf(named.Name, "%s. Nothing was applied", named.Message).From(named)
-	if len(names) > 0 {
-		told.Message = fmt.Sprintf("%s. Before that, %d of %d objects were applied and are left in place: %s", named.Message, len(names), len(a.targets), enumerate(names))
-	}
-	return a.withFix(told, named)
 }

@@ -50,7 +50,7 @@ const (
 // FieldConflict in mode apply without force, Unauthorized, Throttled,
 // CertificateNotTrusted, ClusterUnreachable; AccessDenied and AWSUnreachable of S3.
 func (a Applier) Plan(ctx context.Context, in contract.PlanManifests) (contract.Plan, error) {
-	s, err := a.open(ctx, in.ManifestsSession)
+	s, err := a.open(ctx, in.ManifestsSession, "")
 	if err != nil {
 		return contract.Plan{}, err
 	}
@@ -64,7 +64,7 @@ func (a Applier) Plan(ctx context.Context, in contract.PlanManifests) (contract.
 		targets := s.pending(p.marks, filter)
 		done, err := r.Run(ctx, 0, len(targets), func(ctx context.Context, i int) error { return p.plan(ctx, targets[i]) })
 		if err != nil {
-			return contract.Plan{}, s.conn.Explain(err, "plan the manifests")
+			return contract.Plan{}, s.told(s.conn.Explain(err, "plan the manifests"))
 		}
 		if done < len(targets) {
 			break
@@ -80,7 +80,7 @@ func (a Applier) Plan(ctx context.Context, in contract.PlanManifests) (contract.
 	plan.Deleting, plan.Adopted = p.marks.count(deleting), p.marks.count(unowned)
 	plan.Drift = plan.Created+plan.Configured+plan.Deleting > 0
 	if plan.WaitFor, err = s.waitFor(); err != nil {
-		return contract.Plan{}, err
+		return contract.Plan{}, s.history.tell(err, s.objects)
 	}
 	if in.Request.Output.Bucket == "" {
 		return plan, nil
@@ -91,7 +91,7 @@ func (a Applier) Plan(ctx context.Context, in contract.PlanManifests) (contract.
 	}
 	key, err := a.Source.writeDiff(ctx, in.Request.Output, in.Execution, part, p.text())
 	plan.Diff.Keys = append(slices.Clone(plan.Diff.Keys), key)
-	return plan, err
+	return plan, s.history.tell(err, s.objects)
 }
 
 // waitFor are the objects to wait for.
@@ -169,9 +169,6 @@ func (p *planner) plan(ctx context.Context, t target) error {
 		case err == nil:
 		case apierrors.IsTooManyRequests(err):
 			return err
-		case apierrors.IsNotFound(err) && missingNamespace(err) && p.brings(t.Namespace):
-			p.add(t, found{letter: created, unchecked: "its namespace is among the manifests"})
-			return nil
 		default:
 			return p.refused(ctx, a.sent, err)
 		}
@@ -197,7 +194,7 @@ func (p *planner) unserved(ctx context.Context, t target) error {
 	case apierrors.IsTooManyRequests(err):
 		return err
 	case err != nil:
-		return p.explain(err, "get", t)
+		return p.refused(ctx, as, err)
 	default:
 		f := found{letter: configured, unchecked: fmt.Sprintf("the CRD among the manifests defines its version %s; it is there as %s, and whether it changes is not known before", t.Version, t.kind.servedAs)}
 		p.add(t, f.beingDeleted(live))
@@ -220,7 +217,7 @@ func (p *planner) compare(ctx context.Context, t target, a answer, last bool) (s
 		case apierrors.IsTooManyRequests(err):
 			return false, err
 		case err != nil:
-			return false, p.explain(err, "get", t)
+			return true, p.refused(ctx, a.sent, err)
 		case bytes.Equal(before, a.object) && !mayBeClientSide(before) && !mayBeDeleted(before):
 			p.add(t, found{letter: unchanged, answer: a})
 			return true, nil
@@ -357,22 +354,35 @@ func versionOf(object map[string]any) any {
 // refused gathers what the API server says about the object, or returns what it
 // says about anything else.
 func (p *planner) refused(ctx context.Context, t target, err error) error {
+	if why := p.unmet(ctx, t, err); why != "" {
+		return p.unchecked(ctx, t, why)
+	}
 	explained := p.explain(err, "patch", t)
 	switch explained.Name {
 	case contract.InvalidInput, contract.UnknownKind:
 		if t.kind.defined && p.changes(t) {
-			f := found{letter: configured, unchecked: "its CRD changes with the manifests, and before that the cluster does not accept it"}
-			if _, err := p.get(ctx, t); apierrors.IsNotFound(err) {
-				f.letter = created
-			}
-			p.add(t, f)
-			return nil
+			return p.unchecked(ctx, t, "its CRD changes with the manifests, and before that the cluster does not accept it")
 		}
 	case contract.Forbidden, contract.WebhookFailed:
 	default:
 		return explained
 	}
 	p.add(t, found{letter: pending, err: explained})
+	return nil
+}
+
+// unchecked plans an object of which no dry run is possible yet.
+func (p *planner) unchecked(ctx context.Context, t target, why string) error {
+	f := found{letter: configured, unchecked: why}
+	switch live, err := p.get(ctx, t); {
+	case apierrors.IsNotFound(err):
+		f.letter = created
+	case apierrors.IsTooManyRequests(err):
+		return err
+	case err == nil:
+		f = f.beingDeleted(live)
+	}
+	p.add(t, f)
 	return nil
 }
 
@@ -392,6 +402,11 @@ func (p *planner) add(t target, f found) {
 	o := contract.PlannedObject{
 		APIVersion: t.GroupVersion().String(), Kind: t.Kind, Namespace: t.namespace(), Name: t.Name,
 		Action: actions[f.letter], Warnings: f.answer.warningTexts(), Notes: f.notes, Unchecked: contract.Clip(f.unchecked, maxMessage),
+	}
+	if was := p.history[t.index]; isDone(was) && (f.letter == unchanged || f.letter == unowned) {
+		// It is unchanged since this execution applied it.
+		f.letter = was
+		o.Action = actions[was-'A'+'a']
 	}
 	for i, c := range f.changes {
 		if i == maxChanges {

@@ -82,5 +82,5 @@ func (s *session) adopt(ctx context.Context, a answer) (answer, error) {
 		}
 		a.conflicts = append(before, a.conflicts...)
 	}
-	return a, contract.Errorf(contract.ClusterUnreachable, "it changed %d times while its fields were taken over from kubectl", maxAdoptions)
+	return a, contract.Errorf(contract.Throttled, "%s in cluster %s was changed by others %d times while its fields were taken over from kubectl. Try again later", a.sent, s.conn.Cluster.Name, maxAdoptions)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kubestep/kubestep/internal/contract"
@@ -23,12 +24,20 @@ type Source struct {
 //
 // Errors: InvalidInput, AccessDenied, AWSUnreachable, Throttled.
 func (s Source) Load(ctx context.Context, in contract.LoadManifests) (contract.LoadedManifests, error) {
+	sha, applied, _ := strings.Cut(in.Progress, ":")
 	objects, loaded, err := s.read(ctx, in.Execution, in.Request)
+	if err == nil && slices.ContainsFunc([]byte(applied), isApplied) && sha != loaded.SHA256 {
+		err = changed(in.Request)
+	}
 	if err != nil {
-		return contract.LoadedManifests{}, err
+		return contract.LoadedManifests{}, marks(applied).tell(err, nil)
 	}
 	loaded.Objects = len(objects)
 	return loaded, nil
+}
+
+func changed(request contract.ApplyRequest) error {
+	return contract.Errorf(contract.InvalidInput, "source: %s changed while the execution ran. Start another one, and enable versioning in the bucket, so that an execution reads one version", sourceObject(request.Source))
 }
 
 // again reads what load-manifests read.
@@ -39,7 +48,7 @@ func (s Source) again(ctx context.Context, in contract.ManifestsSession) ([]Obje
 	}
 	objects, loaded, err := s.read(ctx, in.Execution, request)
 	if err == nil && request.Source.Bucket != "" && loaded.SHA256 != before.SHA256 {
-		return nil, contract.Errorf(contract.InvalidInput, "source: %s changed while the execution ran. Start another one, and enable versioning in the bucket, so that an execution reads one version", sourceObject(request.Source))
+		return nil, changed(request)
 	}
 	return objects, err
 }

@@ -28,7 +28,7 @@ func (a Applier) Verify(ctx context.Context, in contract.VerifyApply) (contract.
 	if in.Access.Complete {
 		return in.Access, nil // by an earlier pass of the execution
 	}
-	s, err := a.open(ctx, in.ManifestsSession, authorizationv1.AddToScheme)
+	s, err := a.open(ctx, in.ManifestsSession, "", authorizationv1.AddToScheme)
 	if err != nil {
 		return contract.VerifiedApply{}, err
 	}
@@ -45,7 +45,7 @@ func (a Applier) Verify(ctx context.Context, in contract.VerifyApply) (contract.
 		left := review.pending()
 		done, err := r.Run(ctx, 0, len(left), func(ctx context.Context, i int) error { return review.one(ctx, left[i]) })
 		if err != nil {
-			return contract.VerifiedApply{}, s.conn.Explain(err, "review access")
+			return contract.VerifiedApply{}, s.told(s.conn.Explain(err, "review access"))
 		}
 		if done < len(left) {
 			return v.verified(), nil
@@ -269,7 +269,7 @@ func (s *session) forbidden(ctx context.Context, checks []contract.Check) error 
 	if missing {
 		message += "A role cannot be bound in a namespace that does not exist: create that of the manifests first. "
 	}
-	message += "These roles allow exactly what is missing; apply them with kubectl apply -f -"
+	message = s.told(contract.Errorf(contract.Forbidden, "%s", strings.TrimRight(message, ". "))).Message + ". These roles allow exactly what is missing; apply them with kubectl apply -f -"
 	return contract.Errorf(contract.Forbidden, "%s", withRoles(message, checks, s.conn.Group))
 }
 

@@ -1,0 +1,162 @@
+package manifests
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// marks have a letter for each object, in the order of the manifests: that of the
+// stages may change when a kind becomes known.
+type marks []byte
+
+const (
+	// pending marks an object that is left to do.
+	pending = '.'
+	// skipped marks an object that is not applied, because nothing would change.
+	skipped = 's'
+	// halfDone marks an object that was applied, and has to be applied once more.
+	halfDone = 'h'
+)
+
+// done is the letter of an object that was applied: that of its action, as a capital.
+func done(action byte) byte { return action - 'a' + 'A' }
+
+// isDone reports whether a letter is of an object that was applied.
+func isDone(letter byte) bool { return letter >= 'A' && letter <= 'Z' }
+
+// isApplied reports whether a letter is of an object that is not as it was.
+func isApplied(letter byte) bool { return isDone(letter) || letter == halfDone }
+
+func newMarks(earlier string, objects int) marks {
+	m := marks(earlier)
+	for len(m) < objects {
+		m = append(m, pending)
+	}
+	return m[:objects]
+}
+
+// left reports whether an object is left to do.
+func left(letter byte) bool { return letter == pending || letter == halfDone }
+
+func (m marks) complete() bool { return !slices.ContainsFunc(m, left) }
+
+// count counts the objects of an action, those that were applied before too.
+func (m marks) count(action byte) int {
+	return strings.Count(string(m), string(action)) + strings.Count(string(m), string(done(action)))
+}
+
+// applied counts the objects that were applied.
+func (m marks) applied() int {
+	n := 0
+	for _, letter := range m {
+		if isDone(letter) {
+			n++
+		}
+	}
+	return n
+}
+
+// pending are the targets that are left to do, of those that the filter lets pass.
+func (s *session) pending(m marks, filter func(target) bool) []target {
+	return slices.DeleteFunc(slices.Clone(s.targets), func(t target) bool { return !left(m[t.index]) || !filter(t) })
+}
+
+// history is what the execution has applied so far: in the rounds of which Done is given,
+// and before its cluster was described again.
+func history(in contract.ManifestsSession, applied string) marks {
+	m := newMarks(applied, in.Manifests.Objects)
+	sha, before, _ := strings.Cut(in.Progress, ":")
+	if sha != in.Manifests.SHA256 {
+		return m // load-manifests refuses others
+	}
+	for i := range min(len(m), len(before)) {
+		if isApplied(before[i]) && !isApplied(m[i]) {
+			m[i] = before[i]
+		}
+	}
+	return m
+}
+
+// tell adds to an error what the execution applied before it. The objects may be unknown.
+func (m marks) tell(err error, objects []Object) error {
+	var named *contract.Error
+	count := 0
+	for _, letter := range m {
+		if isApplied(letter) {
+			count++
+		}
+	}
+	if count == 0 || !errors.As(err, &named) {
+		return err
+	}
+	var names []string
+	for i, o := range objects {
+		if i < len(m) && isApplied(m[i]) {
+			names = append(names, describe(o.Kind, o.Namespace, o.Name))
+		}
+	}
+	text := fmt.Sprintf("%s. Before that, %d of %d objects were applied and are left in place", named.Message, count, len(m))
+	if len(names) > 0 {
+		text += ": " + contract.Clip(contract.OneLine(enumerate(names)), maxNames)
+	}
+	return contract.Errorf(named.Name, "%s", text).From(named)
+}
+
+// maxNames bounds the names of objects in an error, in bytes.
+const maxNames = 4 << 10
+
+// told is an error about the whole session with what was applied before it.
+func (s *session) told(err *contract.Error) *contract.Error {
+	var told *contract.Error
+	if errors.As(s.history.tell(err, s.objects), &told) {
+		return told
+	}
+	return err
+}
+
+// retried are the errors after which the machine runs the function again. What a round
+// has done until then must not be lost: its answer is a success, and the next one meets
+// the error first.
+var retried = []contract.ErrorName{contract.ClusterUnreachable, contract.CertificateNotTrusted, contract.Throttled, contract.Unauthorized}
+
+// halfway is the error of a round in which nothing more can be applied.
+func (a *applier) halfway(err error, attempt int) error {
+	var named *contract.Error
+	if !errors.As(err, &named) {
+		named = a.conn.Explain(err, "apply the manifests")
+	}
+	for i, letter := range a.marks {
+		if isApplied(letter) {
+			a.history[i] = letter
+		}
+	}
+	told := a.told(named)
+	switch {
+	case told != named:
+	case attempt > 0: // the one before may have ended without an answer
+		told = contract.Errorf(named.Name, "%s. Nothing is known to have been applied", named.Message).From(named)
+	default:
+		told = contract.Errorf(named.Name, "%s. Nothing was applied", named.Message).From(named)
+	}
+	return a.withFix(told, named)
+}
+
+// open is openSession, whose errors say what was applied before.
+func (a Applier) open(ctx context.Context, in contract.ManifestsSession, applied string, kinds ...addKinds) (*session, error) {
+	m := history(in, applied)
+	objects, err := a.Source.again(ctx, in)
+	if err != nil {
+		return nil, m.tell(err, nil)
+	}
+	s, err := a.openSession(ctx, in, objects, kinds...)
+	if err != nil {
+		return nil, m.tell(err, objects)
+	}
+	s.history, s.objects = newMarks(string(m), len(objects)), objects
+	return s, nil
+}
