@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -399,7 +400,8 @@ func TestAnAPIServerThatGoesAwayHalfwayIsContinuedWith(t *testing.T) {
 	}})
 	e := a.run(t, map[string]any{"manifests": configMaps(60), "region": where})
 	output := applied(t, e)
-	assert.Equal(t, []string{"ApplyManifests: ClusterUnreachable"}, failures(e))
+	assert.Empty(t, failures(e), "what the round had applied is its result")
+	assert.Equal(t, path(planned, put, put, "Output"), e.Path, "and the next one goes on")
 	assert.Equal(t, 60, output.Plan.Created, "the plan is that of before")
 	assert.Equal(t, 60, output.Applied)
 	maps, err := admin(t).CoreV1().ConfigMaps(a.namespace).List(t.Context(), metav1.ListOptions{})
@@ -410,23 +412,40 @@ func TestAnAPIServerThatGoesAwayHalfwayIsContinuedWith(t *testing.T) {
 func TestAnAPIServerThatStaysAwayHalfwayIsPlannedAgain(t *testing.T) {
 	t.Parallel()
 	a := newAdmin(t)
-	var cut atomic.Int32
+	var back atomic.Bool
+	a.progress = &onFirst{text: "RefreshCluster", do: func() { back.Store(true) }}
 	_, where := proxied(t, apiproxy.Fault{Resource: "c37", Answer: func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
-		if r.Method == http.MethodPatch && r.URL.Query().Get("dryRun") == "" && cut.Add(1) <= 3 {
+		if r.Method == http.MethodPatch && r.URL.Query().Get("dryRun") == "" && !back.Load() {
 			apiproxy.Cut(w, r, pass)
 		}
 		pass(w, r)
 	}})
 	e := a.run(t, map[string]any{"manifests": configMaps(60), "region": where})
 	output := applied(t, e)
+	assert.Equal(t, []string{"ApplyManifests: ClusterUnreachable", "ApplyManifests: ClusterUnreachable", "ApplyManifests: ClusterUnreachable"}, failures(e))
 	halfway := put[:len(put)-1]
-	assert.Equal(t, path(planned, halfway, "StaleCluster", "RefreshCluster", planned[1:], put, "Output"), e.Path)
-	assert.Positive(t, output.Plan.Unchanged, "what was applied before counts as unchanged")
-	assert.Equal(t, 60, output.Plan.Unchanged+output.Plan.Created)
-	assert.Equal(t, output.Plan.Created, output.Applied)
+	assert.Equal(t, path(halfway, "StaleCluster", "RefreshCluster", planned[1:], put, "Output"), e.Path[slices.Index(e.Path, "StaleCluster")-len(halfway):])
+	assert.Equal(t, 60, output.Plan.Created, "what was applied before counts as created by this execution")
+	assert.Zero(t, output.Plan.Unchanged)
+	assert.Equal(t, 60, output.Applied)
 	maps, err := admin(t).CoreV1().ConfigMaps(a.namespace).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	assert.Len(t, maps.Items, 60)
+}
+
+func TestWhatWasAppliedIsToldAfterARefresh(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	_, where := proxied(t, apiproxy.Fault{Resource: "c37", Answer: func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
+		if r.Method == http.MethodPatch && r.URL.Query().Get("dryRun") == "" {
+			apiproxy.Cut(w, r, pass)
+		}
+		pass(w, r)
+	}})
+	e := a.run(t, map[string]any{"manifests": configMaps(60), "region": where})
+	stopped(t, e, contract.ClusterUnreachable, "Before that, 59 of 60 objects were applied and are left in place: ConfigMap "+a.namespace+"/c0, ")
+	assert.NotContains(t, e.Cause, "Nothing was applied")
+	assert.Contains(t, e.Path, "RefreshCluster")
 }
 
 func TestAWebhookIsAppliedAfterWhatItWouldRefuse(t *testing.T) {

@@ -291,7 +291,7 @@ const aNumber = "a number"
 // suggest names the known key that a person most likely meant.
 func suggest(key string, known []string) string {
 	for _, k := range known {
-		if strings.EqualFold(k, key) || distance(strings.ToLower(k), strings.ToLower(key)) <= 2 {
+		if Alike(k, key) {
 			return fmt.Sprintf(": expected %q?", k)
 		}
 	}
@@ -303,6 +303,12 @@ func suggest(key string, known []string) string {
 		}
 	}
 	return ": expected one of " + strings.Join(each, ", ")
+}
+
+// Alike reports whether two words differ only in capitals or in two letters, so that one
+// may be a misspelling of the other.
+func Alike(a, b string) bool {
+	return strings.EqualFold(a, b) || distance(strings.ToLower(a), strings.ToLower(b)) <= 2
 }
 
 // distance is the Levenshtein distance of two keys; of long ones it is large.

@@ -27,15 +27,18 @@ type kind struct {
 	defined bool
 	// servedAs is the version that is served instead, if any.
 	servedAs string
+	// verbs are what can be done with its objects; none if that is not known.
+	verbs []string
 	// hasStatus is set if its status is a subresource: applying an object leaves it as it is.
 	hasStatus bool
 }
 
 // apiResource is an entry of an APIResourceList.
 type apiResource struct {
-	Name       string `json:"name"`
-	Kind       string `json:"kind"`
-	Namespaced bool   `json:"namespaced"`
+	Name       string   `json:"name"`
+	Kind       string   `json:"kind"`
+	Namespaced bool     `json:"namespaced"`
+	Verbs      []string `json:"verbs"`
 }
 
 func (r apiResource) isSubresource() bool { return strings.Contains(r.Name, "/") }
@@ -86,7 +89,7 @@ func discover(ctx context.Context, s server, objects []Object) ([]target, unknow
 			defer mu.Unlock()
 			for _, r := range resources {
 				if _, again := served[v.WithKind(r.Kind)]; !again && (wanted[folded(v, r.Kind)] || wanted[folded(v, r.Name)]) && !r.isSubresource() {
-					served[v.WithKind(r.Kind)] = kind{resource: r.Name, namespaced: r.Namespaced, served: true, hasStatus: slices.ContainsFunc(resources, r.isStatus)}
+					served[v.WithKind(r.Kind)] = kind{resource: r.Name, namespaced: r.Namespaced, served: true, verbs: r.Verbs, hasStatus: slices.ContainsFunc(resources, r.isStatus)}
 				}
 			}
 			return err

@@ -48,7 +48,7 @@ type fakeAPI struct {
 }
 
 var discovery = map[string]string{
-	"/api/v1":                            `{"kind":"APIResourceList","resources":[{"name":"configmaps","kind":"ConfigMap","namespaced":true},{"name":"secrets","kind":"Secret","namespaced":true},{"name":"pods","kind":"Pod","namespaced":true},{"name":"serviceaccounts","kind":"ServiceAccount","namespaced":true},{"name":"resourcequotas","kind":"ResourceQuota","namespaced":true},{"name":"limitranges","kind":"LimitRange","namespaced":true},{"name":"namespaces","kind":"Namespace"},{"name":"namespaces/status","kind":"Namespace"}]}`,
+	"/api/v1":                            `{"kind":"APIResourceList","resources":[{"name":"configmaps","kind":"ConfigMap","namespaced":true},{"name":"secrets","kind":"Secret","namespaced":true},{"name":"pods","kind":"Pod","namespaced":true},{"name":"serviceaccounts","kind":"ServiceAccount","namespaced":true},{"name":"resourcequotas","kind":"ResourceQuota","namespaced":true},{"name":"componentstatuses","kind":"ComponentStatus","verbs":["get","list"]},{"name":"bindings","kind":"Binding","namespaced":true,"verbs":["create"]},{"name":"limitranges","kind":"LimitRange","namespaced":true},{"name":"namespaces","kind":"Namespace"},{"name":"namespaces/status","kind":"Namespace"}]}`,
 	"/apis/apps/v1":                      `{"kind":"APIResourceList","resources":[{"name":"deployments","kind":"Deployment","namespaced":true}]}`,
 	"/apis/scheduling.k8s.io/v1":         `{"kind":"APIResourceList","resources":[{"name":"priorityclasses","kind":"PriorityClass"}]}`,
 	"/apis/node.k8s.io/v1":               `{"kind":"APIResourceList","resources":[{"name":"runtimeclasses","kind":"RuntimeClass"}]}`,

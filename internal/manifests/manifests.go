@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -46,9 +47,9 @@ func (a Applier) openSession(ctx context.Context, in contract.ManifestsSession, 
 	case err != nil:
 		err = conn.Explain(err, "read which kinds it serves")
 	case len(nowhere) > 0:
-		err = contract.Errorf(contract.UnknownKind, "Cluster %s has no %s, and no CRD among the manifests defines it. Compare with kubectl api-resources, and install the CRD or correct apiVersion and kind", conn.Cluster.Name, nowhere)
+		err = contract.Errorf(contract.UnknownKind, "Cluster %s has no %s, and no CRD among the manifests defines it. %sCompare with kubectl api-resources, and install the CRD or correct apiVersion and kind", conn.Cluster.Name, nowhere, s.meant(ctx, nowhere))
 	default:
-		err = twice(targets)
+		err = cmp.Or(s.unappliable(targets), twice(targets))
 	}
 	if err != nil {
 		conn.Close()

@@ -502,7 +502,30 @@ func TestAKindThatNobodyDefinesIsUnknown(t *testing.T) {
 	_, err := f.plan(t.Context())
 	name, message := kubetest.Told(t, err)
 	assert.Equal(t, "UnknownKind", name)
-	assert.Contains(t, message, "has no kind ConfigMap in v2 (document 1, name a), kind Deploymint in apps/v1 (document 2, name b), and no CRD among the manifests defines it")
+	assert.Contains(t, message, "has no kind ConfigMap in v2 (document 1, name a), kind Deploymint in apps/v1 (document 2, name b), and no CRD among the manifests defines it. "+
+		"Did you mean kind ConfigMap in v1, or kind Deployment in apps/v1? Compare with")
+
+	for given, want := range map[string]string{
+		"apiVersion: v1\nkind: Deployment":           "Did you mean kind Deployment in apps/v1?",
+		"apiVersion: v1\nkind: secret":               "Did you mean kind Secret in v1?",
+		"apiVersion: v1\nkind: Secrets":              "Did you mean kind Secret in v1?",
+		"apiVersion: apps/v1beta1\nkind: Deployment": "Did you mean kind Deployment in apps/v1?",
+		"apiVersion: example.com/v1\nkind: Job":      "defines it. Compare with",
+	} {
+		_, err := execution(t, given+"\nmetadata: {name: a}\n").plan(t.Context())
+		_, message := kubetest.Told(t, err)
+		assert.Contains(t, message, want, given)
+	}
+}
+
+func TestAKindThatNobodyCanChangeIsRefusedBeforeAnythingIsPlanned(t *testing.T) {
+	f := execution(t, configMaps(1)+"---\napiVersion: v1\nkind: ComponentStatus\nmetadata: {name: scheduler}\n---\napiVersion: v1\nkind: Binding\nmetadata: {name: a}\n")
+	_, err := f.plan(t.Context())
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "InvalidInput", name)
+	assert.Equal(t, "The API of cluster demo does not let anybody apply objects of these kinds: ComponentStatus (document 2, name scheduler), which can only be asked to get, list, "+
+		"Binding (document 3, name a), which can only be asked to create. Leave them out of the manifests", message)
+	assert.Zero(t, f.patches)
 }
 
 func TestAKindThatIsMisspeltIsRecognized(t *testing.T) {

@@ -187,7 +187,7 @@ func TestAnAttemptDoesNotClaimWhatItCannotKnow(t *testing.T) {
 
 // missingRole answers as the API server does if the role of a binding is not there: with the binding's kind, and the role's name.
 func (f *tester) missingRole(role string) func(http.ResponseWriter, *http.Request) bool {
-	return func(w http.ResponseWriter, r *http.Request) bool {
+	return func(w http.ResponseWriter, _ *http.Request) bool {
 		if f.objects[role] != nil {
 			return false
 		}
@@ -267,7 +267,7 @@ func TestAnObjectThatNeedsAnotherOfTheManifestsIsUnchecked(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			f := execution(t, c.other+pod)
-			f.refuse["/api/v1/namespaces/shop/pods/web"] = func(w http.ResponseWriter, r *http.Request) bool {
+			f.refuse["/api/v1/namespaces/shop/pods/web"] = func(w http.ResponseWriter, _ *http.Request) bool {
 				if len(f.applied) == 0 || c.want == "" {
 					kubetest.Refuse(w, c.status, metav1.StatusReasonForbidden, c.refusal)
 					return true
