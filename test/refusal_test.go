@@ -171,7 +171,7 @@ func TestARoleAndItsBindingAreAppliedInOneGo(t *testing.T) {
 	assert.Equal(t, 2, applied(t, a.apply(t, fmt.Sprintf(roleAndBinding, "get"))).Plan.Unchanged)
 
 	e := a.apply(t, strings.ReplaceAll(fmt.Sprintf(roleAndBinding, "get"), "name: reader}\nsubjects", "name: nobodys}\nsubjects"))
-	stopped(t, e, contract.InvalidInput, "cluster demo")
+	stopped(t, e, contract.InvalidInput, "Cluster demo has no Role "+a.namespace+"/nobodys, which RoleBinding "+a.namespace+"/read (document 1) binds")
 }
 
 func TestPermissionsThatMayNotBeGrantedAreGrantedByTheRolesOfTheCause(t *testing.T) {

@@ -35,10 +35,10 @@ var common = []schema.GroupVersion{
 	{Group: "policy", Version: "v1"}, {Group: "autoscaling", Version: "v2"}, {Group: "storage.k8s.io", Version: "v1"}, {Group: "rbac.authorization.k8s.io", Version: "v1"},
 }
 
-// meant is a sentence on the kinds that may be meant by some that nobody defines: the
+// elsewhere is a sentence on the kinds that may be meant by some that nobody defines: the
 // same one in another group or version, or one that is spelt alike. It is empty if there
 // are none, or if they cannot be found out.
-func (s *session) meant(ctx context.Context, nowhere unknown) string {
+func (s *session) elsewhere(ctx context.Context, nowhere unknown) string {
 	served := map[schema.GroupVersion][]string{}
 	kinds := func(v schema.GroupVersion) []string {
 		if _, asked := served[v]; !asked && len(served) < maxAsked {
@@ -54,6 +54,9 @@ func (s *session) meant(ctx context.Context, nowhere unknown) string {
 	}
 	var texts []string
 	for _, o := range nowhere {
+		if o.meant != "" { // which is said already
+			continue
+		}
 		places := []schema.GroupVersion{o.GroupVersion()}
 		if o.Group != "" {
 			versions, _ := s.versions(ctx, o.Group) // without them, the others are looked at
@@ -61,7 +64,7 @@ func (s *session) meant(ctx context.Context, nowhere unknown) string {
 				places = append(places, schema.GroupVersion{Group: o.Group, Version: version})
 			}
 		}
-		if text := like(o, append(places, common...), kinds); text != "" && !slices.Contains(texts, text) {
+		if text := like(o.Object, append(places, common...), kinds); text != "" && !slices.Contains(texts, text) {
 			texts = append(texts, text)
 		}
 		if len(texts) == maxMeant {

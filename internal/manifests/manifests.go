@@ -26,9 +26,7 @@ type session struct {
 	conn    *kube.Conn
 	targets []target // in the order of their stages
 	request contract.ApplyRequest
-	// objects are all of them, in the order of the manifests, and history is what the
-	// execution applied of them so far.
-	objects []Object
+	// history is what the execution applied so far.
 	history marks
 }
 
@@ -47,7 +45,7 @@ func (a Applier) openSession(ctx context.Context, in contract.ManifestsSession, 
 	case err != nil:
 		err = conn.Explain(err, "read which kinds it serves")
 	case len(nowhere) > 0:
-		err = contract.Errorf(contract.UnknownKind, "Cluster %s has no %s, and no CRD among the manifests defines it. %sCompare with kubectl api-resources, and install the CRD or correct apiVersion and kind", conn.Cluster.Name, nowhere, s.meant(ctx, nowhere))
+		err = contract.Errorf(contract.UnknownKind, "Cluster %s has no %s, and no CRD among the manifests defines it. %sCompare with kubectl api-resources, and install the CRD or correct apiVersion and kind", conn.Cluster.Name, nowhere, s.elsewhere(ctx, nowhere))
 	default:
 		err = cmp.Or(s.unappliable(targets), twice(targets))
 	}

@@ -507,8 +507,8 @@ func TestAKindThatNobodyDefinesIsUnknown(t *testing.T) {
 
 	for given, want := range map[string]string{
 		"apiVersion: v1\nkind: Deployment":           "Did you mean kind Deployment in apps/v1?",
-		"apiVersion: v1\nkind: secret":               "Did you mean kind Secret in v1?",
-		"apiVersion: v1\nkind: Secrets":              "Did you mean kind Secret in v1?",
+		"apiVersion: v1\nkind: secret":               "did you mean Secret?), and no CRD",
+		"apiVersion: v1\nkind: Secrets":              "did you mean Secret?), and no CRD",
 		"apiVersion: apps/v1beta1\nkind: Deployment": "Did you mean kind Deployment in apps/v1?",
 		"apiVersion: example.com/v1\nkind: Job":      "defines it. Compare with",
 	} {

@@ -80,7 +80,7 @@ func (a Applier) Plan(ctx context.Context, in contract.PlanManifests) (contract.
 	plan.Deleting, plan.Adopted = p.marks.count(deleting), p.marks.count(unowned)
 	plan.Drift = plan.Created+plan.Configured+plan.Deleting > 0
 	if plan.WaitFor, err = s.waitFor(); err != nil {
-		return contract.Plan{}, s.history.tell(err, s.objects)
+		return contract.Plan{}, s.tell(err)
 	}
 	if in.Request.Output.Bucket == "" {
 		return plan, nil
@@ -91,7 +91,7 @@ func (a Applier) Plan(ctx context.Context, in contract.PlanManifests) (contract.
 	}
 	key, err := a.Source.writeDiff(ctx, in.Request.Output, in.Execution, part, p.text())
 	plan.Diff.Keys = append(slices.Clone(plan.Diff.Keys), key)
-	return plan, s.history.tell(err, s.objects)
+	return plan, s.tell(err)
 }
 
 // waitFor are the objects to wait for.

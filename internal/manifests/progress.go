@@ -82,8 +82,9 @@ func history(in contract.ManifestsSession, applied string) marks {
 	return m
 }
 
-// tell adds to an error what the execution applied before it. The objects may be unknown.
-func (m marks) tell(err error, objects []Object) error {
+// tell adds to an error what the execution applied before it. The names of the objects
+// may be unknown.
+func (m marks) tell(err error, objects []string) error {
 	var named *contract.Error
 	count := 0
 	for _, letter := range m {
@@ -95,9 +96,9 @@ func (m marks) tell(err error, objects []Object) error {
 		return err
 	}
 	var names []string
-	for i, o := range objects {
+	for i, name := range objects {
 		if i < len(m) && isApplied(m[i]) {
-			names = append(names, describe(o.Kind, o.Namespace, o.Name))
+			names = append(names, name)
 		}
 	}
 	text := fmt.Sprintf("%s. Before that, %d of %d objects were applied and are left in place", named.Message, count, len(m))
@@ -113,10 +114,19 @@ const maxNames = 4 << 10
 // told is an error about the whole session with what was applied before it.
 func (s *session) told(err *contract.Error) *contract.Error {
 	var told *contract.Error
-	if errors.As(s.history.tell(err, s.objects), &told) {
+	if errors.As(s.tell(err), &told) {
 		return told
 	}
 	return err
+}
+
+// tell adds to an error what was applied before it.
+func (s *session) tell(err error) error {
+	names := make([]string, len(s.targets))
+	for _, t := range s.targets {
+		names[t.index] = t.String()
+	}
+	return s.history.tell(err, names)
 }
 
 // retried are the errors after which the machine runs the function again. What a round
@@ -155,8 +165,12 @@ func (a Applier) open(ctx context.Context, in contract.ManifestsSession, applied
 	}
 	s, err := a.openSession(ctx, in, objects, kinds...)
 	if err != nil {
-		return nil, m.tell(err, objects)
+		var names []string
+		for _, o := range objects {
+			names = append(names, describe(o.Kind, "", o.Name)) // whether it is in a namespace is not known
+		}
+		return nil, m.tell(err, names)
 	}
-	s.history, s.objects = newMarks(string(m), len(objects)), objects
+	s.history = newMarks(string(m), len(objects))
 	return s, nil
 }

@@ -143,7 +143,7 @@ func TestARefreshForgetsNothingThatWasApplied(t *testing.T) {
 		}
 		_, err := f.plan(t.Context())
 		_, message := kubetest.Told(t, err)
-		assert.True(t, strings.HasSuffix(message, before), message)
+		assert.True(t, strings.HasSuffix(message, ". Before that, 2 of 3 objects were applied and are left in place: ConfigMap c0, ConfigMap c1"), message)
 	})
 	t.Run("if the manifests cannot be read again", func(t *testing.T) {
 		f := refreshed(t)
@@ -169,6 +169,16 @@ func TestARefreshForgetsNothingThatWasApplied(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 4, loaded.Objects)
 	})
+}
+
+func TestWhatWasAppliedIsNamedAsItIsInTheCluster(t *testing.T) {
+	f := execution(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: new}\n---\n"+configMaps(1))
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	f.refuse[path("c0")] = says(422, metav1.StatusReasonInvalid, "no")
+	_, err = f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	_, message := kubetest.Told(t, err)
+	assert.True(t, strings.HasSuffix(message, "left in place: Namespace new"), message)
 }
 
 func TestAnAttemptDoesNotClaimWhatItCannotKnow(t *testing.T) {
