@@ -137,6 +137,16 @@ func TestAValueIsShownAsYAML(t *testing.T) {
 	}
 }
 
+// People print a difference from S3 to their terminal.
+func TestADifferenceHoldsNothingThatATerminalActsOn(t *testing.T) {
+	shown := text("ConfigMap shop/a", contract.PlannedObject{Action: contract.Configured, Conflicts: []string{"data.a\x1b[8m of kubectl\r"}}, []change{
+		{path: "data.k\x1b[2J", old: "one\x1b[1A\rtwo\tthree\n", new: "é 😀 \u009b31m \u202egnp\n"},
+		{path: "data", new: map[string]any{"x\x1b": "y\r"}},
+	})
+	assert.Equal(t, "ConfigMap shop/a: configured\n  # conflict: data.a\\x1b[8m of kubectl\\r\n  @ data.k\\x1b[2J\n"+
+		"  - one\\x1b[1A\\rtwo\tthree\n  + é 😀 \\u009b31m \\u202egnp\n  @ data\n  + \"x\\e\": \"y\\r\"\n", shown)
+}
+
 func TestADifferenceHasABound(t *testing.T) {
 	long := strings.Repeat("x\n", 8<<20)
 	for sentence, changes := range map[string][]change{

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	yaml "go.yaml.in/yaml/v2"
 
@@ -62,9 +65,29 @@ func (p *page) Write(value []byte) (int, error) {
 			p.b.WriteString("  " + p.sign + " ")
 		}
 		p.begun = !bytes.HasSuffix(line, []byte{'\n'})
+		line = visible(line)
 		p.b.Write(line[:min(len(line), maxText)])
 	}
 	return len(value), nil
+}
+
+// visible writes what a terminal would act on as its Go escape: people print a
+// difference from S3, and a value may hold what moves the cursor or turns the writing.
+func visible(line []byte) []byte {
+	acts := func(r rune) bool { return !unicode.IsPrint(r) && r != '\n' && r != '\t' }
+	if bytes.IndexFunc(line, acts) < 0 {
+		return line
+	}
+	var shown []byte
+	for _, r := range string(line) {
+		if acts(r) {
+			escape := strconv.QuoteRune(r)
+			shown = append(shown, escape[1:len(escape)-1]...)
+			continue
+		}
+		shown = utf8.AppendRune(shown, r)
+	}
+	return shown
 }
 
 // text is the whole difference for a person, in the manner of a unified diff:
@@ -81,7 +104,7 @@ func text(name string, o contract.PlannedObject, changes []change) string {
 		texts []string
 	}{{"warning: ", o.Warnings}, {"conflict: ", o.Conflicts}, {"takes ", o.Takes}, {"", o.Notes}} {
 		for _, one := range said.texts {
-			fmt.Fprintf(&p.b, "  # %s%s\n", said.about, strings.ReplaceAll(one, "\n", " "))
+			fmt.Fprintf(&p.b, "  # %s%s\n", said.about, visible([]byte(strings.ReplaceAll(one, "\n", " "))))
 		}
 	}
 	for i, c := range changes {
@@ -89,7 +112,7 @@ func text(name string, o contract.PlannedObject, changes []change) string {
 			fmt.Fprintf(&p.b, "  … and %d more changes: this difference is cut after %d bytes\n", len(changes)-i, maxText)
 			break
 		}
-		fmt.Fprintf(&p.b, "  @ %s\n", c.path)
+		fmt.Fprintf(&p.b, "  @ %s\n", visible([]byte(c.path)))
 		if old, ok := c.old.(string); ok {
 			if next, ok := c.new.(string); ok {
 				lines(&p, old, next)

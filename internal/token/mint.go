@@ -54,8 +54,8 @@ type Minter struct {
 	// describe-cluster attests clusters for executions of every machine of the stack.
 	Machine     string
 	Attestation Verifier
-	Sealer           bearer.Sealer
-	Now              func() time.Time
+	Sealer      bearer.Sealer
+	Now         func() time.Time
 }
 
 // Mint signs a token for a cluster and seals it for one execution. Signing is

@@ -1,0 +1,294 @@
+//go:build linux
+
+package memory
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// manifests of as many ConfigMaps.
+func configMaps(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%05d}\ndata: {a: b}\n", i)
+	}
+	return b.String()
+}
+
+// cluster answers by what is asked. What is nil answers as an API server does.
+type cluster struct {
+	kinds, patched, got, reviewed func(w http.ResponseWriter)
+}
+
+const (
+	small     = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","namespace":"shop","resourceVersion":"7"},"data":{"a":"b"}}`
+	kindsOfV1 = `{"kind":"APIResourceList","resources":[{"name":"configmaps","kind":"ConfigMap","namespaced":true},{"name":"secrets","kind":"Secret","namespaced":true}`
+)
+
+func (c cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer := func(w http.ResponseWriter) { _, _ = io.WriteString(w, small) }
+	special := c.got
+	switch {
+	case r.Method == http.MethodPost:
+		answer = func(w http.ResponseWriter) { // as it was asked, and allowed
+			var review map[string]any
+			_ = json.NewDecoder(r.Body).Decode(&review)
+			spec, _ := review["spec"].(map[string]any)
+			asked, _ := spec["resourceAttributes"].(map[string]any)
+			// By name only, so that it is asked for.
+			review["status"] = map[string]any{"allowed": asked["verb"] != "create" || asked["name"] != nil}
+			w.WriteHeader(http.StatusCreated)
+			_ = json.NewEncoder(w).Encode(review)
+		}
+		special = c.reviewed
+	case strings.Count(r.URL.Path, "/") <= 3:
+		answer, special = func(w http.ResponseWriter) { _, _ = io.WriteString(w, kindsOfV1+"]}") }, c.kinds
+	case r.Method == http.MethodPatch:
+		_, _ = io.Copy(io.Discard, r.Body)
+		special = c.patched
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if special != nil {
+		answer = special
+	}
+	answer(w)
+}
+
+// manifestsSession is one with a cluster that answers so, and manifests in S3.
+func manifestsSession(t *testing.T, c http.HandlerFunc, manifests string) (in contract.ManifestsSession, b *bucket, endpoint string) {
+	t.Helper()
+	b, endpoint = s3(t, map[string]string{"m.yaml": manifests})
+	sum := sha256.Sum256([]byte(manifests))
+	in = contract.ManifestsSession{
+		Session: session(t, c),
+		Request: contract.ApplyRequest{
+			Source: contract.ManifestSource{Bucket: "b", Key: "m.yaml"}, Namespace: "shop", Mode: contract.Apply,
+			Wait: contract.Wait{TimeoutSeconds: 60}, Output: contract.Destination{Bucket: "b"},
+		},
+		Manifests: contract.LoadedManifests{SHA256: hex.EncodeToString(sum[:]), Objects: strings.Count(manifests, "\nkind:")},
+	}
+	return in, b, endpoint
+}
+
+// Of 1.5 MiB, as etcd takes them.
+var (
+	manyKeys  = numbered(`,"k%06d":""`, 128_000)
+	manyNames = numbered(`,{"name":"%06d"}`, 87_000)
+)
+
+// objects are answers to a request for one object.
+var objects = map[string]func(w http.ResponseWriter){
+	"of 16 MiB": func(w http.ResponseWriter) {
+		write(w, `{"metadata":{"resourceVersion":"8"},"a":"`, "x", 16*megabyte, `"}`)
+	},
+	"of all that is read": func(w http.ResponseWriter) {
+		write(w, `{"metadata":{"resourceVersion":"8"},"a":"`, `\u003c`, 10*megabyte-200<<10, `"}`)
+	},
+	"of as many values as are decoded": func(w http.ResponseWriter) {
+		write(w, `{"metadata":{"resourceVersion":"8"},"a":[{}`, `,{}`, 1450<<10, `]}`)
+	},
+	"of 10 MiB of keys": func(w http.ResponseWriter) {
+		_, _ = io.WriteString(w, `{"metadata":{"resourceVersion":"8"},"data":{"a":""`+strings.Repeat(manyKeys, 6)+`}}`)
+	},
+	"of more values": func(w http.ResponseWriter) {
+		write(w, `{"metadata":{"resourceVersion":"8"},"a":[{}`, `,{}`, 9*megabyte, `]}`)
+	},
+	"of as many keys": func(w http.ResponseWriter) {
+		_, _ = io.WriteString(w, `{"metadata":{"resourceVersion":"8"},"data":{"a":""`+manyKeys+`}}`)
+	},
+	"of as many names": func(w http.ResponseWriter) {
+		_, _ = io.WriteString(w, `{"metadata":{"resourceVersion":"8"},"data":[{"name":""}`+manyNames+`]}`)
+	},
+	"of huge managedFields": func(w http.ResponseWriter) {
+		write(w, `{"metadata":{"resourceVersion":"8","managedFields":[{"manager":"kubestep","operation":"Apply","fieldsV1":{"f:data":[{}`, `,{}`, 1400<<10, `]}}]}}`)
+	},
+	"nested 9,000 levels with long keys": func(w http.ResponseWriter) {
+		write(w, `{"metadata":{"resourceVersion":"8"},"a":`, `{"`+strings.Repeat("k", 1000)+`":`, 9000*1005, `1`+strings.Repeat("}", 9100))
+	},
+	"nested a million levels": func(w http.ResponseWriter) { write(w, `{"a":`, `[`, megabyte, ``) },
+	"in a long refusal": func(w http.ResponseWriter) {
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		write(w, `{"kind":"Status","apiVersion":"v1","code":422,"reason":"Invalid","message":"`, `\u003c`, 100<<10, `","details":{"causes":[{}`+strings.Repeat(`,{}`, 30_000)+`]}}`)
+	},
+	"in a refusal that does not end": func(w http.ResponseWriter) {
+		w.WriteHeader(http.StatusInternalServerError)
+		write(w, `{"kind":"Status","apiVersion":"v1","code":500,"message":"`, `x`, 100*megabyte, ``)
+	},
+	"in a long list of conflicts": func(w http.ResponseWriter) {
+		w.WriteHeader(http.StatusConflict)
+		write(w, `{"kind":"Status","apiVersion":"v1","code":409,"reason":"Conflict","details":{"causes":[{"reason":"FieldManagerConflict","message":"","field":""}`,
+			`,{"reason":"FieldManagerConflict","message":"conflict with \u003c","field":".data.\u003c"}`, 200<<10, `]}}`)
+	},
+}
+
+func TestAnObjectOfAHostileServer(t *testing.T) {
+	for sentence, answer := range objects {
+		t.Run(sentence, func(t *testing.T) {
+			for _, c := range []struct {
+				function, sentence string
+				cluster            cluster
+				payload            func(contract.ManifestsSession) any
+			}{
+				{"plan-manifests", "planned, of the dry run", cluster{patched: answer}, planned},
+				{"plan-manifests", "planned, of the live object", cluster{got: answer}, planned},
+				{"plan-manifests", "planned, of both", cluster{got: answer, patched: func(w http.ResponseWriter) { w.Header().Set("X-Other", ""); answer(spaced{w}) }}, planned},
+				{"apply-manifests", "applied", cluster{patched: answer}, applied},
+				{"check-readiness", "checked", cluster{got: answer}, checked},
+				{"verify-apply", "verified", cluster{got: answer}, verified},
+			} {
+				t.Run(c.sentence, func(t *testing.T) {
+					t.Parallel()
+					in, _, endpoint := manifestsSession(t, c.cluster.ServeHTTP, configMaps(16))
+					invoke(t, c.function, c.payload(in), endpoint)
+				})
+			}
+		})
+	}
+}
+
+// spaced writes the same JSON in other bytes.
+type spaced struct{ http.ResponseWriter }
+
+func (s spaced) Write(p []byte) (int, error) {
+	_, err := io.WriteString(s.ResponseWriter, strings.Replace(string(p), `"8"`, `"9"`, 1))
+	return len(p), err
+}
+
+func planned(in contract.ManifestsSession) any  { return contract.PlanManifests{ManifestsSession: in} }
+func verified(in contract.ManifestsSession) any { return contract.VerifyApply{ManifestsSession: in} }
+func applied(in contract.ManifestsSession) any {
+	return contract.ApplyManifests{ManifestsSession: in, Plan: contract.Plan{Actions: strings.Repeat("m", in.Manifests.Objects)}}
+}
+func checked(in contract.ManifestsSession) any {
+	names := make([]string, in.Manifests.Objects)
+	for i := range names {
+		names[i] = fmt.Sprintf("c%05d", i)
+	}
+	return contract.CheckReadiness{Session: in.Session, Wait: in.Request.Wait, WaitFor: []contract.Reference{{Kind: "ConfigMap", Namespace: "shop", Path: "/api/v1/namespaces/shop/configmaps", Names: names}}}
+}
+
+func TestTheKindsOfAHostileServer(t *testing.T) {
+	for sentence, answer := range map[string]func(w http.ResponseWriter){
+		"of 100 MiB": func(w http.ResponseWriter) { write(w, kindsOfV1, `,{}`, 100*megabyte, `]}`) },
+		"of all that is read, each of which is another kind": func(w http.ResponseWriter) {
+			_, _ = io.WriteString(w, kindsOfV1)
+			for i := range 40_000 {
+				_, _ = io.WriteString(w, `,{"kind":`+digits(i)+`}`)
+			}
+			_, _ = io.WriteString(w, `]}`)
+		},
+		"that are empty":  func(w http.ResponseWriter) { write(w, kindsOfV1, `,{}`, 1000<<10, `]}`) },
+		"that are nested": func(w http.ResponseWriter) { write(w, `{"resources":`, `[`, 1000<<10, ``) },
+		"in an endless refusal": func(w http.ResponseWriter) {
+			w.WriteHeader(404)
+			write(w, `{"kind":"Status","apiVersion":"v1","code":404,"message":"`, `x`, 100*megabyte, ``)
+		},
+		"in headers without end": func(w http.ResponseWriter) {
+			for i := range 10_000 {
+				w.Header().Set(fmt.Sprintf("X-%d", i), strings.Repeat("x", 1000))
+			}
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			// As many groups as there can be: each is asked for its kinds.
+			var b strings.Builder
+			for i := range 200 {
+				fmt.Fprintf(&b, "---\napiVersion: g%d.example.com/v1\nkind: ConfigMap\nmetadata: {name: c}\n", i)
+			}
+			for _, c := range []struct {
+				function string
+				payload  func(contract.ManifestsSession) any
+			}{{"plan-manifests", planned}, {"apply-manifests", applied}, {"verify-apply", verified}} {
+				in, _, endpoint := manifestsSession(t, cluster{kinds: answer}.ServeHTTP, b.String())
+				invoke(t, c.function, c.payload(in), endpoint)
+			}
+		})
+	}
+}
+
+func TestManifestsThatAreLargeInOneWayOrAnother(t *testing.T) {
+	const header = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"
+	for sentence, text := range map[string]string{
+		"nested Lists":              strings.Repeat(`{"apiVersion":"v1","kind":"List","items":[`, 120) + `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":{"a":"` + strings.Repeat("x", 9400<<10) + `"}}` + strings.Repeat("]}", 120),
+		"Lists beside each other":   `{"apiVersion":"v1","kind":"List","items":[` + strings.TrimSuffix(strings.Repeat(`{"apiVersion":"v1","kind":"List","items":[]},`, 200_000), ",") + "]}",
+		"dense flow mappings":       header + "data: [" + strings.Repeat("{a: b},", 3<<20/7) + "]\n",
+		"denser flow mappings":      header + "data: [" + strings.Repeat("{},", 9<<20/3) + "]\n",
+		"dense flow sequences":      header + "data: [" + strings.Repeat("[],", 9<<20/3) + "]\n",
+		"dense block sequence":      header + "data:\n" + strings.Repeat("- a\n", 9<<20/4),
+		"dense block mapping":       header + "data:\n" + numbered("  k%d:\n", 800_000),
+		"nested sequences":          header + "data: " + strings.Repeat("[", 9<<20),
+		"nested in one line":        header + "data: " + strings.Repeat("- ", 4<<20) + "a\n",
+		"aliases of aliases":        "a0: &a0 [x]\n" + bomb(40),
+		"many anchors":              header + "data:\n" + numbered("  k%[1]d: &a%[1]d x\n", 400_000),
+		"merge keys":                header + "x: &x {a: b}\ndata:\n" + numbered("  k%d: {<<: *x}\n", 400_000),
+		"one long line":             header + "data: {a: '" + strings.Repeat("x", 9<<20) + "'}\n",
+		"control characters":        header + "data: {a: \"" + strings.Repeat(`\x01`, 2<<20) + "\"}\n",
+		"only newlines":             strings.Repeat("\n", 10<<20),
+		"only documents":            strings.Repeat("---\n", 10<<20/4),
+		"only comments":             strings.Repeat("#\n", 10<<20/2),
+		"small objects":             configMaps(110_000),
+		"long names that are wrong": numbered("---\napiVersion: v1\nkind: Secret\nmetadata: {name: '%d "+strings.Repeat("n", 200)+"'}\n", 38_000),
+		"wrong documents":           strings.Repeat("---\na\n", 10<<20/6),
+		"dense JSON":                `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":[` + strings.Repeat(`{},`, 3<<20) + `{}]}`,
+		"JSON with as many keys":    `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":{"a":""` + numbered(`,"k%d":""`, 700_000) + `}}`,
+		"deep JSON":                 strings.Repeat(`{"a":`, 2<<20),
+		"zeros":                     strings.Repeat("\x00", 10<<20),
+		"UTF-16 of newlines":        "\xff\xfe" + strings.Repeat("\n\x00", 5<<20),
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			in, _, endpoint := manifestsSession(t, cluster{}.ServeHTTP, text)
+			o := invoke(t, "load-manifests", contract.LoadManifests{Execution: in.Execution, Cluster: in.Cluster, Request: in.Request}, endpoint)
+			if o.failure.ErrorType != "" {
+				return
+			}
+			for _, c := range []struct {
+				function string
+				payload  func(contract.ManifestsSession) any
+			}{{"verify-apply", verified}, {"plan-manifests", planned}, {"apply-manifests", applied}} {
+				invoke(t, c.function, c.payload(in), endpoint)
+			}
+		})
+	}
+}
+
+func numbered(format string, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// bomb is a list of lists of … of the same list.
+func bomb(levels int) string {
+	var b strings.Builder
+	for i := range levels {
+		fmt.Fprintf(&b, "a%d: &a%d [%s*a%d]\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*a%d,", i), 9), i)
+	}
+	return b.String()
+}
+
+// The whole difference of many objects is written in rounds.
+func TestADifferenceThatIsLargerThanTheMemory(t *testing.T) {
+	long := func(letter string) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) {
+			write(w, `{"metadata":{"resourceVersion":"8"},"data":{"a":"`, letter, megabyte, `"}}`)
+		}
+	}
+	in, b, endpoint := manifestsSession(t, cluster{got: long("a"), patched: long("b")}.ServeHTTP, configMaps(500))
+	invoke(t, "plan-manifests", planned(in), endpoint)
+	assert.NotEmpty(t, b.held)
+}
