@@ -25,6 +25,9 @@ import (
 	"github.com/kubestep/kubestep/local/world"
 )
 
+// stopGrace is how long a world may take to end.
+const stopGrace = 20 * time.Second
+
 // stateFolder is the folder of the repository for what the local world writes and what is installed for it.
 const stateFolder = ".local"
 
@@ -62,7 +65,7 @@ func command(ctx context.Context, args []string) (int, error) {
 	case "run":
 		return l.run(ctx, *workflow, *input, *output)
 	case "up":
-		return failure(l.up())
+		return failure(l.up(ctx))
 	case "down":
 		return failure(l.down())
 	case "serve": // what up starts
@@ -191,6 +194,9 @@ func (l local) run(ctx context.Context, workflow, input, output string) (int, er
 	lock, err := l.folder.Lock()
 	switch {
 	case errors.Is(err, session.ErrRuns):
+		if err := l.healthy(ctx); err != nil {
+			return 1, fmt.Errorf("the local world that is running does not work: %w. make up starts it again", err)
+		}
 		say("using the local world that is running (make up)")
 	case err != nil:
 		return 1, err
@@ -234,7 +240,7 @@ func (l local) run(ctx context.Context, workflow, input, output string) (int, er
 
 func (l local) down() error {
 	began := time.Now()
-	ran, err := l.folder.End(20 * time.Second)
+	ran, err := l.folder.End(stopGrace)
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,8 @@ const (
 )
 
 // up starts a world in a process of its own, which keeps running, and returns when the world is ready.
-func (l local) up() error {
-	if pid, runs, err := l.folder.Runs(); err != nil {
+func (l local) up(ctx context.Context) error {
+	if pid, runs, err := l.running(ctx); err != nil {
 		return err
 	} else if runs {
 		say("the local world is already running, as process %d", pid)
@@ -123,6 +123,10 @@ func (l local) serve(ctx context.Context) error {
 	defer w.Stop()
 	tell(isReady)
 	_ = report.Close()
-	<-ctx.Done()
-	return nil
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-w.Lost(ctx):
+		return fmt.Errorf("the local world ends: %w", err) // make up starts another
+	}
 }

@@ -43,13 +43,15 @@ type Authority interface {
 	Verify(r *http.Request, body []byte, now time.Time) (credentials.Identity, credentials.Signature, error)
 }
 
-// Options configures a Front. All fields but Record and Now are required.
+// Options configures a Front. All fields but Permissions, Record and Now are required.
 type Options struct {
 	Functions Functions
 	Clusters  *Clusters
 	Roles     *Roles
 	Authority Authority
 	Faults    *Faults
+	// Permissions are those of the roles; nil allows everything.
+	Permissions *Permissions
 	// Deploy deploys the stacks of CloudFormation.
 	Deploy Deploy
 	// Logs is the folder of the functions' logs.
@@ -74,19 +76,22 @@ func New(options Options) *Front {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	return &Front{
-		Options: options, engine: engine(options.Engine),
+	f := &Front{
+		Options:        options,
 		cloudFormation: cloudFormation{stacks: map[string]cloudFormationStack{}, changes: map[string]changeSet{}},
 	}
+	f.engine = engine(options.Engine, f.denyMissing)
+	return f
 }
 
-// engine forwards requests unchanged, with their Host and signature.
-func engine(address *url.URL) http.Handler {
+// engine forwards requests unchanged, with their Host and signature. The answers are changed by change.
+func engine(address *url.URL, change func(*http.Response) error) http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(address)
 			r.Out.Host = r.In.Host
 		},
+		ModifyResponse: change,
 		// If the engine has closed an idle connection, a POST on it fails and cannot be retried.
 		Transport: &http.Transport{DisableKeepAlives: true},
 		ErrorLog:  log.New(io.Discard, "", 0),

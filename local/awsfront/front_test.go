@@ -65,12 +65,16 @@ func (h *fakeHost) Invoke(_ context.Context, name string, payload []byte) (lambd
 type fakeEngine struct {
 	host, authorization, target, path, body string
 	answer                                  string
+	status                                  int // 200 if it is 0
 }
 
 func (e *fakeEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	e.host, e.authorization, e.target, e.path, e.body = r.Host, r.Header.Get("Authorization"), r.Header.Get("X-Amz-Target"), r.URL.EscapedPath(), string(body)
 	w.Header().Set("X-Engine", "yes")
+	if e.status != 0 {
+		w.WriteHeader(e.status)
+	}
 	_, _ = io.WriteString(w, e.answer)
 }
 
@@ -91,7 +95,7 @@ func newWorld(t *testing.T) *world {
 	address, err := url.Parse(engine.URL)
 	require.NoError(t, err)
 	w.front = New(Options{
-		Functions: w.host, Clusters: &Clusters{}, Roles: &Roles{}, Authority: w.authority, Faults: &Faults{}, Engine: address,
+		Functions: w.host, Clusters: &Clusters{}, Roles: &Roles{}, Authority: w.authority, Faults: &Faults{}, Permissions: &Permissions{}, Engine: address,
 		Now: func() time.Time { return w.now },
 	})
 	server := httptest.NewServer(w.front)
@@ -463,7 +467,7 @@ func TestAnAliasStandsForItsStateMachine(t *testing.T) {
 
 func TestAnEngineThatIsGoneIsAnErrorOfAWS(t *testing.T) {
 	w := newWorld(t)
-	w.front.engine = engine(&url.URL{Scheme: "http", Host: "127.0.0.1:1"})
+	w.front.engine = engine(&url.URL{Scheme: "http", Host: "127.0.0.1:1"}, nil)
 	_, err := sfn.NewFromConfig(w.config(callerRole)).ListStateMachines(t.Context(), nil)
 	var e smithy.APIError
 	require.ErrorAs(t, err, &e)

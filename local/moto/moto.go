@@ -92,6 +92,12 @@ func Start(ctx context.Context, options Options) (*Engine, error) {
 	return e, nil
 }
 
+// Exited is closed when moto has ended, and Err says how.
+func (e *Engine) Exited() <-chan struct{} { return e.process.Exited() }
+
+// Err returns how moto has ended. It is valid after Exited.
+func (e *Engine) Err() error { return e.process.Err() }
+
 // Stop ends moto and all executions.
 func (e *Engine) Stop() { e.process.Stop(stopGrace) }
 

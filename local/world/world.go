@@ -5,8 +5,10 @@
 package world
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -71,9 +73,12 @@ type World struct {
 	Roles    *awsfront.Roles
 	Faults   *awsfront.Faults
 
+	permissions *awsfront.Permissions
+
 	options   Options
 	template  *cloudformation.Template
 	authority credentials.Authority
+	engine    *moto.Engine
 	trail     *trail.Recorder
 	secretKey string
 	stop      []func()
@@ -82,7 +87,7 @@ type World struct {
 // Start starts the control plane, moto, the Lambda host and the AWS endpoint in front of them. The cluster has no pods, bindings or
 // mappings.
 func Start(ctx context.Context, options Options) (w *World, err error) {
-	w = &World{options: options, Clusters: &awsfront.Clusters{}, Roles: &awsfront.Roles{}, Faults: &awsfront.Faults{}, secretKey: rand.Text() + rand.Text()}
+	w = &World{options: options, Clusters: &awsfront.Clusters{}, Roles: &awsfront.Roles{}, Faults: &awsfront.Faults{}, permissions: &awsfront.Permissions{}, secretKey: rand.Text() + rand.Text()}
 	defer func() {
 		if err != nil {
 			w.Stop()
@@ -137,7 +142,7 @@ func Start(ctx context.Context, options Options) (w *World, err error) {
 		w.stop = append(w.stop, w.ControlPlane.Stop)
 	}
 	if engine != nil {
-		w.stop = append(w.stop, engine.Stop)
+		w.engine, w.stop = engine, append(w.stop, engine.Stop)
 	}
 	if err != nil {
 		return w, err
@@ -155,7 +160,7 @@ func (w *World) serve(listener net.Listener, engine *url.URL) {
 	}})
 	front := &http.Server{
 		Handler: awsfront.New(awsfront.Options{
-			Functions: w.Lambda, Clusters: w.Clusters, Roles: w.Roles, Authority: w.authority, Faults: w.Faults, Deploy: w.deploy, Logs: w.logs(), Engine: engine,
+			Functions: w.Lambda, Clusters: w.Clusters, Roles: w.Roles, Authority: w.authority, Faults: w.Faults, Permissions: w.permissions, Deploy: w.deploy, Logs: w.logs(), Engine: engine,
 			Record: func(call trail.Call) {
 				if err := w.trail.Called(call); err != nil {
 					w.options.Say("%v", err)
@@ -256,6 +261,9 @@ func (w *World) Deploy(ctx context.Context, s stack.Stack) error {
 		if err := w.trail.Deployed(role); err != nil {
 			return err
 		}
+		if err := w.permissions.Put(role); err != nil {
+			return err
+		}
 	}
 	developer, err := w.Developer()
 	if err != nil {
@@ -272,6 +280,24 @@ func (w *World) Developer() (aws.Config, error) {
 	}
 	return aws.Config{Region: Region, BaseEndpoint: &w.Endpoint, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return issued, nil })}, nil
 }
+
+// Lost returns a channel with an error once a process of the world has ended that should not have.
+func (w *World) Lost(ctx context.Context) <-chan error {
+	lost := make(chan error, 1)
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-w.ControlPlane.process.Exited():
+			lost <- fmt.Errorf("the control plane has ended: %w", cmp.Or(w.ControlPlane.process.Err(), errGone))
+		case <-w.engine.Exited():
+			lost <- fmt.Errorf("the Step Functions engine has ended: %w", cmp.Or(w.engine.Err(), errGone))
+		}
+	}()
+	return lost
+}
+
+// errGone is of a process that ended without an error.
+var errGone = errors.New("exit status 0")
 
 // Stop ends everything that Start started, in reverse order.
 func (w *World) Stop() {
