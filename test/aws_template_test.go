@@ -419,6 +419,31 @@ func TestAPolicyCanNameTheMachineOfEachAlias(t *testing.T) {
 	}
 }
 
+func TestAFleetMayStartOnlyWhatTheStackSays(t *testing.T) {
+	t.Parallel()
+	for workflows, may := range map[string]bool{"": false, "pod-inventory": false, "pod-inventory,apply-manifests": true} {
+		parameters := map[string]string{"EnableApply": "true"}
+		if workflows != "" {
+			parameters["FleetWorkflows"] = workflows
+		}
+		stack := evaluated(t, "aws", parameters)
+		var started []string
+		for _, s := range statementsOf(t, stack, "FleetRole") {
+			if slices.Contains(s.Action, "states:StartExecution") {
+				started = append(started, s.Resource...)
+			}
+		}
+		assert.Equal(t, may, strings.Contains(fmt.Sprint(started), "apply-manifests"), "FleetWorkflows=%s: %s", workflows, started)
+		assert.Contains(t, fmt.Sprint(started), "pod-inventory")
+		for _, f := range stack.OfType("AWS::Lambda::Function") {
+			if strings.HasSuffix(fmt.Sprint(f.Properties["FunctionName"]), "-find-clusters") {
+				variables := f.Properties["Environment"].(map[string]any)["Variables"].(map[string]any)
+				assert.Equal(t, may, variables["KUBESTEP_APPLY_MANIFESTS_ARN"] != "", "what it may not start it does not name")
+			}
+		}
+	}
+}
+
 func TestListingsGoToABucketOfThisAccountWithItsKey(t *testing.T) {
 	t.Parallel()
 	const key = "arn:aws:kms:eu-west-1:111122223333:key/bucket"

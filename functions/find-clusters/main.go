@@ -20,7 +20,7 @@ func main() {
 		Store:    fleet.NewStore(cfg),
 		Defaults: contract.Target{Region: cfg.Region},
 		Workflows: map[string]fleet.Workflow{
-			"pod-inventory":   {Read: pods.Workflow(os.Getenv("KUBESTEP_KUBERNETES_GROUP")), StateMachineARN: os.Getenv("KUBESTEP_POD_INVENTORY_ARN")},
+			"pod-inventory": {Read: pods.Workflow(os.Getenv("KUBESTEP_KUBERNETES_GROUP")), StateMachineARN: os.Getenv("KUBESTEP_POD_INVENTORY_ARN")},
 			"apply-manifests": {
 				Read: manifests.WholeWorkflow(strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ",")), Changes: manifests.Changes,
 				StateMachineARN: os.Getenv("KUBESTEP_APPLY_MANIFESTS_ARN"), Parameters: "EnableApply=true FleetWorkflows=pod-inventory,apply-manifests",

@@ -101,7 +101,7 @@ func (s *simulation) runMap() contract.FleetRan {
 }
 
 func TestNothingBeginsOnceTooManyClustersHaveFailed(t *testing.T) {
-	random := rand.New(rand.NewPCG(18, 9)) //nolint:gosec // the same each time
+	random := rand.New(rand.NewPCG(18, 9)) // the same each time
 	for i := range 200 {
 		clusters, concurrency, tolerated := 1+random.IntN(40), 1+random.IntN(8), random.IntN(6)
 		failing, passing, losing := random.Float64()*0.6, random.Float64()*0.4, random.Float64()*0.1
@@ -116,7 +116,7 @@ func TestNothingBeginsOnceTooManyClustersHaveFailed(t *testing.T) {
 		require.NoError(t, err)
 		input := fmt.Sprintf(`{"workflow":"apply-manifests",%s"concurrency":%d,"toleratedFailures":{"count":%d},"clusters":%s}`, output, concurrency, tolerated, list)
 
-		s := simulate(t, input, func(c contract.FleetCluster) (contract.OutcomeStatus, string, int) {
+		s := simulate(t, input, func(contract.FleetCluster) (contract.OutcomeStatus, string, int) {
 			duration := 1 + random.IntN(20)
 			switch n := random.Float64(); {
 			case n < failing:
