@@ -443,7 +443,7 @@ func TestALongRequestHidesNoError(t *testing.T) {
 	describe(t, where, nil)
 	output := a.fleet(t, map[string]any{
 		"workflow": "apply-manifests", "clusters": []any{map[string]string{"clusterName": "retired", "region": where}},
-		"request": map[string]any{"manifests": configMap("a", strings.Repeat("word ", 6000))},
+		"request": map[string]any{"manifests": configMap("a", strings.Repeat("word ", 6450))},
 	})
 	assert.Contains(t, output.Cause, "1 of 1 cluster failed; none may fail: 1 ClusterNotFound.")
 }

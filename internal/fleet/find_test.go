@@ -228,7 +228,15 @@ func TestEveryProblemIsNamedAtOnceAndNothingIsCalled(t *testing.T) {
 			`{"workflow":"pod-inventory","clusters":[` + strings.TrimSuffix(list(501), ",") + `]}`,
 			[]string{"1 problem. output: missing: 501 clusters are more than an execution can carry, so their outcomes need an S3 bucket"},
 		},
-		"with more than there may be": {`{"workflow":"pod-inventory","output":{"bucket":"reports"},"clusters":[` + strings.TrimSuffix(list(10_001), ",") + `]}`, []string{"1 problem. clusters: 10001 clusters: expected at most 10000"}},
+		"with a role too long for the state and no place for it": {
+			`{"workflow":"pod-inventory","clusters":[{"clusterName":"demo","roleArn":"arn:aws:iam::444455556666:role/` + strings.Repeat("path/", 60) + `name"}]}`,
+			[]string{"1 problem. output: missing: their roles have longer ARNs than an execution can carry, so their outcomes need an S3 bucket"},
+		},
+		"with a role of another partition":       {`{"workflow":"pod-inventory","clusters":[{"clusterName":"demo","roleArn":"arn:aws-cn:iam::444455556666:role/a"},"arn:aws-us-gov:eks:us-gov-west-1:111122223333:cluster/demo"]}`, []string{"2 problems", `clusters[0]: "arn:aws-cn:iam::444455556666:role/a" is in another partition than this stack, which is in aws`, "clusters[1]: "}},
+		"with two roles of one account":          {`{"workflow":"pod-inventory","roleArns":["` + theirs + `","arn:aws:iam::444455556666:role/other"]}`, []string{"1 problem. roleArns[1]: is in the account of roleArns[0]: expected one role for each account"}},
+		"with a tolerance that is not an object": {`{"workflow":"pod-inventory","clusters":["a"],"toleratedFailures":5}`, []string{"1 problem. toleratedFailures: expected an object"}},
+		"with a cluster that has no name":        {`{"workflow":"pod-inventory","clusters":[{}]}`, []string{"1 problem. clusters[0].clusterName: missing: expected the name of an EKS cluster"}},
+		"with more than there may be":            {`{"workflow":"pod-inventory","output":{"bucket":"reports"},"clusters":[` + strings.TrimSuffix(list(10_001), ",") + `]}`, []string{"1 problem. clusters: 10001 clusters: expected at most 10000"}},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			_, err := find(t, finder(nil, nil), c.input)

@@ -169,7 +169,11 @@ func (r *request) checkSize(f *input.Fields, clusters []contract.Target) {
 		f.Problem("concurrency", "%d: %d clusters, begun few at a time so that failures stop the fleet, are more rounds than an execution can have: expected at least %d", r.concurrency, len(clusters), enough(len(clusters), tolerated))
 	}
 	if inS3(clusters) && r.output.Bucket == "" && !f.HasProblem("output") {
-		f.Problem("output", "missing: %d clusters are more than an execution can carry, so their outcomes need an S3 bucket: expected an object such as {\"bucket\": \"name\"}", len(clusters))
+		why := "their roles have longer ARNs than an execution can carry"
+		if len(clusters) > contract.MaxFleetInState {
+			why = fmt.Sprintf("%d clusters are more than an execution can carry", len(clusters))
+		}
+		f.Problem("output", "missing: %s, so their outcomes need an S3 bucket: expected an object such as {\"bucket\": \"name\"}", why)
 	}
 }
 

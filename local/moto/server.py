@@ -63,6 +63,9 @@ from moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.im
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (  # noqa: E402
     StateTaskServiceAwsSdk,
 )
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (  # noqa: E402
+    state_task_service_sfn,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (  # noqa: E402
     StateTaskServiceSfn,
 )
@@ -144,6 +147,20 @@ StateTaskServiceAwsSdk._eval_service_task = DescribedExecution._eval_service_tas
 
 for method in ("_normalise_parameters", "_normalise_response", "_eval_service_task"):
     setattr(StateTaskServiceSfn, method, getattr(NestedExecution, method))
+
+
+_whole = state_task_service_sfn.to_json_str
+
+
+def _to_json_str(value, **options):
+    """Cuts the description of an execution that failed to the length of a cause, as Step Functions does.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_TaskFailedEventDetails.html
+    """
+    return _whole(value, **options) if options else _whole(value)[:32768]
+
+
+state_task_service_sfn.to_json_str = _to_json_str
 
 
 class ExecutionNotRedrivable(AWSError):
