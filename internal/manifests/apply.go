@@ -127,8 +127,12 @@ func (a *applier) one(ctx context.Context, t target) error {
 	}
 }
 
-// maxUnplanned bounds what is told of what came up only while applying.
-const maxUnplanned = 20
+// maxUnplanned and maxUnplannedText bound what is told of what came up only while
+// applying: how much of it, and the bytes of each. It is in the state, beside the plan.
+const (
+	maxUnplanned     = 20
+	maxUnplannedText = 400
+)
 
 func (a *applier) mark(t target, letter byte) {
 	a.mu.Lock()
@@ -148,7 +152,7 @@ func (a *applier) report(t target, answer answer) {
 		switch text = t.String() + ": " + text; {
 		case a.known[text]:
 		case len(a.warnings) < maxUnplanned:
-			a.warnings = append(a.warnings, text)
+			a.warnings = append(a.warnings, contract.Clip(text, maxUnplannedText))
 		case len(a.warnings) == maxUnplanned:
 			a.warnings = append(a.warnings, "and more")
 		}

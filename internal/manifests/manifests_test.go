@@ -120,6 +120,44 @@ func TestAnObjectThatChangesBetweenItsDryRunAndTheLookAtItIsPlannedAgain(t *test
 	assert.Equal(t, 2, f.patches)
 }
 
+func TestWhatComesUpOnlyWhileApplyingIsToldOnceAndHasABound(t *testing.T) {
+	f := execution(t, configMaps(30))
+	warn := false
+	for i := range 30 {
+		f.refuse[path(fmt.Sprintf("c%d", i))] = func(w http.ResponseWriter, r *http.Request) bool {
+			w.Header().Add("Warning", `299 - "always"`)
+			if warn {
+				w.Header().Add("Warning", `299 - "`+strings.Repeat("new ", 300)+`"`)
+			}
+			f.patch(w, r)
+			return true
+		}
+	}
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []string{"always"}, plan.Objects[0].Warnings)
+	warn = true
+	applied, err := f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	require.NoError(t, err)
+	require.Len(t, applied.Warnings, 21)
+	assert.Contains(t, applied.Warnings[0], ": new new ")
+	assert.Equal(t, "and more", applied.Warnings[20])
+	assert.Less(t, len(strings.Join(applied.Warnings, "")), 8<<10)
+}
+
+func TestAWarningShowsNoValueOfASecret(t *testing.T) {
+	f := execution(t, secret)
+	f.refuse["/api/v1/namespaces/shop/secrets/db"] = func(w http.ResponseWriter, r *http.Request) bool {
+		w.Header().Add("Warning", `299 - "hunter2 is weak"`)
+		f.patch(w, r)
+		return true
+	}
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	require.Len(t, plan.Objects[0].Warnings, 1)
+	assert.NotContains(t, plan.Objects[0].Warnings[0], "hunter2")
+}
+
 func TestAnObjectOfKubectlIsTakenOverEvenIfItChangesMeanwhile(t *testing.T) {
 	f := execution(t, configMaps(1))
 	plan, err := f.plan(t.Context())
