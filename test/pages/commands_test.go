@@ -63,7 +63,7 @@ func workplace(t *testing.T) string {
 	write := func(text string, at ...string) {
 		path := filepath.Join(append([]string{folder}, at...)...)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o700)) //nolint:gosec // programs
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o700))
 	}
 	// A copy, since stack.sh finds its folder by its own path, and the folder is this one.
 	require.NoError(t, os.Remove(filepath.Join(folder, "hack")))
@@ -166,7 +166,7 @@ func understood(t *testing.T, commands []command) []answer {
 	}
 	input, err := json.Marshal(arguments)
 	require.NoError(t, err)
-	reader := exec.CommandContext(t.Context(), python, script) //nolint:gosec // both are in the repository
+	reader := exec.CommandContext(t.Context(), python, script)
 	reader.Dir = workplace(t)
 	require.NoError(t, os.WriteFile(filepath.Join(reader.Dir, "build", "packaged.yml"), []byte(read(t, "template.yml")), 0o600))
 	var problems bytes.Buffer
