@@ -38,6 +38,11 @@ longest_stack() {
 	sed -nE 's/^ *(FunctionName|RoleName): .*"\$\{AWS::StackName\}(-[a-z-]*)".*/\2/p' template.yml | awk '{ if (length > most) most = length } END { print 64 - most }'
 }
 
+# dead_world succeeds if AWS_ENDPOINT_URL is of a local world that has ended.
+dead_world() {
+	[[ ${AWS_ENDPOINT_URL:-} =~ ^http://127\.0\.0\.1:([0-9]+) ]] && ! (exec 3<>"/dev/tcp/127.0.0.1/${BASH_REMATCH[1]}") 2>/dev/null
+}
+
 need_aws() {
 	local longest
 	if ! command -v aws >/dev/null; then
@@ -46,6 +51,10 @@ need_aws() {
 	fi
 	export AWS_PAGER=
 	if ! account=$(aws sts get-caller-identity --query Account --output text 2>/dev/null); then
+		if dead_world; then
+			lacks "the local world at AWS_ENDPOINT_URL=$AWS_ENDPOINT_URL, which does not answer: start it with make up, and run source .local/env again. For AWS itself, use a shell that has not sourced .local/env"
+			stop_if_missing
+		fi
 		lacks "AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; aws sts get-caller-identity says what is wrong"
 	fi
 	region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region || true)}}

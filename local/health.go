@@ -76,29 +76,33 @@ func answers(ctx context.Context, variables map[string]string) error {
 	return nil
 }
 
-// running returns the process of the world that runs, if it does its work. It waits for one that is starting, and ends one that does
-// not work, so that it can be started again.
-func (l local) running(ctx context.Context) (pid int, runs bool, err error) {
+// await returns the process of the world that runs, and whether it does its work. It waits for one that is starting.
+func (l local) await(ctx context.Context) (pid int, runs bool, unhealthy, err error) {
 	said := false
 	for deadline := time.Now().Add(startTimeout); ; time.Sleep(100 * time.Millisecond) {
 		pid, runs, err = l.folder.Runs()
 		if err != nil || !runs {
-			return 0, false, err
+			return pid, runs, nil, err
 		}
-		err = l.healthy(ctx)
-		if err == nil {
-			return pid, true, nil
+		unhealthy = l.healthy(ctx)
+		if !errors.Is(unhealthy, errStarting) || time.Now().After(deadline) {
+			return pid, true, unhealthy, nil
 		}
-		if errors.Is(err, errStarting) && time.Now().Before(deadline) {
-			if !said {
-				said = true
-				say("the local world is starting, as process %d", pid)
-			}
-			continue
+		if !said {
+			said = true
+			say("the local world is starting, as process %d", pid)
 		}
-		say("the local world is running, as process %d, but it does not work: %v", pid, err)
-		say("starting it again: what was in it is gone")
-		_, err = l.folder.End(stopGrace)
-		return 0, false, err
 	}
+}
+
+// running returns the process of the world that runs and works. It ends one that does not work, so that it can be started again.
+func (l local) running(ctx context.Context) (pid int, runs bool, err error) {
+	pid, runs, unhealthy, err := l.await(ctx)
+	if err != nil || unhealthy == nil {
+		return pid, runs, err
+	}
+	say("the local world is running, as process %d, but it does not work: %v", pid, unhealthy)
+	say("starting it again: what was in it is gone")
+	_, err = l.folder.End(stopGrace)
+	return 0, false, err
 }

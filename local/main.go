@@ -194,8 +194,12 @@ func (l local) run(ctx context.Context, workflow, input, output string) (int, er
 	lock, err := l.folder.Lock()
 	switch {
 	case errors.Is(err, session.ErrRuns):
-		if err := l.healthy(ctx); err != nil {
-			return 1, fmt.Errorf("the local world that is running does not work: %w. make up starts it again", err)
+		_, _, unhealthy, err := l.await(ctx)
+		if err != nil {
+			return 1, err
+		}
+		if unhealthy != nil {
+			return 1, fmt.Errorf("the local world that is running does not work: %w. make up starts it again", unhealthy)
 		}
 		say("using the local world that is running (make up)")
 	case err != nil:
@@ -230,6 +234,9 @@ func (l local) run(ctx context.Context, workflow, input, output string) (int, er
 			return 1, pageErr
 		case page != "":
 			say("open the report in a browser: %s", page)
+		}
+		if lock != nil {
+			say("this local world ends now: for the commands above, start one with make up, and run the fleet in it")
 		}
 	}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {

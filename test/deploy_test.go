@@ -3,6 +3,7 @@ package test
 import (
 	"bytes"
 	"encoding/json"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -124,6 +125,22 @@ func TestAStackIsDeployedStartedReadAndRemovedByTheCommands(t *testing.T) {
 	_, _, err = s.run(t, given, script, "destroy")
 	require.NoError(t, err)
 	assertNothingIsLeft(t, s, kube)
+}
+
+// Whoever has tried the local world deploys from the same shell.
+func TestALocalWorldThatHasEndedIsNotMissingCredentials(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	s := shell{append(os.Environ(), "AWS_ENDPOINT_URL="+gone.URL, "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "AWS_MAX_ATTEMPTS=1")}
+	script, err := filepath.Abs(filepath.Join(repository, "hack", "stack.sh"))
+	require.NoError(t, err)
+
+	_, said, err := s.run(t, []string{"STACK=made", "CLUSTER=demo"}, script, "deploy")
+
+	require.Error(t, err)
+	assert.Contains(t, said, "the local world at AWS_ENDPOINT_URL="+gone.URL+", which does not answer: start it with make up")
+	assert.NotContains(t, said, "AWS_PROFILE")
 }
 
 func assertNothingIsLeft(t *testing.T, s shell, kube *kubernetes.Clientset) {
