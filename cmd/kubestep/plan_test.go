@@ -74,6 +74,16 @@ func TestApplyStartsAnExecutionOfTheManifests(t *testing.T) {
 	require.NoError(t, os.WriteFile(two, []byte("\ufeff"+settings("b")), 0o600))
 	comments := filepath.Join(t.TempDir(), "comments.yaml")
 	require.NoError(t, os.WriteFile(comments, []byte("# nothing\n"), 0o600))
+	directive, utf16 := filepath.Join(t.TempDir(), "directive.yaml"), filepath.Join(t.TempDir(), "utf16.yaml")
+	require.NoError(t, os.WriteFile(directive, []byte("%YAML 1.1\n---\n"+settings("c")), 0o600))
+	wide := []byte{0xff, 0xfe}
+	for _, c := range []byte(settings("w")) {
+		wide = append(wide, c, 0)
+	}
+	require.NoError(t, os.WriteFile(utf16, wide, 0o600))
+	object := func(name string) string {
+		return `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"` + name + `"}}`
+	}
 	first, both := inJSON(settings("a")), inJSON(settings("a")+"---\n"+settings("b"))
 	for sentence, c := range map[string]struct {
 		args []string
@@ -81,6 +91,8 @@ func TestApplyStartsAnExecutionOfTheManifests(t *testing.T) {
 	}{
 		"of a file":                         {[]string{"demo", "-f", one}, `{"clusterName":"demo","manifests":` + first + `,"mode":"apply"}`},
 		"of several files":                  {[]string{"-f", one, "-f", two}, `{"manifests":` + both + `,"mode":"apply"}`},
+		"of files with directives":          {[]string{"-f", one, "-f", directive}, `{"manifests":` + inJSON(object("a")+"\n---\n"+object("c")+"\n") + `,"mode":"apply"}`},
+		"of a file in another encoding":     {[]string{"-f", one, "-f", utf16}, `{"manifests":` + inJSON(object("a")+"\n---\n"+object("w")+"\n") + `,"mode":"apply"}`},
 		"of files of which one has nothing": {[]string{"-f", one, "-f", comments}, `{"manifests":` + inJSON(settings("a")+"---\n# nothing\n") + `,"mode":"apply"}`},
 		"of an object in S3":                {[]string{"--source", "s3://b/shop/all.yaml"}, `{"source":{"bucket":"b","key":"shop/all.yaml"},"mode":"apply"}`},
 		"that only plans":                   {[]string{"-f", one, "--plan"}, `{"manifests":` + first + `,"mode":"plan"}`},

@@ -359,7 +359,7 @@ func (r *reader) content(o Object, what string, fields, metadata map[string]json
 		}
 	}
 	if valued && r.rules.Inline {
-		r.problem(o.place, what, "a Secret in the execution input stays readable in the execution history: put the manifests into S3 and name them by source (--source)")
+		r.problem(o.place, what, "a Secret in the execution input stays readable in the execution history: put the manifests into S3 and name them by source (--source), and change the values if an execution was started with them")
 	}
 }
 

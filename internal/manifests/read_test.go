@@ -292,7 +292,7 @@ func TestASecretIsNotReadFromTheExecutionInput(t *testing.T) {
 	const secret = `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a"},"stringData":{"pin":"4711"}}`
 	_, err := manifests.ReadInline(json.RawMessage("["+secret+"]"), manifests.Rules{})
 	require.Error(t, err)
-	assert.Equal(t, "The manifests have 1 problem: document 1 (Secret a): a Secret in the execution input stays readable in the execution history: put the manifests into S3 and name them by source (--source)", err.Error())
+	assert.Equal(t, "The manifests have 1 problem: document 1 (Secret a): a Secret in the execution input stays readable in the execution history: put the manifests into S3 and name them by source (--source), and change the values if an execution was started with them", err.Error())
 	_, err = manifests.Read([]byte(secret), manifests.Rules{})
 	require.NoError(t, err, "from S3 it is")
 	_, err = manifests.ReadInline(json.RawMessage(`[{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a"},"type":"kubernetes.io/service-account-token"}]`), manifests.Rules{})
