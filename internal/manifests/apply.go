@@ -21,6 +21,9 @@ const (
 	establishing = 30 * time.Second
 	// settling is how long an object may be refused for what was applied just before it.
 	settling = 10 * time.Second
+	// restarting is how long a webhook may fail while objects are applied: its pods may just
+	// be replaced, and half of the objects would be applied. A plan has nothing to lose.
+	restarting = 2 * time.Second
 	// interval is how long to wait before the API server is asked the same again.
 	interval = 200 * time.Millisecond
 )
@@ -118,6 +121,7 @@ func (a *applier) one(ctx context.Context, t target) error {
 		case apierrors.IsNotFound(err) && t.kind.defined && a.clock.Now().Sub(began) < establishing && a.clock.Sleep(ctx, interval) == nil:
 			// A CRD is established a moment before each API server serves its kind.
 		case a.clock.Now().Sub(began) < settling && a.settles(t, err) && a.clock.Sleep(ctx, interval) == nil:
+		case a.clock.Now().Sub(began) < restarting && hasFailedWebhook(err) && a.clock.Sleep(ctx, interval) == nil:
 		case len(conflicts(err)) > 0:
 			return contract.Errorf(contract.FieldConflict, `%s in cluster %s sets fields that another manager owns: %s. Remove these fields from the manifests, or take them with "force": true (--force)`,
 				t, a.conn.Cluster.Name, enumerate(wordedAs(conflicts(err), conflict.String)))

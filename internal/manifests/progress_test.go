@@ -329,3 +329,28 @@ func TestTheSchemaOfACRDThatChangedIsInUseAMomentLater(t *testing.T) {
 	assert.Equal(t, 2, applied.Applied)
 	assert.Len(t, clock.slept, 4)
 }
+
+func TestAWebhookMayBeReplacedWhileObjectsAreApplied(t *testing.T) {
+	f := execution(t, configMaps(1))
+	clock := &fakeClock{now: time.Now()}
+	f.applier.Clock = clock
+	plan, err := f.plan(t.Context())
+	require.NoError(t, err)
+	down := says(500, metav1.StatusReasonInternalError, `Internal error occurred: failed calling webhook "w": failed to call webhook: Post "https://w": connection refused`)
+	asked := 0
+	f.refuse[path("c0")] = func(w http.ResponseWriter, r *http.Request) bool {
+		asked++
+		return asked <= 3 && down(w, r)
+	}
+	applied, err := f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	require.NoError(t, err)
+	assert.Equal(t, 1, applied.Applied)
+
+	f.refuse[path("c0")] = down
+	began := clock.Now()
+	_, err = f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "WebhookFailed", name)
+	assert.True(t, strings.HasSuffix(message, ". Nothing was applied"), message)
+	assert.LessOrEqual(t, clock.Now().Sub(began), 2*time.Second)
+}

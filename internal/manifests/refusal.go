@@ -98,6 +98,11 @@ func (s *session) forbiddenBy(err error, doing string, t target, what, message s
 	}
 }
 
+func hasFailedWebhook(err error) bool {
+	_, failed := kube.FailedWebhook(err)
+	return failed
+}
+
 // webhookFailure is why a webhook failed.
 type webhookFailure struct {
 	error
