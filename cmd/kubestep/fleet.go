@@ -50,7 +50,7 @@ Regions and roles that the flags name, or those of a list in S3.`,
   kubestep fleet canary prod-1 prod-2 --workflow apply-manifests --concurrency 1 --request '{"mode":"apply","source":{"bucket":"my-bucket","key":"base.yaml"},"wait":{"timeoutSeconds":300}}'
 
   # Run the clusters that failed last time again, with the same request
-  kubestep fleet --source s3://my-bucket/kubestep/nightly/failed.jsonl --request '{"namespaces":["*"]}'`,
+  kubestep fleet --source s3://my-bucket/kubestep/111122223333/eu-west-1/kubestep-fleet/nightly/failed.jsonl --request '{"namespaces":["*"]}'`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	start := newStarter(cmd, fleetWorkflow())

@@ -4,7 +4,6 @@ package report
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
@@ -171,7 +170,7 @@ func (r Report) command(bucket, list string) string {
 
 // JSON writes the summary and every cluster.
 func (r Report) JSON(w io.Writer) error {
-	head, err := json.Marshal(struct {
+	head, err := contract.Encode(struct {
 		contract.FleetSummary
 		Execution  string    `json:"execution"`
 		URL        string    `json:"url"`
@@ -186,7 +185,7 @@ func (r Report) JSON(w io.Writer) error {
 	p.print(strings.TrimSuffix(string(head), "}"), `,"outcomes":[`)
 	separator := "\n"
 	for row := range r.rows() {
-		line, err := json.Marshal(row)
+		line, err := contract.Encode(row)
 		if err != nil {
 			return fmt.Errorf("encode an outcome: %w", err)
 		}
