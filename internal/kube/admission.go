@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-// Webhook is a webhook that failed.
+// Webhook is a webhook that failed, or another server that the API server asks.
 type Webhook struct {
 	// Name is that in a webhook configuration; empty for one that converts a kind, or
 	// if the API server does not say it.
@@ -21,11 +23,16 @@ type Webhook struct {
 	// Kind is the kind that it should have converted, as the API server writes it:
 	// "example.com/v1, Kind=Widget"; empty for an admission webhook.
 	Kind string
+	// APIService is the name of the one to which the API server passes requests on; empty
+	// for a webhook.
+	APIService string
 }
 
 // String is the webhook as a sentence begins with it.
 func (w Webhook) String() string {
 	switch {
+	case w.APIService != "":
+		return "The server behind APIService " + w.APIService
 	case w.Kind != "":
 		return "The conversion webhook for " + w.Kind
 	case w.Name == "":
@@ -37,6 +44,9 @@ func (w Webhook) String() string {
 
 // Advice says where to look.
 func (w Webhook) Advice() string {
+	if w.APIService != "" {
+		return "The API server passes requests for this group on to it: see kubectl get apiservice " + w.APIService + ", and the Service and the pods that it names"
+	}
 	if w.Kind != "" {
 		return "The API server asks it for each object of the kind: see spec.conversion of the CRD, and the Service and the pods that it names"
 	}
@@ -83,6 +93,19 @@ func FailedWebhook(err error) (Webhook, bool) {
 		return Webhook{Kind: contract.Clip(contract.OneLine(m[1]), maxName)}, true
 	}
 	return Webhook{}, false
+}
+
+// FailedAPIService reports whether the server behind an APIService did not answer, to
+// which the API server passes a request on.
+// https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/kube-aggregator/pkg/apiserver/handler_proxy.go
+func FailedAPIService(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Code < http.StatusBadGateway || status.Status().Details == nil {
+		return false
+	}
+	return slices.ContainsFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool {
+		return c.Type == metav1.CauseTypeUnexpectedServerResponse && (c.Message == "service unavailable" || strings.HasPrefix(c.Message, "error trying to reach service: "))
+	})
 }
 
 // maxName bounds a webhook's name, which Kubernetes bounds too.

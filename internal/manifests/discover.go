@@ -14,6 +14,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/kube"
 )
 
 // kind is how the API serves a kind.
@@ -56,6 +57,19 @@ type misnamed struct {
 	meant string
 }
 
+// ofGroup is the error of asking for the kinds of a group and version.
+type ofGroup struct {
+	schema.GroupVersion
+	error
+}
+
+func (e *ofGroup) Unwrap() error { return e.error }
+
+// apiService is that of a group and version, if it is one that the API server passes on.
+func apiService(v schema.GroupVersion) kube.Webhook {
+	return kube.Webhook{APIService: v.Version + "." + v.Group}
+}
+
 // discover finds out where each object is in the API, by one request for a group
 // and version, and puts the objects into the order of their stages.
 func discover(ctx context.Context, s server, objects []Object) ([]target, unknown, error) {
@@ -92,7 +106,10 @@ func discover(ctx context.Context, s server, objects []Object) ([]target, unknow
 					served[v.WithKind(r.Kind)] = kind{resource: r.Name, namespaced: r.Namespaced, served: true, verbs: r.Verbs, hasStatus: slices.ContainsFunc(resources, r.isStatus)}
 				}
 			}
-			return err
+			if err != nil {
+				return &ofGroup{v, err}
+			}
+			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {

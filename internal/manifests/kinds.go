@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/kube"
 )
 
 // unappliable is the error about the objects that the API does not let anybody change,
@@ -27,6 +29,19 @@ func (s *session) unappliable(targets []target) error {
 		return nil
 	}
 	return contract.Errorf(contract.InvalidInput, "The API of cluster %s does not let anybody apply objects of these kinds: %s. Leave them out of the manifests", s.conn.Cluster.Name, enumerate(texts))
+}
+
+// explainKinds names an error of asking which kinds the cluster serves.
+func (s *session) explainKinds(err error) *contract.Error {
+	doing := "read which kinds it serves"
+	if of := (*ofGroup)(nil); errors.As(err, &of) {
+		doing = fmt.Sprintf("read which kinds of %s it serves", of.GroupVersion)
+		if of.Group != "" && kube.FailedAPIService(err) {
+			w := apiService(of.GroupVersion)
+			return contract.Errorf(contract.WebhookFailed, "%s failed, so cluster %s could not %s (%d). %s", w, s.conn.Cluster.Name, doing, statusOf(err).Code, w.Advice()).From(err)
+		}
+	}
+	return s.conn.Explain(err, doing)
 }
 
 // common are the groups and versions in which most kinds are.

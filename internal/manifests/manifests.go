@@ -43,7 +43,7 @@ func (a Applier) openSession(ctx context.Context, in contract.ManifestsSession, 
 	targets, nowhere, err := discover(ctx, s.server, objects)
 	switch {
 	case err != nil:
-		err = conn.Explain(err, "read which kinds it serves")
+		err = s.explainKinds(err)
 	case len(nowhere) > 0:
 		err = contract.Errorf(contract.UnknownKind, "Cluster %s has no %s, and no CRD among the manifests defines it. %sCompare with kubectl api-resources, and install the CRD or correct apiVersion and kind", conn.Cluster.Name, nowhere, s.elsewhere(ctx, nowhere))
 	default:

@@ -387,6 +387,38 @@ func TestAWebhookThatFailsHidesNoOtherProblem(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(message, "connection refused"), "it is said once")
 }
 
+func TestAServerBehindAnAPIServiceThatDoesNotAnswerIsNamed(t *testing.T) {
+	text := func(code int, body string) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, _ *http.Request) bool {
+			http.Error(w, body, code)
+			return true
+		}
+	}
+	f := execution(t, "apiVersion: dead.example.com/v1\nkind: Widget\nmetadata: {name: a}\n")
+	down := text(503, "service unavailable")
+	f.before = func(w http.ResponseWriter, r *http.Request) bool {
+		return r.URL.Path == "/apis/dead.example.com/v1" && down(w, r)
+	}
+	_, err := f.plan(t.Context())
+	name, message := kubetest.Told(t, err)
+	assert.Equal(t, "WebhookFailed", name)
+	assert.Contains(t, message, "The server behind APIService v1.dead.example.com failed, so cluster demo could not read which kinds of dead.example.com/v1 it serves (503). ")
+	assert.Contains(t, message, "kubectl get apiservice v1.dead.example.com")
+
+	down = text(503, "<html>maintenance")
+	_, err = f.plan(t.Context())
+	name, _ = kubetest.Told(t, err)
+	assert.Equal(t, "ClusterUnreachable", name, "it is of something else")
+
+	f = execution(t, configMaps(1)+"---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n")
+	f.refuse["/apis/apps/v1/namespaces/shop/deployments/web"] = text(503, "error trying to reach service: dial tcp 10.0.0.1:443: connect: connection refused")
+	f.refuse[path("c0")] = says(422, metav1.StatusReasonInvalid, "no")
+	_, err = f.plan(t.Context())
+	_, message = kubetest.Told(t, err)
+	assert.Contains(t, message, "The server behind APIService v1.apps failed, so cluster demo could not patch Deployment shop/web (document 2) (503): ")
+	assert.Contains(t, message, "does not accept ConfigMap shop/c0")
+}
+
 const roleAndBinding = `
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

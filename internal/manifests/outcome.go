@@ -32,7 +32,11 @@ func (p *planner) failure(objects int) error {
 		all = append(all, f.err)
 	}
 	if len(failures) > 1 {
-		named = contract.Errorf(named.Name, "%d of %d objects cannot be applied. %s", len(failures), objects, strings.Join(texts(failures), ". "))
+		of := fmt.Sprintf("%d of %d objects", len(failures), objects)
+		if planned := len(p.marks) - p.marks.count(pending) + len(failures); planned < objects {
+			of = fmt.Sprintf("%d of the first %d objects (of %d)", len(failures), planned, objects)
+		}
+		named = contract.Errorf(named.Name, "%s cannot be applied. %s", of, strings.Join(texts(failures), ". "))
 	}
 	return p.withFix(p.told(named), all...)
 }

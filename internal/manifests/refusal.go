@@ -25,6 +25,9 @@ func (s *session) explain(err error, doing string, t target) *contract.Error {
 	status := statusOf(err)
 	code, message := int(status.Code), t.told(status)
 	webhook, webhookFailed := kube.FailedWebhook(err)
+	if kube.FailedAPIService(err) && t.Group != "" {
+		webhook, webhookFailed = apiService(t.GroupVersion()), true
+	}
 	isDenied := kube.DeniedByAdmission(err)
 	invalid := func() *contract.Error {
 		return contract.Errorf(contract.InvalidInput, "Cluster %s does not accept %s: %s", cluster, what, message)
