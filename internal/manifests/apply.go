@@ -20,7 +20,7 @@ const (
 	// establishing is how long a CRD may take until the API server serves its kind.
 	establishing = 30 * time.Second
 	// settling is how long an object may be refused for what was applied just before it.
-	settling = 10 * time.Second
+	settling = 5 * time.Second
 	// restarting is how long a webhook may fail while objects are applied: its pods may just
 	// be replaced, and half of the objects would be applied. A plan has nothing to lose.
 	restarting = 2 * time.Second

@@ -10,7 +10,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
@@ -169,7 +168,8 @@ func (a *applier) settles(t target, err error) bool {
 			}
 		}
 	}
-	if !t.kind.defined || a.explain(err, "patch", t).Name != contract.InvalidInput {
+	status := statusOf(err)
+	if !t.kind.defined || !isNotTyped(status) && status.Code != http.StatusBadRequest && status.Code != http.StatusUnprocessableEntity {
 		return false
 	}
 	// The schema of a CRD that changed is in use a moment later.

@@ -328,6 +328,29 @@ func TestTheSchemaOfACRDThatChangedIsInUseAMomentLater(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 2, applied.Applied)
 	assert.Len(t, clock.slept, 4)
+
+	for sentence, message := range map[string]string{
+		"an object that is too large":             "etcdserver: request is too large",
+		"one that is stored under another schema": "failed to create typed live object (shop/one; example.com/v1, Kind=Widget): .spec.num: expected numeric (int or float), got string",
+	} {
+		t.Run("and not waited for by "+sentence, func(t *testing.T) {
+			f := execution(t, crd)
+			clock := &fakeClock{now: time.Now()}
+			f.applier.Clock = clock
+			f.refuse[definition] = func(w http.ResponseWriter, r *http.Request) bool {
+				f.patch(w, r)
+				if object := f.objects[r.URL.Path]; object != nil {
+					object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Established", "status": "True"}}}
+				}
+				return true
+			}
+			f.refuse[widget] = says(500, "", message)
+			_, _, err := f.apply(t)
+			name, _ := kubetest.Told(t, err)
+			assert.Equal(t, "InvalidInput", name)
+			assert.Empty(t, clock.slept)
+		})
+	}
 }
 
 func TestAWebhookMayBeReplacedWhileObjectsAreApplied(t *testing.T) {
