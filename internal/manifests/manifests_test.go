@@ -326,6 +326,7 @@ func TestEachRefusalHasItsName(t *testing.T) {
 		"a quota":                         {403, metav1.StatusReasonForbidden, `configmaps "c0" is forbidden: exceeded quota: few`, contract.Forbidden, "This is not about permissions"},
 		"a server that starts":            {403, metav1.StatusReasonForbidden, `configmaps "c0" is forbidden: not yet ready to handle request`, contract.ClusterUnreachable, "is starting"},
 		"a signer that is not permitted":  {403, metav1.StatusReasonForbidden, `configmaps "c0" is forbidden: user not permitted to attest for signerName "a.example/x"`, contract.Forbidden, "Grant group kubestep-appliers the permission to attest signers.certificates.k8s.io a.example/x"},
+		"parameters that may not be read": {422, metav1.StatusReasonInvalid, `ValidatingAdmissionPolicyBinding "c0" is invalid: spec.paramRef: Forbidden: user kubestep does not have "get" permission on the object referenced by paramRef`, contract.Forbidden, "Grant group kubestep-appliers that permission"},
 		"an owner that is another's":      {403, metav1.StatusReasonForbidden, `configmaps "c0" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: , <nil>`, contract.Forbidden, "This is about permissions on the object that metadata.ownerReferences names"},
 	} {
 		t.Run(sentence, func(t *testing.T) {

@@ -54,6 +54,8 @@ func (s *session) explain(err error, doing string, t target) *contract.Error {
 		if refused := s.forbiddenBy(err, doing, t, what, message); refused != nil {
 			return refused
 		}
+	case code == http.StatusUnprocessableEntity && lacksParams.MatchString(status.Message):
+		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s: %s. Grant group %s that permission: whoever applies a policy must be able to read what it is about", cluster, s.conn.Cluster.Region, s.conn.Principal, what, message, s.conn.Group)
 	case isTooLarge(status):
 		return contract.Errorf(contract.InvalidInput, "Cluster %s does not accept %s, because it is too large: etcd takes requests of 1.5 MiB, unless it is set up otherwise (%s). Make several objects of it", cluster, what, message)
 	case isStoredOtherwise(status):
@@ -235,6 +237,10 @@ var (
 	// https://github.com/kubernetes/kubernetes/tree/v1.37.2/plugin/pkg/admission/certificates
 	signing = regexp.MustCompile(`user not permitted to (approve|sign|attest) (?:requests with|for) signerName ("(?:[^"\\]|\\.)*")`)
 )
+
+// lacksParams matches the text for somebody who may not read the parameters of a policy.
+// https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/registry/admissionregistration/validatingadmissionpolicybinding/authz.go
+var lacksParams = regexp.MustCompile(`(?:must have|does not have) "(?:get|list)" permission (?:on|for) all|does not have "(?:get|list)" permission on the object`)
 
 // escalates reports whether RBAC refuses to let somebody grant what they do not have.
 // https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping
