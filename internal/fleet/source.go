@@ -22,8 +22,14 @@ import (
 	"github.com/kubestep/kubestep/internal/store"
 )
 
-// maxSource bounds the object that lists clusters.
-const maxSource = 8 << 20
+const (
+	// maxSource bounds the object that lists clusters, in bytes.
+	maxSource = 8 << 20
+	// maxColumns and maxCommas bound a CSV file, of which a field takes a hundred times its
+	// bytes if it is empty.
+	maxColumns = 100
+	maxCommas  = maxColumns * contract.MaxFleetClusters
+)
 
 const (
 	columnName, columnRegion, columnRole = "clusterName", "region", "roleArn"
@@ -115,6 +121,24 @@ type list struct {
 	f       *input.Fields
 	targets []contract.Target
 	first   map[contract.Target]int // line
+	rest    int                     // those that are only counted
+}
+
+// full counts a cluster if it is one too many: it is not read then.
+func (l *list) full() bool {
+	if len(l.targets) < contract.MaxFleetClusters {
+		return false
+	}
+	l.rest++
+	return true
+}
+
+// all is the clusters, if they are not too many.
+func (l *list) all() []contract.Target {
+	if l.rest > 0 {
+		l.f.Problem("clusters", "%d clusters: expected at most %d", len(l.targets)+l.rest, contract.MaxFleetClusters)
+	}
+	return l.targets
 }
 
 func (l *list) add(line int, target contract.Target) {
@@ -137,7 +161,7 @@ func (d Finder) fromLines(f *input.Fields, text []byte, own home) []contract.Tar
 		line++
 		element = bytes.TrimSpace(element)
 		switch {
-		case len(element) == 0:
+		case len(element) == 0 || clusters.full():
 			continue
 		case !json.Valid(element):
 			f.Problem(at(line), "is not JSON: %s", lineExample)
@@ -153,7 +177,7 @@ func (d Finder) fromLines(f *input.Fields, text []byte, own home) []contract.Tar
 		}
 		clusters.add(line, target)
 	}
-	return clusters.targets
+	return clusters.all()
 }
 
 // repeatsKey reports whether an object has a key twice: encoding/json would take the
@@ -184,6 +208,10 @@ func repeatsKey(object []byte) bool {
 
 // fromRecords reads the records of a CSV file.
 func (d Finder) fromRecords(f *input.Fields, text []byte, own home) []contract.Target {
+	if commas := bytes.Count(text, []byte(",")); commas > maxCommas {
+		f.Problem("source", "it has %d commas: expected at most %d, a hundred for each of %d clusters", commas, maxCommas, contract.MaxFleetClusters)
+		return nil
+	}
 	reader := csv.NewReader(bytes.NewReader(text))
 	reader.TrimLeadingSpace = true
 	reader.FieldsPerRecord = -1 // each is compared with the header, so that no cell is lost
@@ -196,6 +224,10 @@ func (d Finder) fromRecords(f *input.Fields, text []byte, own home) []contract.T
 		return nil
 	}
 	line, _ := reader.FieldPos(0)
+	if len(header) > maxColumns {
+		f.Problem(at(line), "has %d columns: expected at most %d", len(header), maxColumns)
+		return nil
+	}
 	if !readHeader(f, line, header) {
 		return nil
 	}
@@ -203,14 +235,14 @@ func (d Finder) fromRecords(f *input.Fields, text []byte, own home) []contract.T
 	for {
 		record, err := reader.Read()
 		if errors.Is(err, io.EOF) {
-			return clusters.targets
+			return clusters.all()
 		}
 		if err != nil {
 			malformed(f, err)
 			return clusters.targets
 		}
 		line, _ := reader.FieldPos(0)
-		if cells, ok := readRecord(f, line, header, record); ok {
+		if cells, ok := readRecord(f, line, header, record); ok && !clusters.full() {
 			clusters.add(line, d.readCells(f, line, cells, own))
 		}
 	}

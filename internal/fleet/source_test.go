@@ -181,3 +181,25 @@ func FuzzASourceIsReadOrRefused(f *testing.F) {
 		}
 	})
 }
+
+// test/memory reads them in the function's memory.
+func TestASourceThatIsTooLargeIsRefusedBeforeItTakesTheMemory(t *testing.T) {
+	lines := func(n int, line string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, line, i)
+		}
+		return b.String()
+	}
+	for sentence, c := range map[string]struct{ key, text, want string }{
+		"more clusters than a fleet has":       {"all.jsonl", lines(10_007, "\"c%d\"\n"), "clusters: 10007 clusters: expected at most 10000"},
+		"more records":                         {"all.csv", "clusterName\n" + lines(10_007, "c%d\n"), "clusters: 10007 clusters: expected at most 10000"},
+		"more columns than anybody gives them": {"all.csv", "clusterName" + strings.Repeat(",", 100) + "\nc\n", "source line 1: has 101 columns: expected at most 100"},
+		"a row of many fields":                 {"all.csv", "clusterName\nc" + strings.Repeat(",", 1_000_001), "source: it has 1000001 commas: expected at most 1000000"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			_, err := source(t, c.key, c.text)
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+}

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -193,8 +194,16 @@ func (s Summarizer) list(ctx context.Context, fleet contract.Fleet, key string) 
 		return nil, err
 	}
 	var clusters []contract.FleetCluster
-	if err := json.Unmarshal(text, &clusters); err != nil {
-		return nil, fmt.Errorf("read the list of clusters: %w", err)
+	// One by one: of an array of anything else there may be more than there is memory for.
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	_, err = decoder.Token()
+	for err == nil && decoder.More() && len(clusters) <= contract.MaxFleetClusters {
+		var cluster contract.FleetCluster
+		err = decoder.Decode(&cluster)
+		clusters = append(clusters, cluster)
+	}
+	if err != nil || len(clusters) > contract.MaxFleetClusters {
+		return nil, changed(fleet, key, "list of clusters")
 	}
 	return clusters, nil
 }
@@ -223,9 +232,14 @@ func (s Summarizer) get(ctx context.Context, fleet contract.Fleet, cluster contr
 	}
 	var outcome contract.FleetOutcome
 	if err := json.Unmarshal(text, &outcome); err != nil {
-		return contract.FleetOutcome{}, fmt.Errorf("read the outcome of %s: %w", cluster.Execution, err)
+		return contract.FleetOutcome{}, changed(fleet, outcomeKey(fleet, cluster.Execution), "outcome")
 	}
 	return outcome, nil
+}
+
+// changed is the error of an object that the fleet did not write as it is.
+func changed(fleet contract.Fleet, key, what string) error {
+	return contract.Errorf(contract.InvalidInput, "output: s3://%s/%s is not the %s that the fleet wrote: see who else may write there", fleet.Output.Bucket, key, what)
 }
 
 // add adds up the outcomes.
@@ -238,7 +252,9 @@ func add(fleet contract.Fleet, outcomes []contract.FleetOutcome) contract.FleetS
 	for _, o := range outcomes {
 		summary.ByStatus[o.Status]++
 		for name, n := range o.Totals {
-			summary.Totals[name] += n
+			if _, known := summary.Totals[name]; known || len(summary.Totals) < maxTotals {
+				summary.Totals[name] += n
+			}
 		}
 		if !o.Failed() {
 			continue

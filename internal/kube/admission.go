@@ -132,7 +132,19 @@ func answer(err error) (message string, code int) {
 	if !errors.As(err, &status) {
 		return "", 0
 	}
-	return status.Status().Message, int(status.Status().Code)
+	return Ends(status.Status().Message), int(status.Status().Code)
+}
+
+// maxRead bounds, in bytes, what is looked at of a text: the patterns above would take
+// the time of a function for many long ones.
+const maxRead = 16 << 10
+
+// Ends is a text or, if it is very long, its beginning and its end.
+func Ends(text string) string {
+	if len(text) <= maxRead {
+		return text
+	}
+	return text[:maxRead/2] + " … " + text[len(text)-maxRead/2:]
 }
 
 // Shorten puts a server's text on one line, and cuts what is too long in its middle: the

@@ -144,7 +144,9 @@ func (s *session) withFix(message *contract.Error, of ...*contract.Error) *contr
 func statusOf(err error) metav1.Status {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
-		return status.Status()
+		s := status.Status()
+		s.Message = kube.Ends(s.Message)
+		return s
 	}
 	return metav1.Status{}
 }
@@ -166,11 +168,14 @@ func said(status metav1.Status) string {
 	var texts []string
 	size := 0
 	for i, cause := range status.Details.Causes {
+		if cause.Message == "" && cause.Field == "" {
+			continue
+		}
 		text := kube.Shorten(cause.Message, maxCause)
 		if cause.Field != "" {
 			text = contract.Clip(contract.OneLine(cause.Field), maxPath) + ": " + text
 		}
-		if size += len(text); i > 0 && size > maxMessage {
+		if size += len(text); len(texts) > 0 && size > maxMessage {
 			texts = append(texts, fmt.Sprintf("and %d more", len(status.Details.Causes)-i))
 			break
 		}

@@ -66,14 +66,13 @@ func (o Object) redacted(err error) error {
 	if !o.IsSecret() {
 		return err
 	}
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
+	if status := apierrors.APIStatus(nil); !errors.As(err, &status) {
 		if newTrace(err.Error()).noneOfLong(o) {
 			return err
 		}
 		return errors.New("(what it says is left out, because it may hold a value of the Secret)")
 	}
-	clean := status.Status()
+	clean := statusOf(err)
 	clean.Message = o.told(clean)
 	if clean.Details != nil {
 		details := *clean.Details
@@ -293,7 +292,7 @@ func unescape(text string) string {
 		r, multibyte, tail, err := strconv.UnquoteChar(text, 0)
 		switch {
 		case err == nil && !multibyte && r >= utf8.RuneSelf:
-			b.WriteByte(byte(r))
+			b.WriteByte(byte(r)) //nolint:gosec // it is one byte
 			text = tail
 		case err == nil:
 			b.WriteRune(r)

@@ -82,7 +82,7 @@ func TestTheStateStaysSmallWhateverTheCluster(t *testing.T) {
 
 // test/memory runs the function with them, in its memory.
 func TestATableThatNoAPIServerSendsIsRefusedBeforeItIsRead(t *testing.T) {
-	long := func(item string, n int) string { return strings.Repeat(item, n) }
+	long := strings.Repeat
 	for sentence, c := range map[string]struct{ table, text string }{
 		"with more columns than a table has": {`{"kind":"Table","columnDefinitions":[{}` + long(",{}", 30_000) + `],"rows":[]}`, "the table beside its rows has more than 65536 bytes"},
 		"with long metadata":                 {`{"metadata":{"continue":"` + long("c", 70<<10) + `"},"kind":"Table"}`, "the table beside its rows has more than 65536 bytes"},

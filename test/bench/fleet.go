@@ -37,7 +37,7 @@ func measureFleet(ctx context.Context, o options) error {
 		var worst summarized
 		for range o.runs {
 			child := exec.CommandContext(ctx, program, fmt.Sprint(clusters), server.URL)
-			child.Env = append(os.Environ(), "GOMEMLIMIT=40MiB") // as in template.yml
+			child.Env = append(os.Environ(), "GOMEMLIMIT=96MiB") // as in template.yml
 			out, err := child.Output()
 			if err != nil {
 				return fmt.Errorf("summarize %d: %w", clusters, err)

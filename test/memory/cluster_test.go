@@ -66,7 +66,7 @@ func s3(t *testing.T, objects map[string]string) (*bucket, string) {
 	t.Helper()
 	b := &bucket{held: map[string][]byte{}}
 	for path, text := range objects {
-		b.held["/b/"+path] = []byte(text)
+		b.held["/b/"+path], b.held["/bucket/"+path] = []byte(text), []byte(text)
 	}
 	server := httptest.NewServer(b)
 	t.Cleanup(server.Close)

@@ -63,7 +63,7 @@ func TestATableOfPods(t *testing.T) {
 				w.Header().Set("Content-Type", "application/json")
 				if c.answer == nil {
 					w.WriteHeader(http.StatusInternalServerError)
-					write(w, `{"kind":"Status","message":"`, "x", 16*megabyte, `"}`)
+					write(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"`, "x", 16*megabyte, `"}`)
 					return
 				}
 				c.answer(w)
@@ -102,7 +102,7 @@ func TestAListOfNamespaces(t *testing.T) {
 			in := contract.ListPods{Session: session(t, func(w http.ResponseWriter, r *http.Request) {
 				if strings.HasSuffix(r.URL.Path, "/pods") {
 					w.WriteHeader(http.StatusForbidden)
-					_, _ = io.WriteString(w, `{"kind":"Status","code":403}`)
+					_, _ = io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","code":403}`)
 					return
 				}
 				answer(w)
@@ -123,7 +123,7 @@ func TestTheAnswerToAReview(t *testing.T) {
 		"with many other fields": {201, func(w io.Writer) { write(w, `{"a":[1`, `,{}`, megabyte-100, `]}`) }, contract.ClusterUnreachable},
 		"nested deep":            {201, func(w io.Writer) { write(w, `{"a":`, `[`, megabyte-100, ``) }, contract.ClusterUnreachable},
 		"that is a long refusal": {403, func(w io.Writer) {
-			write(w, `{"kind":"Status","code":403,"details":{"causes":[{}`, `,{}`, 100*megabyte, `]}}`)
+			write(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","code":403,"details":{"causes":[{}`, `,{}`, 100*megabyte, `]}}`)
 		}, contract.Forbidden},
 	} {
 		t.Run(sentence, func(t *testing.T) {
