@@ -65,7 +65,8 @@ var (
 		noDryRun,
 		regexp.MustCompile(`ValidatingAdmissionWebhook/(\S+) has panicked`),
 		// The patch of a mutating webhook that does not fit the object, without its name.
-		regexp.MustCompile(`^Internal error occurred: (?:add|remove|replace|move|copy|test|testing)(?: operation does not apply:| value .* failed)()`),
+		// https://github.com/evanphx/json-patch/blob/v4.13.0/patch.go
+		regexp.MustCompile(`^Internal error occurred: (?:(?:add|remove|replace|move|copy|test) operation |testing value .* failed|error in (?:add|remove|replace|move|copy|test) for (?:path|from): |error while (?:performing deep copy|adding value during copy): )()`),
 	}
 	// With status 400.
 	noDryRun = regexp.MustCompile(`^admission webhook "([^"]*)" does not support dry run$`)

@@ -95,6 +95,7 @@ func TestEveryAnswerOfAClusterHasAName(t *testing.T) {
 			contract.WebhookFailed, `Admission webhook "w.example.com" failed, so cluster demo could not look (500): Internal error`},
 		"a webhook that is slow":             {says(500, `Internal error occurred: failed calling webhook "w": failed to call webhook: Post "https://w": context deadline exceeded`), contract.WebhookFailed, `webhook "w" failed`},
 		"a webhook that answers nonsense":    {says(500, `Internal error occurred: failed calling webhook "w": received invalid webhook response: expected webhook response of admission.k8s.io/v1`), contract.WebhookFailed, `webhook "w" failed`},
+		"a webhook whose patch has no place": {says(500, `Internal error occurred: error in remove for path: '/data/a': Unable to remove nonexistent key: a: missing value`), contract.WebhookFailed, "A mutating admission webhook failed"},
 		"a webhook whose patch does not fit": {says(500, `Internal error occurred: add operation does not apply: doc is missing path: "/metadata/labels/a": missing value`), contract.WebhookFailed, "A mutating admission webhook failed"},
 		"a webhook without dry runs":         {says(400, `admission webhook "w" does not support dry run`), contract.WebhookFailed, `webhook "w" failed`},
 		"a webhook that converts":            {says(500, `conversion webhook for example.com/v1, Kind=Widget failed: Post "https://127.0.0.1:1/": dial tcp 127.0.0.1:1: connect: connection refused`), contract.WebhookFailed, "The conversion webhook for example.com/v1, Kind=Widget failed, so"},
