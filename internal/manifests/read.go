@@ -179,6 +179,10 @@ func (r *reader) object(at place, text []byte) {
 		r.list(at, apiVersion, kind, fields["items"])
 		return
 	}
+	if kind == "List" && apiVersion == "v1" {
+		r.problem(at, "", "the items of the List are not an array: if there are none, write items: []")
+		return
+	}
 	what := ""
 	if kind != "" || name != "" {
 		what = describe(kind, namespace, name)
@@ -348,13 +352,16 @@ func (r *reader) content(o Object, what string, fields, metadata map[string]json
 			r.problem(o.place, what, "%s is not an object", field)
 		}
 		for _, key := range slices.Sorted(maps.Keys(values)) {
+			// What is no key may be a part of a value, such as that of {a:b}, which has no
+			// space. The API server's own message would quote either.
+			isKey := len(validation.IsConfigMapKey(key)) == 0
 			if value := values[key]; value[0] != '"' && present(value) {
-				// The API server's own message would quote the value. What is no key may be
-				// a part of one.
-				if len(validation.IsConfigMapKey(key)) > 0 {
+				if !isKey {
 					key = "*"
 				}
 				r.problem(o.place, what, "%s.%s is not a string: put it in quotes", field, key)
+			} else if !isKey {
+				r.problem(o.place, what, "%s has a key that is not valid, and that is not shown because it may be a value: expected letters, digits, -, _ and ., and white space after the colon", field)
 			}
 		}
 	}

@@ -115,6 +115,7 @@ func TestEachProblemHasASentence(t *testing.T) {
 		"a namespace of two lines":      {"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: \"b\\nc\"}", `document 1 (ConfigMap "b\nc"/a): "b\nc" is not a valid namespace`},
 		"a problem in a List of a List": {"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n- apiVersion: v1\n  kind: List\n  items:\n  - {apiVersion: v1, kind: ConfigMap, metadata: {}}", "document 1, item 2.1 (ConfigMap): metadata.name is missing"},
 		"Lists four deep":               {"apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: List, items: []}]}]}]", "document 1, item 1.1.1: it is a List in 3 others: expected at most 3 in one another"},
+		"a List of nothing":             {"apiVersion: v1\nkind: List\nitems:\n---\napiVersion: v1\nkind: List\nitems: {}", "document 1: the items of the List are not an array: if there are none, write items: []; document 2: the items"},
 		"a list of other things":        {"apiVersion: example.com/v1\nkind: DenyList\nmetadata: {}\nitems: [1.2.3.4]", "document 1, item 1: it is not an object, and so not an item of a DenyList: if this DenyList is not a list of objects, give it a name"},
 		"a List of texts":               {"apiVersion: v1\nkind: List\nitems: [a]", "document 1, item 1: it is not a Kubernetes object"},
 		"a role, misspelt":              {"apiVersion: rbac.authorization.k8s.io/v1\nkind: role\nmetadata: {name: a}", "document 1 (role a): rbac.authorization.k8s.io has no kind role: did you mean Role?"},
@@ -226,6 +227,14 @@ func TestASecretInTheInputIsRefusedHoweverItIsSpelt(t *testing.T) {
 		_, err = manifests.ReadInline(value, manifests.Rules{})
 		require.ErrorContains(t, err, "a Secret in the execution input stays readable", text)
 		assert.NotContains(t, err.Error(), "hunter2")
+	}
+}
+
+// Without the space after the colon, YAML has a key that holds the value.
+func TestAKeyOfASecretThatMayHoldAValueIsNotSaid(t *testing.T) {
+	for _, field := range []string{"data", "stringData"} {
+		_, err := manifests.Read([]byte("apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n"+field+": {password:hunter2}"), manifests.Rules{})
+		assert.EqualError(t, err, "The manifests have 1 problem: document 1 (Secret a): "+field+" has a key that is not valid, and that is not shown because it may be a value: expected letters, digits, -, _ and ., and white space after the colon")
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/kubestep/kubestep/internal/contract"
 )
@@ -134,6 +135,9 @@ func (o Object) path(field string) string {
 		object, _ = object[part].(map[string]any)
 	}
 	for key := range object {
+		if len(validation.IsConfigMapKey(key)) > 0 {
+			continue // it may be a part of a value
+		}
 		if rest := field[len(root):]; rest == "["+key+"]" || rest == "."+key {
 			return contract.Clip(field, maxPath)
 		}
