@@ -493,6 +493,13 @@ func TestTwoSetsOfManifestsThatShareAnObjectAreTold(t *testing.T) {
 		assert.False(t, applied(t, a.run(t, map[string]any{"manifests": shared(team), "fieldManager": team, "mode": "plan"})).Drift)
 	}
 	assert.False(t, applied(t, a.run(t, map[string]any{"manifests": shared("team-a"), "mode": "plan"})).Drift)
+
+	// The API server keeps no time of an apply that changes no value.
+	applied(t, a.run(t, map[string]any{"manifests": shared("team-c"), "fieldManager": "team-d"}))
+	applied(t, a.run(t, map[string]any{"manifests": shared("team-a"), "fieldManager": "team-c"}))
+	output = applied(t, a.run(t, map[string]any{"manifests": shared("team-a"), "fieldManager": "team-d", "mode": "plan"}))
+	assert.Equal(t, []string{"-metadata.labels.team-c"}, output.Plan.Objects[0].Changes)
+	assert.Equal(t, []string{"team-d applied what goes: metadata.labels.team-c. If other manifests still hold it, give each set of manifests a fieldManager of its own"}, output.Plan.Objects[0].Notes)
 }
 
 func TestTheRulesOfAnAggregatedRoleAreTheControlPlanes(t *testing.T) {

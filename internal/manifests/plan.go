@@ -305,9 +305,18 @@ func (p *planner) notes(before, dryRun []byte, next map[string]any, from []strin
 	}
 	if fields, at := lost(was, is, next); len(fields) > 0 {
 		names := strings.Join(few(fields, maxLost), ", ")
-		notes = append(notes, contract.Clip(fmt.Sprintf("%s applied what goes, on %s: %s. If other manifests still hold it, give each set of manifests a fieldManager of its own", p.manager(), at.UTC().Format(time.RFC3339), names), maxNote))
+		notes = append(notes, contract.Clip(fmt.Sprintf("%s applied what goes%s: %s. If other manifests still hold it, give each set of manifests a fieldManager of its own", p.manager(), on(at), names), maxNote))
 	}
 	return notes
+}
+
+// on says when something was applied. The API server keeps no time of an apply that
+// changed nothing but the owner of fields.
+func on(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return ", on " + at.UTC().Format(time.RFC3339)
 }
 
 // maxNote bounds a note, in bytes.
