@@ -1,12 +1,14 @@
 package manifests_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -332,7 +334,10 @@ func TestEachRefusalHasItsName(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) {
 			f := execution(t, configMaps(1))
 			f.refuse[path("c0")] = says(c.code, c.reason, c.message)
-			_, err := f.plan(hurried(t))
+			f.applier.Clock = &fakeClock{now: time.Now()} // a webhook is asked again
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err := f.plan(ctx)
 			name, message := kubetest.Told(t, err)
 			assert.Equal(t, string(c.name), name)
 			assert.Contains(t, message, c.want)

@@ -2,6 +2,7 @@ package manifests_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -16,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
@@ -233,7 +235,9 @@ func said(t *testing.T, values map[string]string, tell echo, dryRun bool) string
 		text, _ := json.Marshal(of)
 		fmt.Fprintf(&out, "%s\n%v\n", text, err)
 	}
-	ctx := hurried(t)
+	f.applier.Clock = &fakeClock{now: time.Now()} // some answers are asked for again
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	plan, err := task.Adapt(log, f.applier.Plan)(ctx, contract.PlanManifests{ManifestsSession: f.session})
 	answer(plan, err)
 	in := contract.ApplyManifests{ManifestsSession: f.session, Plan: contract.Plan{Actions: "m"}}
