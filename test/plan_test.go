@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -192,13 +193,20 @@ func TestAPlanSaysExactlyWhatApplyingChanges(t *testing.T) {
 			a.kubectl(t, c.input, strings.Fields(c.args)...)
 		}
 	}
-	plan := applied(t, a.run(t, map[string]any{"manifests": all.String(), "mode": "plan"})).Plan
+	client, source := a.bucket(t, all.String())
+	plan := applied(t, a.run(t, map[string]any{"source": source, "mode": "plan"})).Plan
 	was := a.live(t, all.String())
 
-	output := applied(t, a.apply(t, all.String()))
+	output := applied(t, a.run(t, map[string]any{"source": source, "output": map[string]any{"bucket": source["bucket"], "prefix": "diffs"}}))
 
 	is := a.live(t, all.String())
-	again := applied(t, a.run(t, map[string]any{"manifests": all.String(), "mode": "plan"}))
+	again := applied(t, a.run(t, map[string]any{"source": source, "mode": "plan"}))
+	for _, key := range output.Plan.Diff.Keys {
+		difference := readObject(t, client, source["bucket"], s3types.Object{Key: &key})
+		assert.Contains(t, difference, "Secret "+a.namespace+"/h14: configured\n  # "+kubectlTookOver)
+		assert.NotContains(t, difference, "hunter2")
+		assert.NotContains(t, difference, "aHVudGVyMg")
+	}
 	assert.False(t, again.Drift, "as the manifests say")
 	assert.Zero(t, again.Plan.Adopted)
 	assert.Equal(t, output.Plan.Created+output.Plan.Configured+output.Plan.Adopted, output.Applied)
