@@ -19,9 +19,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -354,11 +356,31 @@ func TestTheValuesOfASecretAreFoundNowhere(t *testing.T) {
 	require.NoError(t, err)
 	output := applied(t, a.run(t, map[string]any{"source": source, "output": destination, "mode": "plan"}))
 	assert.True(t, output.Drift)
+	// Somebody else owns the value now.
+	stopped(t, a.run(t, map[string]any{"source": source}), contract.FieldConflict, "data.pin is owned by \"kubectl-edit\"")
+
+	from := func(key, manifests string) map[string]any {
+		_, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: ptr(source["bucket"]), Key: &key, Body: strings.NewReader(manifests)})
+		require.NoError(t, err)
+		return map[string]any{"source": map[string]any{"bucket": source["bucket"], "key": key}}
+	}
 	// The value has the wrong type, so the API server quotes it.
 	bad := fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: bad}\ntype: kubernetes.io/tls\nstringData: {tls.crt: %s}\n", value)
-	_, err = client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: ptr(source["bucket"]), Key: ptr("bad.yaml"), Body: strings.NewReader(bad)})
+	stopped(t, a.run(t, from("bad.yaml", bad)), contract.InvalidInput, "Secret "+a.namespace+"/bad (document 1): data[tls.key]: Required value")
+	stopped(t, a.run(t, from("broken.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {pin: *"+value+", other: ["+value+"\n")), contract.InvalidInput, "it is not valid YAML: line 4")
+	stopped(t, a.run(t, from("number.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {pin: ["+value+"]}\n")), contract.InvalidInput, "stringData.pin is not a string")
+
+	a.quoteSecrets(t)
+	const quoted = "denied request: the value of pin"
+	long := "apiVersion: v1\nkind: Secret\nmetadata: {name: new}\nstringData: {pin: " + value + "}\n"
+	denied := a.run(t, from("denied.yaml", long))
+	stopped(t, denied, contract.InvalidInput, "ValidatingAdmissionPolicy 'quotes."+a.namespace+".example.com' with binding 'quotes."+a.namespace+".example.com' denied request (why is left out, because it may hold a value of the Secret")
+	short := "apiVersion: v1\nkind: Secret\nmetadata: {name: new}\nstringData: {pin: d, other: d}\n"
+	denied = a.run(t, from("short.yaml", short))
+	stopped(t, denied, contract.InvalidInput, "ValidatingAdmissionPolicy 'quotes."+a.namespace+".example.com' with binding 'quotes."+a.namespace+".example.com' denied request (why is left out, because it may hold a value of the Secret")
+	found, err := find(t.Context(), a.client, quoted, logs, []string{a.machine})
 	require.NoError(t, err)
-	stopped(t, a.run(t, map[string]any{"source": map[string]any{"bucket": source["bucket"], "key": "bad.yaml"}}), contract.InvalidInput, "Secret "+a.namespace+"/bad")
+	assert.Empty(t, found.places, "the sentence in which the policy quotes the value")
 
 	for _, text := range []string{value, encoded} {
 		found, err := find(t.Context(), a.client, text, logs, []string{a.machine})
@@ -374,6 +396,35 @@ func TestTheValuesOfASecretAreFoundNowhere(t *testing.T) {
 	}
 
 	stopped(t, a.apply(t, "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {pin: inline}\n"), contract.InvalidInput, "a Secret in the execution input stays readable in the execution history")
+}
+
+// quoteSecrets makes a policy that denies Secrets named new, and says their values.
+func (a *applier) quoteSecrets(t *testing.T) {
+	t.Helper()
+	name := "quotes." + a.namespace + ".example.com"
+	of := metav1.ObjectMeta{Name: name}
+	policies := admin(t).AdmissionregistrationV1()
+	t.Cleanup(func() { // the test's context has ended
+		_ = policies.ValidatingAdmissionPolicyBindings().Delete(context.Background(), name, metav1.DeleteOptions{})
+		_ = policies.ValidatingAdmissionPolicies().Delete(context.Background(), name, metav1.DeleteOptions{})
+	})
+	_, err := policies.ValidatingAdmissionPolicies().Create(t.Context(), &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: of, Spec: admissionv1.ValidatingAdmissionPolicySpec{
+		MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{ResourceNames: []string{"new"}, RuleWithOperations: admissionv1.RuleWithOperations{
+			Operations: []admissionv1.OperationType{admissionv1.Create}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"secrets"}},
+		}}}},
+		Validations: []admissionv1.Validation{{Expression: "false", MessageExpression: `'the value of pin, ' + string(object.data.pin) + ', is weak'`}},
+	}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = policies.ValidatingAdmissionPolicyBindings().Create(t.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: of, Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+		PolicyName: name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+		MatchResources: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": a.namespace}}},
+	}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	secrets := admin(t).CoreV1().Secrets(a.namespace)
+	require.Eventually(t, func() bool { // policies are in force a moment later
+		_, err := secrets.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "new"}, StringData: map[string]string{"pin": "dummy"}}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return apierrors.IsInvalid(err) || apierrors.IsForbidden(err)
+	}, 30*time.Second, 100*time.Millisecond)
 }
 
 func ptr(value any) *string { text := value.(string); return &text }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -53,7 +54,13 @@ func (o Object) toldOf(text string) string {
 // The sentences of the API server that say what is wrong and hold nothing of an object.
 var harmless = []string{"field is immutable", "illegal base64 data", "exceeded quota", "is being terminated", "must be no more than", "is too large"}
 
+// denier is how the API server begins what a webhook or a policy says, with its name.
+var denier = regexp.MustCompile(`^(?:\S+ "[^"]*" is (?:forbidden|invalid):[ :]*)?((?:admission webhook "[a-z0-9.-]+"|ValidatingAdmissionPolicy '[a-z0-9.-]+' with binding '[a-z0-9.-]+') denied (?:the )?request)`)
+
 func unsaid(text, where string) string {
+	if m := denier.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("%s (why is left out, because it may hold a value of the Secret: %s)", m[1], where)
+	}
 	for _, sentence := range harmless {
 		if strings.Contains(text, sentence) {
 			return fmt.Sprintf("%q (the rest is left out, because it may hold a value of the Secret: %s)", sentence, where)
@@ -121,6 +128,10 @@ func (o Object) fields(status metav1.Status) []string {
 
 var pathRoot = regexp.MustCompile(`^(data|stringData|metadata(?:\.[a-zA-Z]+)?|type|immutable|kind|apiVersion)\b`)
 
+// requiredKeys are those that the types of Secrets need.
+// https://kubernetes.io/docs/concepts/configuration/secret/#secret-types
+var requiredKeys = []string{"tls.crt", "tls.key", ".dockerconfigjson", ".dockercfg", "username", "password", "ssh-privatekey", "token-id", "token-secret"}
+
 // path is a path of a field, as far as the object itself has it: a webhook may name any.
 func (o Object) path(field string) string {
 	root := pathRoot.FindString(field)
@@ -134,7 +145,7 @@ func (o Object) path(field string) string {
 	for _, part := range strings.Split(root, ".") {
 		object, _ = object[part].(map[string]any)
 	}
-	for key := range object {
+	for _, key := range slices.Concat(slices.Collect(maps.Keys(object)), requiredKeys) {
 		if len(validation.IsConfigMapKey(key)) > 0 {
 			continue // it may be a part of a value
 		}

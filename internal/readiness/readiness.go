@@ -213,6 +213,9 @@ func (r *round) check(ctx context.Context, o awaited) error {
 		return nil
 	default:
 		found = verdict{status: status.UnknownStatus, message: "the API server answers: " + answered.Status().Message}
+		if o.told.Kind == "Secret" { // the text may hold what is stored
+			found.message = fmt.Sprintf("the API server answers %d", answered.Status().Code)
+		}
 	}
 	if found.unobserved {
 		if found, err = r.observed(ctx, o, found); err != nil {
