@@ -269,6 +269,10 @@ func TestWhatTheAPIServerCannotSayOfOneObjectHidesNoOther(t *testing.T) {
 	assert.Equal(t, contract.NotReadyObject{Kind: "ConfigMap", Namespace: "shop", Name: "one", Status: "Unknown", Message: "the API server answers: conversion webhook for case.example/v1, Kind=Lake failed: connection refused"}, r.NotReady[0])
 	assert.Equal(t, "Deployment", r.NotReady[1].Kind)
 
+	w.payload.WaitFor[0].Kind = "Secret"
+	assert.Equal(t, "the API server answers 500", w.round(t).NotReady[0].Message, "what it says of a Secret may hold what is stored")
+	w.payload.WaitFor[0].Kind = "ConfigMap"
+
 	w.deploy(2, "")
 	assert.Equal(t, ".r", w.round(t).Done)
 	delete(w.answers, one)
