@@ -26,9 +26,9 @@ type Opener interface {
 	Open(sealed string, binding bearer.Binding) (bearer.Token, error)
 }
 
-// Conn is a REST client of one cluster, with one token. It knows the kinds that it
-// was given and no others: the typed clients import the scheme of all kinds, and
-// double the size of a function.
+// Conn is a REST client of one cluster, with one token. It knows no kinds, and sends
+// and reads JSON: the typed clients import the scheme of all kinds, and double the size of
+// a function.
 type Conn struct {
 	*rest.RESTClient
 	Cluster contract.Cluster
@@ -47,7 +47,7 @@ type Conn struct {
 //
 // Errors: Unauthorized if the token does not open, CertificateNotTrusted,
 // Unexpected.
-func Connect(opener Opener, s contract.Session, kinds ...func(*runtime.Scheme) error) (*Conn, error) {
+func Connect(opener Opener, s contract.Session) (*Conn, error) {
 	if !strings.HasPrefix(s.Cluster.Endpoint, "https://") {
 		return nil, contract.Errorf(contract.Unexpected, "The endpoint of cluster %s is not an https URL, so no token is sent there", s.Cluster.Name)
 	}
@@ -61,11 +61,6 @@ func Connect(opener Opener, s contract.Session, kinds ...func(*runtime.Scheme) e
 	}
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
-	for _, add := range kinds {
-		if err := add(scheme); err != nil {
-			return nil, fmt.Errorf("register kinds: %w", err)
-		}
-	}
 	place := make(chan struct{}, 1)
 	config := &rest.Config{
 		Host:        s.Cluster.Endpoint,

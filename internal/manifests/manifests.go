@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
@@ -30,12 +29,9 @@ type session struct {
 	history marks
 }
 
-// addKinds adds kinds that a connection is to know.
-type addKinds = func(*runtime.Scheme) error
-
 // openSession connects, and finds out where each object is in the API.
-func (a Applier) openSession(ctx context.Context, in contract.ManifestsSession, objects []Object, kinds ...addKinds) (*session, error) {
-	conn, err := kube.Connect(a.Opener, in.Session, kinds...)
+func (a Applier) openSession(ctx context.Context, in contract.ManifestsSession, objects []Object) (*session, error) {
+	conn, err := kube.Connect(a.Opener, in.Session)
 	if err != nil {
 		return nil, err
 	}

@@ -157,13 +157,13 @@ func (a *applier) halfway(err error, attempt int) error {
 }
 
 // open is openSession, whose errors say what was applied before.
-func (a Applier) open(ctx context.Context, in contract.ManifestsSession, applied string, kinds ...addKinds) (*session, error) {
+func (a Applier) open(ctx context.Context, in contract.ManifestsSession, applied string) (*session, error) {
 	m := history(in, applied)
 	objects, err := a.Source.again(ctx, in)
 	if err != nil {
 		return nil, m.tell(err, nil)
 	}
-	s, err := a.openSession(ctx, in, objects, kinds...)
+	s, err := a.openSession(ctx, in, objects)
 	if err != nil {
 		var names []string
 		for _, o := range objects {

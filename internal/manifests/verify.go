@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 
-	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/kubestep/kubestep/internal/access"
@@ -28,7 +27,7 @@ func (a Applier) Verify(ctx context.Context, in contract.VerifyApply) (contract.
 	if in.Access.Complete {
 		return in.Access, nil // by an earlier pass of the execution
 	}
-	s, err := a.open(ctx, in.ManifestsSession, "", authorizationv1.AddToScheme)
+	s, err := a.open(ctx, in.ManifestsSession, "")
 	if err != nil {
 		return contract.VerifiedApply{}, err
 	}
