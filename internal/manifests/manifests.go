@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 
-
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
