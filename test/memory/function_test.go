@@ -197,7 +197,7 @@ func (f function) start(l limits, environment ...string) (*running, error) {
 	if l != (limits{}) {
 		limit = fmt.Sprintf("ulimit -d %d && ulimit -v %d && ", l.dataKB, l.addressesKB)
 	}
-	r.process = exec.Command("sh", "-c", limit+`exec "$0"`, f.bootstrap) //nolint:noctx // it ends with the test
+	r.process = exec.Command("sh", "-c", limit+`exec "$0"`, f.bootstrap)
 	r.process.Env = append([]string{
 		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(r.api.URL, "http://"), "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=" + strconv.Itoa(f.memoryMB), "GOMEMLIMIT=" + f.memoryLimit,
 		"AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=none", "AWS_SECRET_ACCESS_KEY=none",
