@@ -48,7 +48,7 @@ func refuse(status int, code string, header ...string) http.HandlerFunc {
 
 func TestEveryRequestCarriesTheExecution(t *testing.T) {
 	agents := map[string]string{}
-	s := store.New(client(t, func(w http.ResponseWriter, r *http.Request) {
+	s := store.New(client(t, func(_ http.ResponseWriter, r *http.Request) {
 		agents[r.Method+r.Header.Get("If-None-Match")] = r.UserAgent()
 	}), execution)
 	_, _, err := s.Get(t.Context(), store.Object{Bucket: "b", Key: "k"}, 10)
