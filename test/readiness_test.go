@@ -189,7 +189,7 @@ func TestAJobIsWaitedForUntilItIsComplete(t *testing.T) {
 	a.progress = &onFirst{text: "CheckReadiness", do: func() {
 		patchStatus(ctx, t, path, `{"startTime":"2026-01-01T00:00:00Z","active":1,"ready":0,"uncountedTerminatedPods":{}}`)
 	}}
-	e := a.run(t, map[string]any{"manifests": job, "wait": map[string]any{"timeoutSeconds": 4}})
+	e := a.run(t, map[string]any{"manifests": job, "wait": map[string]any{"timeoutSeconds": 15}})
 	stopped(t, e, contract.NotReady, "Job "+a.namespace+"/one (InProgress: it has not completed (pods: 1 active, 0 succeeded, 0 failed))")
 
 	a.progress = &onFirst{text: "CheckReadiness", do: func() { go complete(ctx, t, a.namespace) }}
