@@ -463,10 +463,13 @@ func TestAnAPIServerThatGoesAwayHalfwayIsContinuedWith(t *testing.T) {
 func TestAnAPIServerThatStaysAwayHalfwayIsPlannedAgain(t *testing.T) {
 	t.Parallel()
 	a := newAdmin(t)
-	var back atomic.Bool
-	a.progress = &onFirst{text: "RefreshCluster", do: func() { back.Store(true) }}
+	var away, back atomic.Bool
 	_, where := proxied(t, apiproxy.Fault{Resource: "c37", Answer: func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
-		if r.Method == http.MethodPatch && r.URL.Query().Get("dryRun") == "" && !back.Load() {
+		switch dryRun := r.URL.Query().Get("dryRun") != ""; {
+		case r.Method == http.MethodPatch && dryRun && away.Load():
+			back.Store(true) // it is planned again, after RefreshCluster
+		case r.Method == http.MethodPatch && !dryRun && !back.Load():
+			away.Store(true)
 			apiproxy.Cut(w, r, pass)
 		}
 		pass(w, r)
