@@ -134,7 +134,7 @@ func adviseOnApply(execution follow.Execution) string {
 	return ""
 }
 
-// namespaceOf is that of --namespace, for objects that name none.
+// namespaceOf is the value of --namespace, for objects without a namespace.
 func namespaceOf(cmd *cobra.Command) string {
 	if namespace, err := cmd.Flags().GetString("namespace"); err == nil && namespace != "" {
 		return namespace
