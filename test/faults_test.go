@@ -29,7 +29,10 @@ func region() string {
 	regions.Lock()
 	defer regions.Unlock()
 	regions.next++
-	return fmt.Sprintf("eu-west-%d", 10+regions.next)
+	places := []string{"west", "north", "south", "east", "central"}
+	const inPlace = 80 // a Region's number has at most two digits
+	place, number := regions.next/inPlace, regions.next%inPlace
+	return fmt.Sprintf("eu-%s-%d", places[place], 10+number)
 }
 
 // describe makes EKS describe the cluster demo in that Region, as its control plane is, with the changes that change makes.
