@@ -118,7 +118,7 @@ S3 and name them with --source. So must be those that are larger than 128 KiB.`,
 func drift(execution follow.Execution) error {
 	var output contract.ApplyResult
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
-		return &failure{fmt.Errorf("the output is not that of apply-manifests: %w", err)}
+		return &failure{fmt.Errorf("apply-manifests does not write such an output: %w", err)}
 	}
 	if output.Drift {
 		return exitStatus(drifted)

@@ -185,8 +185,8 @@ func (g *fleetGauge) result(style terminal.Style) string {
 	return b.String()
 }
 
-// names are those of a failure's clusters, with the Region and the account of a role
-// where a name alone means several clusters of the fleet.
+// names returns the names of the clusters that failed in this way. It adds the Region, and the
+// account of a role, where several clusters of the fleet have the name.
 func (g *fleetGauge) names(failure contract.FleetFailure) []string {
 	places := map[string]map[contract.Target]bool{}
 	var those []contract.Target
@@ -202,7 +202,7 @@ func (g *fleetGauge) names(failure contract.FleetFailure) []string {
 	names := make([]string, 0, len(failure.Names))
 	for i, name := range failure.Names {
 		text := cell(name)
-		// The names are those of the first outcomes with this error.
+		// Summarize takes the names from the first outcomes with this error.
 		if len(places[name]) > 1 && i < len(those) && those[i].ClusterName == name {
 			text += " (" + cell(those[i].Region)
 			if parsed, err := arn.Parse(those[i].RoleARN); err == nil {

@@ -62,8 +62,8 @@ func (g *fleetGauge) event(e types.HistoryEvent) {
 	}
 }
 
-// detail is a bar of the clusters that are done, and how they ended. What failed goes
-// last, if there is no room for all of it.
+// detail is a bar of the clusters that are done, and how they ended. If there is not room for
+// everything, the failures are the last to be left out.
 func (g *fleetGauge) detail(ctx context.Context, room int) string {
 	if g.fleet.Clusters == 0 {
 		return ""

@@ -17,7 +17,7 @@ import (
 func planTable(execution follow.Execution, style terminal.Style) (string, error) {
 	var output contract.ApplyResult
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
-		return "", fmt.Errorf("the output is not that of apply-manifests: %w", err)
+		return "", fmt.Errorf("apply-manifests does not write such an output: %w", err)
 	}
 	var b bytes.Buffer
 	plan := output.Plan

@@ -329,7 +329,7 @@ func (r *reader) content(o Object, what string, fields, metadata map[string]json
 	// managedFields is refused, and resourceVersion and uid belong to one object at
 	// one moment.
 	for _, field := range []string{"managedFields", "resourceVersion", "uid"} {
-		if raw, ok := metadata[field]; ok && string(raw) != "null" {
+		if raw, ok := metadata[field]; ok && string(raw) != "null" && string(raw) != `""` {
 			r.problem(o.place, what, "metadata.%s belongs to an object that was read from a cluster: remove it", field)
 		}
 	}

@@ -62,6 +62,8 @@ func byKstatus(o object) verdict {
 		v.message = "its conditions do not say why"
 		if len(result.Conditions) > 0 && result.Conditions[0].Reason != "" {
 			v.message = result.Conditions[0].Reason
+		} else if ready := o.condition("Ready"); ready.status != "" && because(ready.reason, ready.message) != "" {
+			v.message = "its condition Ready is " + ready.status + because(ready.reason, ready.message)
 		}
 	}
 	return v
@@ -291,6 +293,13 @@ func (o object) tidy() {
 		if observed, ok := c.number("observedGeneration"); ok && hasGeneration && observed < generation && decides(c.text("type")) {
 			c.fields["status"] = "Unknown"
 			c.fields["message"] = fmt.Sprintf("its generation is %d, and this was said of %d", generation, observed)
+		}
+		if i := slices.IndexFunc(conditions, func(other any) bool { return newObject(other).text("type") == c.text("type") }); i >= 0 {
+			// A list of conditions has each type once. Of two, which is the newer one is not known.
+			if first := newObject(conditions[i]); first.text("status") != c.text("status") {
+				first.fields["status"], first.fields["message"] = "Unknown", "it stands there twice, with different statuses"
+			}
+			continue
 		}
 		conditions = append(conditions, entry)
 	}
