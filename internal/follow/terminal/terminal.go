@@ -32,12 +32,7 @@ const (
 // Is reports whether w is a terminal that can redraw a line.
 func Is(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	if !ok || os.Getenv("TERM") == "dumb" {
-		return false
-	}
-	info, err := f.Stat()
-	// Other character devices, such as the null device, ignore control sequences.
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return ok && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }
 
 // Width is how many columns a terminal has; 0 if w is none, or does not tell.
