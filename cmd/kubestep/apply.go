@@ -51,67 +51,89 @@ S3 and name them with --source. So must be those that are larger than 128 KiB.`,
 	start := newStarter(cmd, applyManifests())
 	start.advice, start.check = adviseOnApply, checkInline
 	start.addTarget(cmd)
-	flags := cmd.Flags()
-	files := flags.StringArrayP("filename", "f", nil, "read manifests from this `FILE`, or from standard input if it is -; repeat it for several")
-	source := flags.String("source", "", "read manifests from S3: `s3://BUCKET/KEY`")
-	plan := flags.Bool("plan", false, "show what would change, and apply nothing")
-	detailed := flags.Bool("detailed-exitcode", false, "with --plan: exit with status 3 if the cluster is not as the manifests say")
-	flags.Bool("force", false, "take the fields that other field managers own")
-	wait := flags.Duration("wait", 0, "wait up to this `DURATION`, such as 5m, until every object is ready")
-	flags.StringP("namespace", "n", "", "apply objects that name no namespace to this `NAMESPACE` (default if not set)")
-	diff := flags.String("diff", "", "also write the whole difference to S3, below `s3://BUCKET/PREFIX`")
-	flags.String("field-manager", "", "own what is applied by this `NAME` (kubestep if not set)")
 	start.keys["namespace"], start.keys["force"], start.keys["field-manager"] = "namespace", "force", "fieldManager"
-	for _, flag := range []string{"field-manager", "source", "wait", "namespace", "diff"} {
-		complete(cmd, flag)
-	}
-
+	var o applyOptions
+	o.addFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var wrong problems
-		input := map[string]any{}
+		input := o.input(cmd, &wrong)
 		start.target(args, input, &wrong)
-		given := len(*files) > 0 || flags.Changed("source")
-		switch {
-		case len(*files) > 0 && flags.Changed("source"):
-			wrong.add("--filename and --source cannot be used together")
-		case len(*files) > 0:
-			if text := readFiles(cmd, *files, namespaceOf(cmd), &wrong); text != "" {
-				input["manifests"] = text
-			}
-		case flags.Changed("source"):
-			bucket, key := location("--source", *source, "s3://BUCKET/KEY", &wrong)
-			input["source"] = contract.ManifestSource{Bucket: bucket, Key: key}
-		case !flags.Changed("input"):
-			wrong.add("there are no manifests: use --filename, --source or --input")
-		}
-		switch {
-		case *plan:
-			input["mode"] = contract.PlanOnly
-		case given:
-			input["mode"] = contract.Apply
-		}
-		if flags.Changed("wait") {
-			input["wait"] = contract.Wait{TimeoutSeconds: int(math.Ceil(wait.Seconds()))}
-			if *wait < time.Second || *wait > contract.MaxWaitSeconds*time.Second {
-				wrong.add("--wait %s is not between 1s and 1h", *wait)
-			}
-			if *plan {
-				wrong.add("--plan and --wait cannot be used together: a plan applies nothing")
-			}
-		}
-		if *detailed {
+		if o.detailed {
 			start.verdict = drift
-			if !*plan {
-				wrong.add("--detailed-exitcode is for --plan")
-			}
-		}
-		if flags.Changed("diff") {
-			bucket, prefix := location("--diff", *diff, "s3://BUCKET/PREFIX", &wrong)
-			input["output"] = contract.Destination{Bucket: bucket, Prefix: prefix}
 		}
 		return start.start(cmd, input, wrong)
 	}
 	return cmd
+}
+
+// applyOptions are the flags of kubestep apply that are more than a key of the execution input.
+type applyOptions struct {
+	files          []string
+	source, diff   string
+	plan, detailed bool
+	wait           time.Duration
+}
+
+func (o *applyOptions) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&o.files, "filename", "f", nil, "read manifests from this `FILE`, or from standard input if it is -; repeat it for several")
+	flags.StringVar(&o.source, "source", "", "read manifests from S3: `s3://BUCKET/KEY`")
+	flags.BoolVar(&o.plan, "plan", false, "show what would change, and apply nothing")
+	flags.BoolVar(&o.detailed, "detailed-exitcode", false, "with --plan: exit with status 3 if the cluster is not as the manifests say")
+	flags.Bool("force", false, "take the fields that other field managers own")
+	flags.DurationVar(&o.wait, "wait", 0, "wait up to this `DURATION`, such as 5m, until every object is ready")
+	flags.StringP("namespace", "n", "", "apply objects that name no namespace to this `NAMESPACE` (default if not set)")
+	flags.StringVar(&o.diff, "diff", "", "also write the whole difference to S3, below `s3://BUCKET/PREFIX`")
+	flags.String("field-manager", "", "own what is applied by this `NAME` (kubestep if not set)")
+	for _, flag := range []string{"field-manager", "source", "wait", "namespace", "diff"} {
+		complete(cmd, flag)
+	}
+}
+
+// input is the part of the execution input that the options set.
+func (o *applyOptions) input(cmd *cobra.Command, wrong *problems) map[string]any {
+	flags, input := cmd.Flags(), map[string]any{}
+	o.manifests(cmd, input, wrong)
+	switch {
+	case o.plan:
+		input["mode"] = contract.PlanOnly
+	case len(o.files) > 0 || flags.Changed("source"):
+		input["mode"] = contract.Apply
+	}
+	if flags.Changed("wait") {
+		input["wait"] = contract.Wait{TimeoutSeconds: int(math.Ceil(o.wait.Seconds()))}
+		if o.wait < time.Second || o.wait > contract.MaxWaitSeconds*time.Second {
+			wrong.add("--wait %s is not between 1s and 1h", o.wait)
+		}
+		if o.plan {
+			wrong.add("--plan and --wait cannot be used together: a plan applies nothing")
+		}
+	}
+	if o.detailed && !o.plan {
+		wrong.add("--detailed-exitcode is for --plan")
+	}
+	if flags.Changed("diff") {
+		input["output"] = destination("--diff", o.diff, wrong)
+	}
+	return input
+}
+
+// manifests puts the manifests, or where they are, into the execution input.
+func (o *applyOptions) manifests(cmd *cobra.Command, input map[string]any, wrong *problems) {
+	inS3 := cmd.Flags().Changed("source")
+	switch {
+	case len(o.files) > 0 && inS3:
+		wrong.add("--filename and --source cannot be used together")
+	case len(o.files) > 0:
+		if text := readFiles(cmd, o.files, namespaceOf(cmd), wrong); text != "" {
+			input["manifests"] = text
+		}
+	case inS3:
+		bucket, key := location("--source", o.source, "s3://BUCKET/KEY", wrong)
+		input["source"] = contract.ManifestSource{Bucket: bucket, Key: key}
+	case !cmd.Flags().Changed("input"):
+		wrong.add("there are no manifests: use --filename, --source or --input")
+	}
 }
 
 // drift is the verdict on a plan.

@@ -56,65 +56,91 @@ Regions and roles that the flags name, or those of a list in S3.`,
 	start := newStarter(cmd, fleetWorkflow())
 	start.check = checkFleet
 	start.defaults["workflow"] = podInventory().name
+	start.keys["workflow"], start.keys["region"], start.keys["role-arn"], start.keys["concurrency"] = "workflow", "regions", "roleArns", "concurrency"
+	var o fleetOptions
+	o.addFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var wrong problems
+		input := o.input(cmd, args, &wrong)
+		return start.start(cmd, input, wrong)
+	}
+	return cmd
+}
+
+// fleetOptions are the flags of kubestep fleet that are more than a key of the execution input.
+type fleetOptions struct {
+	tags                              map[string]string
+	source, request, tolerate, report string
+}
+
+func (o *fleetOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	workflow := flags.String("workflow", podInventory().name, "run the workflow of this `NAME`")
+	flags.String("workflow", podInventory().name, "run the workflow of this `NAME`")
 	flags.StringSlice("region", nil, "take the clusters of this AWS `REGION`; repeat it for more")
 	flags.StringSlice("role-arn", nil, "take the clusters that the IAM role of this `ARN` sees; repeat it for more")
-	tags := flags.StringToString("tag", nil, "take the clusters that have this tag, `KEY=VALUE`; repeat it for more")
-	source := flags.String("source", "", "take the clusters of a list, `s3://BUCKET/KEY`: CSV, or a line of JSON each")
-	request := flags.String("request", "", "the input of the workflow without the cluster, the same for all: `JSON` or @FILE")
+	flags.StringToStringVar(&o.tags, "tag", nil, "take the clusters that have this tag, `KEY=VALUE`; repeat it for more")
+	flags.StringVar(&o.source, "source", "", "take the clusters of a list, `s3://BUCKET/KEY`: CSV, or a line of JSON each")
+	flags.StringVar(&o.request, "request", "", "the input of the workflow without the cluster, the same for all: `JSON` or @FILE")
 	flags.Int("concurrency", 0, "run at most this `NUMBER` of clusters at once (40 if not set)")
-	tolerate := flags.String("tolerate", "", "succeed if at most this `NUMBER` of clusters fail, or a percentage such as 5% (none if not set)")
+	flags.StringVar(&o.tolerate, "tolerate", "", "succeed if at most this `NUMBER` of clusters fail, or a percentage such as 5% (none if not set)")
+	flags.StringVar(&o.report, "report", "", "write the report below `s3://BUCKET/PREFIX`")
 	flags.Lookup("tag").DefValue = "" // help would say (default [])
-	report := flags.String("report", "", "write the report below `s3://BUCKET/PREFIX`")
-	start.keys["region"], start.keys["role-arn"], start.keys["concurrency"] = "regions", "roleArns", "concurrency"
 	complete(cmd, "workflow", podInventory().name, applyManifests().name)
 	for _, flag := range []string{"region", "role-arn", "tag", "source", "concurrency", "tolerate", "report"} {
 		complete(cmd, flag)
 	}
+}
 
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		var wrong problems
-		input := map[string]any{}
-		if len(args) > 0 {
-			input["clusters"] = args
-		}
-		if flags.Changed("workflow") {
-			input["workflow"] = *workflow
-		}
-		if flags.Changed("tag") {
-			input["tags"] = *tags
-		}
-		if flags.Changed("source") {
-			bucket, key := location("--source", *source, "s3://BUCKET/KEY", &wrong)
-			input["source"] = map[string]string{"bucket": bucket, "key": key}
-		}
-		if flags.Changed("report") {
-			bucket, prefix := location("--report", *report, "s3://BUCKET/PREFIX", &wrong)
-			input["output"] = contract.Destination{Bucket: bucket, Prefix: prefix}
-		}
-		if flags.Changed("request") {
-			text, err := read(*request, cmd.InOrStdin())
-			if err == nil {
-				err = check(text)
-			}
-			if err != nil {
-				wrong.add("--request %v", err)
-			} else {
-				input["request"] = json.RawMessage(text)
-			}
-		}
-		if flags.Changed("tolerate") {
-			number, isShare := strings.CutSuffix(*tolerate, "%")
-			n, err := strconv.Atoi(number)
-			if err != nil || n < 0 {
-				wrong.add("--tolerate %q is not a number such as 3, nor a percentage such as 5%%", *tolerate)
-			}
-			input["toleratedFailures"] = map[string]int{map[bool]string{true: "percentage", false: "count"}[isShare]: n}
-		}
-		return start.start(cmd, input, wrong)
+// input is the part of the execution input that the options and the arguments set.
+func (o *fleetOptions) input(cmd *cobra.Command, clusters []string, wrong *problems) map[string]any {
+	flags, input := cmd.Flags(), map[string]any{}
+	if len(clusters) > 0 {
+		input["clusters"] = clusters
 	}
-	return cmd
+	if flags.Changed("tag") {
+		input["tags"] = o.tags
+	}
+	if flags.Changed("source") {
+		bucket, key := location("--source", o.source, "s3://BUCKET/KEY", wrong)
+		input["source"] = map[string]string{"bucket": bucket, "key": key}
+	}
+	if flags.Changed("report") {
+		input["output"] = destination("--report", o.report, wrong)
+	}
+	if flags.Changed("request") {
+		text, err := read(o.request, cmd.InOrStdin())
+		if err == nil {
+			err = check(text)
+		}
+		if err != nil {
+			wrong.add("--request %v", err)
+		} else {
+			input["request"] = json.RawMessage(text)
+		}
+	}
+	if flags.Changed("tolerate") {
+		input["toleratedFailures"] = o.tolerated(wrong)
+	}
+	return input
+}
+
+// tolerated is a number of clusters, or a percentage.
+func (o *fleetOptions) tolerated(wrong *problems) map[string]int {
+	number, isPercentage := strings.CutSuffix(o.tolerate, "%")
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 0 {
+		wrong.add("--tolerate %q is not a number such as 3, nor a percentage such as 5%%", o.tolerate)
+	}
+	if isPercentage {
+		return map[string]int{"percentage": n}
+	}
+	return map[string]int{"count": n}
+}
+
+// destination is where a flag says that the workflow is to write.
+func destination(flag, value string, wrong *problems) contract.Destination {
+	bucket, prefix := location(flag, value, "s3://BUCKET/PREFIX", wrong)
+	return contract.Destination{Bucket: bucket, Prefix: prefix}
 }
 
 // location reads a place in S3.
@@ -131,7 +157,7 @@ func location(flag, value, form string, wrong *problems) (bucket, key string) {
 func (g *fleetGauge) table(execution follow.Execution, style terminal.Style) (string, error) {
 	var output contract.FleetOutput
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
-		return "", fmt.Errorf("the output is not that of fleet: %w", err)
+		return "", fmt.Errorf("fleet does not write such an output: %w", err)
 	}
 	g.summary, g.outcomes = output.Summary, output.Outcomes
 	return g.result(style), nil

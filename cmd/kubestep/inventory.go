@@ -1,8 +1,6 @@
 package main
 
 import (
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"github.com/kubestep/kubestep/internal/contract"
@@ -40,43 +38,54 @@ CLUSTER is the name of the cluster. Leave it out if the stack has a default clus
 	}
 	start := newStarter(cmd, podInventory())
 	start.addTarget(cmd)
-	flags := cmd.Flags()
-	flags.StringSliceP("namespace", "n", nil, "list this `NAMESPACE`; repeat it, or separate several by commas (the namespace default if not set)")
-	all := flags.BoolP("all-namespaces", "A", false, "list all namespaces")
-	flags.StringP("selector", "l", "", "list the pods whose labels match this `SELECTOR`, such as app=web,tier!=db")
-	flags.String("field-selector", "", "list the pods whose fields match this `SELECTOR`, such as status.phase=Running")
-	flags.Int("max-items", 0, "print at most this `NUMBER` of pods, 0 to 1000; the totals count all (100 if not set)")
-	flags.String("on-denied", "", "if RBAC denies a namespace: `fail|skip`; skip lists the others (fail if not set)")
-	archive := flags.String("archive", "", "also write every pod to S3, below `s3://BUCKET/PREFIX`")
 	start.keys["namespace"] = "namespaces"
 	start.keys["selector"] = "labelSelector"
 	start.keys["field-selector"] = "fieldSelector"
 	start.keys["max-items"] = "maxItems"
 	start.keys["on-denied"] = "onDenied"
+	var o inventoryOptions
+	o.addFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var wrong problems
+		input := o.input(cmd, &wrong)
+		start.target(args, input, &wrong)
+		return start.start(cmd, input, wrong)
+	}
+	return cmd
+}
+
+// inventoryOptions are the flags of kubestep inventory that are more than a key of the execution input.
+type inventoryOptions struct {
+	all     bool
+	archive string
+}
+
+func (o *inventoryOptions) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringSliceP("namespace", "n", nil, "list this `NAMESPACE`; repeat it, or separate several by commas (the namespace default if not set)")
+	flags.BoolVarP(&o.all, "all-namespaces", "A", false, "list all namespaces")
+	flags.StringP("selector", "l", "", "list the pods whose labels match this `SELECTOR`, such as app=web,tier!=db")
+	flags.String("field-selector", "", "list the pods whose fields match this `SELECTOR`, such as status.phase=Running")
+	flags.Int("max-items", 0, "print at most this `NUMBER` of pods, 0 to 1000; the totals count all (100 if not set)")
+	flags.String("on-denied", "", "if RBAC denies a namespace: `fail|skip`; skip lists the others (fail if not set)")
+	flags.StringVar(&o.archive, "archive", "", "also write every pod to S3, below `s3://BUCKET/PREFIX`")
 	complete(cmd, "on-denied", string(contract.Fail), string(contract.Skip))
 	for _, flag := range []string{"namespace", "selector", "field-selector", "max-items", "archive"} {
 		complete(cmd, flag)
 	}
+}
 
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		var wrong problems
-		input := map[string]any{}
-		start.target(args, input, &wrong)
-		if *all {
-			input["namespaces"] = []string{contract.AllNamespaces}
-			if flags.Changed("namespace") {
-				wrong.add("--namespace and --all-namespaces cannot be used together")
-			}
+// input is the part of the execution input that the options set.
+func (o *inventoryOptions) input(cmd *cobra.Command, wrong *problems) map[string]any {
+	input := map[string]any{}
+	if o.all {
+		input["namespaces"] = []string{contract.AllNamespaces}
+		if cmd.Flags().Changed("namespace") {
+			wrong.add("--namespace and --all-namespaces cannot be used together")
 		}
-		if flags.Changed("archive") {
-			location, ok := strings.CutPrefix(*archive, "s3://")
-			bucket, prefix, _ := strings.Cut(location, "/")
-			if !ok || bucket == "" {
-				wrong.add("--archive %q is not of the form s3://BUCKET/PREFIX", *archive)
-			}
-			input["output"] = contract.Destination{Bucket: bucket, Prefix: prefix}
-		}
-		return start.start(cmd, input, wrong)
 	}
-	return cmd
+	if cmd.Flags().Changed("archive") {
+		input["output"] = destination("--archive", o.archive, wrong)
+	}
+	return input
 }

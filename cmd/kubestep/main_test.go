@@ -296,7 +296,7 @@ func TestAnOutputOfAnotherMachineIsAFailure(t *testing.T) {
 	newStepFunctions(t, map[string]any{"status": "SUCCEEDED", "output": `[1]`})
 	status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
 	assert.Equal(t, failed, status)
-	assert.Contains(t, stderr, "the output is not that of pod-inventory")
+	assert.Contains(t, stderr, "pod-inventory does not write such an output")
 }
 
 func TestAnInterruptLeavesTheExecutionRunning(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 func podTable(execution follow.Execution, style terminal.Style) (string, error) {
 	var output contract.PodInventory
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
-		return "", fmt.Errorf("the output is not that of pod-inventory: %w", err)
+		return "", fmt.Errorf("pod-inventory does not write such an output: %w", err)
 	}
 	elapsed := execution.Stopped.Sub(execution.Started)
 	var b bytes.Buffer

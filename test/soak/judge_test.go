@@ -80,7 +80,7 @@ func (o outcome) answered() error {
 	d.DisallowUnknownFields()
 	var output contract.PodInventory
 	if err := d.Decode(&output); err != nil {
-		return fmt.Errorf("its output is not that of the contract: %w", err)
+		return fmt.Errorf("its output cannot be read: %w", err)
 	}
 	total := 0
 	for _, n := range o.request.pods {
