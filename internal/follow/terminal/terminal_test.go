@@ -56,13 +56,11 @@ func TestYAMLMeansTheSameAsBefore(t *testing.T) {
 func TestColors(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	t.Setenv("NO_COLOR", "")
-	device, err := os.Open(os.DevNull)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, device.Close()) })
-	assert.Equal(t, "\x1b[32mnew\x1b[0m", terminal.Colors(device).Green("new"))
+	tty := pseudoTerminal(t)
+	assert.Equal(t, "\x1b[32mnew\x1b[0m", terminal.Colors(tty).Green("new"))
 	assert.Equal(t, "new", terminal.Colors(&bytes.Buffer{}).Green("new"), "a buffer is not a terminal")
 	t.Setenv("NO_COLOR", "1")
-	assert.Equal(t, "new", terminal.Colors(device).Green("new"))
+	assert.Equal(t, "new", terminal.Colors(tty).Green("new"))
 }
 
 func TestIs(t *testing.T) {
@@ -74,10 +72,24 @@ func TestIs(t *testing.T) {
 	t.Cleanup(func() { assert.NoError(t, f.Close()) })
 	assert.False(t, terminal.Is(f), "a file is not a terminal")
 
-	device, err := os.Open(os.DevNull)
+	null, err := os.Open(os.DevNull)
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, device.Close()) })
-	assert.True(t, terminal.Is(device), "a character device is taken for one")
+	t.Cleanup(func() { assert.NoError(t, null.Close()) })
+	assert.False(t, terminal.Is(null), "the null device draws nothing")
+
+	tty := pseudoTerminal(t)
+	assert.True(t, terminal.Is(tty))
 	t.Setenv("TERM", "dumb")
-	assert.False(t, terminal.Is(device), "a dumb one cannot redraw")
+	assert.False(t, terminal.Is(tty), "a dumb one cannot redraw")
+}
+
+// pseudoTerminal opens a terminal without a screen.
+func pseudoTerminal(t *testing.T) *os.File {
+	t.Helper()
+	tty, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("this computer gives out no pseudoterminal: %v", err)
+	}
+	t.Cleanup(func() { assert.NoError(t, tty.Close()) })
+	return tty
 }
