@@ -19,6 +19,9 @@ import (
 // The allocations of a page do not depend on the computer, so a test can assert them. The limits are twice the measured
 // values, so that a change of a library passes, and a change of the order of growth does not.
 func TestWhatAPageTakes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector allocates too, and make race says -short")
+	}
 	page := func(rows int) string {
 		all := make([]string, rows)
 		for i := range all {

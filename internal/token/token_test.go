@@ -190,6 +190,9 @@ func TestTheResultNamesThePrincipalAndItsGroup(t *testing.T) {
 
 // The wall time depends on the machine; the allocations do not.
 func TestMintingAllocatesLittle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector allocates too, and make race says -short")
+	}
 	m, in := minter(t, lambdaCredentials()), payload()
 	allocations := testing.AllocsPerRun(100, func() {
 		_, _ = m.Mint(t.Context(), in)
