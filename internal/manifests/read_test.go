@@ -318,6 +318,9 @@ func TestARestrictedKindIsReadIfTheStackNamesIt(t *testing.T) {
 }
 
 func TestTenMegabytesOfJSONTakeAFewTimesTheirSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector allocates too, and make race says -short")
+	}
 	item := `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c%d"},"data":{"a":"` + strings.Repeat("x", 10000) + `"}},`
 	var text strings.Builder
 	text.WriteString(`{"apiVersion":"v1","kind":"List","items":[`)
