@@ -16,8 +16,8 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/local/standin"
 	"github.com/kubestep/kubestep/local/world"
-	"github.com/kubestep/kubestep/test/standin"
 )
 
 // podsOfEach is how many pods each cluster of a fleet has.

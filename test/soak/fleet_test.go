@@ -17,8 +17,8 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/local/standin"
 	"github.com/kubestep/kubestep/local/world"
-	"github.com/kubestep/kubestep/test/standin"
 )
 
 var clusters = flag.Int("clusters", 60, "of how many clusters the fleet is")
