@@ -16,10 +16,10 @@ const (
 	// AtOnce bounds the requests under way. More of them are not faster: the API
 	// server's own work, and etcd's, is what takes the time.
 	AtOnce = 8
-	// reserve is kept of the function's time for the answer.
-	reserve = time.Second
-	// caution is how much longer than the slowest object so far the next may take.
-	caution = 3
+	// Reserve is kept of the function's time for the answer.
+	Reserve = time.Second
+	// Caution is how much longer than the slowest so far the next object, or page, may take.
+	Caution = 3
 	// defaultRetryAfter is how long to wait if a 429 does not say.
 	defaultRetryAfter = time.Second
 	// unbounded is the time of a call without a deadline.
@@ -49,11 +49,23 @@ type Round struct {
 
 // NewRound begins a round that ends before ctx does.
 func NewRound(ctx context.Context, clock Clock) *Round {
-	deadline, bounded := ctx.Deadline()
-	if !bounded {
-		deadline = clock.Now().Add(unbounded)
+	return &Round{clock: clock, end: Deadline(ctx, clock).Add(-Reserve)}
+}
+
+// Deadline is the end of the function's time.
+func Deadline(ctx context.Context, clock Clock) time.Time {
+	if deadline, bounded := ctx.Deadline(); bounded {
+		return deadline
 	}
-	return &Round{clock: clock, end: deadline.Add(-reserve)}
+	return clock.Now().Add(unbounded)
+}
+
+// RetryAfter is how long the API server asks to wait with an error 429.
+func RetryAfter(err error) time.Duration {
+	if seconds, said := apierrors.SuggestsClientDelay(err); said && seconds > 0 {
+		return time.Duration(seconds) * time.Second
+	}
+	return defaultRetryAfter
 }
 
 // Run does the objects from..to, several at once, and returns the first that is
@@ -103,7 +115,7 @@ func (r *Round) Run(ctx context.Context, from, to int, do func(ctx context.Conte
 
 // time reports whether there is time for another object. Each round has time for one.
 func (r *Round) time() bool {
-	return r.begun == 0 || r.Left() > caution*r.slowest && r.Left() > 0
+	return r.begun == 0 || r.Left() > Caution*r.slowest && r.Left() > 0
 }
 
 // Begun reports whether the round has begun an object.
@@ -143,11 +155,7 @@ func (r *Round) one(ctx context.Context, do func() error) (bool, error) {
 			r.mu.Unlock()
 			return false, err
 		}
-		wait := defaultRetryAfter
-		if seconds, said := apierrors.SuggestsClientDelay(err); said && seconds > 0 {
-			wait = time.Duration(seconds) * time.Second
-		}
-		if wait < left && r.clock.Sleep(ctx, wait) == nil {
+		if wait := RetryAfter(err); wait < left && r.clock.Sleep(ctx, wait) == nil {
 			continue
 		}
 		r.mu.Lock()

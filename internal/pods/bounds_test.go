@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/kube/kubetest"
+	"github.com/kubestep/kubestep/internal/list/listtest"
 	"github.com/kubestep/kubestep/internal/pods"
 )
 
@@ -58,13 +58,13 @@ func TestTheStateStaysSmallWhateverTheCluster(t *testing.T) {
 		names[i] = fmt.Sprintf("namespace-of-a-team-with-a-long-name-%04d", i)
 		pages[names[i]+"/pods?"] = table("", row(fmt.Sprintf("orders-7c9f6d5b84-%05d", i), "2/2", "Running"))
 	}
-	pages["/api/v1/namespaces?"] = namespaces(names...)
+	pages["/api/v1/namespaces?"] = listtest.Namespaces(names...)
 	server := func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, pages[strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/")+"?"])
 	}
 	listed := func(maxItems int) contract.Listing {
-		got, err := list(t.Context(), t, pods.Lister{}, server, func(in *contract.ListPods) {
-			everywhere(in)
+		got, err := listPods(t.Context(), t, pods.Lister{}, server, func(in *contract.ListPods) {
+			in.Namespaces = []string{contract.AllNamespaces}
 			in.MaxItems = maxItems
 		})
 		require.NoError(t, err)
@@ -81,32 +81,4 @@ func TestTheStateStaysSmallWhateverTheCluster(t *testing.T) {
 	}
 	assert.Less(t, size(t, listed(0)), 9<<10, "without items")
 	assert.LessOrEqual(t, size(t, listed(1000)), 64<<10, "with as many as may be asked for")
-}
-
-// test/memory runs the function with them, in its memory.
-func TestATableThatNoAPIServerSendsIsRefusedBeforeItIsRead(t *testing.T) {
-	long := strings.Repeat
-	for sentence, c := range map[string]struct{ table, text string }{
-		"with more columns than a table has": {`{"kind":"Table","columnDefinitions":[{}` + long(",{}", 30_000) + `],"rows":[]}`, "the table beside its rows has more than 65536 bytes"},
-		"with long metadata":                 {`{"metadata":{"continue":"` + long("c", 70<<10) + `"},"kind":"Table"}`, "the table beside its rows has more than 65536 bytes"},
-		"with a long member":                 {`{"kind":"Table","other":"` + long("c", 70<<10) + `"}`, "the table beside its rows has more than 65536 bytes"},
-		"with a row that etcd cannot hold":   {table("", `{"cells":["`+long("c", 3<<20)+`"]}`), "a row of the table has more than 2097152 bytes"},
-		"with a cell too deep":               {table("", `{"cells":["a","b",`+long("[", 20_000)), "exceeded max depth"},
-	} {
-		t.Run(sentence, func(t *testing.T) {
-			_, err := list(t.Context(), t, pods.Lister{}, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, c.table) }, func(*contract.ListPods) {})
-			name, message := kubetest.Told(t, err)
-			assert.Equal(t, "ClusterUnreachable", name)
-			assert.Contains(t, message, "what answers at https://127.0.0.1")
-			assert.Contains(t, message, " does not answer as an API server does: ")
-			assert.Contains(t, message, c.text)
-		})
-	}
-	t.Run("and a row of all that etcd can hold is read", func(t *testing.T) {
-		got, err := list(t.Context(), t, pods.Lister{}, func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.WriteString(w, table("", row(long("n", 1500<<10), "1/1", "Running"), row("b", "1/1", "Running")))
-		}, func(*contract.ListPods) {})
-		require.NoError(t, err)
-		assert.Equal(t, 2, got.Total)
-	})
 }

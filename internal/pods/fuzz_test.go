@@ -15,6 +15,7 @@ import (
 	realclock "github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
+	"github.com/kubestep/kubestep/internal/list/listtest"
 	"github.com/kubestep/kubestep/internal/pods"
 )
 
@@ -34,7 +35,7 @@ func FuzzList(f *testing.F) {
 		table("", many(100, func(i int) string { return row(strings.Repeat("<", 253), "1/1", fmt.Sprintf("%064d", i)) })...),
 		table("", many(100, func(i int) string { return row("p", "1/1", fmt.Sprintf("%02d%s", i, strings.Repeat("<", 62))) })...),
 		strings.Replace(whole, `"Name"`, `"name"`, 1), strings.Replace(whole, `"Name"`, `"Status"`, 1),
-		`{"rows":[{"cells":["a","b","c"]}],"columnDefinitions":` + header + `,"kind":"Table"}`,
+		`{"rows":[{"cells":["a","b","c"]}],"columnDefinitions":` + listtest.Header + `,"kind":"Table"}`,
 		`{"kind":"PodList","apiVersion":"v1","metadata":{"continue":7},"items":[]}`,
 		`{"kind":"Table","metadata":{"remainingItemCount":-1},"columnDefinitions":[{"name":"Name"},{"name":"Name"},{"name":"Status"}],"rows":[{"cells":["a","b","c"]}]}`,
 		strings.Repeat(`{"a":`, 20_000), strings.Repeat("[", 20_000),

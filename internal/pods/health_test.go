@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/list/listtest"
 	"github.com/kubestep/kubestep/internal/pods"
 )
 
@@ -62,9 +63,9 @@ func TestAPodIsHealthyIfItSucceededOrAllOfItIsReady(t *testing.T) {
 		"has its condition after others, in another order": {"0/1", "Completed", "<none>", `"conditions":[{"type":"Other"},{"reason":"Failed","status":"True","type":"Completed"}],`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := &api{pages: map[string]string{"shop/pods?": table("", printed("a", "1/1", "Running", "<none>", noConditions), printed("b", test.ready, test.status, test.gates, test.conditions))}}
+			server := &listtest.API{Pages: map[string]string{"shop/pods?": table("", printed("a", "1/1", "Running", "<none>", noConditions), printed("b", test.ready, test.status, test.gates, test.conditions))}}
 			writer := &writer{}
-			got, err := list(t.Context(), t, pods.Lister{Archive: func(contract.ListPods) pods.Writer { return writer }}, server.ServeHTTP, func(in *contract.ListPods) { in.Output.Bucket = "inventories" })
+			got, err := listPods(t.Context(), t, pods.Lister{Archive: func(contract.ListPods) pods.Writer { return writer }}, server.ServeHTTP, func(in *contract.ListPods) { in.Output.Bucket = "inventories" })
 			require.NoError(t, err)
 			require.Len(t, got.Items, 2)
 			require.Len(t, writer.lines, 2)
@@ -93,9 +94,9 @@ func indexOf(items []contract.Pod, name string) int {
 }
 
 func TestRowsAreJudgedOneByOne(t *testing.T) {
-	server := &api{pages: map[string]string{"shop/pods?": table("",
+	server := &listtest.API{Pages: map[string]string{"shop/pods?": table("",
 		printed("a", "0/1", "Completed", "<none>", hasFailed), printed("b", "0/1", "Completed", "<none>", succeeded), printed("c", "0/1", "Completed", "<none>", noConditions))}}
-	got, err := list(t.Context(), t, pods.Lister{}, server.ServeHTTP, nil)
+	got, err := listPods(t.Context(), t, pods.Lister{}, server.ServeHTTP, nil)
 	require.NoError(t, err)
 	assert.Equal(t, 2, got.Unhealthy)
 	assert.Equal(t, []string{"a", "c", "b"}, []string{got.Items[0].Name, got.Items[1].Name, got.Items[2].Name})
@@ -106,8 +107,8 @@ func TestUnhealthyPodsAreCountedAndStayFirstOverRounds(t *testing.T) {
 		Total: 3, Unhealthy: 2, ByNamespace: map[string]int{"shop": 3}, ByStatus: map[string]int{"Completed": 3}, Consistent: true,
 		Items: []contract.Pod{{Namespace: "shop", Name: "x", Status: "Completed", Unhealthy: true}, {Namespace: "shop", Name: "y", Status: "Completed", Unhealthy: true}},
 	}
-	server := &api{pages: map[string]string{"shop/pods?two": table("", printed("z", "0/1", "Completed", "<none>", succeeded), printed("a", "1/1", "Running", "0/1", noConditions))}}
-	got, err := list(t.Context(), t, pods.Lister{}, server.ServeHTTP, func(in *contract.ListPods) {
+	server := &listtest.API{Pages: map[string]string{"shop/pods?two": table("", printed("z", "0/1", "Completed", "<none>", succeeded), printed("a", "1/1", "Running", "0/1", noConditions))}}
+	got, err := listPods(t.Context(), t, pods.Lister{}, server.ServeHTTP, func(in *contract.ListPods) {
 		in.MaxItems = 3
 		in.Pods = contract.Listing{Pods: first, Cursor: &contract.Cursor{Open: []contract.Place{{Namespace: "shop", Continue: "two"}}, Begun: []string{"shop"}}}
 	})
@@ -126,8 +127,8 @@ func TestATextThatIsCutShowsThatItIs(t *testing.T) {
 		"cut in the middle of an emoji": {strings.Repeat("s", 59) + "😀😀", strings.Repeat("s", 59) + "…"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := &api{pages: map[string]string{"shop/pods?": table("", printed("a", "0/1", test.status, "<none>", noConditions))}}
-			got, err := list(t.Context(), t, pods.Lister{}, server.ServeHTTP, nil)
+			server := &listtest.API{Pages: map[string]string{"shop/pods?": table("", printed("a", "0/1", test.status, "<none>", noConditions))}}
+			got, err := listPods(t.Context(), t, pods.Lister{}, server.ServeHTTP, nil)
 			require.NoError(t, err)
 			assert.Equal(t, test.want, got.Items[0].Status)
 			assert.Equal(t, map[string]int{test.want: 1}, got.ByStatus)

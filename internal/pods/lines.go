@@ -25,7 +25,7 @@ func newLines() *lines {
 
 // add writes a line without allocating. Writing to memory does not fail, nor does
 // quoting text that was decoded.
-func (l *lines) add(namespace string, r *row, healthy bool) {
+func (l *lines) add(namespace string, r row, healthy bool) {
 	l.line = append(l.line[:0], `{"namespace":`...)
 	l.line, _ = jsontext.AppendQuote(l.line, namespace)
 	for _, c := range []struct {
@@ -37,7 +37,7 @@ func (l *lines) add(namespace string, r *row, healthy bool) {
 			l.line = strconv.AppendInt(l.line, int64(r.restarts()), 10)
 			continue
 		}
-		l.line, _ = jsontext.AppendQuote(l.line, r.cell(c.column))
+		l.line, _ = jsontext.AppendQuote(l.line, r.Cell(c.column))
 	}
 	if !healthy {
 		l.line = append(l.line, `,"unhealthy":true`...)

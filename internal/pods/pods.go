@@ -1,25 +1,21 @@
-// Package pods is the workflow pod-inventory: its request, and the listing of pods
-// as the API server prints them, page by page, several namespaces at the same time.
-// Of the pods it keeps the totals, and those that most need attention.
+// Package pods lists pods as the API server prints them. Of the pods it keeps the totals,
+// and those that most need attention.
 package pods
 
 import (
 	"context"
+	"sync"
 	"time"
 
+	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
+	"github.com/kubestep/kubestep/internal/list"
 )
 
-// unbounded is the time of a call without a deadline: that of a machine.
-const unbounded = 15 * time.Minute
-
-// Clock is time.
-type Clock interface {
-	Now() time.Time
-	// Sleep returns after d, or with an error if ctx ends before.
-	Sleep(ctx context.Context, d time.Duration) error
-}
+// writeReserve is kept of the function's time for the answer after the last part is
+// written to S3.
+const writeReserve = 6 * time.Second
 
 // Writer takes every pod, a page at a time: lines of JSON, gzipped.
 type Writer interface {
@@ -31,7 +27,7 @@ type Writer interface {
 // Lister lists pods.
 type Lister struct {
 	Opener kube.Opener
-	Clock  Clock
+	Clock  batch.Clock
 	// Archive makes a Writer for a request that asks for one.
 	Archive func(contract.ListPods) Writer
 }
@@ -48,36 +44,65 @@ func (l Lister) List(ctx context.Context, in contract.ListPods) (contract.Listin
 		return contract.Listing{}, err
 	}
 	defer conn.Close()
-	deadline, bounded := ctx.Deadline()
-	if !bounded {
-		deadline = l.Clock.Now().Add(unbounded)
+	r := &round{found: newTally(in.Pods.Pods, in.MaxItems, newOrder(in.Namespaces))}
+	request := list.Request{
+		Resource:   list.Resource{Path: "/api/v1", Name: "pods", Columns: columns[:]},
+		Namespaces: in.Namespaces, LabelSelector: in.LabelSelector, FieldSelector: in.FieldSelector, Cursor: in.Pods.Cursor,
+		Check:           func(namespace string) contract.Check { return podsCheck(namespace, conn.Group) },
+		NamespacesCheck: namespacesCheck(conn.Group),
+		Reserve:         batch.Reserve,
 	}
-	r := &round{conn: conn, clock: l.Clock, selectors: selectors{in.LabelSelector, in.FieldSelector}}
-	end := deadline.Add(-reserve)
 	if in.Output.Bucket != "" {
 		r.writer = l.Archive(in)
-		end = deadline.Add(-writeReserve)
+		request.Reserve = writeReserve
 	}
-	// A request ends with the round, so that there is time left for the answer; but
-	// every round has time for a page.
-	pages, cancel := context.WithDeadline(ctx, latest(end, deadline.Add(-deadline.Sub(l.Clock.Now())/2)))
-	defer cancel()
-	names, err := r.namespaces(pages, in)
+	result, err := list.List(ctx, l.Clock, conn, request, r.page)
 	if err != nil {
 		return contract.Listing{}, err
 	}
-	r.schedule = newSchedule(l.Clock, end, names, in.Pods.Cursor)
-	r.found = newTally(in.Pods.Pods, in.MaxItems, newOrder(in.Namespaces))
-	r.consistent = in.Pods.Cursor == nil || in.Pods.Consistent
-	if err := r.list(ctx, pages); err != nil {
-		return contract.Listing{}, err
+	listing := contract.Listing{Pods: r.found.pods(), Cursor: result.Cursor}
+	listing.Consistent = !result.Expired && (in.Pods.Cursor == nil || in.Pods.Consistent)
+	if r.writer != nil {
+		listing.Archive, err = r.writer.Finish(ctx, result.Cursor == nil)
 	}
-	return r.listing(ctx)
+	return listing, err
 }
 
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+// round is what one invocation finds, after what earlier ones found.
+type round struct {
+	writer Writer // nil if pods are not written
+
+	mu    sync.Mutex // guards found, and the writer
+	found *tally
+}
+
+// page is a page of a namespace's pods, with a tally of its own.
+type page struct {
+	round     *round
+	namespace string
+	counts    *tally
+}
+
+func (r *round) page(namespace string) list.Page {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := &page{r, namespace, r.found.page(namespace)}
+	if r.writer != nil {
+		p.counts.lines = newLines()
 	}
-	return b
+	return p
+}
+
+// Row counts a pod.
+func (p *page) Row(r *list.Row) { p.counts.row(p.namespace, row{r}) }
+
+// Add takes in the page, and writes its pods.
+func (p *page) Add(ctx context.Context, pods int) error {
+	p.round.mu.Lock()
+	defer p.round.mu.Unlock()
+	p.round.found.add(p.counts)
+	if p.round.writer == nil || pods == 0 {
+		return nil
+	}
+	return p.round.writer.Add(ctx, p.counts.lines.close(), pods)
 }

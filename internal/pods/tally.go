@@ -58,24 +58,24 @@ func (t *tally) page(namespace string) *tally {
 }
 
 // row counts a pod.
-func (t *tally) row(namespace string, r *row) {
+func (t *tally) row(namespace string, r row) {
 	healthy := r.healthy()
 	t.total++
 	if !healthy {
 		t.unhealthy++
 	}
 	t.byNamespace.add(namespace, 1)
-	t.byStatus.addBytes(r.cell(status), 1)
+	t.byStatus.addBytes(r.Cell(status), 1)
 	if t.lines != nil {
 		t.lines.add(namespace, r, healthy)
 	}
 	if t.maxItems == 0 {
 		return
 	}
-	if t.beyond != nil && !t.order.before(healthy, namespace, r.cell(name), *t.beyond) {
+	if t.beyond != nil && !t.order.before(healthy, namespace, r.Cell(name), *t.beyond) {
 		return
 	}
-	if len(t.items) == t.maxItems && !t.order.before(healthy, namespace, r.cell(name), t.items[t.maxItems-1]) {
+	if len(t.items) == t.maxItems && !t.order.before(healthy, namespace, r.Cell(name), t.items[t.maxItems-1]) {
 		return
 	}
 	t.keep(r.pod(namespace))

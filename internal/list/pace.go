@@ -1,6 +1,10 @@
-package pods
+package list
 
-import "time"
+import (
+	"time"
+
+	"github.com/kubestep/kubestep/internal/batch"
+)
 
 const (
 	// firstPageRows is the limit of a page before anything is known of the rows.
@@ -20,8 +24,6 @@ const (
 	// holds all of a page while it sends it, and a page that fails is lost whole.
 	pageBytes = 4 << 20
 	pageTime  = 5 * time.Second
-	// caution is how much longer than the slowest page so far the next may take.
-	caution = 3
 )
 
 // pace chooses the limits of pages by what the earlier ones took.
@@ -49,13 +51,13 @@ func (p *pace) learn(rows, bytes int, took time.Duration) {
 // it in what is left. Of the remaining rows, if they are known, it takes half, so that
 // pages get smaller towards the end.
 func (p *pace) limit(left time.Duration, remaining int) (int, bool) {
-	if left <= caution*p.slowest {
+	if left <= batch.Caution*p.slowest {
 		return 0, false
 	}
 	rows := firstPageRows
 	if p.largest > 0 {
 		rows = max(firstPageRows, p.largest*growth)
-		rows = min(rows, maxPageRows, pageBytes/max(1, p.bytesPerRow), int(min(pageTime, left/caution)/max(1, p.timePerRow)))
+		rows = min(rows, maxPageRows, pageBytes/max(1, p.bytesPerRow), int(min(pageTime, left/batch.Caution)/max(1, p.timePerRow)))
 	}
 	if remaining > lastPageRows {
 		rows = min(rows, max(remaining/2, lastPageRows))

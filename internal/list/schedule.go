@@ -1,24 +1,18 @@
-package pods
+package list
 
 import (
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
-)
-
-const (
-	// reserve is kept of the function's time for the answer, and writeReserve for the
-	// answer after the last part is written to S3.
-	reserve      = time.Second
-	writeReserve = 6 * time.Second
 )
 
 // schedule says what a round lists next, and whether there is time for it. It is
 // safe for concurrent use.
 type schedule struct {
-	clock Clock
+	clock batch.Clock
 	end   time.Time
 
 	mu         sync.Mutex // guards what follows
@@ -40,7 +34,7 @@ type names struct {
 }
 
 // newSchedule continues where the earlier rounds stopped. It ends at end.
-func newSchedule(clock Clock, end time.Time, request names, cursor *contract.Cursor) *schedule {
+func newSchedule(clock batch.Clock, end time.Time, request names, cursor *contract.Cursor) *schedule {
 	s := &schedule{clock: clock, end: end, namespaces: request.list, everywhere: request.everywhere}
 	if cursor == nil {
 		return s

@@ -1,16 +1,17 @@
-package pods
+package list
 
 import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/kubestep/kubestep/internal/access"
+	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
 )
@@ -19,8 +20,6 @@ const (
 	// maxInFlight bounds the namespaces that are listed at the same time, and with
 	// them the load on the API server.
 	maxInFlight = 4
-	// defaultRetryAfter is how long to wait if a 429 does not say.
-	defaultRetryAfter = time.Second
 	// expiredPause is how long to wait if a continue token expires again right after
 	// the API server replaced it; each further time it doubles.
 	expiredPause = time.Second
@@ -28,38 +27,34 @@ const (
 
 // round lists what there is time for in one invocation.
 type round struct {
-	conn      *kube.Conn
-	clock     Clock
-	selectors selectors
-	schedule  *schedule
-	writer    Writer // nil if pods are not written
-
-	mu         sync.Mutex // guards what follows
-	found      *tally
-	consistent bool
+	Request
+	conn     *kube.Conn
+	clock    batch.Clock
+	begin    func(namespace string) Page
+	schedule *schedule
+	expired  atomic.Bool // a continue token
 }
 
 // namespaces are those to list: those of the request, or all that there are.
-func (r *round) namespaces(ctx context.Context, in contract.ListPods) (names, error) {
-	if !slices.Contains(in.Namespaces, contract.AllNamespaces) {
-		return names{list: in.Namespaces}, nil
+func (r *round) namespaces(ctx context.Context) (names, error) {
+	if !slices.Contains(r.Namespaces, contract.AllNamespaces) {
+		return names{list: r.Namespaces}, nil
 	}
-	if in.Pods.Cursor != nil && in.Pods.Cursor.Next == "" {
+	if r.Cursor != nil && r.Cursor.Next == "" {
 		return names{everywhere: true}, nil // only open places are left
 	}
-	check := namespacesCheck(r.conn.Group)
-	all, err := listNamespaces(ctx, r.conn)
+	all, err := r.listNamespaces(ctx)
 	if apierrors.IsForbidden(err) {
-		return names{}, access.ForbiddenByStatus(ctx, r.conn, check, err)
+		return names{}, access.ForbiddenByStatus(ctx, r.conn, r.NamespacesCheck, err)
 	}
 	if err != nil {
-		return names{}, r.conn.Explain(err, check.String())
+		return names{}, r.conn.Explain(err, r.NamespacesCheck.String())
 	}
 	return names{all, true}, nil
 }
 
 // list lists until all is listed or the time is up. Requests for pages end with
-// pages, and writing them with ctx.
+// pages, and adding them with ctx.
 func (r *round) list(ctx, pages context.Context) error {
 	group, pages := errgroup.WithContext(pages)
 	for range min(maxInFlight, r.schedule.places()) {
@@ -106,12 +101,12 @@ func (r *round) follow(ctx, pages context.Context, at contract.Place) error {
 			}
 			current = r.request(pages, at, limit)
 		}
-		counts := r.page(at.Namespace)
-		got, err := current.read(func(next string, remaining int) {
+		page := r.begin(at.Namespace)
+		got, err := current.read(r.Resource, func(next string, remaining int) {
 			if limit, ok := r.schedule.ahead(remaining); ok {
 				ahead = r.request(pages, contract.Place{Namespace: at.Namespace, Continue: next}, limit)
 			}
-		}, func(pod *row) { counts.row(at.Namespace, pod) })
+		}, page.Row)
 		if err != nil {
 			if ahead != nil {
 				ahead.close()
@@ -129,7 +124,8 @@ func (r *round) follow(ctx, pages context.Context, at contract.Place) error {
 			continue
 		}
 		expired = 0
-		if err := r.count(ctx, counts, got, r.clock.Now().Sub(current.began)); err != nil {
+		r.schedule.arrived(got, r.clock.Now().Sub(current.began))
+		if err := page.Add(ctx, got.rows); err != nil {
 			return err
 		}
 		if got.next == "" {
@@ -137,29 +133,6 @@ func (r *round) follow(ctx, pages context.Context, at contract.Place) error {
 		}
 		at.Continue, left = got.next, got.remaining
 	}
-}
-
-// page is a tally of a page's own, which counts once the page has arrived whole.
-func (r *round) page(namespace string) *tally {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	counts := r.found.page(namespace)
-	if r.writer != nil {
-		counts.lines = newLines()
-	}
-	return counts
-}
-
-// count takes in a page that arrived whole.
-func (r *round) count(ctx context.Context, counts *tally, got page, took time.Duration) error {
-	r.schedule.arrived(got, took)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.found.add(counts)
-	if r.writer == nil || got.rows == 0 {
-		return nil
-	}
-	return r.writer.Add(ctx, counts.lines.close(), got.rows)
 }
 
 // recovery is how to go on after an error: at a place, now or in the next round, or
@@ -171,7 +144,7 @@ type recovery struct {
 }
 
 func (r *round) recover(ctx context.Context, at contract.Place, err error, expired *int) recovery {
-	check := podsCheck(at.Namespace, r.conn.Group)
+	check := r.Check(at.Namespace)
 	if apierrors.IsForbidden(err) {
 		return recovery{err: access.ForbiddenByStatus(ctx, r.conn, check, err)}
 	}
@@ -182,17 +155,11 @@ func (r *round) recover(ctx context.Context, at contract.Place, err error, expir
 		// continue with the current one. client-go's pager would ask for all at once.
 		// https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks
 		at.Continue = continuation(err)
-		r.mu.Lock()
-		r.consistent = false
-		r.mu.Unlock()
+		r.expired.Store(true)
 		*expired++
 		return recovery{at: at, now: *expired == 1 || r.wait(ctx, expiredPause<<min(*expired-2, 6))}
 	case explained.Name == contract.Throttled:
-		wait := defaultRetryAfter
-		if seconds, said := apierrors.SuggestsClientDelay(err); said && seconds > 0 {
-			wait = time.Duration(seconds) * time.Second
-		}
-		if r.wait(ctx, wait) {
+		if r.wait(ctx, batch.RetryAfter(err)) {
 			return recovery{at: at, now: true}
 		}
 		r.schedule.throttle(explained)
@@ -215,16 +182,4 @@ func continuation(err error) string {
 		return status.Status().Continue
 	}
 	return ""
-}
-
-// listing is what the rounds have found so far.
-func (r *round) listing(ctx context.Context) (contract.Listing, error) {
-	l := contract.Listing{Pods: r.found.pods(), Cursor: r.schedule.cursor()}
-	l.Consistent = r.consistent
-	if r.writer == nil {
-		return l, nil
-	}
-	var err error
-	l.Archive, err = r.writer.Finish(ctx, l.Cursor == nil)
-	return l, err
 }

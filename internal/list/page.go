@@ -1,4 +1,4 @@
-package pods
+package list
 
 import (
 	"context"
@@ -25,17 +25,15 @@ const acceptTable = "application/json;as=Table;v=v1;g=meta.k8s.io"
 // https://github.com/kubernetes/apiserver/blob/v0.37.2/pkg/storage/continue.go
 const maxContinueBytes = 2 << 10
 
-type selectors struct{ label, field string }
-
-// page is what a request for pods returned.
+// page is what a request for a page returned.
 type page struct {
 	next        string // the continue token of the next page; empty after the last
 	remaining   int    // rows after this page; 0 if the API server does not say
 	rows, bytes int
 }
 
-// request is a request for a page of the pods of a namespace, which the API server
-// works on meanwhile.
+// request is a request for a page of a namespace, which the API server works on
+// meanwhile.
 type request struct {
 	began  time.Time
 	cancel context.CancelFunc
@@ -49,8 +47,8 @@ func (r *round) request(ctx context.Context, at contract.Place, limit int) *requ
 	q := &request{began: r.clock.Now(), cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(q.done)
-		get := newTable(r.conn).Namespace(at.Namespace).Resource("pods").Param("limit", strconv.Itoa(limit))
-		for key, value := range map[string]string{"continue": at.Continue, "labelSelector": r.selectors.label, "fieldSelector": r.selectors.field} {
+		get := r.table(r.Resource).Namespace(at.Namespace).Param("limit", strconv.Itoa(limit))
+		for key, value := range map[string]string{"continue": at.Continue, "labelSelector": r.LabelSelector, "fieldSelector": r.FieldSelector} {
 			if value != "" {
 				get = get.Param(key, value)
 			}
@@ -71,7 +69,7 @@ func (q *request) close() {
 
 // read reads the page to its end, and closes the request. It calls more, if the list
 // goes on, before the first row.
-func (q *request) read(more func(next string, remaining int), add func(*row)) (page, error) {
+func (q *request) read(of Resource, more func(next string, remaining int), add func(*Row)) (page, error) {
 	defer q.close()
 	<-q.done
 	if q.err != nil {
@@ -79,16 +77,16 @@ func (q *request) read(more func(next string, remaining int), add func(*row)) (p
 	}
 	var p page
 	counted := &counter{Reader: q.answer}
-	meta, err := decodeTable(counted, func(meta metav1.ListMeta) {
+	meta, err := decodeTable(counted, of.Columns, func(meta metav1.ListMeta) {
 		if meta.Continue != "" && len(meta.Continue) <= maxContinueBytes {
 			more(meta.Continue, remaining(meta))
 		}
-	}, func(r *row) {
+	}, func(r *Row) {
 		p.rows++
 		add(r)
 	})
 	if err != nil {
-		return page{}, fmt.Errorf("read a page of pods: %w", err)
+		return page{}, fmt.Errorf("read a page of %s: %w", of.Name, err)
 	}
 	if len(meta.Continue) > maxContinueBytes {
 		return page{}, kube.BadAnswer("its continue token has %d bytes, and that of an API server at most %d", len(meta.Continue), maxContinueBytes)
@@ -106,15 +104,18 @@ func remaining(meta metav1.ListMeta) int {
 	return int(*meta.RemainingItemCount)
 }
 
+// namespaces are the namespaces of a cluster.
+var namespaces = Resource{Path: "/api/v1", Name: "namespaces", Columns: []Column{{Name: "Name", MaxBytes: 253, Required: true}}}
+
 // listNamespaces reads the names of all namespaces, in order.
-func listNamespaces(ctx context.Context, conn *kube.Conn) ([]string, error) {
-	stream, err := newTable(conn).Resource("namespaces").Stream(kube.Streamed(ctx, kube.PageBytes))
+func (r *round) listNamespaces(ctx context.Context) ([]string, error) {
+	stream, err := r.table(namespaces).Stream(kube.Streamed(ctx, kube.PageBytes))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = stream.Close() }()
 	var names []string
-	if _, err := decodeTable(stream, func(metav1.ListMeta) {}, func(r *row) { names = append(names, string(r.cell(name))) }); err != nil {
+	if err := Decode(stream, namespaces.Columns, func(r *Row) { names = append(names, string(r.Cell(0))) }); err != nil {
 		return nil, fmt.Errorf("read the namespaces: %w", err)
 	}
 	slices.Sort(names)
@@ -124,9 +125,9 @@ func listNamespaces(ctx context.Context, conn *kube.Conn) ([]string, error) {
 	return names, err
 }
 
-// newTable begins a request for a Table of the core API, without the objects of its rows.
-func newTable(conn *kube.Conn) *rest.Request {
-	return conn.Get().AbsPath("/api/v1").SetHeader("Accept", acceptTable).Param("includeObject", "None").
+// table begins a request for a Table, without the objects of its rows.
+func (r *round) table(of Resource) *rest.Request {
+	return r.conn.Get().AbsPath(of.Path).Resource(of.Name).SetHeader("Accept", acceptTable).Param("includeObject", "None").
 		// client-go would wait and try again up to ten times, past the function's end.
 		MaxRetries(0)
 }

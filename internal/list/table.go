@@ -1,4 +1,4 @@
-package pods
+package list
 
 import (
 	"bufio"
@@ -14,41 +14,33 @@ import (
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
-// The columns of a table of pods, by the names that the API server gives them.
-// https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/printers/internalversion/printers.go
-const (
-	name = iota
-	ready
-	status
-	restarts
-	age
-	ip
-	node
-	gates
-	columns
-)
-
-var columnNames = [columns]string{name: "name", ready: "ready", status: "status", restarts: "restarts", age: "age", ip: "ip", node: "node", gates: "readiness gates"}
-
 // table reads a metav1.Table as it arrives, cell by cell. encoding/json would take
 // three times as long and allocate for each cell; this is the decoder that replaces
 // it in Go 1.27.
 type table struct {
 	d *jsontext.Decoder
 	// left bounds what the decoder reads before it is given more.
-	left *allowance
-	// column is the column of each cell in a row, or columns if it is none of ours. It
-	// is nil until the definitions are read.
+	left    *allowance
+	columns []Column
+	// column is the column of each cell in a row, or -1 if it is not to be read. It is nil
+	// until the definitions are read.
 	column []int
-	row    row
+	row    Row
+	reason []byte // of a condition, as JSON
 }
 
-// decodeTable passes the rows of a table to add, and returns the metadata of the
-// list, which begin has as soon as it is read: an API server sends it before the rows.
-// A row is valid until add returns.
-func decodeTable(r io.Reader, begin func(metav1.ListMeta), add func(*row)) (meta metav1.ListMeta, err error) {
+// Decode passes the rows of a Table to add, with the given columns. A row is valid until
+// add returns.
+func Decode(r io.Reader, columns []Column, add func(*Row)) error {
+	_, err := decodeTable(r, columns, func(metav1.ListMeta) {}, add)
+	return err
+}
+
+// decodeTable is Decode, and returns the metadata of the list, which begin has as soon as
+// it is read: an API server sends it before the rows.
+func decodeTable(r io.Reader, columns []Column, begin func(metav1.ListMeta), add func(*Row)) (meta metav1.ListMeta, err error) {
 	left := &allowance{Reader: bufio.NewReaderSize(r, 32<<10)}
-	t := table{d: jsontext.NewDecoder(left, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)), left: left}
+	t := table{d: jsontext.NewDecoder(left, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)), left: left, columns: columns, row: newRow(columns)}
 	left.grant("the table beside its rows", maxHeadBytes)
 	if err := t.begin('{'); err != nil {
 		return metav1.ListMeta{}, err
@@ -92,22 +84,30 @@ func decodeTable(r io.Reader, begin func(metav1.ListMeta), add func(*row)) (meta
 // locate finds the columns by name.
 func (t *table) locate(definitions []metav1.TableColumnDefinition) error {
 	t.column = make([]int, len(definitions))
-	var found [columns]bool
+	found := make([]bool, len(t.columns))
 	for i, d := range definitions {
-		t.column[i] = columns
-		for c, name := range columnNames {
-			if strings.EqualFold(d.Name, name) {
+		t.column[i] = -1
+		for c, column := range t.columns {
+			if strings.EqualFold(d.Name, column.Name) {
 				t.column[i], found[c] = c, true
 			}
 		}
 	}
-	if !found[name] || !found[status] {
-		return kube.BadAnswer("the table has no columns Name and Status, only %d others", len(definitions))
+	var required []string
+	missing := false
+	for c, column := range t.columns {
+		if column.Required {
+			required = append(required, column.Name)
+			missing = missing || !found[c]
+		}
+	}
+	if missing {
+		return kube.BadAnswer("the table has no columns %s, only %d others", strings.Join(required, " and "), len(definitions))
 	}
 	return nil
 }
 
-func (t *table) rows(add func(*row)) error {
+func (t *table) rows(add func(*Row)) error {
 	if t.d.PeekKind() == 'n' { // "rows": null
 		return t.d.SkipValue()
 	}
@@ -153,9 +153,7 @@ func (t *table) readRow() error {
 	return t.begin('}')
 }
 
-// readConditions reads the phase of a pod that is done: the API server puts one
-// condition into its row, of type Completed and with the phase as its reason.
-// https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/printers/internalversion/printers.go, podSuccessConditions
+// readConditions reads the reason of the condition Completed.
 func (t *table) readConditions() error {
 	if t.d.PeekKind() != '[' {
 		return t.d.SkipValue()
@@ -170,48 +168,42 @@ func (t *table) readConditions() error {
 			}
 			continue
 		}
-		ended, err := t.readCondition()
-		if err != nil {
+		if err := t.readCondition(); err != nil {
 			return err
-		}
-		if ended != notEnded {
-			t.row.ended = ended
 		}
 	}
 	return t.begin(']')
 }
 
-func (t *table) readCondition() (phase, error) {
+func (t *table) readCondition() error {
 	if err := t.begin('{'); err != nil {
-		return notEnded, err
+		return err
 	}
 	var completed, isTrue bool
-	reason := notEnded
+	t.reason = t.reason[:0]
 	for t.d.PeekKind() == '"' {
 		key, err := t.d.ReadValue()
 		if err != nil {
-			return notEnded, err
+			return err
 		}
 		is := string(key)
 		value, err := t.d.ReadValue()
 		if err != nil {
-			return notEnded, err
+			return err
 		}
-		switch {
-		case is == `"type"`:
+		switch is {
+		case `"type"`:
 			completed = string(value) == `"Completed"`
-		case is == `"status"`:
+		case `"status"`:
 			isTrue = string(value) == `"True"`
-		case is == `"reason"` && string(value) == `"Succeeded"`:
-			reason = hasSucceeded
-		case is == `"reason"` && string(value) == `"Failed"`:
-			reason = hasFailed
+		case `"reason"`:
+			t.reason = append(t.reason[:0], value...)
 		}
 	}
-	if !completed || !isTrue {
-		reason = notEnded
+	if completed && isTrue {
+		t.row.set(len(t.columns), t.reason)
 	}
-	return reason, t.begin('}')
+	return t.begin('}')
 }
 
 func (t *table) readCells() error {
@@ -227,7 +219,7 @@ func (t *table) readCells() error {
 		if err != nil {
 			return err
 		}
-		if i < len(t.column) && t.column[i] < columns {
+		if i < len(t.column) && t.column[i] >= 0 {
 			t.row.set(t.column[i], value)
 		}
 	}
@@ -275,7 +267,7 @@ func unfinished(err error) error {
 // take twenty times their bytes. An API server describes the columns of pods in 3 KB.
 const (
 	maxHeadBytes = 64 << 10
-	// maxRowBytes is more than etcd keeps of a pod.
+	// maxRowBytes is more than etcd keeps of an object.
 	maxRowBytes = 2 << 20
 )
 

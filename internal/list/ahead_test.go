@@ -1,4 +1,4 @@
-package pods_test
+package list_test
 
 import (
 	"fmt"
@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
-	"github.com/kubestep/kubestep/internal/pods"
 )
 
 // longList serves 3,500 pods: the pages "", "two", "three" and "four". It does not send
@@ -58,11 +57,11 @@ func (l *longList) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestTheNextPageOfALongListIsRequestedWhileOneIsRead(t *testing.T) {
-	got, err := list(t.Context(), t, pods.Lister{}, newLongList().ServeHTTP, nil)
+	got, err := run(t.Context(), t, nil, newLongList().ServeHTTP, nil)
 	require.NoError(t, err)
-	assert.Equal(t, 3500, got.Total, "a page that is read only after the next was requested would hang otherwise")
+	assert.Equal(t, 3500, got.total(), "a page that is read only after the next was requested would hang otherwise")
 	assert.Nil(t, got.Cursor)
-	assert.True(t, got.Consistent)
+	assert.False(t, got.Expired)
 }
 
 func TestAPageThatWasRequestedAheadAndIsRefusedIsRequestedAgain(t *testing.T) {
@@ -76,10 +75,10 @@ func TestAPageThatWasRequestedAheadAndIsRefusedIsRequestedAgain(t *testing.T) {
 		_, _ = fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","metadata":{"continue":"three again"},"status":"Failure","reason":"Expired","code":410}`)
 		return true
 	}
-	got, err := list(t.Context(), t, pods.Lister{}, server.ServeHTTP, nil)
+	got, err := run(t.Context(), t, nil, server.ServeHTTP, nil)
 	require.NoError(t, err)
-	assert.Equal(t, 3500, got.Total)
-	assert.False(t, got.Consistent)
+	assert.Equal(t, 3500, got.total())
+	assert.True(t, got.Expired)
 }
 
 func TestAPageThatBreaksOffCountsForNothingAndSoDoesTheOneAhead(t *testing.T) {
@@ -94,7 +93,7 @@ func TestAPageThatBreaksOffCountsForNothingAndSoDoesTheOneAhead(t *testing.T) {
 		<-server.requested["three"]
 		panic(http.ErrAbortHandler)
 	}
-	_, err := list(t.Context(), t, pods.Lister{}, server.ServeHTTP, nil)
+	_, err := run(t.Context(), t, nil, server.ServeHTTP, nil)
 	name, _ := kubetest.Told(t, err)
 	assert.Equal(t, "ClusterUnreachable", name)
 }
@@ -114,7 +113,7 @@ func TestPagesGetSmallerTowardsTheEndOfALongList(t *testing.T) {
 			t.Parallel()
 			var mu sync.Mutex
 			var limits []string
-			got, err := list(t.Context(), t, pods.Lister{}, func(w http.ResponseWriter, r *http.Request) {
+			got, err := run(t.Context(), t, nil, func(w http.ResponseWriter, r *http.Request) {
 				asked := r.URL.Query().Get("limit")
 				mu.Lock()
 				limits = append(limits, asked)
@@ -132,7 +131,7 @@ func TestPagesGetSmallerTowardsTheEndOfALongList(t *testing.T) {
 				_, _ = fmt.Fprint(w, page)
 			}, nil)
 			require.NoError(t, err)
-			assert.Equal(t, test.pods, got.Total)
+			assert.Equal(t, test.pods, got.total())
 			assert.Equal(t, test.limits, limits)
 		})
 	}
