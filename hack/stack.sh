@@ -130,14 +130,19 @@ effective_value() {
 
 # secrets_of PARAMETER… prints the logical ids of the secrets that the stack will have.
 secrets_of() {
-	awk -v apply="$(effective_value EnableApply "$@")" '
-		function told() { if (secret && (!conditional || apply == "true")) print name; secret = conditional = 0 }
+	local enabled
+	enabled=$(effective "$@" | sed -n "s/^\(Enable\)\([A-Za-z]*\)$(printf '\t')true$/\1s\2/p" | tr '\n' ' ')
+	awk -v enabled=" $enabled" '
+		function told() { if (secret && (condition == "" || index(enabled, " " condition " "))) print name; secret = 0; condition = "" }
 		/^  [A-Za-z0-9]+:$/ { told(); name = substr($1, 1, length($1) - 1) }
 		/^[A-Z]/ { told() }
 		/^    Type: AWS::SecretsManager::Secret$/ { secret = 1 }
-		/^    Condition: EnablesApply$/ { conditional = 1 }
+		/^    Condition: / { condition = $2 }
 		END { told() }' template.yml
 }
+
+# mapped TEXT prints what follows a text in a line of mapping, an entry of aws-auth.
+mapped() { sed -n "s/^[- ]*$1//p" <<<"$mapping"; }
 
 # need_labels PARAMETER… looks whether each secret has a version with the label that the functions will read. CloudFormation
 # creates a secret with the label AWSCURRENT only, and rolls back if it finds no version:
@@ -165,7 +170,7 @@ release() {
 }
 
 deploy() {
-	local status mode bucket known parameter state given output_bucket group
+	local status mode bucket known parameter state given output_bucket group name mapping
 	need_aws
 	need_go
 	read_params
@@ -211,16 +216,14 @@ deploy() {
 		--capabilities CAPABILITY_NAMED_IAM --no-fail-on-empty-changeset --parameter-overrides "${given[@]}" 2>&1 | tr '\r' '\n' | { grep -v '^Uploading' || true; } >&2
 	say "stack $STACK is deployed: $(output StateMachineArn)"
 
-	if [[ -n $(output AwsAuthMapping) ]]; then
-		say "left to do: map the role $(output RoleArn), because the stack has no access entry:"
-		printf '\n  eksctl create iamidentitymapping --cluster %s --region %s --arn %s --username kubestep --group %s\n\n' \
-			"$CLUSTER" "$region" "$(output RoleArn)" "$(output KubernetesGroup)"
-	fi
-	if [[ -n $(output ApplyAwsAuthMapping) ]]; then
-		say "left to do: map the role $(output ApplyRoleArn) too, which applies manifests:"
-		printf '\n  eksctl create iamidentitymapping --cluster %s --region %s --arn %s --username kubestep-apply --group %s\n\n' \
-			"$CLUSTER" "$region" "$(output ApplyRoleArn)" "$(output ApplyKubernetesGroup)"
-	fi
+	# Each workflow has such an output, unless the stack creates the access entry of its role.
+	for name in $(sed -n 's/^  \([A-Za-z]*AwsAuthMapping\):$/\1/p' template.yml); do
+		mapping=$(output "$name")
+		[[ -n $mapping ]] || continue
+		say "left to do: map the role $(mapped 'rolearn: '), because the stack has no access entry:"
+		printf '\n  eksctl create iamidentitymapping --cluster %s --region %s --arn %s --username %s --group %s\n\n' \
+			"$CLUSTER" "$region" "$(mapped 'rolearn: ')" "$(mapped 'username: ')" "$(mapped ' - ')"
+	done
 	group=$(effective_value KubernetesGroup "${given[@]}")
 	if [[ -n $group && $group != kubestep-pod-readers ]]; then
 		say "left to do: let the group $group list pods. rbac/namespace binds kubestep-pod-readers, so put $group in its place, in each namespace that you choose:"

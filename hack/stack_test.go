@@ -122,6 +122,11 @@ Resources:
   ApplySealKey:
     Type: AWS::SecretsManager::Secret
     Condition: EnablesApply
+Outputs:
+  AwsAuthMapping:
+    Condition: HasNoAccessEntry
+  ApplyAwsAuthMapping:
+    Condition: HasNoApplyAccessEntry
 `
 
 func TestWhatIsMissingIsReportedBeforeAnythingIsDone(t *testing.T) {
@@ -232,8 +237,8 @@ func TestAValueMayHoldSpacesAndQuotes(t *testing.T) {
 
 func TestWhatIsLeftToDoInTheClusterIsToldForTheGroupsThatTheStackHas(t *testing.T) {
 	outputs := map[string]string{
-		"AwsAuthMapping": "- rolearn: r", "RoleArn": "arn:r", "KubernetesGroup": "team:readers",
-		"ApplyAwsAuthMapping": "- rolearn: a", "ApplyRoleArn": "arn:a", "ApplyKubernetesGroup": "team:appliers",
+		"AwsAuthMapping":      "- rolearn: arn:r\n  username: kubestep\n  groups:\n    - team:readers\n",
+		"ApplyAwsAuthMapping": "- rolearn: arn:a\n  username: kubestep-apply\n  groups:\n    - team:appliers\n",
 	}
 	said, _, err := account{bucketOwner: own, mode: "CONFIG_MAP", status: "UPDATE_COMPLETE", outputs: outputs}.run(t, template, "deploy", "PARAMS=KubernetesGroup=team:readers")
 	require.NoError(t, err, said)
