@@ -32,7 +32,7 @@ GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0
 CYCLONEDX_GOMOD := v1.10.0
 
-.PHONY: bench bench-fleet bench-quick bench-ready help run test race up down soak fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-security lint-vulnerabilities requirements security schema need-workflow definition
+.PHONY: bench bench-fleet bench-quick bench-ready help run test race up down soak fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -163,7 +163,7 @@ logs: ## the functions' logs of the deployed stack ([STACK=…] [SINCE=minutes])
 destroy: ## remove the stack, its code in the bucket and what rbac/ put into the cluster ([STACK=…] [KEEP_RBAC=1])
 	@hack/stack.sh destroy
 
-lint: lint-go lint-template lint-scripts lint-definition lint-security lint-vulnerabilities ## the linters: Go, template.yml, scripts, the definition, docs/security.md, known vulnerabilities
+lint: lint-go lint-template lint-scripts lint-definition lint-vulnerabilities ## the linters: Go, template.yml, scripts, the definition, known vulnerabilities
 
 lint-go: need-go .bin/golangci-lint-$(GOLANGCI_LINT)
 	@for module in . local/controlplane test test/bench; do (cd $$module && go mod tidy -diff) || { echo "$$module/go.mod is not tidy: go mod tidy" >&2; exit 1; }; done
@@ -192,9 +192,6 @@ lint-definition: .local/node/done
 	@echo "· installing the validators of the definition and the IAM simulator into .local/node, once" >&2
 	@rm -rf .local/node && mkdir -p .local/node && cp $^ .local/node/ && cd .local/node && npm ci --ignore-scripts --silent --no-audit --no-fund && touch done
 
-lint-security: need-go .local/venv/done
-	@go run ./local policies | diff docs/security.md - || { echo "docs/security.md is not what template.yml says: make security" >&2; exit 1; }
-
 definition: need-go ## write the definitions of the state machines, from the Go values in statemachine/
 	go run ./statemachine/definition
 
@@ -209,8 +206,8 @@ requirements: .local/lint/done ## pin what runs in Python, with hashes: each req
 schema: need-go ## write the JSON Schemas of input and output, from the Go types
 	go run ./statemachine/schema
 
-security: need-go .local/venv/done ## write docs/security.md: what each role of template.yml may do
-	@mkdir -p build && go run ./local policies >build/security.md && mv build/security.md docs/security.md
+template: need-go ## write template.yml, and the tables of docs/security.md, from the Go values in deploy/
+	go run ./deploy/template
 
 .bin/govulncheck-$(GOVULNCHECK):
 	@echo "· building govulncheck $(GOVULNCHECK), once" >&2

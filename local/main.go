@@ -18,9 +18,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/kubestep/kubestep/local/cloudformation"
-	"github.com/kubestep/kubestep/local/policies"
-	"github.com/kubestep/kubestep/local/sam"
 	"github.com/kubestep/kubestep/local/session"
 	"github.com/kubestep/kubestep/local/world"
 )
@@ -70,8 +67,6 @@ func command(ctx context.Context, args []string) (int, error) {
 		return failure(l.down())
 	case "serve": // what up starts
 		return failure(l.serve(ctx))
-	case "policies":
-		return failure(l.policies(ctx))
 	default:
 		return 2, fmt.Errorf("%q is not run, up or down", args[0])
 	}
@@ -82,29 +77,6 @@ func failure(err error) (int, error) {
 		return 1, err
 	}
 	return 0, nil
-}
-
-// policies prints docs/security.md.
-func (l local) policies(ctx context.Context) error {
-	source, err := os.ReadFile(filepath.Join(l.root, "template.yml"))
-	if err != nil {
-		return fmt.Errorf("read the template: %w", err)
-	}
-	text, err := sam.Transform(ctx, filepath.Join(l.tools(), "venv", "bin", "python"), source, nil)
-	if err != nil {
-		return err
-	}
-	template, err := cloudformation.Parse(text)
-	if err != nil {
-		return err
-	}
-	written, err := os.ReadFile(filepath.Join(l.root, "docs", "security.md"))
-	if err != nil {
-		return fmt.Errorf("read docs/security.md: %w", err)
-	}
-	whole, err := policies.Markdown(string(written), template)
-	fmt.Print(whole)
-	return err
 }
 
 type local struct {

@@ -49,10 +49,10 @@ func TestAReleaseIsTheSameBytesFromTwoFoldersAndEnvironments(t *testing.T) {
 	one, other := t.TempDir(), t.TempDir()
 	release(t, repository, one)
 	root := filepath.Join(t.TempDir(), "another folder that has a longer name")
-	for _, folder := range []string{"functions", "internal", "statemachine", "rbac", "hack"} {
+	for _, folder := range []string{"deploy", "functions", "internal", "statemachine", "rbac", "hack"} {
 		require.NoError(t, os.CopyFS(filepath.Join(root, folder), os.DirFS(filepath.Join(repository, folder))))
 	}
-	for _, file := range []string{"go.mod", "go.sum", "template.yml", "member.yml"} {
+	for _, file := range []string{"go.mod", "go.sum", "member.yml"} {
 		content, err := os.ReadFile(filepath.Join(repository, file))
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(root, file), content, 0o600))

@@ -1,0 +1,80 @@
+package deploy
+
+// ApplyManifests plans and applies manifests. It can change clusters, so it is there on demand, and has functions, roles, a
+// Kubernetes group and a seal key of its own.
+func (workflows) ApplyManifests() Machine {
+	kinds := []Variable{{Name: "KUBESTEP_ALLOWED_KINDS", Value: allowedKinds()}}
+	source := []Policy{readManifests(), decryptManifests()}
+	return Machine{
+		Name: "apply-manifests", Prefix: "Apply", OnDemand: true,
+		Identity: &Identity{Description: "Signs a bearer token that may apply, and seals it", ServesOnly: true},
+		Functions: []Function{
+			{
+				Name: "load-manifests", Description: "Reads the manifests and checks them", Memory: 512, Timeout: 60,
+				Environment: kinds, Policies: source,
+			},
+			{
+				Name: "verify-apply", Description: "Asks the cluster whether the manifests may be applied", Memory: 512, Timeout: 60,
+				Connects: true, Environment: kinds, Policies: source,
+			},
+			{
+				Name: "plan-manifests", Description: "Plans by a dry run what applying would do", Memory: 512, Timeout: 60,
+				Connects: true, Environment: kinds, Policies: append(source[:2:2], writeOutput(), encryptOutput()),
+			},
+			{
+				Name: "apply-manifests", Description: "Applies what the plan would change", Memory: 512, Timeout: 60,
+				Connects: true, Environment: kinds, Policies: source,
+			},
+			{Name: "check-readiness", Description: "Looks which objects are ready", Memory: 256, Timeout: 60, Connects: true},
+		},
+		Schedule: "DriftSchedule",
+		Counts:   Counts{Metric: "objects", Title: "Objects of manifests by what applying does to them"},
+		Conditions: []Condition{
+			{"HasManifestBucket", isSet("ManifestBucket")},
+			{"HasManifestKey", isSet("ManifestKeyArn")},
+		},
+		Parameters: Group{"Applying manifests", []Parameter{
+			{
+				Name: "EnableApply", Label: "Deploy apply-manifests?", Default: "false", Values: boolean(),
+				Description: "Whether to deploy the second workflow, apply-manifests. It can change the cluster, as far as RBAC lets it, and so has functions, roles, a Kubernetes group and a seal key of its own.",
+			},
+			{
+				Name: "ApplyKubernetesGroup", Label: "Kubernetes group that may apply", Default: "kubestep-appliers", Pattern: kubernetesGroup(),
+				Description: "The group to which the role of apply-manifests is mapped. Nothing is bound to it; rbac/apply/ has examples.",
+			},
+			{
+				Name: "ApplyRoleArns", Label: "Roles that may be assumed to apply", Type: commaDelimitedList,
+				Description: "ARNs of the IAM roles, separated by commas, that an execution input of apply-manifests may name as roleArn. Each must trust the roles of describe-cluster and apply-mint-token.",
+			},
+			{
+				Name: "ManifestBucket", Label: "S3 bucket of manifests", Pattern: bucketName(),
+				Description: "The S3 bucket, of this account and in this Region, from which manifests may be read. Empty if they are always in the input.",
+			},
+			{
+				Name: "ManifestPrefix", Label: "Key prefix of manifests", Pattern: keyPrefix(),
+				Description: "The prefix of those objects' keys, such as manifests/. Empty for the whole bucket.",
+			},
+			{
+				Name: "ManifestKeyArn", Label: "That bucket's KMS key", Pattern: keyARN(),
+				Description: "The KMS key with which those objects are encrypted (SSE-KMS). Empty if they use none.",
+			},
+			{
+				Name: "ApplyAllowedKinds", Label: "RBAC and admission kinds to accept", Type: commaDelimitedList,
+				Description: "Kinds of RBAC and of admission, separated by commas, that manifests may hold, such as Role,RoleBinding. Whoever applies one can give themselves any permission, so all others are refused. ConfigMap/aws-auth is one of them.",
+			},
+			{
+				Name: "DriftScheduleExpression", Label: "When to plan or apply", Pattern: scheduleExpression(),
+				Description: "When to start executions of apply-manifests, such as rate(1 hour). Empty for no schedule.",
+			},
+			{
+				Name: "DriftScheduleInput", Label: "With which input", Default: "{}", Pattern: jsonObject(),
+				Description: `The input of those executions, such as {"source":{"bucket":"manifests","key":"shop.yaml"}}. In mode plan, which is the default, their output says whether the cluster has drifted from the manifests.`,
+			},
+		}},
+	}
+}
+
+// allowedKinds are the kinds that manifests may hold though they can give permissions.
+func allowedKinds() Value {
+	return Value{yaml: `!Join [",", !Ref ApplyAllowedKinds]`, anchor: "allowedKinds"}
+}
