@@ -185,8 +185,10 @@ deploy() {
 	given=(ClusterName="${CLUSTER:-}" CreateAccessEntry="$([[ ${mode:-} == CONFIG_MAP ]] && echo false || echo true)")
 	known=$(sed -n '/^Parameters:/,/^[A-Z].*:$/s/^  \([A-Za-z]*\):$/\1/p' template.yml)
 	for parameter in ${params[@]+"${params[@]}"}; do
-		if [[ $parameter != *=* ]] || ! grep -qx "${parameter%%=*}" <<<"$known"; then
+		if [[ $parameter != *=* ]] || ! grep -qxF "${parameter%%=*}" <<<"$known"; then
 			lacks "a parameter of template.yml that is set by NAME=VALUE: PARAMS holds $parameter"
+		elif [[ ${parameter%%=*} == *Input && ${parameter#*=} == *[!{}[:space:]]* && $parameter != *\"* ]]; then
+			lacks "an execution input in JSON for ${parameter%%=*}: PARAMS holds $parameter, whose quotes the shell took away. Put the whole parameter in quotes: PARAMS=\"'${parameter%%=*}={\\\"namespaces\\\": [\\\"shop\\\"]}'\""
 		fi
 	done
 	given+=(${params[@]+"${params[@]}"})

@@ -164,6 +164,13 @@ func TestWhatIsMissingIsReportedBeforeAnythingIsDone(t *testing.T) {
 			account{bucketOwner: own, mode: "API"}, []string{"PARAMS=ScheduleExpression=rate(1 hour)"},
 			"PARAMS holds hour)",
 		},
+		"the shell took the quotes of an input away": {
+			account{bucketOwner: own, mode: "API"}, []string{`PARAMS=ScheduleInput={"namespaces":["shop"]}`},
+			`an execution input in JSON for ScheduleInput: PARAMS holds ScheduleInput={namespaces:[shop]}`,
+		},
+		"a parameter's name is a pattern": {
+			account{bucketOwner: own, mode: "API"}, []string{"PARAMS=.*=x"}, "PARAMS holds .*=x",
+		},
 		"a quote in PARAMS is not closed": {
 			account{bucketOwner: own, mode: "API"}, []string{`PARAMS=CacheTtl=1m 'OutputBucket=x EnableApply=true`},
 			"PARAMS that can be read: unmatched single quote",

@@ -132,13 +132,14 @@ func TestAnErrorOfAWSHasAName(t *testing.T) {
 		"too many requests by status":      {status(429, coded("Busy")), contract.Throttled, "could not serve"},
 		"a fault of AWS":                   {status(503, coded("ServiceUnavailable")), contract.Throttled, "could not serve"},
 		"an answer that is not known":      {status(418, coded("Teapot")), contract.Unexpected, "Teapot"},
+		"what the caller asks for":         {coded("ClientException"), contract.InvalidInput, "AWS does not accept s3:PutObject (ClientException): said AWS. Check"},
 		"an error that has a name already": {fmt.Errorf("wrapped: %w", contract.Errorf(contract.InvalidInput, "named")), contract.InvalidInput, "named"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			explained := awsapi.Explain(c.err, "s3:PutObject")
 			assert.Equal(t, c.name, explained.Name)
 			assert.Contains(t, explained.Message, c.text)
-			if explained.Name != contract.InvalidInput {
+			if !strings.HasPrefix(sentence, "an error that has a name") {
 				assert.ErrorIs(t, explained, c.err, "what it came from is kept")
 			}
 		})
@@ -168,7 +169,8 @@ func TestARefusalNamesTheParametersThatAllowTheAction(t *testing.T) {
 		"a role that may not be assumed":   {"eks:DescribeCluster of cluster prod in eu-west-1 as " + role, assume, []string{"RoleArns", "ApplyRoleArns", "OrganizationId"}, []string{"ClusterArns"}},
 		"the same by mint-token":           {"sts:AssumeRole of " + role, assume, []string{"RoleArns", "ApplyRoleArns"}, []string{"ClusterArns"}},
 		"a cluster, as another role":       {"eks:DescribeCluster of cluster prod in eu-west-1 as " + role, "not authorized to perform: eks:DescribeCluster", nil, []string{"ClusterArns", "RoleArns"}},
-		"an object":                        {"s3:PutObject of s3://b/k", "not authorized", nil, []string{"ClusterArns", "RoleArns"}},
+		"an object":                        {"s3:PutObject of s3://b/k", "not authorized", []string{"OutputBucket", "OutputPrefix", "OutputKeyArn"}, []string{"ClusterArns", "RoleArns", "ManifestBucket"}},
+		"a manifest":                       {"s3:GetObject of s3://b/k", "not authorized", []string{"ManifestBucket", "ManifestPrefix", "ManifestKeyArn"}, []string{"ClusterArns", "RoleArns"}},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			explained := awsapi.Explain(&smithy.GenericAPIError{Code: "AccessDenied", Message: c.said}, c.doing)
@@ -178,6 +180,32 @@ func TestARefusalNamesTheParametersThatAllowTheAction(t *testing.T) {
 			}
 			for _, name := range c.not {
 				assert.NotContains(t, explained.Message, name)
+			}
+		})
+	}
+}
+
+func TestARefusalIsAboutThePolicyThatDecided(t *testing.T) {
+	const assumed = "User: arn:aws:sts::111122223333:assumed-role/kubestep-describe-cluster/f is not authorized to perform: eks:DescribeCluster on resource: arn:aws:eks:eu-west-1:111122223333:cluster/no permissions boundary "
+	for said, want := range map[string]string{
+		"because no identity-based policy allows the eks:DescribeCluster action":          "Allow the action in the policy of the role named above",
+		"with an explicit deny in an identity-based policy":                               "Allow the action in the policy of the role named above",
+		"with an explicit deny in a service control policy: arn:aws:organizations::1:p/x": "A policy of the organization",
+		"because no service control policy allows the eks:DescribeCluster action":         "A policy of the organization",
+		"with an explicit deny in a resource control policy":                              "A policy of the organization",
+		"because no permissions boundary allows the eks:DescribeCluster action":           "PermissionsBoundaryArn",
+		"with an explicit deny in a permissions boundary":                                 "PermissionsBoundaryArn",
+		"because no session policy allows the eks:DescribeCluster action":                 "A session policy",
+		"because no VPC endpoint policy allows the eks:DescribeCluster action":            "The policy of the VPC endpoint",
+		"with an explicit deny in a VPC endpoint policy":                                  "The policy of the VPC endpoint",
+		"because no resource-based policy allows the eks:DescribeCluster action":          "The policy of the resource itself",
+	} {
+		t.Run(said, func(t *testing.T) {
+			explained := awsapi.Explain(&smithy.GenericAPIError{Code: "AccessDeniedException", Message: assumed + said}, "eks:DescribeCluster of cluster demo in eu-west-1")
+			assert.Equal(t, contract.AccessDenied, explained.Name)
+			assert.Contains(t, explained.Message, want)
+			if !strings.HasPrefix(want, "Allow") {
+				assert.NotContains(t, explained.Message, "Allow the action in the policy of the role")
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package awsapi
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -18,12 +19,19 @@ type refusal string
 const (
 	// byPolicy is a decision of IAM about credentials that AWS accepts.
 	byPolicy refusal = "Allow the action in the policy of the role named above. If a role is assumed, also allow it in that role's trust policy, and check that the trust policy expects this stack's external ID"
+	// byOrganization, byBoundary, bySession, byEndpoint and byResource are decisions of other
+	// policies than the role's own.
+	byOrganization refusal = "A policy of the organization decides this (AWS Organizations), and no policy of the account changes it. Ask who manages the organization"
+	byBoundary     refusal = "The permissions boundary of the role decides this, so allow the action there too. The boundary of kubestep's own roles is in the stack's parameter PermissionsBoundaryArn"
+	bySession      refusal = "A session policy decides this, which limits the credentials since they were issued. Ask who issues them"
+	byEndpoint     refusal = "The policy of the VPC endpoint decides this, through which the function reaches AWS. Allow the action there"
+	byResource     refusal = "The policy of the resource itself decides this, such as that of a bucket, of a KMS key or of the role to be assumed. Allow the action to the role named above there"
 	// notSubscribed is about the account.
-	notSubscribed refusal = "The account may not use the service in this Region, whatever its policies say. Enable the Region for the account (aws account enable-region), and check that the account is active and has signed up for the service"
+	notSubscribed refusal = "The account may not use the service in this Region, whatever its policies say. Enable the Region for the account (aws account enable-region --region-name REGION), and check that the account is active and has signed up for the service"
 	// notEnabled is about the account in one Region, where STS issues no credentials.
-	notEnabled refusal = "STS is not active in this Region for the account. Enable the Region (aws account enable-region), or activate its STS endpoint in the account settings of IAM"
+	notEnabled refusal = "STS is not active in this Region for the account. Enable the Region (aws account enable-region --region-name REGION), or activate its STS endpoint in the account settings of IAM"
 	// notAccepted is about credentials that are not valid there. In a Region that is not enabled, no credentials of the account are.
-	notAccepted refusal = "AWS does not accept the credentials. Check that the Region is enabled for the account (aws account get-region-opt-status), and that the role was not deleted meanwhile: a role that was created again under its name is another one"
+	notAccepted refusal = "AWS does not accept the credentials. Check that the Region is enabled for the account (aws account get-region-opt-status --region-name REGION), and that the role was not deleted meanwhile: a role that was created again under its name is another one"
 	// expired credentials are renewed before they expire, unless the clock is off.
 	expired refusal = "The credentials have expired. Start a new execution, which gets new ones; if they have expired again, the clock of the function is off"
 	// clockOff is about the date in the signature, which may differ by some minutes.
@@ -49,6 +57,11 @@ var refusals = map[string]refusal{
 	"MissingAuthenticationToken": unsigned, "MissingAuthenticationTokenException": unsigned, "MissingSecurityHeader": unsigned,
 }
 
+// callers are the codes with which EKS and STS refuse a request for what it asks.
+// https://docs.aws.amazon.com/eks/latest/APIReference/API_DescribeCluster.html#API_DescribeCluster_Errors
+// https://docs.aws.amazon.com/eks/latest/APIReference/API_ListClusters.html#API_ListClusters_Errors
+var callers = []string{"ClientException", "InvalidParameterException", "InvalidRequestException", "ValidationError", "ValidationException"}
+
 // refused returns why AWS refuses the caller, if it does.
 func refused(api smithy.APIError) (refusal, bool) {
 	why, is := refusals[api.ErrorCode()]
@@ -58,7 +71,36 @@ func refused(api smithy.APIError) (refusal, bool) {
 	if why == badSignature && (strings.Contains(api.ErrorMessage(), "expired") || strings.Contains(api.ErrorMessage(), "not yet current")) {
 		why = clockOff
 	}
+	if why == byPolicy {
+		why = decidedBy(api.ErrorMessage())
+	}
 	return why, is
+}
+
+// decidedBy reads which policy decided, if the message says so: "… with an explicit deny in a
+// service control policy", "… because no permissions boundary allows the sts:AssumeRole action".
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+func decidedBy(message string) refusal {
+	_, reason, denied := strings.Cut(message, " with an explicit deny in a")
+	if !denied {
+		_, reason, _ = strings.Cut(message, " because no ")
+	}
+	for _, policy := range []struct {
+		kind    string
+		refusal refusal
+	}{
+		{"service control policy", byOrganization},
+		{"resource control policy", byOrganization},
+		{"permissions boundary", byBoundary},
+		{"session policy", bySession},
+		{"VPC endpoint policy", byEndpoint},
+		{"resource-based policy", byResource},
+	} {
+		if strings.Contains(reason, policy.kind) {
+			return policy.refusal
+		}
+	}
+	return byPolicy
 }
 
 // parameters names those of template.yml that allow an action to kubestep's own roles: in
@@ -69,6 +111,10 @@ func parameters(doing, message string) string {
 		return ". What kubestep's own roles may assume is in the stack's parameters RoleArns and, for apply-manifests, ApplyRoleArns; OrganizationId limits both"
 	case strings.HasPrefix(doing, "eks:DescribeCluster") && !strings.Contains(doing, " as arn:"):
 		return ". Which clusters the stack may describe is in its parameter ClusterArns, beside ClusterName"
+	case strings.HasPrefix(doing, "s3:GetObject"):
+		return ". What the stack may read is in its parameters ManifestBucket, ManifestPrefix and ManifestKeyArn and, for fleets, OutputBucket, OutputPrefix and OutputKeyArn"
+	case strings.HasPrefix(doing, "s3:"):
+		return ". Where the stack may write is in its parameters OutputBucket, OutputPrefix and OutputKeyArn"
 	}
 	return ""
 }
@@ -87,7 +133,7 @@ func Explain(err error, doing string) *contract.Error {
 	}
 	message := contract.OneLine(strings.TrimSuffix(api.ErrorMessage(), "."))
 	switch why, is := refused(api); {
-	case why == byPolicy:
+	case why == byPolicy, why == byResource:
 		return contract.Errorf(contract.AccessDenied, "IAM refused %s: %s. %s%s", doing, message, why, parameters(doing, message)).From(err)
 	case is:
 		return contract.Errorf(contract.AccessDenied, "AWS refused %s (%s): %s. %s", doing, api.ErrorCode(), message, why).From(err)
@@ -98,6 +144,9 @@ func Explain(err error, doing string) *contract.Error {
 	var response *smithyhttp.ResponseError
 	if errors.As(err, &response) && (response.HTTPStatusCode() >= http.StatusInternalServerError || response.HTTPStatusCode() == http.StatusTooManyRequests) {
 		return contract.Errorf(contract.Throttled, "AWS could not serve %s (%s: %s). Try again later", doing, api.ErrorCode(), message).From(err)
+	}
+	if slices.Contains(callers, api.ErrorCode()) {
+		return contract.Errorf(contract.InvalidInput, "AWS does not accept %s (%s): %s. Check the cluster, the Region and the role that the input names", doing, api.ErrorCode(), message).From(err)
 	}
 	return contract.Errorf(contract.Unexpected, "AWS returned an error that kubestep does not recognize for %s: %w", doing, err)
 }

@@ -147,6 +147,11 @@ var usable = []types.ClusterStatus{types.ClusterStatusActive, types.ClusterStatu
 
 func read(c *types.Cluster, region string) (contract.Cluster, error) {
 	name := aws.ToString(c.Name)
+	// https://docs.aws.amazon.com/eks/latest/userguide/eks-connector.html
+	if c.ConnectorConfig != nil {
+		return contract.Cluster{}, contract.Errorf(contract.InvalidInput,
+			"Cluster %s in %s is connected to EKS, which does not run it, so EKS has no endpoint for its API", name, region)
+	}
 	if !slices.Contains(usable, c.Status) {
 		return contract.Cluster{}, contract.Errorf(contract.ClusterNotActive,
 			"Cluster %s in %s is %s, and its API answers only if it is ACTIVE or UPDATING. Wait for it: aws eks wait cluster-active --region %s --name %s", name, region, c.Status, region, name)

@@ -214,10 +214,14 @@ func TestWhatEKSAnswersHasAName(t *testing.T) {
 		"no answer":                   {failing(errors.New("no such host")), contract.AWSUnreachable, "no such host"},
 		"an answer that is not known": {failing(status(418, coded("Teapot"))), contract.Unexpected, "Teapot"},
 		"an answer without a cluster": {func(string) (*types.Cluster, error) { return nil, nil }, contract.Unexpected, "without a cluster"},
-		"being created":               {with(func(c *types.Cluster) { c.Status = types.ClusterStatusCreating }), contract.ClusterNotActive, "is CREATING"},
-		"being deleted":               {with(func(c *types.Cluster) { c.Status = types.ClusterStatusDeleting }), contract.ClusterNotActive, "is DELETING"},
-		"failed":                      {with(func(c *types.Cluster) { c.Status = types.ClusterStatusFailed }), contract.ClusterNotActive, "is FAILED"},
-		"being updated is fine":       {with(func(c *types.Cluster) { c.Status = types.ClusterStatusUpdating }), "", ""},
+		"a cluster that EKS does not run": {with(func(c *types.Cluster) {
+			c.Endpoint, c.ConnectorConfig = nil, &types.ConnectorConfigResponse{Provider: aws.String("GKE")}
+		}), contract.InvalidInput, "Cluster demo in eu-west-1 is connected to EKS, which does not run it"},
+		"what EKS does not accept": {failing(status(400, coded("ClientException"))), contract.InvalidInput, "said AWS. Check the cluster"},
+		"being created":            {with(func(c *types.Cluster) { c.Status = types.ClusterStatusCreating }), contract.ClusterNotActive, "is CREATING"},
+		"being deleted":            {with(func(c *types.Cluster) { c.Status = types.ClusterStatusDeleting }), contract.ClusterNotActive, "is DELETING"},
+		"failed":                   {with(func(c *types.Cluster) { c.Status = types.ClusterStatusFailed }), contract.ClusterNotActive, "is FAILED"},
+		"being updated is fine":    {with(func(c *types.Cluster) { c.Status = types.ClusterStatusUpdating }), "", ""},
 		"two authorities are fine": {with(func(c *types.Cluster) {
 			c.CertificateAuthority.Data = aws.String(base64.StdEncoding.EncodeToString([]byte(pem + pem)))
 		}), "", ""},

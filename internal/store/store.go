@@ -140,6 +140,8 @@ func explain(err error, action string, at Object) error {
 		return nil
 	}
 	switch c := code(err); {
+	case status(err) >= http.StatusInternalServerError:
+		return awsapi.Explain(err, action+" of "+at.String())
 	case c == "NoSuchBucket":
 		return at.in("bucket").invalid("there is no S3 bucket %s", at.Bucket).From(err)
 	case c == "NoSuchKey", c == "NoSuchVersion", at.VersionID != "" && c == "InvalidArgument": // of the form of the version's id
@@ -150,7 +152,9 @@ func explain(err error, action string, at Object) error {
 	case c == "InvalidObjectState":
 		return at.invalid("%s is archived: restore it before it is read", at).From(err)
 	// https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
-	case status(err) == http.StatusMovedPermanently, status(err) == http.StatusTemporaryRedirect, c == "PermanentRedirect", c == "AuthorizationHeaderMalformed", c == "IllegalLocationConstraintException":
+	case c == "TemporaryRedirect", c == "Redirect": // while DNS does not have a new bucket
+		return contract.Errorf(contract.Throttled, "S3 is still setting up bucket %s (%s). Try again later", at.Bucket, c).From(err)
+	case status(err) == http.StatusMovedPermanently, c == "PermanentRedirect", c == "AuthorizationHeaderMalformed", c == "IllegalLocationConstraintException":
 		where := "another Region"
 		if region := regionOf(err); region != "" {
 			where = "Region " + region
@@ -158,9 +162,9 @@ func explain(err error, action string, at Object) error {
 		return at.in("bucket").invalid("bucket %s is in %s: expected a bucket in the Region of the stack", at.Bucket, where).From(err)
 	case strings.HasPrefix(c, "KMS."):
 		return at.in("bucket").invalid("S3 cannot use the KMS key of bucket %s for %s (%s). Check that the key is enabled", at.Bucket, action, c).From(err)
-	case c == "ConditionalRequestConflict": // "retry the upload": the machine does
+	case c == "ConditionalRequestConflict", c == "OperationAborted": // "retry the upload", "try again": the machine does
 		return contract.Errorf(contract.Throttled, "S3 was changing %s at the time of %s (%s). Try again later", at, action, c).From(err)
-	case c == "":
+	case c == "", c == "RequestTimeout", c == "IncompleteBody": // S3 did not get all of the request
 		return contract.Errorf(contract.AWSUnreachable, "S3 did not answer %s of %s: %w. In the subnets of a VPC, the function needs an S3 gateway endpoint, or a NAT gateway", action, at, err)
 	}
 	explained := awsapi.Explain(err, action+" of "+at.String())
