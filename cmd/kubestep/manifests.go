@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubestep/kubestep/internal/manifests"
+	"github.com/kubestep/kubestep/internal/objects"
 )
 
 // Everybody who may read an execution reads its input, for 90 days. So the command reads
@@ -27,7 +28,7 @@ func rules(namespace string) manifests.Rules {
 type file struct {
 	name    string
 	text    string
-	objects []manifests.Object
+	objects []objects.Object
 }
 
 // readFiles returns the manifests of files, one after the other.
@@ -91,19 +92,19 @@ func readEach(files []file, namespace string, wrong *problems) {
 // mean the same if a file has directives, or is not in UTF-8, as JSON is.
 func join(files []file, namespace string) (string, error) {
 	var texts []string
-	var objects []manifests.Object
+	var given []objects.Object
 	for _, f := range files {
 		texts = append(texts, strings.TrimSuffix(f.text, "\n"))
-		objects = append(objects, f.objects...)
+		given = append(given, f.objects...)
 	}
 	text := strings.Join(texts, "\n---\n") + "\n"
 	read, err := manifests.Read([]byte(text), rules(namespace))
-	same := err == nil && utf8.ValidString(text) && slices.EqualFunc(read, objects, func(a, b manifests.Object) bool { return bytes.Equal(a.JSON, b.JSON) })
+	same := err == nil && utf8.ValidString(text) && slices.EqualFunc(read, given, func(a, b objects.Object) bool { return bytes.Equal(a.JSON, b.JSON) })
 	if same {
 		return text, nil
 	}
 	texts = nil
-	for _, o := range objects {
+	for _, o := range given {
 		texts = append(texts, string(o.JSON))
 	}
 	text = strings.Join(texts, "\n---\n") + "\n"

@@ -15,6 +15,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/manifests"
+	"github.com/kubestep/kubestep/internal/objects"
 )
 
 func TestPlanTable(t *testing.T) {
@@ -183,12 +184,12 @@ func TestManifestsThatCannotBeAppliedReachNoHistory(t *testing.T) {
 }
 
 func TestFilesThatCannotBeJoinedAsTheyAreAreSentAsTheirObjects(t *testing.T) {
-	objects := func(text string) []manifests.Object {
+	objectsOf := func(text string) []objects.Object {
 		read, err := manifests.Read([]byte(text), rules("default"))
 		require.NoError(t, err)
 		return read
 	}
-	a, b := objects(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}`), objects(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b"}}`)
+	a, b := objectsOf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}`), objectsOf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b"}}`)
 	for name, text := range map[string]string{
 		"a directive":      "%YAML 1.1\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n",
 		"another encoding": "\xff\xfea\x00",

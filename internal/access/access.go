@@ -196,7 +196,6 @@ const (
 // it. What is denied comes first and the fix last, because a truncated cause keeps only
 // its beginning and its end. There is at least one denied review.
 func Forbidden(ctx context.Context, conn *kube.Conn, denied []Review) *contract.Error {
-	user, groups := conn.Whoami(ctx)
 	var fixes, namespaces []string
 	reason := ""
 	for _, r := range denied {
@@ -223,9 +222,14 @@ func Forbidden(ctx context.Context, conn *kube.Conn, denied []Review) *contract.
 	default:
 		exists = " (if the namespaces exist)"
 	}
-	return contract.Errorf(contract.Forbidden,
-		"No permission in cluster %s (%s) to %s%s. IAM principal %s is Kubernetes user %q of groups %s there. If group %s is not among these groups, name it in the role's access entry or aws-auth mapping. To let group %s do so%s: %s",
-		conn.Cluster.Name, conn.Cluster.Region, contract.Clip(describe(denied), maxDeniedBytes), reason, conn.Principal, user, groups, conn.Group, conn.Group, exists, fix)
+	return contract.Errorf(contract.Forbidden, "%s. To let group %s do so%s: %s", noPermission(ctx, conn, contract.Clip(describe(denied), maxDeniedBytes)+reason), conn.Group, exists, fix)
+}
+
+// noPermission says who is not permitted to do what, as the cluster recognizes them.
+func noPermission(ctx context.Context, conn *kube.Conn, what string) string {
+	user, groups := conn.Whoami(ctx)
+	return fmt.Sprintf("No permission in cluster %s (%s) to %s. IAM principal %s is Kubernetes user %q of groups %s there. If group %s is not among these groups, name it in the role's access entry or aws-auth mapping",
+		conn.Cluster.Name, conn.Cluster.Region, what, conn.Principal, user, groups, conn.Group)
 }
 
 // ForbiddenByStatus is Forbidden for a request that the API server refused with

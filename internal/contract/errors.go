@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -93,6 +94,14 @@ func Clip(text string, maxBytes int) string {
 		return text
 	}
 	return strings.ToValidUTF8(text[:maxBytes], "") + "…"
+}
+
+// Few keeps the first texts of a list, and says how many there are more.
+func Few(texts []string, most int) []string {
+	if len(texts) <= most {
+		return texts
+	}
+	return append(slices.Clone(texts[:most]), fmt.Sprintf("and %d more", len(texts)-most))
 }
 
 // OneLine returns text on one line: whatever a server or a person wrote cannot begin a

@@ -7,6 +7,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
+// LastApplied is the annotation in which `kubectl apply` without --server-side keeps a copy of
+// the whole object, Secrets too.
+const LastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
 // Get reads an object of any kind.
 func Get(ctx context.Context, client rest.Interface, path ...string) (map[string]any, error) {
 	answer, err := Body(client.Get().AbsPath(path...).MaxRetries(0).Do(AtMost(ctx, ObjectBytes)))

@@ -14,6 +14,8 @@ import (
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/kube"
+	"github.com/kubestep/kubestep/internal/objects"
 )
 
 const (
@@ -40,7 +42,7 @@ func (a Applier) Apply(ctx context.Context, in contract.ApplyManifests) (contrac
 	if err != nil {
 		return contract.Applied{}, err
 	}
-	defer s.conn.Close()
+	defer s.Conn.Close()
 	work := &applier{
 		session: s, clock: a.Clock, actions: newMarks(in.Plan.Actions, len(s.targets)), marks: newMarks(in.Apply.Done, len(s.targets)),
 		warnings: append([]string{}, in.Apply.Warnings...), known: saidBy(in.Plan.PlanReport),
@@ -58,7 +60,7 @@ func (a Applier) Apply(ctx context.Context, in contract.ApplyManifests) (contrac
 	if err := work.stages(ctx, batch.NewRound(ctx, a.Clock)); err != nil {
 		var named *contract.Error
 		if !errors.As(err, &named) {
-			named = s.conn.Explain(err, "apply the manifests")
+			named = s.Conn.Explain(err, "apply the manifests")
 		}
 		if !slices.Contains(retried, named.Name) || string(work.marks) == began {
 			return contract.Applied{}, work.halfway(named, in.Attempt)
@@ -82,9 +84,9 @@ type applier struct {
 
 // stages applies stage by stage, until all is applied or the time is up.
 func (a *applier) stages(ctx context.Context, r *batch.Round) error {
-	for stage := definitions; stage <= lastStage; stage++ {
-		targets := a.pending(a.marks, func(t target) bool { return t.stage() == stage })
-		if stage > definitions && slices.ContainsFunc(targets, func(t target) bool { return t.kind.defined }) {
+	for stage := objects.Definitions; stage <= objects.LastStage; stage++ {
+		targets := a.pending(a.marks, func(t objects.Target) bool { return t.Stage() == stage })
+		if stage > objects.Definitions && slices.ContainsFunc(targets, func(t objects.Target) bool { return t.Defined }) {
 			if ok, err := a.establish(ctx, r); !ok || err != nil {
 				return err
 			}
@@ -101,34 +103,39 @@ func (a *applier) stages(ctx context.Context, r *batch.Round) error {
 }
 
 // one applies an object.
-func (a *applier) one(ctx context.Context, t target) error {
-	ctx, end := a.conn.Turn(ctx)
+func (a *applier) one(ctx context.Context, t objects.Target) error {
+	ctx, end := a.Conn.Turn(ctx)
 	defer end()
 	began := a.clock.Now()
 	for {
-		answer, err := a.put(ctx, t, false)
+		answer, err := a.Put(ctx, t, false)
 		if err == nil {
 			a.mark(t, halfDone) // even if what kubectl owns of it cannot be taken over
-			answer, err = a.adopt(ctx, answer)
+			answer, err = a.Adopt(ctx, answer)
 		}
 		switch {
 		case err == nil:
-			a.mark(t, done(a.actions[t.index]))
+			a.mark(t, done(a.actions[t.Index]))
 			a.report(t, answer)
 			return nil
 		case apierrors.IsTooManyRequests(err):
 			return err
-		case apierrors.IsNotFound(err) && t.kind.defined && a.clock.Now().Sub(began) < establishing && a.clock.Sleep(ctx, interval) == nil:
+		case apierrors.IsNotFound(err) && t.Defined && a.clock.Now().Sub(began) < establishing && a.clock.Sleep(ctx, interval) == nil:
 			// A CRD is established a moment before each API server serves its kind.
 		case a.clock.Now().Sub(began) < settling && a.settles(t, err) && a.clock.Sleep(ctx, interval) == nil:
 		case a.clock.Now().Sub(began) < restarting && hasFailedWebhook(err) && a.clock.Sleep(ctx, interval) == nil:
-		case len(conflicts(err)) > 0:
+		case len(objects.Conflicts(err)) > 0:
 			return contract.Errorf(contract.FieldConflict, `%s in cluster %s sets fields that another manager owns: %s. Remove these fields from the manifests, or take them with "force": true (--force)`,
-				t, a.conn.Cluster.Name, enumerate(wordedAs(conflicts(err), conflict.String)))
+				t, a.Conn.Cluster.Name, enumerate(wordedAs(objects.Conflicts(err), objects.Conflict.String)))
 		default:
-			return a.explain(err, "patch", answer.sent)
+			return a.Explain(err, "patch", answer.Sent)
 		}
 	}
+}
+
+func hasFailedWebhook(err error) bool {
+	_, failed := kube.FailedWebhook(err)
+	return failed
 }
 
 // maxUnplanned and maxUnplannedText bound what is told of what came up only while
@@ -138,16 +145,16 @@ const (
 	maxUnplannedText = 400
 )
 
-func (a *applier) mark(t target, letter byte) {
+func (a *applier) mark(t objects.Target, letter byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.marks[t.index] = letter
+	a.marks[t.Index] = letter
 }
 
 // report keeps what the plan did not say of an object.
-func (a *applier) report(t target, answer answer) {
-	texts := answer.warningTexts()
-	for _, taken := range wordedAs(answer.conflicts, conflict.taken) {
+func (a *applier) report(t objects.Target, answer objects.Answer) {
+	texts := answer.Warnings()
+	for _, taken := range wordedAs(answer.Conflicts, objects.Conflict.Taken) {
 		texts = append(texts, "force took "+taken)
 	}
 	a.mu.Lock()
@@ -168,7 +175,7 @@ func (a *applier) report(t target, answer answer) {
 func saidBy(plan contract.PlanReport) map[string]bool {
 	all := map[string]bool{}
 	for _, o := range plan.Objects {
-		name := describe(o.Kind, o.Namespace, o.Name) + ": "
+		name := objects.Describe(o.Kind, o.Namespace, o.Name) + ": "
 		for _, text := range o.Warnings {
 			all[name+text] = true
 		}
@@ -184,26 +191,26 @@ func saidBy(plan contract.PlanReport) map[string]bool {
 func (a *applier) establish(ctx context.Context, r *batch.Round) (bool, error) {
 	end := a.clock.Now().Add(establishing)
 	for _, t := range a.targets {
-		if !t.isDefinition() {
+		if !t.IsDefinition() {
 			continue
 		}
 		for {
-			live, err := a.get(ctx, t)
+			live, err := a.Get(ctx, t)
 			if err != nil {
-				return false, a.explain(err, "get", t)
+				return false, a.Explain(err, "get", t)
 			}
 			ok, reason := isEstablished(live)
 			if ok {
 				break
 			}
 			if reason != "" || a.clock.Now().After(end) {
-				return false, contract.Errorf(contract.NotReady, "Cluster %s does not serve the kind that %s defines, so its objects cannot be applied: %s", a.conn.Cluster.Name, t, cmp.Or(reason, "it is not established yet"))
+				return false, contract.Errorf(contract.NotReady, "Cluster %s does not serve the kind that %s defines, so its objects cannot be applied: %s", a.Conn.Cluster.Name, t, cmp.Or(reason, "it is not established yet"))
 			}
 			if r.Begun() && r.Left() <= interval {
 				return false, nil
 			}
 			if err := a.clock.Sleep(ctx, interval); err != nil {
-				return false, a.conn.Explain(err, "wait for "+t.String())
+				return false, a.Conn.Explain(err, "wait for "+t.String())
 			}
 		}
 	}
@@ -220,7 +227,7 @@ func isEstablished(crd map[string]any) (ok bool, reason string) {
 		case condition["type"] == "Established" && condition["status"] == "True":
 			ok = true
 		case condition["type"] == "NamesAccepted" && condition["status"] == "False":
-			reason = contract.Clip(fmt.Sprint(condition["message"]), maxMessage)
+			reason = contract.Clip(fmt.Sprint(condition["message"]), maxText)
 		}
 	}
 	return ok, reason

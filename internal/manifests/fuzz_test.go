@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/manifests"
+	"github.com/kubestep/kubestep/internal/objects"
 )
 
 // Whoever may start an execution, or write to the bucket of manifests, writes them.
@@ -37,14 +38,14 @@ func FuzzReadManifests(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte, inline bool) {
 		rules := manifests.Rules{Namespace: "shop"}
-		read := func() ([]manifests.Object, error) { return manifests.Read(text, rules) }
+		read := func() ([]objects.Object, error) { return manifests.Read(text, rules) }
 		if inline {
 			value, err := json.Marshal(string(text))
 			require.NoError(t, err)
 			if json.Valid(text) {
 				value = text
 			}
-			read = func() ([]manifests.Object, error) { return manifests.ReadInline(value, rules) }
+			read = func() ([]objects.Object, error) { return manifests.ReadInline(value, rules) }
 		}
 		objects, err := read()
 		if err != nil {

@@ -1,8 +1,6 @@
 package manifests
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,105 +8,75 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/input"
-	"github.com/kubestep/kubestep/internal/kube"
+	"github.com/kubestep/kubestep/internal/objects"
 )
 
 // unappliable is the error about the objects that the API does not let anybody change,
 // such as a TokenReview, which is a question, or a ComponentStatus; nil if there are none.
-func (s *session) unappliable(targets []target) error {
+func (s *session) unappliable(targets []objects.Target) error {
 	var texts []string
 	ordered := slices.Clone(targets)
-	byOrder(ordered, func(t target) target { return t })
+	byOrder(ordered, func(t objects.Target) objects.Target { return t })
 	for _, t := range ordered {
-		if v := t.kind.verbs; len(v) > 0 && !(slices.Contains(v, verbGet) && slices.Contains(v, verbPatch)) {
-			texts = append(texts, fmt.Sprintf("%s (%s, name %s), which can only be asked to %s", t.Kind, t.place, t.Name, strings.Join(v, ", ")))
+		if v := t.Verbs; len(v) > 0 && !(slices.Contains(v, verbGet) && slices.Contains(v, verbPatch)) {
+			texts = append(texts, fmt.Sprintf("%s (%s, name %s), which can only be asked to %s", t.Kind, t.From, t.Name, strings.Join(v, ", ")))
 		}
 	}
 	if len(texts) == 0 {
 		return nil
 	}
-	return contract.Errorf(contract.InvalidInput, "The API of cluster %s does not let anybody apply objects of these kinds: %s. Leave them out of the manifests", s.conn.Cluster.Name, enumerate(texts))
+	return contract.Errorf(contract.InvalidInput, "The API of cluster %s does not let anybody apply objects of these kinds: %s. Leave them out of the manifests", s.Conn.Cluster.Name, enumerate(texts))
 }
 
-// explainKinds names an error of asking which kinds the cluster serves.
-func (s *session) explainKinds(err error) *contract.Error {
-	doing := "read which kinds it serves"
-	if of := (*ofGroup)(nil); errors.As(err, &of) {
-		doing = fmt.Sprintf("read which kinds of %s it serves", of.GroupVersion)
-		if of.Group != "" && kube.FailedAPIService(err) {
-			w := apiService(of.GroupVersion)
-			return contract.Errorf(contract.WebhookFailed, "%s failed, so cluster %s could not %s (%d). %s", w, s.conn.Cluster.Name, doing, statusOf(err).Code, w.Advice()).From(err)
-		}
+// otherGroups are the groups that once served resources which another one serves now:
+// it is the same object, whichever it is asked of.
+// https://kubernetes.io/docs/reference/using-api/deprecation-guide/
+var otherGroups = map[schema.GroupResource]string{
+	{Group: "extensions", Resource: "daemonsets"}:      "apps",
+	{Group: "extensions", Resource: "deployments"}:     "apps",
+	{Group: "extensions", Resource: "replicasets"}:     "apps",
+	{Group: "extensions", Resource: "ingresses"}:       "networking.k8s.io",
+	{Group: "extensions", Resource: "networkpolicies"}: "networking.k8s.io",
+	{Group: "", Resource: "events"}:                    "events.k8s.io",
+}
+
+// twice names the targets that are one and the same object in the cluster: whichever is
+// applied last would win, at every apply. Only the cluster knows whether a kind is in
+// namespaces, and that two versions are of one kind.
+func twice(targets []objects.Target) error {
+	type identity struct {
+		schema.GroupResource
+		namespace, name string
 	}
-	return s.conn.Explain(err, doing)
-}
-
-// common are the groups and versions in which most kinds are.
-var common = []schema.GroupVersion{
-	{Version: "v1"}, {Group: "apps", Version: "v1"}, {Group: "batch", Version: "v1"}, {Group: "networking.k8s.io", Version: "v1"},
-	{Group: "policy", Version: "v1"}, {Group: "autoscaling", Version: "v2"}, {Group: "storage.k8s.io", Version: "v1"}, {Group: "rbac.authorization.k8s.io", Version: "v1"},
-}
-
-// elsewhere is a sentence on the kinds that may be meant by some that nobody defines: the
-// same one in another group or version, or one that is spelt alike. It is empty if there
-// are none, or if they cannot be found out.
-func (s *session) elsewhere(ctx context.Context, nowhere unknown) string {
-	served := map[schema.GroupVersion][]string{}
-	kinds := func(v schema.GroupVersion) []string {
-		if _, asked := served[v]; !asked && len(served) < maxAsked {
-			resources, err := s.resources(ctx, v)
-			served[v] = nil
-			for _, r := range resources {
-				if err == nil && !r.isSubresource() {
-					served[v] = append(served[v], r.Kind)
-				}
-			}
+	var problems []string
+	first := map[identity]objects.Target{}
+	ordered := slices.Clone(targets)
+	byOrder(ordered, func(t objects.Target) objects.Target { return t })
+	for _, t := range ordered {
+		of := identity{schema.GroupResource{Group: t.Group, Resource: t.Plural}, t.Namespace, t.Name}
+		if group, moved := otherGroups[of.GroupResource]; moved {
+			of.Group = group
 		}
-		return served[v]
-	}
-	var texts []string
-	for _, o := range nowhere {
-		if o.meant != "" { // which is said already
+		earlier, again := first[of]
+		if !again {
+			first[of] = t
 			continue
 		}
-		places := []schema.GroupVersion{o.GroupVersion()}
-		if o.Group != "" {
-			versions, _ := s.versions(ctx, o.Group) // without them, the others are looked at
-			for _, version := range versions {
-				places = append(places, schema.GroupVersion{Group: o.Group, Version: version})
-			}
+		problem := fmt.Sprintf("%s (%s): it is in %s already", t.From, t, earlier.From)
+		switch {
+		case t.GroupVersion() != earlier.GroupVersion():
+			problem += fmt.Sprintf(", as %s", earlier.GroupVersion())
+		case !t.Namespaced:
+			problem += ", since the kind is cluster-wide, whatever namespace is given"
 		}
-		if text := like(o.Object, append(places, common...), kinds); text != "" && !slices.Contains(texts, text) {
-			texts = append(texts, text)
-		}
-		if len(texts) == maxMeant {
-			break
-		}
+		problems = append(problems, problem)
 	}
-	if len(texts) == 0 {
-		return ""
+	switch len(problems) {
+	case 0:
+		return nil
+	case 1:
+		return contract.Errorf(contract.InvalidInput, "The manifests have 1 problem: %s", problems[0])
+	default:
+		return contract.Errorf(contract.InvalidInput, "The manifests have %d problems: %s", len(problems), strings.Join(contract.Few(problems, maxNamed), "; "))
 	}
-	return "Did you mean " + strings.Join(texts, ", or ") + "? "
-}
-
-// maxAsked bounds the groups and versions that are asked for a misspelt kind, and maxMeant
-// the kinds that are suggested.
-const (
-	maxAsked = 40
-	maxMeant = 5
-)
-
-// like returns the kind that is most like that of an object: of the same name first.
-func like(o Object, places []schema.GroupVersion, kinds func(schema.GroupVersion) []string) string {
-	for _, alike := range []func(a, b string) bool{strings.EqualFold, func(a, b string) bool { return strings.EqualFold(a+"s", b) }, func(a, b string) bool { return len(a) > 5 && input.Alike(a, b) }} {
-		for _, v := range places {
-			for _, kind := range kinds(v) {
-				if alike(kind, o.Kind) {
-					return fmt.Sprintf("kind %s in %s", kind, v)
-				}
-			}
-		}
-	}
-	return ""
 }

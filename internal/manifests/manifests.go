@@ -4,14 +4,19 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
+	"github.com/kubestep/kubestep/internal/objects"
 )
 
-// Applier is the work of the functions that connect: Verify, Plan, Apply and
-// CheckReadiness.
+// FieldManager owns what is applied, unless the request names another one.
+// https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers
+const FieldManager = "kubestep"
+
+// Applier is the work of the functions that connect: Verify, Plan and Apply.
 type Applier struct {
 	Source Source
 	Opener kube.Opener
@@ -20,27 +25,26 @@ type Applier struct {
 
 // session is the connection of one invocation, and what it is to work on.
 type session struct {
-	server
-	conn    *kube.Conn
-	targets []target // in the order of their stages
+	objects.Client
+	targets []objects.Target // in the order of their stages
 	request contract.ApplyRequest
 	// history is what the execution applied so far.
 	history marks
 }
 
 // openSession connects, and finds out where each object is in the API.
-func (a Applier) openSession(ctx context.Context, in contract.ManifestsSession, objects []Object) (*session, error) {
+func (a Applier) openSession(ctx context.Context, in contract.ManifestsSession, given []objects.Object) (*session, error) {
 	conn, err := kube.Connect(a.Opener, in.Session)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{server: server{conn}, conn: conn, request: in.Request}
-	targets, nowhere, err := discover(ctx, s.server, objects)
+	// An execution that began before the request could name a field manager has none.
+	s := &session{Client: objects.Client{Conn: conn, Manager: cmp.Or(in.Request.FieldManager, FieldManager), Force: in.Request.Force}, request: in.Request}
+	targets, nowhere, err := s.Discover(ctx, given)
 	switch {
 	case err != nil:
-		err = s.explainKinds(err)
 	case len(nowhere) > 0:
-		err = contract.Errorf(contract.UnknownKind, "Cluster %s has no %s, and no CRD among the manifests defines it. %sCompare with kubectl api-resources, and install the CRD or correct apiVersion and kind", conn.Cluster.Name, nowhere, s.elsewhere(ctx, nowhere))
+		err = contract.Errorf(contract.UnknownKind, "Cluster %s has no %s, and no CRD among the manifests defines it. %sCompare with kubectl api-resources, and install the CRD or correct apiVersion and kind", conn.Cluster.Name, nowhere, s.Suggest(ctx, nowhere))
 	default:
 		err = cmp.Or(s.unappliable(targets), twice(targets))
 	}
@@ -54,5 +58,10 @@ func (a Applier) openSession(ctx context.Context, in contract.ManifestsSession, 
 
 // brings reports whether the namespace is among the manifests.
 func (s *session) brings(namespace string) bool {
-	return slices.ContainsFunc(s.targets, func(t target) bool { return t.IsNamespace() && t.Name == namespace })
+	return slices.ContainsFunc(s.targets, func(t objects.Target) bool { return t.IsNamespace() && t.Name == namespace })
 }
+
+// maxNamed is how many things a sentence names.
+const maxNamed = 20
+
+func enumerate(texts []string) string { return strings.Join(contract.Few(texts, maxNamed), ", ") }

@@ -6,22 +6,24 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kubestep/kubestep/internal/access"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
+	"github.com/kubestep/kubestep/internal/objects"
 )
 
 // failed is an object that cannot be applied.
 type failed struct {
-	target
+	objects.Target
 	err *contract.Error
 }
 
 // failure is the error that all that failed comes to.
-func (p *planner) failure(objects int) error {
+func (p *planner) failure(total int) error {
 	failures := p.failures
-	byOrder(failures, func(f failed) target { return f.target })
+	byOrder(failures, func(f failed) objects.Target { return f.Target })
 	if len(failures) == 0 && p.request.Mode == contract.Apply && !p.request.Force {
-		return p.conflicting(objects)
+		return p.conflicting(total)
 	}
 	if len(failures) == 0 {
 		return nil
@@ -32,9 +34,9 @@ func (p *planner) failure(objects int) error {
 		all = append(all, f.err)
 	}
 	if len(failures) > 1 {
-		of := fmt.Sprintf("%d of %d objects", len(failures), objects)
-		if planned := len(p.marks) - p.marks.count(pending) + len(failures); planned < objects {
-			of = fmt.Sprintf("%d of the first %d objects (of %d)", len(failures), planned, objects)
+		of := fmt.Sprintf("%d of %d objects", len(failures), total)
+		if planned := len(p.marks) - p.marks.count(pending) + len(failures); planned < total {
+			of = fmt.Sprintf("%d of the first %d objects (of %d)", len(failures), planned, total)
 		}
 		named = contract.Errorf(named.Name, "%s cannot be applied. %s", of, strings.Join(texts(failures), ". "))
 	}
@@ -42,17 +44,17 @@ func (p *planner) failure(objects int) error {
 }
 
 // conflicting is the error that fields of other owners come to, if there are any.
-func (p *planner) conflicting(objects int) error {
+func (p *planner) conflicting(total int) error {
 	if len(p.conflicts) == 0 {
 		return nil
 	}
-	byOrder(p.conflicts, func(f failed) target { return f.target })
-	fields := fmt.Sprintf("%d of %d objects %s fields that another manager owns: %s", len(p.conflicts), objects, setOrSets(len(p.conflicts)), strings.Join(texts(p.conflicts), "; ")) +
+	byOrder(p.conflicts, func(f failed) objects.Target { return f.Target })
+	fields := fmt.Sprintf("%d of %d objects %s fields that another manager owns: %s", len(p.conflicts), total, setOrSets(len(p.conflicts)), strings.Join(texts(p.conflicts), "; ")) +
 		`. Remove these fields from the manifests, or take them with "force": true (--force)`
 	if slices.ContainsFunc(p.history, isApplied) {
-		return p.told(contract.Errorf(contract.FieldConflict, "Nothing more is applied to cluster %s: %s", p.conn.Cluster.Name, fields))
+		return p.told(contract.Errorf(contract.FieldConflict, "Nothing more is applied to cluster %s: %s", p.Conn.Cluster.Name, fields))
 	}
-	return contract.Errorf(contract.FieldConflict, "Nothing was applied to cluster %s: %s", p.conn.Cluster.Name, fields)
+	return contract.Errorf(contract.FieldConflict, "Nothing was applied to cluster %s: %s", p.Conn.Cluster.Name, fields)
 }
 
 func setOrSets(objects int) string {
@@ -64,28 +66,43 @@ func setOrSets(objects int) string {
 
 // texts are what is told of each object. One webhook that fails is told of once.
 func texts(failures []failed) []string {
-	objects := map[kube.Webhook][]string{}
+	named := map[kube.Webhook][]string{}
 	for _, f := range failures {
-		if w := (webhookFailure{}); errors.As(f.err, &w) {
-			objects[w.webhook] = append(objects[w.webhook], fmt.Sprintf("%s (%s)", f.target, f.place))
+		if w := (objects.WebhookFailure{}); errors.As(f.err, &w) {
+			named[w.Webhook] = append(named[w.Webhook], fmt.Sprintf("%s (%s)", f.Target, f.From))
 		}
 	}
 	var texts []string
 	told := 0
 	for _, f := range failures {
-		w := webhookFailure{}
+		w := objects.WebhookFailure{}
 		switch isWebhook := errors.As(f.err, &w); {
-		case isWebhook && objects[w.webhook] == nil: // told
+		case isWebhook && named[w.Webhook] == nil: // told
 		case len(texts) == maxFailed:
 			return append(texts, fmt.Sprintf("and %d more", len(failures)-told))
-		case isWebhook && len(objects[w.webhook]) > 1:
-			texts = append(texts, fmt.Sprintf("%s failed for %s %s", w.webhook, enumerate(objects[w.webhook]), w.why))
-			told += len(objects[w.webhook])
-			objects[w.webhook] = nil
+		case isWebhook && len(named[w.Webhook]) > 1:
+			texts = append(texts, fmt.Sprintf("%s failed for %s %s", w.Webhook, enumerate(named[w.Webhook]), w.Why))
+			told += len(named[w.Webhook])
+			named[w.Webhook] = nil
 		default:
 			texts = append(texts, f.err.Message)
 			told++
 		}
 	}
 	return texts
+}
+
+// withFix adds the roles that grant what the errors come from. They are the end of a
+// message: whatever follows would be part of the YAML.
+func (s *session) withFix(message *contract.Error, of ...*contract.Error) *contract.Error {
+	var checks []contract.Check
+	for _, err := range of {
+		if d := (objects.Denial{}); errors.As(err, &d) {
+			checks = append(checks, d.Checks...)
+		}
+	}
+	if len(checks) > 0 {
+		message.Message = access.WithRoles(message.Message+". These roles allow these verbs; apply them with kubectl apply -f -", checks, s.Conn.Group)
+	}
+	return message
 }

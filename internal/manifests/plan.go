@@ -3,7 +3,6 @@ package manifests
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,11 +10,12 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/diff"
 	"github.com/kubestep/kubestep/internal/kube"
+	"github.com/kubestep/kubestep/internal/objects"
 )
 
 const (
@@ -24,9 +24,10 @@ const (
 	// for both beside the manifests of the largest input.
 	maxReport     = 48 << 10
 	maxReferences = 48 << 10
-	// maxChanges and maxPath bound what is told of one object.
+	// maxChanges, maxPath and maxText bound what is told of one object.
 	maxChanges = 20
 	maxPath    = 200
+	maxText    = 1 << 10
 	// maxRoundText is the length of a difference, in bytes, that ends a round.
 	maxRoundText = 16 << 20
 	// maxFailed is how many objects an error tells of.
@@ -54,17 +55,17 @@ func (a Applier) Plan(ctx context.Context, in contract.PlanManifests) (contract.
 	if err != nil {
 		return contract.Plan{}, err
 	}
-	defer s.conn.Close()
+	defer s.Conn.Close()
 	p := &planner{session: s, marks: newMarks(in.Plan.Actions, len(s.targets)), report: in.Plan.PlanReport, texts: map[int]string{}}
 	part := len(s.targets) - p.marks.count(pending)
 	// The definitions come first: an object of a kind that changes may not be right yet.
 	r := batch.NewRound(ctx, a.Clock)
 	p.round = r
-	for _, filter := range []func(target) bool{target.isDefinition, target.isNoDefinition} {
+	for _, filter := range []func(objects.Target) bool{isDefinition, isNoDefinition} {
 		targets := s.pending(p.marks, filter)
 		done, err := r.Run(ctx, 0, len(targets), func(ctx context.Context, i int) error { return p.plan(ctx, targets[i]) })
 		if err != nil {
-			return contract.Plan{}, s.told(s.conn.Explain(err, "plan the manifests"))
+			return contract.Plan{}, s.told(s.Conn.Explain(err, "plan the manifests"))
 		}
 		if done < len(targets) {
 			break
@@ -102,11 +103,11 @@ func (s *session) waitFor() ([]contract.Reference, error) {
 	}
 	at := map[string]int{}
 	for _, t := range s.targets {
-		url := t.url()
+		url := t.Path()
 		path := strings.Join(url[:len(url)-1], "/")
 		if _, known := at[path]; !known {
 			at[path] = len(references)
-			references = append(references, contract.Reference{Kind: t.Kind, Namespace: t.namespace(), Path: path})
+			references = append(references, contract.Reference{Kind: t.Kind, Namespace: t.Namespace, Path: path})
 		}
 		references[at[path]].Names = append(references[at[path]].Names, t.Name)
 	}
@@ -117,8 +118,8 @@ func (s *session) waitFor() ([]contract.Reference, error) {
 	return references, err
 }
 
-func (t target) isDefinition() bool   { return t.IsDefinition() }
-func (t target) isNoDefinition() bool { return !t.IsDefinition() }
+func isDefinition(t objects.Target) bool   { return t.IsDefinition() }
+func isNoDefinition(t objects.Target) bool { return !t.IsDefinition() }
 
 // planner gathers what the dry runs say.
 type planner struct {
@@ -137,15 +138,15 @@ type planner struct {
 
 // planned is an object and where it is in the order.
 type planned struct {
-	target
+	target objects.Target
 	contract.PlannedObject
 }
 
 // found is what was found out about a target.
 type found struct {
 	letter  byte // pending if it cannot be applied
-	changes []change
-	answer  answer
+	changes []diff.Change
+	answer  objects.Answer
 	notes   []string
 	// unchecked says why there was no dry run.
 	unchecked string
@@ -157,20 +158,20 @@ const maxTries = 3
 
 // plan plans one object. What is wrong with the object itself is gathered, so that
 // it is told of all objects at once.
-func (p *planner) plan(ctx context.Context, t target) error {
-	ctx, end := p.conn.Turn(ctx)
+func (p *planner) plan(ctx context.Context, t objects.Target) error {
+	ctx, end := p.Conn.Turn(ctx)
 	defer end()
-	if !t.kind.served {
+	if !t.Served {
 		return p.unserved(ctx, t)
 	}
 	for try := 1; ; try++ {
-		a, err := p.put(ctx, t, true)
+		a, err := p.Put(ctx, t, true)
 		switch {
 		case err == nil:
 		case apierrors.IsTooManyRequests(err):
 			return err
 		default:
-			return p.refused(ctx, a.sent, err)
+			return p.refused(ctx, a.Sent, err)
 		}
 		if settled, err := p.compare(ctx, t, a, try == maxTries); settled || err != nil {
 			return err
@@ -180,14 +181,14 @@ func (p *planner) plan(ctx context.Context, t target) error {
 
 // unserved plans an object of a kind that only a CRD among the manifests defines. It may
 // be there already, as another version of its kind.
-func (p *planner) unserved(ctx context.Context, t target) error {
-	if t.kind.servedAs == "" {
+func (p *planner) unserved(ctx context.Context, t objects.Target) error {
+	if t.ServedAs == "" {
 		p.add(t, found{letter: created, unchecked: "its CRD is among the manifests"})
 		return nil
 	}
 	as := t
-	as.Version, as.kind.served = t.kind.servedAs, true
-	live, err := p.get(ctx, as)
+	as.Version, as.Served = t.ServedAs, true
+	live, err := p.Get(ctx, as)
 	switch {
 	case apierrors.IsNotFound(err):
 		p.add(t, found{letter: created, unchecked: fmt.Sprintf("the CRD among the manifests defines its version %s", t.Version)})
@@ -196,7 +197,7 @@ func (p *planner) unserved(ctx context.Context, t target) error {
 	case err != nil:
 		return p.refused(ctx, as, err)
 	default:
-		f := found{letter: configured, unchecked: fmt.Sprintf("the CRD among the manifests defines its version %s; it is there as %s, and whether it changes is not known before", t.Version, t.kind.servedAs)}
+		f := found{letter: configured, unchecked: fmt.Sprintf("the CRD among the manifests defines its version %s; it is there as %s, and whether it changes is not known before", t.Version, t.ServedAs)}
 		p.add(t, f.beingDeleted(live))
 	}
 	return nil
@@ -204,83 +205,51 @@ func (p *planner) unserved(ctx context.Context, t target) error {
 
 // compare finds out what the dry run changes. It settles nothing if the object changed
 // between the dry run and the look at it, unless this is the last try.
-func (p *planner) compare(ctx context.Context, t target, a answer, last bool) (settled bool, err error) {
-	if a.created && p.request.Output.Bucket == "" {
+func (p *planner) compare(ctx context.Context, t objects.Target, a objects.Answer, last bool) (settled bool, err error) {
+	if a.Created && p.request.Output.Bucket == "" {
 		p.add(t, found{letter: created, answer: a})
 		return true, nil
 	}
 	f, before, live := found{letter: created, answer: a}, []byte(nil), map[string]any{}
-	if !a.created {
-		before, err = p.getSince(ctx, t, resourceVersion(a.object))
+	if !a.Created {
+		before, err = p.Before(ctx, a)
 		switch {
 		case apierrors.IsNotFound(err): // it was deleted meanwhile
 		case apierrors.IsTooManyRequests(err):
 			return false, err
 		case err != nil:
-			return true, p.refused(ctx, a.sent, err)
-		case bytes.Equal(before, a.object) && !mayBeClientSide(before) && !mayBeDeleted(before):
+			return true, p.refused(ctx, a.Sent, err)
+		case bytes.Equal(before, a.Object) && !objects.MayBeClientSide(before) && !mayBeDeleted(before):
 			p.add(t, found{letter: unchanged, answer: a})
 			return true, nil
 		default:
 			if live, err = kube.Object(before); err != nil {
-				return false, p.explain(err, "get", t)
+				return false, p.Explain(err, "get", t)
 			}
 			f.letter = configured
 		}
 	}
-	next, taken, err := p.afterAdoption(ctx, a)
+	next, taken, err := p.AfterAdoption(ctx, a)
 	if err != nil {
-		return true, p.refused(ctx, a.sent, err)
+		return true, p.refused(ctx, a.Sent, err)
 	}
-	if len(taken) > 0 {
-		live, next = withoutCopy(live), withoutCopy(next)
-	}
-	f.changes = compare(live, next, t.kind.hasStatus, t.IsSecret())
+	f.changes = diff.Compare(live, next, diff.Rules{StatusIsApart: t.HasStatus, Secret: t.IsSecret(), WithoutCopy: len(taken) > 0})
 	if f.letter == configured {
 		if len(f.changes) > 0 && versionOf(live) != versionOf(next) && !last {
 			return false, nil
 		}
-		f.notes = p.notes(before, a.object, next, taken)
+		f.notes = p.notes(before, a.Object, next, taken)
 		if len(f.changes) == 0 {
 			f.letter = unchanged
-			if len(taken) > 0 || owned(live, p.manager()) != owned(next, p.manager()) {
+			if len(taken) > 0 || p.Owned(live) != p.Owned(next) {
 				f.letter = unowned
-				f.notes = append(f.notes, fmt.Sprintf("no value changes; applying makes %s the owner of the fields", p.manager()))
+				f.notes = append(f.notes, fmt.Sprintf("no value changes; applying makes %s the owner of the fields", p.Manager))
 			}
 		}
 		f = f.beingDeleted(live)
 	}
 	p.add(t, f)
 	return true, nil
-}
-
-// afterAdoption is what the object will be once it is taken over from the clients that
-// applied it, and the names of these.
-func (p *planner) afterAdoption(ctx context.Context, a answer) (next map[string]any, from []string, err error) {
-	if next, err = kube.Object(a.object); err != nil || a.created || !mayBeClientSide(a.object) {
-		return next, nil, err
-	}
-	o, err := readOwnership(a.object, p.manager())
-	if err != nil || o.clients().Len() == 0 {
-		return next, nil, err
-	}
-	from = sets.List(o.clients())
-	object, less, err := o.adopted(next)
-	if err != nil || !less {
-		return next, from, err
-	}
-	// A JSON patch may replace the whole object: a dry run of it says what the API server
-	// makes of one without these fields, some of which have a default.
-	patch, err := json.Marshal([]map[string]any{{"op": "replace", "path": "", "value": object}})
-	if err != nil {
-		return nil, nil, err
-	}
-	after, err := p.patch(ctx, a.sent, p.manager(), patch, true)
-	if err != nil {
-		return nil, nil, err
-	}
-	next, err = kube.Object(after.object)
-	return next, from, err
 }
 
 // maxLost is how many fields a note names.
@@ -290,22 +259,22 @@ const maxLost = 3
 func (p *planner) notes(before, dryRun []byte, next map[string]any, from []string) []string {
 	var notes []string
 	if len(from) > 0 {
-		notes = append(notes, fmt.Sprintf("%s applied it without server-side apply: applying takes over what it owns, and removes the annotation %s", strings.Join(from, ", "), lastApplied))
+		notes = append(notes, fmt.Sprintf("%s applied it without server-side apply: applying takes over what it owns, and removes the annotation %s", strings.Join(from, ", "), kube.LastApplied))
 	}
-	was, err := readOwnership(before, p.manager())
+	was, err := p.Ownership(before)
 	if err != nil {
 		return notes
 	}
-	is, err := readOwnership(dryRun, p.manager())
+	is, err := p.Ownership(dryRun)
 	if err != nil {
 		return notes
 	}
-	if versions := is.otherVersions(); len(versions) > 0 {
+	if versions := is.OtherVersions(); len(versions) > 0 {
 		notes = append(notes, fmt.Sprintf("what it was given as %s stays, even if the manifests no longer have it", strings.Join(versions, ", ")))
 	}
-	if fields, at := lost(was, is, next); len(fields) > 0 {
-		names := strings.Join(few(fields, maxLost), ", ")
-		notes = append(notes, contract.Clip(fmt.Sprintf("%s applied what goes%s: %s. If other manifests still hold it, give each set of manifests a fieldManager of its own", p.manager(), on(at), names), maxNote))
+	if fields, at := objects.Lost(was, is, next); len(fields) > 0 {
+		names := strings.Join(contract.Few(fields, maxLost), ", ")
+		notes = append(notes, contract.Clip(fmt.Sprintf("%s applied what goes%s: %s. If other manifests still hold it, give each set of manifests a fieldManager of its own", p.Manager, on(at), names), maxNote))
 	}
 	return notes
 }
@@ -342,18 +311,6 @@ func (f found) beingDeleted(live map[string]any) found {
 	return f
 }
 
-// resourceVersion is that of an object in JSON: in the answer of a dry run, the one
-// that would be changed.
-func resourceVersion(object []byte) string {
-	var of struct {
-		Metadata struct {
-			ResourceVersion string `json:"resourceVersion"`
-		} `json:"metadata"`
-	}
-	_ = json.Unmarshal(object, &of) // without it, the latest is read
-	return of.Metadata.ResourceVersion
-}
-
 // versionOf is the resource version of an object.
 func versionOf(object map[string]any) any {
 	metadata, _ := object["metadata"].(map[string]any)
@@ -362,14 +319,14 @@ func versionOf(object map[string]any) any {
 
 // refused gathers what the API server says about the object, or returns what it
 // says about anything else.
-func (p *planner) refused(ctx context.Context, t target, err error) error {
+func (p *planner) refused(ctx context.Context, t objects.Target, err error) error {
 	if why := p.unmet(ctx, t, err); why != "" {
 		return p.unchecked(ctx, t, why)
 	}
-	explained := p.explain(err, "patch", t)
+	explained := p.Explain(err, "patch", t)
 	switch explained.Name {
 	case contract.InvalidInput, contract.UnknownKind:
-		if t.kind.defined && p.changes(t) {
+		if t.Defined && p.changes(t) {
 			return p.unchecked(ctx, t, "its CRD changes with the manifests, and before that the cluster does not accept it")
 		}
 	case contract.Forbidden, contract.WebhookFailed:
@@ -381,9 +338,9 @@ func (p *planner) refused(ctx context.Context, t target, err error) error {
 }
 
 // unchecked plans an object of which no dry run is possible yet.
-func (p *planner) unchecked(ctx context.Context, t target, why string) error {
+func (p *planner) unchecked(ctx context.Context, t objects.Target, why string) error {
 	f := found{letter: configured, unchecked: why}
-	switch live, err := p.get(ctx, t); {
+	switch live, err := p.Get(ctx, t); {
 	case apierrors.IsNotFound(err):
 		f.letter = created
 	case apierrors.IsTooManyRequests(err):
@@ -397,22 +354,21 @@ func (p *planner) unchecked(ctx context.Context, t target, why string) error {
 
 // changes reports whether a CRD among the manifests that defines the kind of the
 // target is not in the cluster as it is in the manifests.
-func (p *planner) changes(t target) bool {
+func (p *planner) changes(t objects.Target) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.ContainsFunc(p.targets, func(d target) bool {
-		_, defines := defined(d.Object)[t.GroupVersionKind]
-		return defines && p.marks[d.index] != unchanged
+	return slices.ContainsFunc(p.targets, func(d objects.Target) bool {
+		return d.Defines(t.GroupVersionKind) && p.marks[d.Index] != unchanged
 	})
 }
 
 // add takes in what was found out about a target.
-func (p *planner) add(t target, f found) {
+func (p *planner) add(t objects.Target, f found) {
 	o := contract.PlannedObject{
-		APIVersion: t.GroupVersion().String(), Kind: t.Kind, Namespace: t.namespace(), Name: t.Name,
-		Action: actions[f.letter], Warnings: f.answer.warningTexts(), Notes: f.notes, Unchecked: contract.Clip(f.unchecked, maxMessage),
+		APIVersion: t.GroupVersion().String(), Kind: t.Kind, Namespace: t.Namespace, Name: t.Name,
+		Action: actions[f.letter], Warnings: f.answer.Warnings(), Notes: f.notes, Unchecked: contract.Clip(f.unchecked, maxText),
 	}
-	if was := p.history[t.index]; isDone(was) && (f.letter == unchanged || f.letter == unowned) {
+	if was := p.history[t.Index]; isDone(was) && (f.letter == unchanged || f.letter == unowned) {
 		// It is unchanged since this execution applied it.
 		f.letter = was
 		o.Action = actions[was-'A'+'a']
@@ -424,9 +380,9 @@ func (p *planner) add(t target, f found) {
 		}
 		o.Changes = append(o.Changes, contract.Clip(c.String(), maxPath))
 	}
-	owners := few(wordedAs(f.answer.conflicts, conflict.String), maxChanges)
+	owners := contract.Few(wordedAs(f.answer.Conflicts, objects.Conflict.String), maxChanges)
 	if p.request.Force {
-		o.Takes = few(wordedAs(f.answer.conflicts, conflict.taken), maxChanges)
+		o.Takes = contract.Few(wordedAs(f.answer.Conflicts, objects.Conflict.Taken), maxChanges)
 	} else {
 		o.Conflicts = owners
 	}
@@ -442,14 +398,41 @@ func (p *planner) add(t target, f found) {
 	if len(o.Conflicts) > 0 {
 		p.conflicts = append(p.conflicts, failed{t, contract.Errorf(contract.FieldConflict, "%s: %s", t, strings.Join(o.Conflicts, ", "))})
 	}
-	p.marks[t.index] = f.letter
+	p.marks[t.Index] = f.letter
 	p.objects = append(p.objects, planned{t, o})
 	if p.request.Output.Bucket != "" && o.Action != contract.Unchanged {
-		p.texts[t.index] = text(t.String(), o, f.changes)
-		if p.textBytes += len(p.texts[t.index]); p.textBytes > maxRoundText {
+		p.texts[t.Index] = text(t, o, f.changes)
+		if p.textBytes += len(p.texts[t.Index]); p.textBytes > maxRoundText {
 			p.round.End()
 		}
 	}
+}
+
+// text is the whole difference of an object, for a person.
+func text(t objects.Target, o contract.PlannedObject, changes []diff.Change) string {
+	title := fmt.Sprintf("%s: %s", t, o.Action)
+	if o.Unchecked != "" {
+		title += fmt.Sprintf(" (%s)", o.Unchecked)
+	}
+	var notes []string
+	for _, said := range []struct {
+		about string
+		texts []string
+	}{{"warning: ", o.Warnings}, {"conflict: ", o.Conflicts}, {"takes ", o.Takes}, {"", o.Notes}} {
+		for _, one := range said.texts {
+			notes = append(notes, said.about+one)
+		}
+	}
+	return diff.Text(title, notes, changes)
+}
+
+// wordedAs words each of the conflicts.
+func wordedAs(all []objects.Conflict, word func(objects.Conflict) string) []string {
+	var texts []string
+	for _, c := range all {
+		texts = append(texts, word(c))
+	}
+	return texts
 }
 
 // actions are what the letters are in the report.
@@ -457,21 +440,13 @@ var actions = map[byte]contract.Action{
 	created: contract.Created, configured: contract.Configured, unchanged: contract.Unchanged, unowned: contract.Unchanged, deleting: contract.Deleting,
 }
 
-// few keeps the first, and says how many there are more.
-func few(texts []string, most int) []string {
-	if len(texts) <= most {
-		return texts
-	}
-	return append(slices.Clone(texts[:most]), fmt.Sprintf("and %d more", len(texts)-most))
-}
-
-func byOrder[T any](list []T, of func(T) target) {
-	slices.SortFunc(list, func(a, b T) int { return of(a).index - of(b).index })
+func byOrder[T any](list []T, of func(T) objects.Target) {
+	slices.SortFunc(list, func(a, b T) int { return of(a).Index - of(b).Index })
 }
 
 // planned are the objects of this round.
 func (p *planner) planned() []contract.PlannedObject {
-	byOrder(p.objects, func(o planned) target { return o.target })
+	byOrder(p.objects, func(o planned) objects.Target { return o.target })
 	objects := make([]contract.PlannedObject, 0, len(p.objects))
 	for _, o := range p.objects {
 		objects = append(objects, o.PlannedObject)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/objects"
 )
 
 // marks have a letter for each object, in the order of the manifests: that of the
@@ -62,8 +63,8 @@ func (m marks) applied() int {
 }
 
 // pending are the targets that are left to do, of those that the filter lets pass.
-func (s *session) pending(m marks, filter func(target) bool) []target {
-	return slices.DeleteFunc(slices.Clone(s.targets), func(t target) bool { return !left(m[t.index]) || !filter(t) })
+func (s *session) pending(m marks, filter func(objects.Target) bool) []objects.Target {
+	return slices.DeleteFunc(slices.Clone(s.targets), func(t objects.Target) bool { return !left(m[t.Index]) || !filter(t) })
 }
 
 // history is what the execution has applied so far: in the rounds of which Done is given,
@@ -124,7 +125,7 @@ func (s *session) told(err *contract.Error) *contract.Error {
 func (s *session) tell(err error) error {
 	names := make([]string, len(s.targets))
 	for _, t := range s.targets {
-		names[t.index] = t.String()
+		names[t.Index] = t.String()
 	}
 	return s.history.tell(err, names)
 }
@@ -138,7 +139,7 @@ var retried = []contract.ErrorName{contract.ClusterUnreachable, contract.Certifi
 func (a *applier) halfway(err error, attempt int) error {
 	var named *contract.Error
 	if !errors.As(err, &named) {
-		named = a.conn.Explain(err, "apply the manifests")
+		named = a.Conn.Explain(err, "apply the manifests")
 	}
 	for i, letter := range a.marks {
 		if isApplied(letter) {
@@ -159,18 +160,18 @@ func (a *applier) halfway(err error, attempt int) error {
 // open is openSession, whose errors say what was applied before.
 func (a Applier) open(ctx context.Context, in contract.ManifestsSession, applied string) (*session, error) {
 	m := history(in, applied)
-	objects, err := a.Source.again(ctx, in)
+	given, err := a.Source.again(ctx, in)
 	if err != nil {
 		return nil, m.tell(err, nil)
 	}
-	s, err := a.openSession(ctx, in, objects)
+	s, err := a.openSession(ctx, in, given)
 	if err != nil {
 		var names []string
-		for _, o := range objects {
-			names = append(names, describe(o.Kind, "", o.Name)) // whether it is in a namespace is not known
+		for _, o := range given {
+			names = append(names, objects.Describe(o.Kind, "", o.Name)) // whether it is in a namespace is not known
 		}
 		return nil, m.tell(err, names)
 	}
-	s.history = newMarks(string(m), len(objects))
+	s.history = newMarks(string(m), len(given))
 	return s, nil
 }

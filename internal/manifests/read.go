@@ -1,6 +1,5 @@
 // Package manifests applies manifests to a cluster by server-side apply: it reads
-// them, checks permissions, plans by a dry run, applies in stages, and tells
-// whether the objects are ready.
+// them, checks permissions, plans with a dry run, and applies in stages.
 package manifests
 
 import (
@@ -12,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -20,6 +18,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/documents"
+	"github.com/kubestep/kubestep/internal/objects"
 )
 
 const (
@@ -58,7 +57,7 @@ type Rules struct {
 
 // ReadInline reads manifests of an execution input: a string of YAML documents,
 // or an array of objects.
-func ReadInline(value json.RawMessage, rules Rules) ([]Object, error) {
+func ReadInline(value json.RawMessage, rules Rules) ([]objects.Object, error) {
 	rules.Inline = true
 	if text, ok := documents.Unquote(value); ok {
 		return Read(text, rules)
@@ -88,7 +87,7 @@ func ReadInline(value json.RawMessage, rules Rules) ([]Object, error) {
 // error names every problem there is.
 //
 // Errors: InvalidInput.
-func Read(text []byte, rules Rules) ([]Object, error) {
+func Read(text []byte, rules Rules) ([]objects.Object, error) {
 	if len(text) > MaxBytes {
 		return nil, contract.Errorf(contract.InvalidInput, "The manifests have more than %d bytes: put them into several files, and apply each in an execution of its own", MaxBytes)
 	}
@@ -110,7 +109,7 @@ func Read(text []byte, rules Rules) ([]Object, error) {
 // reader gathers objects and problems.
 type reader struct {
 	rules    Rules
-	objects  []Object
+	objects  []objects.Object
 	first    map[string]place
 	problems []string
 	more     int // problems that are only counted
@@ -129,7 +128,7 @@ func (r *reader) problem(at place, what, format string, args ...any) {
 	r.problems = append(r.problems, where+": "+fmt.Sprintf(format, args...))
 }
 
-func (r *reader) result() ([]Object, error) {
+func (r *reader) result() ([]objects.Object, error) {
 	switch {
 	case len(r.problems) > 0:
 		count := "1 problem"
@@ -185,7 +184,7 @@ func (r *reader) object(at place, text []byte) {
 	}
 	what := ""
 	if kind != "" || name != "" {
-		what = describe(kind, namespace, name)
+		what = objects.Describe(kind, namespace, name)
 	}
 	if malformed {
 		return
@@ -195,13 +194,13 @@ func (r *reader) object(at place, text []byte) {
 		return
 	}
 	before := len(r.problems) + r.more
-	o := Object{Namespace: namespace, Name: name, JSON: text, place: at}
+	o := objects.Object{Namespace: namespace, Name: name, JSON: text, From: at.String()}
 	o.GroupVersionKind = r.groupVersionKind(at, what, apiVersion, kind)
-	r.names(o, what, metadata)
+	r.names(at, o, what, metadata)
 	if o.Namespace == "" {
 		o.Namespace = r.rules.Namespace
 	}
-	r.content(o, what, fields, metadata)
+	r.content(at, o, what, fields, metadata)
 	if len(text) > maxObject {
 		r.problem(at, what, "it has %d bytes: the API server accepts at most %d", len(text), maxObject)
 	}
@@ -298,45 +297,45 @@ func (r *reader) groupVersionKind(at place, what, apiVersion, kind string) schem
 	return v.WithKind(kind)
 }
 
-func (r *reader) names(o Object, what string, metadata map[string]json.RawMessage) {
+func (r *reader) names(at place, o objects.Object, what string, metadata map[string]json.RawMessage) {
 	_, generated := metadata["generateName"]
 	switch {
 	case o.Name == "" && generated:
-		r.problem(o.place, what, "it has generateName, so each execution would create another object: give it a name")
+		r.problem(at, what, "it has generateName, so each execution would create another object: give it a name")
 	case o.Name == "":
-		r.problem(o.place, what, "metadata.name is missing")
+		r.problem(at, what, "metadata.name is missing")
 	case len(o.Name) > maxName:
-		r.problem(o.place, what, "its name has %d characters: expected at most %d", len(o.Name), maxName)
+		r.problem(at, what, "its name has %d characters: expected at most %d", len(o.Name), maxName)
 	default:
 		wrong := content.IsPathSegmentName(o.Name)
-		if strings.ContainsFunc(o.Name, unprintable) {
+		if strings.ContainsFunc(o.Name, objects.IsUnprintable) {
 			wrong = append(wrong, "may not contain white space or what cannot be printed")
 		}
 		if len(wrong) > 0 {
-			r.problem(o.place, what, "%q is not a valid name: it %s", told(o.Name), strings.Join(wrong, ", "))
+			r.problem(at, what, "%q is not a valid name: it %s", told(o.Name), strings.Join(wrong, ", "))
 		}
 	}
 	if o.Namespace != "" {
 		if wrong := validation.IsDNS1123Label(o.Namespace); len(wrong) > 0 {
-			r.problem(o.place, what, "%q is not a valid namespace", told(o.Namespace))
+			r.problem(at, what, "%q is not a valid namespace", told(o.Namespace))
 		}
 	}
 }
 
 // content refuses what cannot be applied, or is not to be.
-func (r *reader) content(o Object, what string, fields, metadata map[string]json.RawMessage) {
+func (r *reader) content(at place, o objects.Object, what string, fields, metadata map[string]json.RawMessage) {
 	// https://kubernetes.io/docs/reference/using-api/server-side-apply/ : a body with
 	// managedFields is refused, and resourceVersion and uid belong to one object at
 	// one moment.
 	for _, field := range []string{"managedFields", "resourceVersion", "uid"} {
 		if raw, ok := metadata[field]; ok && string(raw) != "null" && string(raw) != `""` {
-			r.problem(o.place, what, "metadata.%s belongs to an object that was read from a cluster: remove it", field)
+			r.problem(at, what, "metadata.%s belongs to an object that was read from a cluster: remove it", field)
 		}
 	}
 	if statusOnly(fields) {
-		r.problem(o.place, what, "it holds a status and nothing else, and a status is not applied")
+		r.problem(at, what, "it holds a status and nothing else, and a status is not applied")
 	}
-	r.allowed(o, what)
+	r.allowed(at, o, what)
 	if !isSecret(o) {
 		return
 	}
@@ -349,7 +348,7 @@ func (r *reader) content(o Object, what string, fields, metadata map[string]json
 		valued = true
 		values, ok := fieldsOf(raw)
 		if !ok {
-			r.problem(o.place, what, "%s is not an object", field)
+			r.problem(at, what, "%s is not an object", field)
 		}
 		for _, key := range slices.Sorted(maps.Keys(values)) {
 			// What is no key may be a part of a value, such as that of {a:b}, which has no
@@ -359,44 +358,44 @@ func (r *reader) content(o Object, what string, fields, metadata map[string]json
 				if !isKey {
 					key = "*"
 				}
-				r.problem(o.place, what, "%s.%s is not a string: put it in quotes", field, key)
+				r.problem(at, what, "%s.%s is not a string: put it in quotes", field, key)
 			} else if !isKey {
-				r.problem(o.place, what, "%s has a key that is not valid, and that is not shown because it may be a value: expected letters, digits, -, _ and ., and white space after the colon", field)
+				r.problem(at, what, "%s has a key that is not valid, and that is not shown because it may be a value: expected letters, digits, -, _ and ., and white space after the colon", field)
 			}
 		}
 	}
 	if valued && r.rules.Inline {
-		r.problem(o.place, what, "a Secret in the execution input stays readable in the execution history: put the manifests into S3 and name them by source (--source), and change the values if an execution was started with them")
+		r.problem(at, what, "a Secret in the execution input stays readable in the execution history: put the manifests into S3 and name them by source (--source), and change the values if an execution was started with them")
 	}
 }
 
 // isSecret recognizes a Secret that the cluster does not, because its kind or group
 // is misspelt: its values are secret all the same.
-func isSecret(o Object) bool {
+func isSecret(o objects.Object) bool {
 	return (o.Group == "" || o.Group == "core") && (strings.EqualFold(o.Kind, "Secret") || strings.EqualFold(o.Kind, "Secrets"))
 }
 
 // allowed refuses objects that give permissions, unless the stack accepts them.
-func (r *reader) allowed(o Object, what string) {
+func (r *reader) allowed(at place, o objects.Object, what string) {
 	name := o.Kind
 	switch {
-	case o.isAWSAuth():
+	case isAWSAuth(o):
 		name = o.Kind + "/" + o.Name
-	case !o.restricted():
+	case !isRestricted(o):
 		return
 	}
 	if r.rules.AnyKind || slices.Contains(r.rules.AllowedKinds, name) {
 		return
 	}
 	if meant, ok := misspelt(o); ok {
-		r.problem(o.place, what, "%s has no kind %s: did you mean %s?", o.Group, o.Kind, meant)
+		r.problem(at, what, "%s has no kind %s: did you mean %s?", o.Group, o.Kind, meant)
 		return
 	}
-	if o.isAWSAuth() {
-		r.problem(o.place, what, "whoever applies it can make anybody an administrator of an EKS cluster, so this stack refuses it: to accept it, name %s in its parameter ApplyAllowedKinds", name)
+	if isAWSAuth(o) {
+		r.problem(at, what, "whoever applies it can make anybody an administrator of an EKS cluster, so this stack refuses it: to accept it, name %s in its parameter ApplyAllowedKinds", name)
 		return
 	}
-	r.problem(o.place, what, "whoever applies %s objects can give themselves any permission, so this stack refuses them: to accept them, name %s in its parameter ApplyAllowedKinds", name, name)
+	r.problem(at, what, "whoever applies %s objects can give themselves any permission, so this stack refuses them: to accept them, name %s in its parameter ApplyAllowedKinds", name, name)
 }
 
 func statusOnly(fields map[string]json.RawMessage) bool {
@@ -412,11 +411,11 @@ func statusOnly(fields map[string]json.RawMessage) bool {
 }
 
 // sent is the object as it is sent.
-func sent(o Object, fields map[string]json.RawMessage) []byte {
+func sent(o objects.Object, fields map[string]json.RawMessage) []byte {
 	switch {
 	case o.IsSecret() && present(fields["data"]) || o.IsSecret() && fields["stringData"] != nil:
 		return replaced(o.JSON, secretData(fields), "data", "stringData")
-	case o.Group == groupRBAC && o.Kind == "ClusterRole" && present(fields["aggregationRule"]) && fields["rules"] != nil:
+	case o.Group == objects.GroupRBAC && o.Kind == "ClusterRole" && present(fields["aggregationRule"]) && fields["rules"] != nil:
 		// The control plane writes these rules. If they were sent, each plan would differ
 		// from what it wrote, and force would take the permissions away for a moment.
 		// https://kubernetes.io/docs/reference/access-authn-authz/rbac/#aggregated-clusterroles
@@ -480,22 +479,28 @@ func secretData(fields map[string]json.RawMessage) []byte {
 	return append(out, '}')
 }
 
-// unprintable reports whether a character has no place in a name: it could end the
-// line of a message, or hide what follows.
-func unprintable(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }
+// told cuts what was given by somebody else.
+func told(text string) string { return contract.Clip(text, maxTold) }
 
-// printable quotes a name that has characters which could be taken for something else.
-func printable(name string) string {
-	if strings.ContainsFunc(name, unprintable) {
-		name = strconv.Quote(name)
-	}
-	return told(name)
+// place is where an object is in the manifests.
+type place struct {
+	document int    // 1 for the first
+	items    string // of Lists in one another, such as 2.1 for the first item of the second; empty outside a List
+	lists    int    // in one another, around it
 }
 
-// told cuts what was given by somebody else.
-func told(text string) string {
-	if len(text) <= maxTold {
-		return text
+// at is the place of an item.
+func (p place) at(item int) place {
+	if p.items != "" {
+		p.items += "."
 	}
-	return strings.ToValidUTF8(text[:maxTold], "") + "…"
+	p.items += strconv.Itoa(item)
+	return p
+}
+
+func (p place) String() string {
+	if p.items == "" {
+		return fmt.Sprintf("document %d", p.document)
+	}
+	return fmt.Sprintf("document %d, item %s", p.document, p.items)
 }

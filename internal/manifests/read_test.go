@@ -13,14 +13,15 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/manifests"
+	"github.com/kubestep/kubestep/internal/objects"
 )
 
 const configMap = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {a: \"1\"}\n"
 
 // names returns the objects, such as "ConfigMap shop/a".
-func names(objects []manifests.Object) []string {
-	all := make([]string, 0, len(objects))
-	for _, o := range objects {
+func names(given []objects.Object) []string {
+	all := make([]string, 0, len(given))
+	for _, o := range given {
 		all = append(all, fmt.Sprintf("%s %s/%s", o.Kind, o.Namespace, o.Name))
 	}
 	return all

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/objects"
 	"github.com/kubestep/kubestep/internal/store"
 )
 
@@ -41,7 +42,7 @@ func changed(request contract.ApplyRequest) error {
 }
 
 // again reads what load-manifests read.
-func (s Source) again(ctx context.Context, in contract.ManifestsSession) ([]Object, error) {
+func (s Source) again(ctx context.Context, in contract.ManifestsSession) ([]objects.Object, error) {
 	request, before := in.Request, in.Manifests
 	if before.VersionID != "" {
 		request.Source.VersionID = before.VersionID
@@ -53,7 +54,7 @@ func (s Source) again(ctx context.Context, in contract.ManifestsSession) ([]Obje
 	return objects, err
 }
 
-func (s Source) read(ctx context.Context, execution string, request contract.ApplyRequest) ([]Object, contract.LoadedManifests, error) {
+func (s Source) read(ctx context.Context, execution string, request contract.ApplyRequest) ([]objects.Object, contract.LoadedManifests, error) {
 	rules := Rules{Namespace: request.Namespace, AllowedKinds: s.AllowedKinds}
 	if request.Source.Bucket == "" {
 		objects, err := ReadInline(request.Manifests, rules)

@@ -2,9 +2,7 @@ package manifests
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -12,7 +10,7 @@ import (
 	"github.com/kubestep/kubestep/internal/access"
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/kube"
+	"github.com/kubestep/kubestep/internal/objects"
 )
 
 // Verify reviews whether the objects may be read and applied. It asks for each
@@ -31,7 +29,7 @@ func (a Applier) Verify(ctx context.Context, in contract.VerifyApply) (contract.
 	if err != nil {
 		return contract.VerifiedApply{}, err
 	}
-	defer s.conn.Close()
+	defer s.Conn.Close()
 	v := newVerifier(s, in.Access)
 	r := batch.NewRound(ctx, a.Clock)
 	for _, review := range []struct {
@@ -44,7 +42,7 @@ func (a Applier) Verify(ctx context.Context, in contract.VerifyApply) (contract.
 		left := review.pending()
 		done, err := r.Run(ctx, 0, len(left), func(ctx context.Context, i int) error { return review.one(ctx, left[i]) })
 		if err != nil {
-			return contract.VerifiedApply{}, s.told(s.conn.Explain(err, "review access"))
+			return contract.VerifiedApply{}, s.told(s.Conn.Explain(err, "review access"))
 		}
 		if done < len(left) {
 			return v.verified(), nil
@@ -109,7 +107,7 @@ func (v *verifier) pendingKinds() []int {
 
 // kind asks for all objects of a kind and namespace.
 func (v *verifier) kind(ctx context.Context, i int) error {
-	review, err := access.Ask(ctx, v.conn, v.general[i])
+	review, err := access.Ask(ctx, v.Conn, v.general[i])
 	if err != nil {
 		return err
 	}
@@ -132,9 +130,9 @@ func (v *verifier) pendingObjects() []int {
 	var left []int
 	for i, t := range v.targets {
 		switch {
-		case v.objects[t.index] != pending:
+		case v.objects[t.Index] != pending:
 		case v.deniedVerbs(t) == nil:
-			v.objects[t.index] = byName
+			v.objects[t.Index] = byName
 		default:
 			left = append(left, i)
 		}
@@ -143,10 +141,10 @@ func (v *verifier) pendingObjects() []int {
 }
 
 // deniedVerbs are the bits of the verbs that are denied for all objects like the target.
-func (v *verifier) deniedVerbs(t target) []int {
+func (v *verifier) deniedVerbs(t objects.Target) []int {
 	var bits []int
 	for bit, verb := range verbs {
-		if v.kinds[v.at[t.check(verb, "")]] == deniedKind {
+		if v.kinds[v.at[t.Check(verb, "")]] == deniedKind {
 			bits = append(bits, bit)
 		}
 	}
@@ -167,7 +165,7 @@ func (v *verifier) object(ctx context.Context, i int) error {
 				continue // it needs no create
 			}
 		}
-		review, err := access.Ask(ctx, v.conn, t.check(verbs[bit], t.Name))
+		review, err := access.Ask(ctx, v.Conn, t.Check(verbs[bit], t.Name))
 		if err != nil {
 			return err
 		}
@@ -179,19 +177,19 @@ func (v *verifier) object(ctx context.Context, i int) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.checks += checks
-	v.objects[t.index] = mark
+	v.objects[t.Index] = mark
 	return nil
 }
 
 // exists reports whether an object is there. If what is stored cannot be read, it is:
 // the dry run says of each object what is wrong with it.
-func (v *verifier) exists(ctx context.Context, t target) (bool, error) {
-	if !t.kind.served {
+func (v *verifier) exists(ctx context.Context, t objects.Target) (bool, error) {
+	if !t.Served {
 		return false, nil
 	}
-	ctx, end := v.conn.Turn(ctx)
+	ctx, end := v.Conn.Turn(ctx)
 	defer end()
-	err := kube.Exists(ctx, v.conn, t.url()...)
+	err := v.Exists(ctx, t)
 	switch {
 	case err == nil:
 		return true, nil
@@ -200,7 +198,7 @@ func (v *verifier) exists(ctx context.Context, t target) (bool, error) {
 	case apierrors.IsTooManyRequests(err):
 		return false, err
 	}
-	explained := v.explain(err, "get", t)
+	explained := v.Explain(err, "get", t)
 	switch explained.Name {
 	case contract.InvalidInput, contract.WebhookFailed, contract.UnknownKind:
 		return true, nil
@@ -214,8 +212,8 @@ func (v *verifier) denied() []contract.Check {
 	var denied []contract.Check
 	for _, t := range v.targets {
 		for bit, verb := range verbs {
-			if (v.objects[t.index]-byName)&(1<<bit) != 0 {
-				denied = append(denied, t.check(verb, t.Name))
+			if (v.objects[t.Index]-byName)&(1<<bit) != 0 {
+				denied = append(denied, t.Check(verb, t.Name))
 			}
 		}
 	}
@@ -234,18 +232,13 @@ const (
 // verbs are all of them; the place of each is its bit in a letter.
 var verbs = []string{verbGet, verbPatch, verbCreate}
 
-// check is what has to be allowed for an object; without its name, for all.
-func (t target) check(verb, name string) contract.Check {
-	return contract.Check{Verb: verb, Group: t.Group, Resource: t.kind.resource, Namespace: t.namespace(), Name: name}
-}
-
 // checksFor are the distinct checks of the objects, without their names.
-func checksFor(targets []target) []contract.Check {
+func checksFor(targets []objects.Target) []contract.Check {
 	var checks []contract.Check
 	seen := map[contract.Check]bool{}
 	for _, t := range targets {
 		for _, verb := range verbs {
-			if c := t.check(verb, ""); !seen[c] {
+			if c := t.Check(verb, ""); !seen[c] {
 				seen[c] = true
 				checks = append(checks, c)
 			}
@@ -254,40 +247,12 @@ func checksFor(targets []target) []contract.Check {
 	return checks
 }
 
-// maxDenied bounds, in bytes, what is said to be denied: the roles must have room in the
-// cause.
-const maxDenied = 4 << 10
-
 // forbidden says who is denied what, and what would allow it.
 func (s *session) forbidden(ctx context.Context, checks []contract.Check) error {
-	user, groups := s.conn.Whoami(ctx)
-	missing := slices.ContainsFunc(checks, func(c contract.Check) bool { return s.brings(c.Namespace) })
-	cluster := s.conn.Cluster
-	message := fmt.Sprintf("No permission in cluster %s (%s) to %s. IAM principal %s is Kubernetes user %q of groups %s there. If group %s is not among these groups, name it in the role's access entry or aws-auth mapping. ",
-		cluster.Name, cluster.Region, contract.Clip(enumerate(worded(checks)), maxDenied), s.conn.Principal, user, groups, s.conn.Group)
-	if missing {
-		message += "A role cannot be bound in a namespace that does not exist: create that of the manifests first. "
+	message := access.NoPermission(ctx, s.Conn, checks)
+	if slices.ContainsFunc(checks, func(c contract.Check) bool { return s.brings(c.Namespace) }) {
+		message += ". A role cannot be bound in a namespace that does not exist: create that of the manifests first"
 	}
-	message = s.told(contract.Errorf(contract.Forbidden, "%s", strings.TrimRight(message, ". "))).Message + ". These roles allow exactly what is missing; apply them with kubectl apply -f -"
-	return contract.Errorf(contract.Forbidden, "%s", withRoles(message, checks, s.conn.Group))
-}
-
-// worded are the checks, with the verbs on the same object together.
-func worded(checks []contract.Check) []string {
-	var texts []string
-	verbs := map[contract.Check][]string{}
-	for _, c := range checks {
-		verb := c.Verb
-		c.Verb = ""
-		verbs[c] = append(verbs[c], verb)
-	}
-	for _, c := range checks {
-		of := c
-		of.Verb = ""
-		if c.Verb == verbs[of][0] {
-			c.Verb = strings.Join(verbs[of], "/")
-			texts = append(texts, c.String())
-		}
-	}
-	return texts
+	message = s.told(contract.Errorf(contract.Forbidden, "%s", message)).Message + ". These roles allow exactly what is missing; apply them with kubectl apply -f -"
+	return contract.Errorf(contract.Forbidden, "%s", access.WithRoles(message, checks, s.Conn.Group))
 }

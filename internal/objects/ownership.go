@@ -1,8 +1,9 @@
-package manifests
+package objects
 
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -11,21 +12,20 @@ import (
 	"k8s.io/client-go/util/csaupgrade"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
-	"github.com/kubestep/kubestep/internal/documents"
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
 // clientSide owns the fields that `kubectl apply` set without --server-side.
 const clientSide = "kubectl-client-side-apply"
 
-// mayBeClientSide reports whether an object, as JSON, may have been applied by a client.
+// MayBeClientSide reports whether an object, as JSON, may have been applied by a client.
 // Most have not, and are not decoded.
-func mayBeClientSide(object []byte) bool {
-	return bytes.Contains(object, []byte(lastApplied)) || bytes.Contains(object, []byte(clientSide))
+func MayBeClientSide(object []byte) bool {
+	return bytes.Contains(object, []byte(kube.LastApplied)) || bytes.Contains(object, []byte(clientSide))
 }
 
-// ownership is who owns which fields of an object.
-type ownership struct {
+// Ownership is who owns which fields of an object.
+type Ownership struct {
 	object  metav1.PartialObjectMetadata
 	manager string
 }
@@ -34,8 +34,11 @@ type ownership struct {
 // times as much memory.
 const maxManagedFields = 1 << 20
 
-func readOwnership(object []byte, manager string) (ownership, error) {
-	o := ownership{manager: manager}
+// Ownership reads who owns which fields of an object, as JSON.
+func (c Client) Ownership(object []byte) (Ownership, error) { return readOwnership(object, c.Manager) }
+
+func readOwnership(object []byte, manager string) (Ownership, error) {
+	o := Ownership{manager: manager}
 	if err := json.Unmarshal(object, &o.object); err != nil {
 		return o, kube.BadAnswer("it is not an object")
 	}
@@ -50,12 +53,12 @@ func readOwnership(object []byte, manager string) (ownership, error) {
 }
 
 // isOwn reports whether an entry is the one that applying writes.
-func (o ownership) isOwn(entry metav1.ManagedFieldsEntry) bool {
+func (o Ownership) isOwn(entry metav1.ManagedFieldsEntry) bool {
 	return entry.Manager == o.manager && entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == ""
 }
 
 // own is what the manager applied, and when.
-func (o ownership) own() (fields *fieldpath.Set, at time.Time) {
+func (o Ownership) own() (fields *fieldpath.Set, at time.Time) {
 	fields = &fieldpath.Set{}
 	for _, entry := range o.object.ManagedFields {
 		if o.isOwn(entry) {
@@ -69,7 +72,7 @@ func (o ownership) own() (fields *fieldpath.Set, at time.Time) {
 }
 
 // others is what all other managers own.
-func (o ownership) others() *fieldpath.Set {
+func (o Ownership) others() *fieldpath.Set {
 	all := &fieldpath.Set{}
 	for _, entry := range o.object.ManagedFields {
 		if !o.isOwn(entry) {
@@ -89,9 +92,9 @@ func entryFields(entry metav1.ManagedFieldsEntry) *fieldpath.Set {
 
 // clients are the managers that applied the object at the client's side: those that
 // own kubectl's copy of it, as `kubectl apply --server-side` finds them, and kubectl's own.
-func (o ownership) clients() sets.Set[string] {
+func (o Ownership) clients() sets.Set[string] {
 	names := sets.Set[string]{}
-	annotation := fieldpath.NewSet(fieldpath.MakePathOrDie("metadata", "annotations", lastApplied))
+	annotation := fieldpath.NewSet(fieldpath.MakePathOrDie("metadata", "annotations", kube.LastApplied))
 	for _, entry := range csaupgrade.FindFieldsOwners(o.object.ManagedFields, metav1.ManagedFieldsOperationUpdate, annotation) {
 		names.Insert(entry.Manager)
 	}
@@ -103,9 +106,9 @@ func (o ownership) clients() sets.Set[string] {
 	return names
 }
 
-// otherVersions are the versions as which clients applied the object, other than the one
+// OtherVersions are the versions as which clients applied the object, other than the one
 // that is applied. What they own there cannot be compared, nor taken over.
-func (o ownership) otherVersions() []string {
+func (o Ownership) OtherVersions() []string {
 	clients, all := o.clients(), sets.Set[string]{}
 	for _, entry := range o.object.ManagedFields {
 		if clients.Has(entry.Manager) && entry.Operation == metav1.ManagedFieldsOperationUpdate && entry.APIVersion != o.object.APIVersion {
@@ -117,16 +120,16 @@ func (o ownership) otherVersions() []string {
 
 // adoption is the patch that makes what clients own the manager's own; nil if they own
 // nothing. It fails with a conflict if the object has changed.
-func (o ownership) adoption() ([]byte, error) {
+func (o Ownership) adoption() ([]byte, error) {
 	return csaupgrade.UpgradeManagedFieldsPatch(&o.object, o.clients(), o.manager)
 }
 
 // adopted is what applying makes of the object, once what the clients own is the
 // manager's: it goes without what they alone own and what is not applied. less reports
 // whether that is anything beside the copy that kubectl keeps.
-func (o ownership) adopted(object map[string]any) (next any, less bool, err error) {
+func (o Ownership) adopted(object map[string]any) (next any, less bool, err error) {
 	applied, _ := o.own()
-	after := ownership{manager: o.manager}
+	after := Ownership{manager: o.manager}
 	o.object.DeepCopyInto(&after.object)
 	if err := csaupgrade.UpgradeManagedFields(&after.object, o.clients(), o.manager); err != nil {
 		return nil, false, err
@@ -139,13 +142,13 @@ func (o ownership) adopted(object map[string]any) (next any, less bool, err erro
 	all, _ := after.own()
 	gone := all.Difference(kept)
 	annotations := fieldpath.MakePathOrDie("metadata", "annotations")
-	copied := fieldpath.NewSet(annotations, append(annotations, fieldpath.FieldNameElement(lastApplied)))
+	copied := fieldpath.NewSet(annotations, append(annotations, fieldpath.FieldNameElement(kube.LastApplied)))
 	return newFinder().remove(object, gone, kept), !gone.Difference(copied).Empty(), nil
 }
 
-// lost are the fields that the manager applied before, as it owns them in before, and
+// Lost are the fields that the manager applied before, as it owns them in before, and
 // that are in no object afterwards, and when that was.
-func lost(before, after ownership, next any) (fields []string, at time.Time) {
+func Lost(before, after Ownership, next any) (fields []string, at time.Time) {
 	owned, at := before.own()
 	still, _ := after.own()
 	f := newFinder()
@@ -188,13 +191,22 @@ func respell(applied, live, forced []byte, manager string) ([]byte, bool) {
 		return nil, false
 	}
 	text, err := json.Marshal(objects[0])
-	if err != nil {
-		return nil, false
+	return readAsYAML(text), err == nil
+}
+
+// readAsYAML escapes what YAML does not allow in JSON, or takes for the end of a line: the
+// API server reads what is applied as YAML. encoding/json escapes the others.
+// https://yaml.org/spec/1.2.2/#51-character-set
+func readAsYAML(text []byte) []byte {
+	var escaped bytes.Buffer
+	for _, r := range string(text) {
+		if r >= 0x7f && r < 0xa0 || r == 0xfeff || r == 0xfffe || r == 0xffff {
+			fmt.Fprintf(&escaped, `\u%04x`, r)
+		} else {
+			escaped.WriteRune(r)
+		}
 	}
-	for document, err := range documents.All(text) { // as every object is sent
-		return document.JSON, err == nil
-	}
-	return nil, false
+	return escaped.Bytes()
 }
 
 // equal compares JSON.
@@ -203,4 +215,19 @@ func equal(a, b any) bool { return slices.Equal(encoded(a), encoded(b)) }
 func encoded(value any) []byte {
 	text, _ := json.Marshal(value) // it was JSON before
 	return text
+}
+
+// Owned is what the client's field manager owns of an object, as the API server keeps it;
+// empty if that is nothing.
+func (c Client) Owned(object map[string]any) string {
+	metadata, _ := object["metadata"].(map[string]any)
+	entries, _ := metadata["managedFields"].([]any)
+	for _, e := range entries {
+		entry, _ := e.(map[string]any)
+		if entry["manager"] == c.Manager && entry["operation"] == "Apply" && entry["subresource"] == nil {
+			fields, _ := json.Marshal(entry["fieldsV1"]) // it was JSON before
+			return fmt.Sprint(entry["apiVersion"], string(fields))
+		}
+	}
+	return ""
 }

@@ -1,4 +1,4 @@
-package manifests
+package diff
 
 import (
 	"bytes"
@@ -12,8 +12,6 @@ import (
 	"unicode/utf8"
 
 	yaml "go.yaml.in/yaml/v2"
-
-	"github.com/kubestep/kubestep/internal/contract"
 )
 
 // maxText bounds the difference of one object, in bytes: etcd takes objects of 1.5 MiB.
@@ -90,22 +88,13 @@ func visible(line []byte) []byte {
 	return shown
 }
 
-// text is the whole difference for a person, in the manner of a unified diff:
-// what goes begins with "-", what comes with "+", and what is said of it with "#".
-func text(name string, o contract.PlannedObject, changes []change) string {
+// Text is the whole difference of an object for a person, in the manner of a unified diff:
+// what goes begins with "-", what comes with "+", and the notes with "#".
+func Text(title string, notes []string, changes []Change) string {
 	var p page
-	fmt.Fprintf(&p.b, "%s: %s", name, o.Action)
-	if o.Unchecked != "" {
-		fmt.Fprintf(&p.b, " (%s)", o.Unchecked)
-	}
-	p.b.WriteByte('\n')
-	for _, said := range []struct {
-		about string
-		texts []string
-	}{{"warning: ", o.Warnings}, {"conflict: ", o.Conflicts}, {"takes ", o.Takes}, {"", o.Notes}} {
-		for _, one := range said.texts {
-			fmt.Fprintf(&p.b, "  # %s%s\n", said.about, visible([]byte(strings.ReplaceAll(one, "\n", " "))))
-		}
+	p.b.WriteString(title + "\n")
+	for _, note := range notes {
+		fmt.Fprintf(&p.b, "  # %s\n", visible([]byte(strings.ReplaceAll(note, "\n", " "))))
 	}
 	for i, c := range changes {
 		if p.full() {

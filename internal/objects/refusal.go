@@ -1,4 +1,4 @@
-package manifests
+package objects
 
 import (
 	"encoding/json"
@@ -17,11 +17,11 @@ import (
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
-// explain names an error of a request about one object. What the API server says about
+// Explain names an error of a request about one object. What the API server says about
 // the object is not about the cluster, whatever its status is. Neither the message nor
 // what it came from holds a value of a Secret.
-func (s *session) explain(err error, doing string, t target) *contract.Error {
-	cluster, what := s.conn.Cluster.Name, t.String()+" ("+t.place.String()+")"
+func (c Client) Explain(err error, doing string, t Target) *contract.Error {
+	cluster, what := c.Conn.Cluster.Name, t.String()+" ("+t.From+")"
 	status := statusOf(err)
 	code, message := int(status.Code), t.told(status)
 	webhook, webhookFailed := kube.FailedWebhook(err)
@@ -34,8 +34,8 @@ func (s *session) explain(err error, doing string, t target) *contract.Error {
 	}
 	switch {
 	case webhookFailed:
-		failure := webhookFailure{t.redacted(err), webhook, fmt.Sprintf("(%d): %s. %s", code, message, webhook.Advice())}
-		return contract.Errorf(contract.WebhookFailed, "%s failed, so cluster %s could not %s %s %s", webhook, cluster, doing, what, failure.why).From(failure)
+		failure := WebhookFailure{t.redacted(err), webhook, fmt.Sprintf("(%d): %s. %s", code, message, webhook.Advice())}
+		return contract.Errorf(contract.WebhookFailed, "%s failed, so cluster %s could not %s %s %s", webhook, cluster, doing, what, failure.Why).From(failure)
 	case isDenied && (code == http.StatusBadRequest || code == http.StatusUnprocessableEntity):
 		return invalid()
 	case isDenied && code != http.StatusTooManyRequests:
@@ -51,11 +51,11 @@ func (s *session) explain(err error, doing string, t target) *contract.Error {
 		}
 		return contract.Errorf(contract.InvalidInput, "Cluster %s does not accept %s, because something that it needs is not there: %s", cluster, what, message)
 	case code == http.StatusForbidden:
-		if refused := s.forbiddenBy(err, doing, t, what, message); refused != nil {
+		if refused := c.forbiddenBy(err, doing, t, what, message); refused != nil {
 			return refused
 		}
 	case code == http.StatusUnprocessableEntity && lacksParams.MatchString(status.Message):
-		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s: %s. Grant group %s that permission: whoever applies a policy must be able to read what it is about", cluster, s.conn.Cluster.Region, s.conn.Principal, what, message, s.conn.Group)
+		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s: %s. Grant group %s that permission: whoever applies a policy must be able to read what it is about", cluster, c.Conn.Cluster.Region, c.Conn.Principal, what, message, c.Conn.Group)
 	case isTooLarge(status):
 		return contract.Errorf(contract.InvalidInput, "Cluster %s does not accept %s, because it is too large: etcd takes requests of 1.5 MiB, unless it is set up otherwise (%s). Make several objects of it", cluster, what, message)
 	case isStoredOtherwise(status):
@@ -71,31 +71,31 @@ func (s *session) explain(err error, doing string, t target) *contract.Error {
 	case code == http.StatusConflict:
 		return contract.Errorf(contract.InvalidInput, "Cluster %s cannot apply %s as it is now: %s", cluster, what, message)
 	}
-	return s.conn.Explain(t.redacted(err), doing+" "+what)
+	return c.Conn.Explain(t.redacted(err), doing+" "+what)
 }
 
 // forbiddenBy explains a status 403, which an authorizer gives, or one of many admission
 // plug-ins; nil if it is none of the object's.
-func (s *session) forbiddenBy(err error, doing string, t target, what, message string) *contract.Error {
-	cluster, raw := s.conn.Cluster, statusOf(err).Message
+func (c Client) forbiddenBy(err error, doing string, t Target, what, message string) *contract.Error {
+	cluster, raw := c.Conn.Cluster, statusOf(err).Message
 	terminating := isTerminating(err)
 	err = t.redacted(err)
 	switch {
 	case strings.HasSuffix(raw, "not yet ready to handle request"):
 		return nil
 	case deniedByRBAC(raw):
-		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s %s %s: %s. VerifyApply was not denied this: the permission was revoked since, or the object was deleted and would have to be created", cluster.Name, cluster.Region, s.conn.Principal, doing, what, message).
-			From(denial{err, []contract.Check{t.check(authorizers.FindStringSubmatch(raw)[1], t.Name)}})
+		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s %s %s: %s. This was not denied when access was reviewed: the permission was revoked since, or the object was deleted and would have to be created", cluster.Name, cluster.Region, c.Conn.Principal, doing, what, message).
+			From(Denial{err, []contract.Check{t.Check(authorizers.FindStringSubmatch(raw)[1], t.Name)}})
 	case escalates(raw):
-		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s, because nobody may grant permissions without having them: %s. Grant group %s these permissions, or the verb %s", cluster.Name, cluster.Region, s.conn.Principal, what, message, s.conn.Group, t.granting()).
-			From(denial{err, []contract.Check{t.granting()}})
+		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s, because nobody may grant permissions without having them: %s. Grant group %s these permissions, or the verb %s", cluster.Name, cluster.Region, c.Conn.Principal, what, message, c.Conn.Group, t.granting()).
+			From(Denial{err, []contract.Check{t.granting()}})
 	case signing.MatchString(raw):
 		m := signing.FindStringSubmatch(raw)
 		check := contract.Check{Verb: m[1], Group: "certificates.k8s.io", Resource: "signers", Name: unquoted(m[2])}
-		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s: %s. Grant group %s the permission to %s", cluster.Name, cluster.Region, s.conn.Principal, what, message, s.conn.Group, check).
-			From(denial{err, []contract.Check{check}})
+		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s: %s. Grant group %s the permission to %s", cluster.Name, cluster.Region, c.Conn.Principal, what, message, c.Conn.Group, check).
+			From(Denial{err, []contract.Check{check}})
 	case strings.Contains(raw, "cannot set blockOwnerDeletion"), strings.Contains(raw, "cannot set an ownerRef"):
-		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s: %s. This is about permissions on the object that metadata.ownerReferences names, of group %s", cluster.Name, cluster.Region, s.conn.Principal, what, message, s.conn.Group)
+		return contract.Errorf(contract.Forbidden, "Cluster %s in %s does not let %s apply %s: %s. This is about permissions on the object that metadata.ownerReferences names, of group %s", cluster.Name, cluster.Region, c.Conn.Principal, what, message, c.Conn.Group)
 	case terminating:
 		return contract.Errorf(contract.Forbidden, "Cluster %s does not admit %s: %s. This is not about permissions: apply again once the namespace is gone or was created again", cluster.Name, what, message)
 	default:
@@ -103,42 +103,24 @@ func (s *session) forbiddenBy(err error, doing string, t target, what, message s
 	}
 }
 
-func hasFailedWebhook(err error) bool {
-	_, failed := kube.FailedWebhook(err)
-	return failed
-}
-
-// webhookFailure is why a webhook failed.
-type webhookFailure struct {
+// WebhookFailure is why a webhook failed. Errors of Explain may come from one.
+type WebhookFailure struct {
 	error
-	webhook kube.Webhook
-	why     string
+	Webhook kube.Webhook
+	// Why is what the API server says, and where to look.
+	Why string
 }
 
-func (f webhookFailure) Unwrap() error { return f.error }
+func (f WebhookFailure) Unwrap() error { return f.error }
 
-// denial is what has to be granted so that an error is no more.
-type denial struct {
+// Denial is what has to be granted so that an error is no more. Errors of Explain may come
+// from one.
+type Denial struct {
 	error
-	checks []contract.Check
+	Checks []contract.Check
 }
 
-func (d denial) Unwrap() error { return d.error }
-
-// withFix adds the roles that grant what the errors come from. They are the end of a
-// message: whatever follows would be part of the YAML.
-func (s *session) withFix(message *contract.Error, of ...*contract.Error) *contract.Error {
-	var checks []contract.Check
-	for _, err := range of {
-		if d := (denial{}); errors.As(err, &d) {
-			checks = append(checks, d.checks...)
-		}
-	}
-	if len(checks) > 0 {
-		message.Message = withRoles(message.Message+". These roles allow these verbs; apply them with kubectl apply -f -", checks, s.conn.Group)
-	}
-	return message
-}
+func (d Denial) Unwrap() error { return d.error }
 
 // statusOf is the status of an API server's answer; empty if the error is none.
 func statusOf(err error) metav1.Status {
@@ -221,6 +203,13 @@ func begins(status metav1.Status, texts []string) bool {
 	return status.Code == http.StatusInternalServerError && slices.ContainsFunc(texts, func(text string) bool { return strings.HasPrefix(status.Message, text) })
 }
 
+// IsOfItsType reports whether the API server refuses an object because of its structure or
+// its types, which depend on the CRD of its kind.
+func IsOfItsType(err error) bool {
+	status := statusOf(err)
+	return isNotTyped(status) || status.Code == http.StatusBadRequest || status.Code == http.StatusUnprocessableEntity
+}
+
 // missingNamespace reports whether what was not found is the object's namespace.
 func missingNamespace(err error) bool {
 	status := statusOf(err)
@@ -258,22 +247,22 @@ func escalates(message string) bool {
 
 // granting is the check of the verb by which RBAC allows to grant what one does not have:
 // bind for the role of a binding, and escalate for a role.
-func (t target) granting() contract.Check {
+func (t Target) granting() contract.Check {
 	if role, is := t.roleRef(); is {
-		return contract.Check{Verb: "bind", Group: groupRBAC, Resource: strings.ToLower(role.Kind) + "s", Namespace: t.namespace(), Name: role.Name}
+		return contract.Check{Verb: "bind", Group: GroupRBAC, Resource: strings.ToLower(role.Kind) + "s", Namespace: t.Namespace, Name: role.Name}
 	}
-	return contract.Check{Verb: "escalate", Group: groupRBAC, Resource: t.kind.resource, Namespace: t.namespace(), Name: t.Name}
+	return contract.Check{Verb: "escalate", Group: GroupRBAC, Resource: t.Plural, Namespace: t.Namespace, Name: t.Name}
 }
 
 // roleRef is the role that a RoleBinding or ClusterRoleBinding binds.
 type roleRef struct{ Kind, Namespace, Name string }
 
 // String names the role.
-func (r roleRef) String() string { return describe(r.Kind, r.Namespace, r.Name) }
+func (r roleRef) String() string { return Describe(r.Kind, r.Namespace, r.Name) }
 
 // roleRef returns the role that a binding binds; is reports whether the object is one.
-func (t target) roleRef() (role roleRef, is bool) {
-	if t.Group != groupRBAC || !strings.HasSuffix(t.Kind, "Binding") {
+func (t Target) roleRef() (role roleRef, is bool) {
+	if t.Group != GroupRBAC || !strings.HasSuffix(t.Kind, "Binding") {
 		return roleRef{}, false
 	}
 	var binding struct {
@@ -287,7 +276,7 @@ func (t target) roleRef() (role roleRef, is bool) {
 	}
 	role = roleRef{Kind: binding.RoleRef.Kind, Name: binding.RoleRef.Name}
 	if role.Kind == "Role" {
-		role.Namespace = t.namespace()
+		role.Namespace = t.Namespace
 	}
 	return role, role.Kind != "" && role.Name != ""
 }

@@ -1,7 +1,8 @@
-package manifests
+// Package diff compares objects, and words their differences for a person. It shows no value
+// of a Secret, and nothing of the copy that kubectl keeps of an object.
+package diff
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
@@ -10,18 +11,19 @@ import (
 	"strings"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/kube"
 )
 
-// change is one difference between the object in the cluster and what applying
+// Change is one difference between the object in the cluster and what applying
 // would make of it.
-type change struct {
+type Change struct {
 	path     string
 	old, new any // nil where the field is missing
 }
 
 // String is the change without its values: "+" for a new field, "-" for one that
 // goes, "~" for one that changes.
-func (c change) String() string {
+func (c Change) String() string {
 	switch {
 	case c.old == nil:
 		return "+" + c.path
@@ -32,28 +34,38 @@ func (c change) String() string {
 	}
 }
 
-// lastApplied is where `kubectl apply` without --server-side keeps a copy of the
-// whole object, Secrets too.
-const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
-
 // hidden takes the place of a value that must not be shown.
 const hidden = "(hidden)"
 
-// compare returns what applying would change. What the API server counts and
-// keeps for itself is left out, and so is the status if it is a subresource: then it is
-// the controllers', and applying changes nothing in it.
-func compare(live, next map[string]any, statusIsApart, secret bool) []change {
-	var changes []change
-	diff("", strip(live, statusIsApart), strip(next, statusIsApart), func(c change) {
-		changes = append(changes, c.conceal(secret))
+// Rules say what of two objects is compared and shown.
+type Rules struct {
+	// StatusIsApart leaves the status out, because it is a subresource: then it is the
+	// controllers', and applying changes nothing in it.
+	StatusIsApart bool
+	// Secret hides the values of a Secret.
+	Secret bool
+	// WithoutCopy leaves out the copy that kubectl keeps, because it goes with the ownership
+	// of the fields.
+	WithoutCopy bool
+}
+
+// Compare returns what applying would change. What the API server counts and keeps for
+// itself is left out.
+func Compare(live, next map[string]any, rules Rules) []Change {
+	if rules.WithoutCopy {
+		live, next = withoutCopy(live), withoutCopy(next)
+	}
+	var changes []Change
+	diff("", strip(live, rules.StatusIsApart), strip(next, rules.StatusIsApart), func(c Change) {
+		changes = append(changes, c.conceal(rules.Secret))
 	})
 	return changes
 }
 
 // conceal hides what must not be shown: the values of a Secret, and of its annotations,
 // in which kubectl, kapp and others keep the object as it was applied.
-func (c change) conceal(secret bool) change {
-	if c.path == join("metadata.annotations", lastApplied) || secret && (inField(c.path, "data") || inField(c.path, "stringData") || inField(c.path, "metadata.annotations")) {
+func (c Change) conceal(secret bool) Change {
+	if c.path == join("metadata.annotations", kube.LastApplied) || secret && (inField(c.path, "data") || inField(c.path, "stringData") || inField(c.path, "metadata.annotations")) {
 		c.old, c.new = conceal(c.old), conceal(c.new)
 		return c
 	}
@@ -95,7 +107,7 @@ func withoutLastApplied(value any) any {
 		var clean map[string]any
 		for key, field := range v {
 			seen := withoutLastApplied(field)
-			if key == lastApplied {
+			if key == kube.LastApplied {
 				seen = hidden
 			}
 			if !same(seen, field) {
@@ -156,15 +168,15 @@ func strip(object map[string]any, statusIsApart bool) map[string]any {
 }
 
 // withoutCopy leaves out what kubectl applied last, and the annotations if there are no
-// others: that goes with the ownership, and says nothing that the object does not.
+// others: it says nothing that the object does not.
 func withoutCopy(object map[string]any) map[string]any {
 	metadata, _ := object["metadata"].(map[string]any)
 	annotations, _ := metadata["annotations"].(map[string]any)
-	if _, ok := annotations[lastApplied]; !ok {
+	if _, ok := annotations[kube.LastApplied]; !ok {
 		return object
 	}
 	object, metadata, annotations = maps.Clone(object), maps.Clone(metadata), maps.Clone(annotations)
-	delete(annotations, lastApplied)
+	delete(annotations, kube.LastApplied)
 	metadata["annotations"] = annotations
 	if len(annotations) == 0 {
 		delete(metadata, "annotations")
@@ -174,7 +186,7 @@ func withoutCopy(object map[string]any) map[string]any {
 }
 
 // diff reports the differences in the order of their paths.
-func diff(path string, old, next any, report func(change)) {
+func diff(path string, old, next any, report func(Change)) {
 	switch o := old.(type) {
 	case map[string]any:
 		if n, ok := next.(map[string]any); ok {
@@ -188,11 +200,11 @@ func diff(path string, old, next any, report func(change)) {
 		}
 	}
 	if !reflect.DeepEqual(old, next) {
-		report(change{path, old, next})
+		report(Change{path, old, next})
 	}
 }
 
-func diffMaps(path string, old, next map[string]any, report func(change)) {
+func diffMaps(path string, old, next map[string]any, report func(Change)) {
 	keys := slices.Collect(maps.Keys(old))
 	for key := range next {
 		if _, both := old[key]; !both {
@@ -207,7 +219,7 @@ func diffMaps(path string, old, next map[string]any, report func(change)) {
 
 // diffLists compares items by their name where each has one, as containers do,
 // and else by their position.
-func diffLists(path string, old, next []any, report func(change)) {
+func diffLists(path string, old, next []any, report func(Change)) {
 	oldNames, oldAt, ok := itemNames(old)
 	nextNames, nextAt, both := itemNames(next)
 	if !ok || !both {
@@ -236,14 +248,14 @@ func diffLists(path string, old, next []any, report func(change)) {
 	}
 	for i, name := range nextNames {
 		if _, was := oldAt[name]; !was {
-			report(change{named(path, name), nil, next[i]})
+			report(Change{named(path, name), nil, next[i]})
 		}
 	}
 	kept := func(names []string, among map[string]int) []string {
 		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { _, ok := among[name]; return !ok })
 	}
 	if o, n := kept(oldNames, nextAt), kept(nextNames, oldAt); !slices.Equal(o, n) {
-		report(change{path + " (order)", strings.Join(o, " "), strings.Join(n, " ")})
+		report(Change{path + " (order)", strings.Join(o, " "), strings.Join(n, " ")})
 	}
 }
 
@@ -291,19 +303,4 @@ func join(path, key string) string {
 	default:
 		return path + "." + key
 	}
-}
-
-// owned is what a field manager owns of an object, as the API server keeps it;
-// empty if that is nothing.
-func owned(object map[string]any, manager string) string {
-	metadata, _ := object["metadata"].(map[string]any)
-	entries, _ := metadata["managedFields"].([]any)
-	for _, e := range entries {
-		entry, _ := e.(map[string]any)
-		if entry["manager"] == manager && entry["operation"] == "Apply" && entry["subresource"] == nil {
-			fields, _ := json.Marshal(entry["fieldsV1"]) // it was JSON before
-			return fmt.Sprint(entry["apiVersion"], string(fields))
-		}
-	}
-	return ""
 }

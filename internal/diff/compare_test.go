@@ -1,4 +1,4 @@
-package manifests
+package diff
 
 import (
 	"fmt"
@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 
-	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
@@ -45,7 +44,7 @@ func TestAChangeIsReportedByItsPath(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			var got []string
-			for _, change := range compare(object(t, c.live), object(t, c.next), true, false) {
+			for _, change := range Compare(object(t, c.live), object(t, c.next), Rules{StatusIsApart: true}) {
 				got = append(got, change.String())
 			}
 			assert.Equal(t, c.want, got)
@@ -71,9 +70,9 @@ func TestAValueOfASecretIsShownNowhere(t *testing.T) {
 		"in that, with all metadata":    {"{}", "metadata: {annotations: {kapp.k14s.io/original: hunter3}}"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			changes := compare(object(t, c.live), object(t, c.next), true, true)
+			changes := Compare(object(t, c.live), object(t, c.next), Rules{StatusIsApart: true, Secret: true})
 			require.NotEmpty(t, changes)
-			shown := text("Secret shop/a", contract.PlannedObject{Action: contract.Configured}, changes)
+			shown := Text("Secret shop/a: configured", nil, changes)
 			assert.NotContains(t, shown, "hunter")
 			assert.Contains(t, shown, hidden)
 		})
@@ -81,9 +80,9 @@ func TestAValueOfASecretIsShownNowhere(t *testing.T) {
 }
 
 func TestTheTextOfADifferenceReadsLikeADiff(t *testing.T) {
-	changes := compare(
+	changes := Compare(
 		object(t, "spec: {replicas: 2, old: true}\ndata: {a.conf: \"one\\ntwo\\nthree\"}"),
-		object(t, "spec: {replicas: 3, new: {a: [1, 2]}}\ndata: {a.conf: \"one\\n2\\nthree\"}"), true, false)
+		object(t, "spec: {replicas: 3, new: {a: [1, 2]}}\ndata: {a.conf: \"one\\n2\\nthree\"}"), Rules{StatusIsApart: true})
 	assert.Equal(t, `Deployment shop/web: configured
   @ data[a.conf]
   - two
@@ -97,7 +96,7 @@ func TestTheTextOfADifferenceReadsLikeADiff(t *testing.T) {
   @ spec.replicas
   - 2
   + 3
-`, text("Deployment shop/web", contract.PlannedObject{Action: contract.Configured}, changes))
+`, Text("Deployment shop/web: configured", nil, changes))
 }
 
 func TestTheCopyThatKubectlKeepsIsShownNowhere(t *testing.T) {
@@ -111,7 +110,7 @@ func TestTheCopyThatKubectlKeepsIsShownNowhere(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			o := object(t, next)
-			shown := text("ConfigMap shop/a", contract.PlannedObject{}, compare(object(t, "{}"), o, true, false))
+			shown := Text("ConfigMap shop/a: configured", nil, Compare(object(t, "{}"), o, Rules{StatusIsApart: true}))
 			assert.NotContains(t, shown, "hunter")
 			assert.Contains(t, shown, hidden)
 			assert.Equal(t, object(t, next), o, "what is compared stays as it is")
@@ -133,13 +132,13 @@ func TestAValueIsShownAsYAML(t *testing.T) {
 		for line := range strings.Lines(string(want)) {
 			lines += "  + " + line
 		}
-		assert.Equal(t, "x: configured\n  @ a\n"+lines, text("x", contract.PlannedObject{Action: contract.Configured}, []change{{path: "a", new: decoded}}))
+		assert.Equal(t, "x: configured\n  @ a\n"+lines, Text("x: configured", nil, []Change{{path: "a", new: decoded}}))
 	}
 }
 
 // People print a difference from S3 to their terminal.
 func TestADifferenceHoldsNothingThatATerminalActsOn(t *testing.T) {
-	shown := text("ConfigMap shop/a", contract.PlannedObject{Action: contract.Configured, Conflicts: []string{"data.a\x1b[8m of kubectl\r"}}, []change{
+	shown := Text("ConfigMap shop/a: configured", []string{"conflict: data.a\x1b[8m of kubectl\r"}, []Change{
 		{path: "data.k\x1b[2J", old: "one\x1b[1A\rtwo\tthree\n", new: "é 😀 \u009b31m \u202egnp\n"},
 		{path: "data", new: map[string]any{"x\x1b": "y\r"}},
 	})
@@ -149,7 +148,7 @@ func TestADifferenceHoldsNothingThatATerminalActsOn(t *testing.T) {
 
 func TestADifferenceHasABound(t *testing.T) {
 	long := strings.Repeat("x\n", 8<<20)
-	for sentence, changes := range map[string][]change{
+	for sentence, changes := range map[string][]Change{
 		"of a long text":       {{path: "a", new: long}, {path: "b", new: "c"}},
 		"of a long line":       {{path: "a", new: strings.Repeat("x", 8<<20)}, {path: "b", new: "c"}},
 		"of two long texts":    {{path: "a", old: long + "y\n", new: "z\n" + long}, {path: "b", new: "c"}},
@@ -157,15 +156,15 @@ func TestADifferenceHasABound(t *testing.T) {
 		"of a long text in it": {{path: "a", new: []any{long}}, {path: "b", new: "c"}},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			shown := text("ConfigMap shop/a", contract.PlannedObject{}, changes)
+			shown := Text("ConfigMap shop/a: configured", nil, changes)
 			assert.Less(t, len(shown), maxText+512<<10)
 			assert.True(t, strings.HasSuffix(shown, "\n  … and 1 more changes: this difference is cut after 4194304 bytes\n"), shown[max(0, len(shown)-200):])
 		})
 	}
 	t.Run("and a value of very many is shown as JSON, for which there is memory", func(t *testing.T) {
-		shown := text("t", contract.PlannedObject{Action: contract.Configured}, []change{{path: "p", new: slices.Repeat([]any{"a"}, maxNodes)}})
+		shown := Text("t: configured", nil, []Change{{path: "p", new: slices.Repeat([]any{"a"}, maxNodes)}})
 		assert.Contains(t, shown, "  @ p\n  + [\n  +  \"a\",\n")
-		shown = text("t", contract.PlannedObject{Action: contract.Configured}, []change{{path: "p", new: slices.Repeat([]any{"a"}, maxNodes-2)}})
+		shown = Text("t: configured", nil, []Change{{path: "p", new: slices.Repeat([]any{"a"}, maxNodes-2)}})
 		assert.Contains(t, shown, "  @ p\n  + - a\n")
 	})
 	t.Run("and texts are alike line by line at both ends", func(t *testing.T) {
@@ -178,7 +177,7 @@ func TestADifferenceHasABound(t *testing.T) {
 			{"", "a", "  + a\n"},
 			{"a\nb\nc\n", "a\nc\n", "  - b\n  - c\n  + c\n"},
 		} {
-			assert.Equal(t, "t: configured\n  @ p\n"+c.want, text("t", contract.PlannedObject{Action: contract.Configured}, []change{{path: "p", old: c.old, new: c.next}}), "%q %q", c.old, c.next)
+			assert.Equal(t, "t: configured\n  @ p\n"+c.want, Text("t: configured", nil, []Change{{path: "p", old: c.old, new: c.next}}), "%q %q", c.old, c.next)
 		}
 	})
 }
@@ -210,24 +209,10 @@ func TestToCompareTakesNoMoreThanTheObjects(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			changes := compare(c.old, c.next, true, false)
+			changes := Compare(c.old, c.next, Rules{StatusIsApart: true})
 			runtime.ReadMemStats(&after)
 			assert.Len(t, changes, c.changes)
 			assert.Less(t, (after.TotalAlloc-before.TotalAlloc)>>20, uint64(100), "MiB")
 		})
 	}
-}
-
-func TestWhatTheManagerOwnsIsComparedByItself(t *testing.T) {
-	const other = "{manager: kubectl, operation: Apply, apiVersion: v1, fieldsV1: {a: {}}}"
-	const update = "{manager: kubestep, operation: Update, apiVersion: v1, fieldsV1: {a: {}}}"
-	const status = "{manager: kubestep, operation: Apply, subresource: status, apiVersion: v1, fieldsV1: {a: {}}}"
-	of := func(entries string) string {
-		return owned(object(t, "metadata: {managedFields: ["+entries+"]}"), "kubestep")
-	}
-	assert.Empty(t, of(other+","+update+","+status))
-	own := of(other + ", {manager: kubestep, operation: Apply, apiVersion: v1, time: 2026-01-01, fieldsV1: {a: {}, b: {}}}")
-	assert.NotEmpty(t, own)
-	assert.Equal(t, own, of("{manager: kubestep, operation: Apply, apiVersion: v1, time: 2027-01-01, fieldsV1: {b: {}, a: {}}}"), "whenever that was")
-	assert.NotEqual(t, own, of("{manager: kubestep, operation: Apply, apiVersion: v1, fieldsV1: {a: {}}}"))
 }

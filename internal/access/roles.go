@@ -1,7 +1,8 @@
-package manifests
+package access
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -13,15 +14,48 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/kube"
 )
 
-// maxRole bounds the roles of a cause, in bytes.
-const maxRole = 6 << 10
+const (
+	groupRBAC = "rbac.authorization.k8s.io"
+	// maxRole bounds the roles of a cause, in bytes.
+	maxRole = 6 << 10
+	// maxCheckBytes bounds what is said to be denied: the roles must have room in the cause.
+	maxCheckBytes = 4 << 10
+	// maxChecks is how many permissions a sentence names.
+	maxChecks = 20
+)
 
-// withRoles is a message and the roles that allow the checks. A person passes on to
+// NoPermission says who is denied what. The roles that allow it may follow: see WithRoles.
+func NoPermission(ctx context.Context, conn *kube.Conn, denied []contract.Check) string {
+	return noPermission(ctx, conn, contract.Clip(worded(denied), maxCheckBytes))
+}
+
+// worded names the checks, with the verbs on the same object together.
+func worded(checks []contract.Check) string {
+	var texts []string
+	verbs := map[contract.Check][]string{}
+	for _, c := range checks {
+		verb := c.Verb
+		c.Verb = ""
+		verbs[c] = append(verbs[c], verb)
+	}
+	for _, c := range checks {
+		of := c
+		of.Verb = ""
+		if c.Verb == verbs[of][0] {
+			c.Verb = strings.Join(verbs[of], "/")
+			texts = append(texts, c.String())
+		}
+	}
+	return strings.Join(contract.Few(texts, maxChecks), ", ")
+}
+
+// WithRoles is a message and the roles that allow the checks. A person passes on to
 // kubectl what follows the first line of three dashes, so that no name and no text of the
 // cluster in the message may begin a line.
-func withRoles(message string, checks []contract.Check, group string) string {
+func WithRoles(message string, checks []contract.Check, group string) string {
 	return strings.TrimSpace(contract.OneLine(message) + "\n" + roles(checks, group))
 }
 

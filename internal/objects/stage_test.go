@@ -1,4 +1,4 @@
-package manifests
+package objects
 
 import (
 	"testing"
@@ -11,9 +11,9 @@ func TestWhatOthersNeedIsInAnEarlierStage(t *testing.T) {
 	for sentence, c := range map[string]struct {
 		apiVersion, kind string
 		clusterScoped    bool
-		want             stage
+		want             Stage
 	}{
-		"the definition of a kind": {"apiextensions.k8s.io/v1", "CustomResourceDefinition", true, definitions},
+		"the definition of a kind": {"apiextensions.k8s.io/v1", "CustomResourceDefinition", true, Definitions},
 		"a namespace":              {"v1", "Namespace", true, namespaces},
 		"a cluster-wide object":    {"storage.k8s.io/v1", "StorageClass", true, clusterWide},
 		"a service account":        {"v1", "ServiceAccount", false, prerequisites},
@@ -30,7 +30,7 @@ func TestWhatOthersNeedIsInAnEarlierStage(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			o := Object{GroupVersionKind: schema.FromAPIVersionAndKind(c.apiVersion, c.kind)}
-			assert.Equal(t, c.want, stageOf(o, c.clusterScoped))
+			assert.Equal(t, c.want, Target{Object: o, Resource: Resource{Namespaced: !c.clusterScoped}}.Stage())
 		})
 	}
 }

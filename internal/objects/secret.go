@@ -1,4 +1,4 @@
-package manifests
+package objects
 
 import (
 	"encoding/base64"
@@ -34,7 +34,7 @@ func (o Object) told(status metav1.Status) string {
 		return said(status)
 	}
 	if fields := o.fields(status); len(fields) > 0 {
-		return strings.Join(few(fields, maxNamed), ", ")
+		return strings.Join(contract.Few(fields, maxNamed), ", ")
 	}
 	text := said(status)
 	if !isNotTyped(status) && !isStoredOtherwise(status) && newTrace(text).none(o) {
@@ -251,7 +251,7 @@ func (o Object) values() func(func(string) bool) {
 			Annotations map[string]string `json:"annotations"`
 		} `json:"metadata"`
 	}
-	_ = json.Unmarshal(o.JSON, &secret) // read.go has seen that they are strings
+	_ = json.Unmarshal(o.JSON, &secret) // whoever read it has seen that they are strings
 	return func(yield func(string) bool) {
 		for _, value := range secret.StringData {
 			if !yield(value) {

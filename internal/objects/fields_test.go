@@ -1,4 +1,4 @@
-package manifests
+package objects
 
 import (
 	"strconv"
@@ -8,7 +8,15 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	"sigs.k8s.io/yaml"
 )
+
+func object(t *testing.T, text string) map[string]any {
+	t.Helper()
+	var o map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(text), &o))
+	return o
+}
 
 func fields(t *testing.T, text string) *fieldpath.Set {
 	t.Helper()
@@ -55,7 +63,7 @@ func TestOnlyAValueThatLooksDifferentIsSpelledAsItIsInTheCluster(t *testing.T) {
 		"no live object":                        {`{"cpu":"0.5"}`, ``, `{"cpu":"500m"}`, ``},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			got, ok := respell([]byte(c.applied), []byte(c.live), []byte(c.forced), FieldManager)
+			got, ok := respell([]byte(c.applied), []byte(c.live), []byte(c.forced), "kubestep")
 			assert.Equal(t, c.want != "", ok)
 			if ok {
 				assert.JSONEq(t, c.want, string(got))
@@ -75,6 +83,20 @@ func TestLongListsOfItemsAndOwnersTakeNoLongerThanTheirLength(t *testing.T) {
 	}
 	left := newFinder().remove(map[string]any{"l": list}, gone, fields(t, `{"f:l":{}}`))
 	assert.Len(t, left.(map[string]any)["l"], items)
-	fields, _ := lost(ownership{}, ownership{}, left)
+	fields, _ := Lost(Ownership{}, Ownership{}, left)
 	assert.Empty(t, fields)
+}
+
+func TestWhatTheManagerOwnsIsComparedByItself(t *testing.T) {
+	const other = "{manager: kubectl, operation: Apply, apiVersion: v1, fieldsV1: {a: {}}}"
+	const update = "{manager: kubestep, operation: Update, apiVersion: v1, fieldsV1: {a: {}}}"
+	const status = "{manager: kubestep, operation: Apply, subresource: status, apiVersion: v1, fieldsV1: {a: {}}}"
+	of := func(entries string) string {
+		return Client{Manager: "kubestep"}.Owned(object(t, "metadata: {managedFields: ["+entries+"]}"))
+	}
+	assert.Empty(t, of(other+","+update+","+status))
+	own := of(other + ", {manager: kubestep, operation: Apply, apiVersion: v1, time: 2026-01-01, fieldsV1: {a: {}, b: {}}}")
+	assert.NotEmpty(t, own)
+	assert.Equal(t, own, of("{manager: kubestep, operation: Apply, apiVersion: v1, time: 2027-01-01, fieldsV1: {b: {}, a: {}}}"), "whenever that was")
+	assert.NotEqual(t, own, of("{manager: kubestep, operation: Apply, apiVersion: v1, fieldsV1: {a: {}}}"))
 }
