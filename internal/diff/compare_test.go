@@ -167,15 +167,17 @@ func TestADifferenceHasABound(t *testing.T) {
 		shown = Text("t: configured", nil, []Change{{path: "p", new: slices.Repeat([]any{"a"}, maxNodes-2)}})
 		assert.Contains(t, shown, "  @ p\n  + - a\n")
 	})
-	t.Run("and texts are alike line by line at both ends", func(t *testing.T) {
+	t.Run("and texts are compared line by line", func(t *testing.T) {
 		for _, c := range []struct{ old, next, want string }{
 			{"a\nb", "a\nb\nc", "  - b\n  + b\n  + c\n"},
 			{"a\n", "a\nb", "  + b\n"},
 			{"x\nz", "y\nz", "  - x\n  + y\n"},
 			{"az", "bz", "  - az\n  + bz\n"},
-			{"a\na\na", "a\na", "  - a\n  - a\n  + a\n"},
+			{"a\na\na", "a\na", "  - a\n"},
 			{"", "a", "  + a\n"},
-			{"a\nb\nc\n", "a\nc\n", "  - b\n  - c\n  + c\n"},
+			{"a\nb\nc\n", "a\nc\n", "  - b\n"},
+			{"a\nb\nc\nd\ne\n", "A\nb\nc\nd\nE\n", "  - a\n  + A\n  …\n  - e\n  + E\n"},
+			{strings.Repeat("a\n", maxNodes+1), "a\n", strings.Repeat("  - a\n", maxNodes+1) + "  + a\n"},
 		} {
 			assert.Equal(t, "t: configured\n  @ p\n"+c.want, Text("t: configured", nil, []Change{{path: "p", old: c.old, new: c.next}}), "%q %q", c.old, c.next)
 		}

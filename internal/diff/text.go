@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/aymanbagabas/go-udiff"
 	yaml "go.yaml.in/yaml/v2"
 )
 
@@ -18,7 +19,8 @@ import (
 const maxText = 4 << 20
 
 // maxNodes bounds a value that is shown as YAML, whose encoder takes 600 bytes for each
-// value in it. Others are shown as JSON.
+// value in it, and the lines of texts that are compared. Other values are shown as JSON, and other
+// texts whole.
 const maxNodes = 50_000
 
 // nodes counts the values in a value, up to a bound.
@@ -143,22 +145,18 @@ func values(p *page, sign string, value any) {
 	}
 }
 
-// lines leaves out the lines that two texts begin and end with alike.
+// lines shows the lines in which two texts differ. What is hidden is alike, and shown.
 func lines(p *page, old, next string) {
-	alike := 0
-	for alike < len(old) && alike < len(next) && old[alike] == next[alike] {
-		alike++
+	if old == next || max(strings.Count(old, "\n"), strings.Count(next, "\n")) > maxNodes {
+		values(p, "-", old)
+		values(p, "+", next)
+		return
 	}
-	alike = strings.LastIndexByte(old[:alike], '\n') + 1
-	old, next = old[alike:], next[alike:]
-	alike = 0
-	for alike < len(old) && alike < len(next) && old[len(old)-1-alike] == next[len(next)-1-alike] {
-		alike++
+	for i, edit := range udiff.Lines(old, next) {
+		if i > 0 {
+			p.b.WriteString("  …\n")
+		}
+		values(p, "-", old[edit.Start:edit.End])
+		values(p, "+", edit.New)
 	}
-	if first := strings.IndexByte(old[len(old)-alike:], '\n'); first >= 0 {
-		alike -= first
-		old, next = old[:len(old)-alike], next[:len(next)-alike]
-	}
-	values(p, "-", old)
-	values(p, "+", next)
 }
