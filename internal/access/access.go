@@ -64,10 +64,12 @@ func (v Verifier) Verify(ctx context.Context, in contract.VerifyRBAC) (contract.
 
 // reviewAll reviews the checks, several at the same time, and answers in their order.
 func reviewAll(ctx context.Context, clock batch.Clock, conn *kube.Conn, checks []contract.Check) ([]Review, error) {
-	reviews := make([]Review, len(checks))
-	done, err := batch.NewRound(ctx, clock).Run(ctx, 0, len(checks), func(ctx context.Context, i int) error {
-		var err error
-		reviews[i], err = Ask(ctx, conn, checks[i])
+	reviews, each := make([]Review, len(checks)), make([]*Review, len(checks))
+	for i, check := range checks {
+		reviews[i].Check, each[i] = check, &reviews[i]
+	}
+	done, err := batch.Each(ctx, batch.NewRound(ctx, clock), each, func(ctx context.Context, review *Review) (err error) {
+		*review, err = Ask(ctx, conn, review.Check)
 		return err
 	})
 	if err == nil && done < len(checks) {

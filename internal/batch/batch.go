@@ -1,5 +1,6 @@
 // Package batch does many requests in rounds: several at once, for as long as the
-// function has time, and at the pace that the API server asks for.
+// function has time, and at the pace that the API server asks for. A ledger says what
+// earlier rounds did.
 package batch
 
 import (
@@ -68,14 +69,18 @@ func RetryAfter(err error) time.Duration {
 	return defaultRetryAfter
 }
 
-// Run does the objects from..to, several at once, and returns the first that is
-// not done. What is under way when one fails or the time ends is completed.
-func (r *Round) Run(ctx context.Context, from, to int, do func(ctx context.Context, i int) error) (int, error) {
-	next, done := from, make([]bool, to-from)
+// Each does each of the items, several at once, and returns how many are done before the
+// first that is not. What is under way when one fails or the time ends is completed.
+func Each[T any](ctx context.Context, r *Round, items []T, do func(ctx context.Context, item T) error) (int, error) {
+	return r.run(ctx, len(items), func(ctx context.Context, i int) error { return do(ctx, items[i]) })
+}
+
+func (r *Round) run(ctx context.Context, items int, do func(ctx context.Context, i int) error) (int, error) {
+	next, done := 0, make([]bool, items)
 	take := func() (int, bool) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if next == to || r.failed || r.ended || r.throttled != nil || !r.time() {
+		if next == items || r.failed || r.ended || r.throttled != nil || !r.time() {
 			return 0, false
 		}
 		r.begun++
@@ -83,7 +88,7 @@ func (r *Round) Run(ctx context.Context, from, to int, do func(ctx context.Conte
 		return next - 1, true
 	}
 	var group errgroup.Group
-	for range min(AtOnce, to-from) {
+	for range min(AtOnce, items) {
 		group.Go(func() error {
 			for {
 				i, ok := take()
@@ -94,19 +99,19 @@ func (r *Round) Run(ctx context.Context, from, to int, do func(ctx context.Conte
 				if err != nil {
 					return err
 				}
-				done[i-from] = ok
+				done[i] = ok
 			}
 		})
 	}
 	err := group.Wait()
-	first := from
-	for first < to && done[first-from] {
+	first := 0
+	for first < items && done[first] {
 		first++
 	}
 	switch {
-	case err != nil && first > from && errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case err != nil && first > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return first, nil // the round is worth something without the one that took too long
-	case err == nil && first == from && first < to:
+	case err == nil && first == 0 && items > 0:
 		return first, r.throttled // the machine can wait for longer than a function should
 	default:
 		return first, err

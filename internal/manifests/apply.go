@@ -44,40 +44,43 @@ func (a Applier) Apply(ctx context.Context, in contract.ApplyManifests) (contrac
 	}
 	defer s.Conn.Close()
 	work := &applier{
-		session: s, clock: a.Clock, actions: newMarks(in.Plan.Actions, len(s.targets)), marks: newMarks(in.Apply.Done, len(s.targets)),
+		session: s, clock: a.Clock, actions: batch.NewLedger(in.Plan.Actions, len(s.targets)), ledger: batch.NewLedger(in.Apply.Done, len(s.targets)),
 		warnings: append([]string{}, in.Apply.Warnings...), known: saidBy(in.Plan.PlanReport),
 	}
 	for i, letter := range work.actions {
 		switch {
-		case work.marks[i] != pending:
+		case work.ledger[i] != batch.Pending:
 		case letter == unchanged:
-			work.marks[i] = skipped
-		case isDone(letter): // before the cluster was described again
-			work.marks[i] = letter
+			work.ledger[i] = skipped
+		case batch.IsDone(letter): // before the cluster was described again
+			work.ledger[i] = letter
 		}
 	}
-	began := string(work.marks)
+	began := string(work.ledger)
 	if err := work.stages(ctx, batch.NewRound(ctx, a.Clock)); err != nil {
 		var named *contract.Error
 		if !errors.As(err, &named) {
 			named = s.Conn.Explain(err, "apply the manifests")
 		}
-		if !slices.Contains(retried, named.Name) || string(work.marks) == began {
+		if !slices.Contains(retried, named.Name) || string(work.ledger) == began {
 			return contract.Applied{}, work.halfway(named, in.Attempt)
 		}
 	}
-	return contract.Applied{Complete: work.marks.complete(), Applied: work.marks.applied(), Warnings: work.warnings, Done: string(work.marks)}, nil
+	return contract.Applied{Complete: !work.ledger.Has(batch.IsLeft), Applied: work.ledger.Count(batch.IsDone), Warnings: work.warnings, Done: string(work.ledger)}, nil
 }
+
+// skipped is the letter of an object that is not applied, because nothing would change.
+const skipped = 's'
 
 // applier applies objects.
 type applier struct {
 	*session
 	clock batch.Clock
 
-	actions marks // of the plan
+	actions batch.Ledger // of the plan
 
 	mu       sync.Mutex // guards what follows
-	marks    marks
+	ledger   batch.Ledger
 	warnings []string
 	known    map[string]bool // what was said already
 }
@@ -85,13 +88,13 @@ type applier struct {
 // stages applies stage by stage, until all is applied or the time is up.
 func (a *applier) stages(ctx context.Context, r *batch.Round) error {
 	for stage := objects.Definitions; stage <= objects.LastStage; stage++ {
-		targets := a.pending(a.marks, func(t objects.Target) bool { return t.Stage() == stage })
+		targets := a.pending(a.ledger, func(t objects.Target) bool { return t.Stage() == stage })
 		if stage > objects.Definitions && slices.ContainsFunc(targets, func(t objects.Target) bool { return t.Defined }) {
 			if ok, err := a.establish(ctx, r); !ok || err != nil {
 				return err
 			}
 		}
-		done, err := r.Run(ctx, 0, len(targets), func(ctx context.Context, i int) error { return a.one(ctx, targets[i]) })
+		done, err := batch.Each(ctx, r, targets, a.one)
 		if err != nil {
 			return err
 		}
@@ -110,12 +113,12 @@ func (a *applier) one(ctx context.Context, t objects.Target) error {
 	for {
 		answer, err := a.Put(ctx, t, false)
 		if err == nil {
-			a.mark(t, halfDone) // even if what kubectl owns of it cannot be taken over
+			a.mark(t, batch.Begun) // even if what kubectl owns of it cannot be taken over
 			answer, err = a.Adopt(ctx, answer)
 		}
 		switch {
 		case err == nil:
-			a.mark(t, done(a.actions[t.Index]))
+			a.mark(t, batch.Done(a.actions[t.Index]))
 			a.report(t, answer)
 			return nil
 		case apierrors.IsTooManyRequests(err):
@@ -148,7 +151,7 @@ const (
 func (a *applier) mark(t objects.Target, letter byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.marks[t.Index] = letter
+	a.ledger[t.Index] = letter
 }
 
 // report keeps what the plan did not say of an object.

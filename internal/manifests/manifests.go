@@ -29,7 +29,7 @@ type session struct {
 	targets []objects.Target // in the order of their stages
 	request contract.ApplyRequest
 	// history is what the execution applied so far.
-	history marks
+	history batch.Ledger
 }
 
 // openSession connects, and finds out where each object is in the API.

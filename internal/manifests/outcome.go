@@ -3,10 +3,10 @@ package manifests
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/kubestep/kubestep/internal/access"
+	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/objects"
@@ -35,7 +35,7 @@ func (p *planner) failure(total int) error {
 	}
 	if len(failures) > 1 {
 		of := fmt.Sprintf("%d of %d objects", len(failures), total)
-		if planned := len(p.marks) - p.marks.count(pending) + len(failures); planned < total {
+		if planned := len(p.ledger) - p.ledger.Count(batch.IsLeft) + len(failures); planned < total {
 			of = fmt.Sprintf("%d of the first %d objects (of %d)", len(failures), planned, total)
 		}
 		named = contract.Errorf(named.Name, "%s cannot be applied. %s", of, strings.Join(texts(failures), ". "))
@@ -51,7 +51,7 @@ func (p *planner) conflicting(total int) error {
 	byOrder(p.conflicts, func(f failed) objects.Target { return f.Target })
 	fields := fmt.Sprintf("%d of %d objects %s fields that another manager owns: %s", len(p.conflicts), total, setOrSets(len(p.conflicts)), strings.Join(texts(p.conflicts), "; ")) +
 		`. Remove these fields from the manifests, or take them with "force": true (--force)`
-	if slices.ContainsFunc(p.history, isApplied) {
+	if p.history.Has(batch.IsChanged) {
 		return p.told(contract.Errorf(contract.FieldConflict, "Nothing more is applied to cluster %s: %s", p.Conn.Cluster.Name, fields))
 	}
 	return contract.Errorf(contract.FieldConflict, "Nothing was applied to cluster %s: %s", p.Conn.Cluster.Name, fields)

@@ -56,14 +56,14 @@ func (a Applier) Plan(ctx context.Context, in contract.PlanManifests) (contract.
 		return contract.Plan{}, err
 	}
 	defer s.Conn.Close()
-	p := &planner{session: s, marks: newMarks(in.Plan.Actions, len(s.targets)), report: in.Plan.PlanReport, texts: map[int]string{}}
-	part := len(s.targets) - p.marks.count(pending)
+	p := &planner{session: s, ledger: batch.NewLedger(in.Plan.Actions, len(s.targets)), report: in.Plan.PlanReport, texts: map[int]string{}}
+	part := len(s.targets) - p.ledger.Count(batch.IsLeft)
 	// The definitions come first: an object of a kind that changes may not be right yet.
 	r := batch.NewRound(ctx, a.Clock)
 	p.round = r
 	for _, filter := range []func(objects.Target) bool{isDefinition, isNoDefinition} {
-		targets := s.pending(p.marks, filter)
-		done, err := r.Run(ctx, 0, len(targets), func(ctx context.Context, i int) error { return p.plan(ctx, targets[i]) })
+		targets := s.pending(p.ledger, filter)
+		done, err := batch.Each(ctx, r, targets, p.plan)
 		if err != nil {
 			return contract.Plan{}, s.told(s.Conn.Explain(err, "plan the manifests"))
 		}
@@ -74,11 +74,11 @@ func (a Applier) Plan(ctx context.Context, in contract.PlanManifests) (contract.
 	if err := p.failure(in.Manifests.Objects); err != nil {
 		return contract.Plan{}, err
 	}
-	plan := contract.Plan{PlanReport: p.report, Complete: p.marks.complete(), Actions: string(p.marks)}
+	plan := contract.Plan{PlanReport: p.report, Complete: !p.ledger.Has(batch.IsLeft), Actions: string(p.ledger)}
 	plan.Objects, plan.Truncated = shorten(append(plan.Objects, p.planned()...), plan.Truncated)
-	plan.Created, plan.Configured = p.marks.count(created), p.marks.count(configured)
-	plan.Unchanged = p.marks.count(unchanged) + p.marks.count(unowned)
-	plan.Deleting, plan.Adopted = p.marks.count(deleting), p.marks.count(unowned)
+	plan.Created, plan.Configured = p.ledger.Count(batch.Is(created)), p.ledger.Count(batch.Is(configured))
+	plan.Unchanged = p.ledger.Count(batch.Is(unchanged, unowned))
+	plan.Deleting, plan.Adopted = p.ledger.Count(batch.Is(deleting)), p.ledger.Count(batch.Is(unowned))
 	plan.Drift = plan.Created+plan.Configured+plan.Deleting > 0
 	if plan.WaitFor, err = s.waitFor(); err != nil {
 		return contract.Plan{}, s.tell(err)
@@ -128,7 +128,7 @@ type planner struct {
 	round  *batch.Round
 
 	mu        sync.Mutex // guards what follows
-	marks     marks
+	ledger    batch.Ledger
 	objects   []planned
 	texts     map[int]string // of the difference, by index
 	textBytes int
@@ -144,7 +144,7 @@ type planned struct {
 
 // found is what was found out about a target.
 type found struct {
-	letter  byte // pending if it cannot be applied
+	letter  byte // batch.Pending if it cannot be applied
 	changes []diff.Change
 	answer  objects.Answer
 	notes   []string
@@ -333,7 +333,7 @@ func (p *planner) refused(ctx context.Context, t objects.Target, err error) erro
 	default:
 		return explained
 	}
-	p.add(t, found{letter: pending, err: explained})
+	p.add(t, found{letter: batch.Pending, err: explained})
 	return nil
 }
 
@@ -358,7 +358,7 @@ func (p *planner) changes(t objects.Target) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.ContainsFunc(p.targets, func(d objects.Target) bool {
-		return d.Defines(t.GroupVersionKind) && p.marks[d.Index] != unchanged
+		return d.Defines(t.GroupVersionKind) && p.ledger[d.Index] != unchanged
 	})
 }
 
@@ -368,10 +368,10 @@ func (p *planner) add(t objects.Target, f found) {
 		APIVersion: t.GroupVersion().String(), Kind: t.Kind, Namespace: t.Namespace, Name: t.Name,
 		Action: actions[f.letter], Warnings: f.answer.Warnings(), Notes: f.notes, Unchecked: contract.Clip(f.unchecked, maxText),
 	}
-	if was := p.history[t.Index]; isDone(was) && (f.letter == unchanged || f.letter == unowned) {
+	if was := p.history[t.Index]; batch.IsDone(was) && (f.letter == unchanged || f.letter == unowned) {
 		// It is unchanged since this execution applied it.
 		f.letter = was
-		o.Action = actions[was-'A'+'a']
+		o.Action = actions[batch.Undone(was)]
 	}
 	for i, c := range f.changes {
 		if i == maxChanges {
@@ -398,7 +398,7 @@ func (p *planner) add(t objects.Target, f found) {
 	if len(o.Conflicts) > 0 {
 		p.conflicts = append(p.conflicts, failed{t, contract.Errorf(contract.FieldConflict, "%s: %s", t, strings.Join(o.Conflicts, ", "))})
 	}
-	p.marks[t.Index] = f.letter
+	p.ledger[t.Index] = f.letter
 	p.objects = append(p.objects, planned{t, o})
 	if p.request.Output.Bucket != "" && o.Action != contract.Unchanged {
 		p.texts[t.Index] = text(t, o, f.changes)
@@ -458,7 +458,7 @@ func (p *planner) planned() []contract.PlannedObject {
 func (p *planner) text() string {
 	var b strings.Builder
 	b.Grow(p.textBytes)
-	for i := range p.marks {
+	for i := range p.ledger {
 		b.WriteString(p.texts[i])
 	}
 	return b.String()

@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/diff"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/objects"
@@ -66,13 +67,13 @@ func (a *applier) settles(t objects.Target, err error) bool {
 	defer a.mu.Unlock()
 	for _, need := range t.Prerequisites(err) {
 		for _, other := range a.targets {
-			if need.Is(other) && isApplied(a.marks[other.Index]) {
+			if need.Is(other) && batch.IsChanged(a.ledger[other.Index]) {
 				return true
 			}
 		}
 	}
 	// The schema of a CRD that changed is in use a moment later.
 	return t.Defined && objects.IsOfItsType(err) && slices.ContainsFunc(a.targets, func(other objects.Target) bool {
-		return other.Defines(t.GroupVersionKind) && isApplied(a.marks[other.Index])
+		return other.Defines(t.GroupVersionKind) && batch.IsChanged(a.ledger[other.Index])
 	})
 }

@@ -7,102 +7,49 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/objects"
 )
 
-// marks have a letter for each object, in the order of the manifests: that of the
-// stages may change when a kind becomes known.
-type marks []byte
-
-const (
-	// pending marks an object that is left to do.
-	pending = '.'
-	// skipped marks an object that is not applied, because nothing would change.
-	skipped = 's'
-	// halfDone marks an object that was applied, and has to be applied once more.
-	halfDone = 'h'
-)
-
-// done is the letter of an object that was applied: that of its action, as a capital.
-func done(action byte) byte { return action - 'a' + 'A' }
-
-// isDone reports whether a letter is of an object that was applied.
-func isDone(letter byte) bool { return letter >= 'A' && letter <= 'Z' }
-
-// isApplied reports whether a letter is of an object that is not as it was.
-func isApplied(letter byte) bool { return isDone(letter) || letter == halfDone }
-
-func newMarks(earlier string, objects int) marks {
-	m := marks(earlier)
-	for len(m) < objects {
-		m = append(m, pending)
-	}
-	return m[:objects]
-}
-
-// left reports whether an object is left to do.
-func left(letter byte) bool { return letter == pending || letter == halfDone }
-
-func (m marks) complete() bool { return !slices.ContainsFunc(m, left) }
-
-// count counts the objects of an action, those that were applied before too.
-func (m marks) count(action byte) int {
-	return strings.Count(string(m), string(action)) + strings.Count(string(m), string(done(action)))
-}
-
-// applied counts the objects that were applied.
-func (m marks) applied() int {
-	n := 0
-	for _, letter := range m {
-		if isDone(letter) {
-			n++
-		}
-	}
-	return n
-}
-
-// pending are the targets that are left to do, of those that the filter lets pass.
-func (s *session) pending(m marks, filter func(objects.Target) bool) []objects.Target {
-	return slices.DeleteFunc(slices.Clone(s.targets), func(t objects.Target) bool { return !left(m[t.Index]) || !filter(t) })
+// pending are the targets that are left to do, of those that the filter lets pass. The
+// ledger has the order of the manifests: that of the stages may change when a kind becomes
+// known.
+func (s *session) pending(l batch.Ledger, filter func(objects.Target) bool) []objects.Target {
+	return slices.DeleteFunc(slices.Clone(s.targets), func(t objects.Target) bool { return !batch.IsLeft(l[t.Index]) || !filter(t) })
 }
 
 // history is what the execution has applied so far: in the rounds of which Done is given,
 // and before its cluster was described again.
-func history(in contract.ManifestsSession, applied string) marks {
-	m := newMarks(applied, in.Manifests.Objects)
+func history(in contract.ManifestsSession, applied string) batch.Ledger {
+	l := batch.NewLedger(applied, in.Manifests.Objects)
 	sha, before, _ := strings.Cut(in.Progress, ":")
 	if sha != in.Manifests.SHA256 {
-		return m // load-manifests refuses others
+		return l // load-manifests refuses others
 	}
-	for i := range min(len(m), len(before)) {
-		if isApplied(before[i]) && !isApplied(m[i]) {
-			m[i] = before[i]
+	for i := range min(len(l), len(before)) {
+		if batch.IsChanged(before[i]) && !batch.IsChanged(l[i]) {
+			l[i] = before[i]
 		}
 	}
-	return m
+	return l
 }
 
 // tell adds to an error what the execution applied before it. The names of the objects
 // may be unknown.
-func (m marks) tell(err error, objects []string) error {
+func tell(applied batch.Ledger, err error, objects []string) error {
 	var named *contract.Error
-	count := 0
-	for _, letter := range m {
-		if isApplied(letter) {
-			count++
-		}
-	}
+	count := applied.Count(batch.IsChanged)
 	if count == 0 || !errors.As(err, &named) {
 		return err
 	}
 	var names []string
 	for i, name := range objects {
-		if i < len(m) && isApplied(m[i]) {
+		if i < len(applied) && batch.IsChanged(applied[i]) {
 			names = append(names, name)
 		}
 	}
-	text := fmt.Sprintf("%s. Before that, %d of %d objects were applied and are left in place", named.Message, count, len(m))
+	text := fmt.Sprintf("%s. Before that, %d of %d objects were applied and are left in place", named.Message, count, len(applied))
 	if len(names) > 0 {
 		text += ": " + contract.Clip(contract.OneLine(enumerate(names)), maxNames)
 	}
@@ -127,7 +74,7 @@ func (s *session) tell(err error) error {
 	for _, t := range s.targets {
 		names[t.Index] = t.String()
 	}
-	return s.history.tell(err, names)
+	return tell(s.history, err, names)
 }
 
 // retried are the errors after which the machine runs the function again. What a round
@@ -141,8 +88,8 @@ func (a *applier) halfway(err error, attempt int) error {
 	if !errors.As(err, &named) {
 		named = a.Conn.Explain(err, "apply the manifests")
 	}
-	for i, letter := range a.marks {
-		if isApplied(letter) {
+	for i, letter := range a.ledger {
+		if batch.IsChanged(letter) {
 			a.history[i] = letter
 		}
 	}
@@ -159,10 +106,10 @@ func (a *applier) halfway(err error, attempt int) error {
 
 // open is openSession, whose errors say what was applied before.
 func (a Applier) open(ctx context.Context, in contract.ManifestsSession, applied string) (*session, error) {
-	m := history(in, applied)
+	before := history(in, applied)
 	given, err := a.Source.again(ctx, in)
 	if err != nil {
-		return nil, m.tell(err, nil)
+		return nil, tell(before, err, nil)
 	}
 	s, err := a.openSession(ctx, in, given)
 	if err != nil {
@@ -170,8 +117,8 @@ func (a Applier) open(ctx context.Context, in contract.ManifestsSession, applied
 		for _, o := range given {
 			names = append(names, objects.Describe(o.Kind, "", o.Name)) // whether it is in a namespace is not known
 		}
-		return nil, m.tell(err, names)
+		return nil, tell(before, err, names)
 	}
-	s.history = newMarks(string(m), len(given))
+	s.history = batch.NewLedger(string(before), len(given))
 	return s, nil
 }

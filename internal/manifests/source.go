@@ -6,9 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
+	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/objects"
 	"github.com/kubestep/kubestep/internal/store"
@@ -27,11 +27,11 @@ type Source struct {
 func (s Source) Load(ctx context.Context, in contract.LoadManifests) (contract.LoadedManifests, error) {
 	sha, applied, _ := strings.Cut(in.Progress, ":")
 	objects, loaded, err := s.read(ctx, in.Execution, in.Request)
-	if err == nil && slices.ContainsFunc([]byte(applied), isApplied) && sha != loaded.SHA256 {
+	if err == nil && batch.Ledger(applied).Has(batch.IsChanged) && sha != loaded.SHA256 {
 		err = changed(in.Request)
 	}
 	if err != nil {
-		return contract.LoadedManifests{}, marks(applied).tell(err, nil)
+		return contract.LoadedManifests{}, tell(batch.Ledger(applied), err, nil)
 	}
 	loaded.Objects = len(objects)
 	return loaded, nil

@@ -40,7 +40,7 @@ func (a Applier) Verify(ctx context.Context, in contract.VerifyApply) (contract.
 		{v.pendingObjects, v.object},
 	} {
 		left := review.pending()
-		done, err := r.Run(ctx, 0, len(left), func(ctx context.Context, i int) error { return review.one(ctx, left[i]) })
+		done, err := batch.Each(ctx, r, left, review.one)
 		if err != nil {
 			return contract.VerifiedApply{}, s.told(s.Conn.Explain(err, "review access"))
 		}
@@ -64,7 +64,7 @@ type verifier struct {
 	checks int
 	// kinds has a letter for each of the general checks, and objects one for each object:
 	// byName and the bits of the verbs that are denied.
-	kinds, objects marks
+	kinds, objects batch.Ledger
 }
 
 // The letters of VerifiedApply.Done.
@@ -85,20 +85,20 @@ func newVerifier(s *session, earlier contract.VerifiedApply) *verifier {
 		done = ""
 		v.checks = 0
 	}
-	v.kinds = newMarks(done[:min(len(done), len(v.general))], len(v.general))
-	v.objects = newMarks(done[min(len(done), len(v.general)):], len(s.targets))
+	v.kinds = batch.NewLedger(done[:min(len(done), len(v.general))], len(v.general))
+	v.objects = batch.NewLedger(done[min(len(done), len(v.general)):], len(s.targets))
 	return v
 }
 
 func (v *verifier) verified() contract.VerifiedApply {
-	return contract.VerifiedApply{Checks: v.checks, Complete: v.kinds.complete() && v.objects.complete(), Done: string(v.kinds) + string(v.objects)}
+	return contract.VerifiedApply{Checks: v.checks, Complete: !v.kinds.Has(batch.IsLeft) && !v.objects.Has(batch.IsLeft), Done: string(v.kinds) + string(v.objects)}
 }
 
 // pendingKinds are the general checks that are left to do.
 func (v *verifier) pendingKinds() []int {
 	var left []int
 	for i, letter := range v.kinds {
-		if letter == pending {
+		if letter == batch.Pending {
 			left = append(left, i)
 		}
 	}
@@ -124,13 +124,13 @@ func (v *verifier) kind(ctx context.Context, i int) error {
 // pendingObjects are, once all kinds are done, the objects that are left to be asked for
 // by name. The others need no more.
 func (v *verifier) pendingObjects() []int {
-	if !v.kinds.complete() {
+	if v.kinds.Has(batch.IsLeft) {
 		return nil
 	}
 	var left []int
 	for i, t := range v.targets {
 		switch {
-		case v.objects[t.Index] != pending:
+		case v.objects[t.Index] != batch.Pending:
 		case v.deniedVerbs(t) == nil:
 			v.objects[t.Index] = byName
 		default:

@@ -44,11 +44,9 @@ const (
 // is looked at again once all were; a capital one of an object that was ready at that
 // last look. If one is not, all others are looked at again too.
 const (
-	waiting    = '.'
 	ready      = 'r'
 	ended      = 'e' // ready for good: if it is gone at the last look, that is no matter
 	unobserved = 'u' // counts as ready, although nothing has written its status
-	toCapital  = 'a' - 'A'
 )
 
 // Checker checks readiness.
@@ -73,31 +71,28 @@ func (c Checker) Check(ctx context.Context, in contract.CheckReadiness) (contrac
 	if until.IsZero() {
 		until = c.Clock.Now().Add(timeout).UTC()
 	}
-	r := &round{conn: conn, done: []byte(in.Readiness.Done), objects: flatten(in.WaitFor), kinds: map[string]*kind{}}
+	objects := flatten(in.WaitFor)
+	r := &round{conn: conn, ledger: batch.NewLedger(in.Readiness.Done, len(objects)), objects: objects, kinds: map[string]*kind{}}
 	r.observing = c.Clock.Now().Sub(until.Add(-timeout)) < observing
-	r.done = r.done[:min(len(r.done), len(r.objects))]
-	for len(r.done) < len(r.objects) {
-		r.done = append(r.done, waiting)
-	}
 	work := batch.NewRound(ctx, c.Clock)
-	err = r.look(ctx, work, func(letter byte) bool { return letter == waiting })
-	if err == nil && !slices.Contains(r.done, waiting) {
-		err = r.look(ctx, work, func(letter byte) bool { return !isConfirmed(letter) })
+	err = r.look(ctx, work, batch.IsLeft)
+	if err == nil && !r.ledger.Has(batch.IsLeft) {
+		err = r.look(ctx, work, isUnconfirmed)
 	}
 	if err != nil {
 		return contract.Readiness{}, conn.Explain(err, "get the objects of the manifests")
 	}
 	slices.SortFunc(r.notReady, func(a, b awaited) int { return a.index - b.index })
 	left := until.Sub(c.Clock.Now())
-	if slices.Contains(r.done, waiting) {
+	if r.ledger.Has(batch.IsLeft) {
 		if r.failed || left <= 0 {
 			return contract.Readiness{}, r.error(timeout - max(left, 0))
 		}
 		r.unconfirm()
 	}
 	answer := contract.Readiness{
-		Complete: !slices.ContainsFunc(r.done, func(letter byte) bool { return !isConfirmed(letter) }),
-		Until:    until, WaitSeconds: pause(timeout-left, left), NotReady: r.told(), Unobserved: []contract.ObjectName{}, Done: string(r.done),
+		Complete: !r.ledger.Has(isUnconfirmed),
+		Until:    until, WaitSeconds: pause(timeout-left, left), NotReady: r.told(), Unobserved: []contract.ObjectName{}, Done: string(r.ledger),
 	}
 	if answer.Complete {
 		answer.Unobserved = r.unobserved()
@@ -111,7 +106,7 @@ func pause(waited, left time.Duration) int {
 	return max(1, min(seconds, int(left.Seconds())+1))
 }
 
-func isConfirmed(letter byte) bool { return letter >= 'A' && letter <= 'Z' }
+func isUnconfirmed(letter byte) bool { return !batch.IsDone(letter) }
 
 // awaited is an object to wait for.
 type awaited struct {
@@ -146,7 +141,7 @@ type round struct {
 	observing bool
 
 	mu       sync.Mutex // guards what follows
-	done     []byte
+	ledger   batch.Ledger
 	notReady []awaited
 	failed   bool  // for good
 	looked   int   // at objects
@@ -159,8 +154,8 @@ type round struct {
 
 // look looks at the objects with a letter, until the time of the invocation is over.
 func (r *round) look(ctx context.Context, work *batch.Round, with func(letter byte) bool) error {
-	objects := slices.DeleteFunc(slices.Clone(r.objects), func(o awaited) bool { return !with(r.done[o.index]) })
-	if _, err := work.Run(ctx, 0, len(objects), func(ctx context.Context, i int) error { return r.check(ctx, objects[i]) }); err != nil {
+	objects := slices.DeleteFunc(slices.Clone(r.objects), func(o awaited) bool { return !with(r.ledger[o.index]) })
+	if _, err := batch.Each(ctx, work, objects, r.check); err != nil {
 		return err
 	}
 	switch {
@@ -229,17 +224,17 @@ func (r *round) check(ctx context.Context, o awaited) error {
 		r.broken++
 		r.outage = err
 	}
-	switch letter := r.done[o.index]; {
+	switch letter := r.ledger[o.index]; {
 	case found.status == status.NotFoundStatus && letter == ended:
-		r.done[o.index] = ended - toCapital
+		r.ledger[o.index] = batch.Done(ended)
 	case found.status == status.CurrentStatus && found.ended:
-		r.done[o.index] = ended - toCapital
+		r.ledger[o.index] = batch.Done(ended)
 	case found.status == status.CurrentStatus && found.unobserved:
-		r.done[o.index] = unobserved - toCapital
+		r.ledger[o.index] = batch.Done(unobserved)
 	case found.status == status.CurrentStatus:
-		r.done[o.index] = ready - toCapital
+		r.ledger[o.index] = batch.Done(ready)
 	default:
-		r.done[o.index] = waiting
+		r.ledger[o.index] = batch.Pending
 		o.told.Status, o.told.Message = string(found.status), contract.Clip(contract.OneLine(found.message), maxReason)
 		r.failed = r.failed || found.status == status.FailedStatus
 		r.notReady = append(r.notReady, o)
@@ -326,9 +321,9 @@ func (r *round) resources(ctx context.Context, path string) ([]string, error) {
 
 // unconfirm takes back that objects were looked at for the last time.
 func (r *round) unconfirm() {
-	for i, letter := range r.done {
-		if isConfirmed(letter) {
-			r.done[i] = letter + toCapital
+	for i, letter := range r.ledger {
+		if batch.IsDone(letter) {
+			r.ledger[i] = batch.Undone(letter)
 		}
 	}
 }
@@ -351,7 +346,7 @@ func (r *round) told() []contract.NotReadyObject {
 func (r *round) unobserved() []contract.ObjectName {
 	names, bytes := []contract.ObjectName{}, 0
 	for _, o := range r.objects {
-		if r.done[o.index] != unobserved-toCapital {
+		if r.ledger[o.index] != batch.Done(unobserved) {
 			continue
 		}
 		name := contract.ObjectName{Kind: o.told.Kind, Namespace: o.told.Namespace, Name: o.told.Name}
@@ -371,12 +366,12 @@ func (r *round) error(waited time.Duration) error {
 	for _, o := range r.notReady[:min(len(r.notReady), maxTold)] {
 		texts = append(texts, fmt.Sprintf("%s (%s: %s)", o, o.told.Status, o.told.Message))
 	}
-	left := strings.Count(string(r.done), string(waiting))
+	left := r.ledger.Count(batch.IsLeft)
 	if more := left - len(texts); more > 0 {
 		texts = append(texts, fmt.Sprintf("and %d more", more))
 	}
 	return contract.Errorf(contract.NotReady, "After %s, %d of %d objects in cluster %s are not ready: %s. All objects were applied and are left in place",
-		waited.Round(time.Second), left, len(r.done), r.conn.Cluster.Name, strings.Join(texts, ", "))
+		waited.Round(time.Second), left, len(r.ledger), r.conn.Cluster.Name, strings.Join(texts, ", "))
 }
 
 func failedFirst(o awaited) int {
@@ -389,12 +384,9 @@ func failedFirst(o awaited) int {
 // forbidden says which objects may not be read any more.
 func (r *round) forbidden() error {
 	slices.SortFunc(r.denied, func(a, b awaited) int { return a.index - b.index })
-	var names []string
-	for _, o := range r.denied[:min(len(r.denied), maxTold)] {
-		names = append(names, o.String())
+	names := make([]string, len(r.denied))
+	for i, o := range r.denied {
+		names[i] = o.String()
 	}
-	if more := len(r.denied) - len(names); more > 0 {
-		names = append(names, fmt.Sprintf("and %d more", more))
-	}
-	return r.conn.Explain(r.denial, "get "+strings.Join(names, ", "))
+	return r.conn.Explain(r.denial, "get "+strings.Join(contract.Few(names, maxTold), ", "))
 }
