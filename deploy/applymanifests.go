@@ -7,7 +7,7 @@ func (workflows) ApplyManifests() Machine {
 	source := []Policy{readManifests(), decryptManifests()}
 	return Machine{
 		Name: "apply-manifests", Prefix: "Apply", OnDemand: true,
-		Identity: &Identity{Description: "Signs a bearer token that may apply, and seals it", ServesOnly: true},
+		Identity: "Signs a bearer token that may apply, and seals it",
 		Functions: []Function{
 			{
 				Name: "load-manifests", Description: "Reads the manifests and checks them", Memory: 512, Timeout: 60,

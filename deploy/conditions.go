@@ -44,7 +44,7 @@ func (s Stack) conditions() []Condition {
 // conditionsOf are the conditions of a machine alone. Those of the first workflow are the stack's.
 func (s Stack) conditionsOf(m Machine) []Condition {
 	all := m.Conditions
-	if m.Identity == nil || m.Prefix == "" {
+	if m.Identity == "" || m.Prefix == "" {
 		return all
 	}
 	when := m.When()

@@ -20,8 +20,9 @@ type Machine struct {
 	Prefix string
 	// OnDemand says that it is deployed only if the parameter EnablePREFIX is true.
 	OnDemand bool
-	// Identity is whom clusters know it as. A machine without one connects to no cluster.
-	Identity *Identity
+	// Identity is whom clusters know it as: a mint-token, which this describes, with a role that they map to a group, and with a key
+	// that seals its tokens, so that no function of another machine can open them. A machine without one connects to no cluster.
+	Identity string
 	// Functions are its own. One with an identity also invokes describe-cluster and a mint-token of its own.
 	Functions []Function
 	// Distributed says that it has a distributed Map.
@@ -39,15 +40,6 @@ type Machine struct {
 	Parameters Group
 	// Conditions are the template's conditions for this machine alone, besides those that follow from the fields above.
 	Conditions []Condition
-}
-
-// Identity is whom clusters know a workflow as: a mint-token with a role that they map to a group, and with a key that seals its
-// tokens, so that no function of another workflow can open them.
-type Identity struct {
-	// Description is its mint-token's.
-	Description string
-	// ServesOnly says that the function refuses other state machines.
-	ServesOnly bool
 }
 
 // Function is a Lambda function with a role of its own. Zeros are the defaults of Globals.
@@ -96,7 +88,7 @@ type workflows struct{}
 // Stack is a stack of these workflows.
 type Stack struct{ Workflows []Machine }
 
-// Kubestep is the stack of all workflows: those that are always there, then those on demand, each by name.
+// Kubestep is the stack of all workflows, by their prefixes: the first workflow, which has none, comes first.
 func Kubestep() Stack {
 	var all []Machine
 	methods := reflect.ValueOf(workflows{})
@@ -107,9 +99,7 @@ func Kubestep() Stack {
 		}
 		all = append(all, workflow())
 	}
-	slices.SortStableFunc(all, func(a, b Machine) int {
-		return cmp.Or(cmp.Compare(len(a.When()), len(b.When())), cmp.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(all, func(a, b Machine) int { return strings.Compare(a.Prefix, b.Prefix) })
 	return Stack{all}
 }
 
@@ -129,7 +119,7 @@ func (m Machine) When() string {
 
 // Part is the logical id, the parameter or the output of what each machine has.
 func (m Machine) Part(name string) string {
-	if m.Identity != nil && (name == "Role" || name == "Logs") {
+	if m.Identity != "" && (name == "Role" || name == "Logs") {
 		name = "StateMachine" + name
 	}
 	return m.Prefix + name
@@ -137,7 +127,7 @@ func (m Machine) Part(name string) string {
 
 // Invoked returns the functions that the machine invokes, with everything that a function has.
 func (m Machine) Invoked() []Function {
-	if m.Identity == nil {
+	if m.Identity == "" {
 		return m.Own()
 	}
 	return append([]Function{{Name: describeCluster}}, m.Own()...)
@@ -146,7 +136,7 @@ func (m Machine) Invoked() []Function {
 // Own returns the functions that are there for this machine alone, with everything that a function has.
 func (m Machine) Own() []Function {
 	var all []Function
-	if m.Identity != nil {
+	if m.Identity != "" {
 		all = append(all, m.mintToken())
 	}
 	for _, f := range m.Functions {
@@ -178,7 +168,7 @@ func (m Machine) mintToken() Function {
 		why = fmt.Sprintf("The role that the cluster maps to the group. If MintTokenRoleName is set, it may have %d characters.", longestRole-len("-"+suffix))
 	}
 	f := Function{
-		Name: name, Code: "mint-token", Description: m.Identity.Description,
+		Name: name, Code: "mint-token", Description: m.Identity,
 		Environment: []Variable{
 			{
 				Name: "KUBESTEP_SEAL_KEY", Value: m.sealKey(),
@@ -192,7 +182,7 @@ func (m Machine) mintToken() Function {
 		Role: "What " + name + " may do, and whom the cluster knows", RoleName: roleName, RoleWhy: why,
 		Policies: []Policy{m.assumeRoles()},
 	}
-	if m.Identity.ServesOnly {
+	if m.Prefix != "" { // the first one serves any machine, as it always did
 		f.Environment = append(f.Environment, Variable{Name: "KUBESTEP_STATE_MACHINE", Value: sub("${AWS::StackName}-" + m.Name)})
 	}
 	return f
@@ -277,7 +267,7 @@ func (a Alarm) Of(machine string) string {
 
 // ARNOutput is the output with the ARN by which to start executions.
 func (m Machine) ARNOutput() string {
-	if m.Identity == nil {
+	if m.Identity == "" {
 		return m.Prefix + "Arn"
 	}
 	return m.Prefix + "StateMachineArn"

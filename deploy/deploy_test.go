@@ -107,7 +107,7 @@ func TestAFurtherWorkflowIsOneValue(t *testing.T) {
 	stack := deploy.Kubestep()
 	before := parse(t, rendered(t, stack, ""))
 	stack.Workflows = append(stack.Workflows, deploy.Machine{
-		Name: "run-job", Prefix: "RunJob", OnDemand: true, Identity: &deploy.Identity{Description: "Signs a bearer token that may run a job, and seals it", ServesOnly: true},
+		Name: "run-job", Prefix: "RunJob", OnDemand: true, Identity: "Signs a bearer token that may run a job, and seals it",
 		Functions: []deploy.Function{{Name: "create-job", Description: "Creates the job", Connects: true}},
 		Schedule:  "RunJobSchedule", Counts: deploy.Counts{Metric: "jobs", Title: "Jobs by status"},
 		Parameters: deploy.Group{Label: "Running jobs", Parameters: []deploy.Parameter{

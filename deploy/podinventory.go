@@ -4,7 +4,7 @@ package deploy
 func (workflows) PodInventory() Machine {
 	return Machine{
 		Name:     "pod-inventory",
-		Identity: &Identity{Description: "Signs a bearer token for the cluster and seals it"},
+		Identity: "Signs a bearer token for the cluster and seals it",
 		Functions: []Function{
 			{Name: "verify-rbac", Description: "Asks the cluster what the token's identity may do", Timeout: 30, Connects: true},
 			{
