@@ -187,7 +187,7 @@ deploy() {
 	for parameter in ${params[@]+"${params[@]}"}; do
 		if [[ $parameter != *=* ]] || ! grep -qxF "${parameter%%=*}" <<<"$known"; then
 			lacks "a parameter of template.yml that is set by NAME=VALUE: PARAMS holds $parameter"
-		elif [[ ${parameter%%=*} == *Input && ${parameter#*=} == *[!{}[:space:]]* && $parameter != *\"* ]]; then
+		elif [[ ${parameter%%=*} == *Input && ${parameter#*=} == *[![:space:]{}]* && $parameter != *\"* ]]; then
 			lacks "an execution input in JSON for ${parameter%%=*}: PARAMS holds $parameter, whose quotes the shell took away. Put the whole parameter in quotes: PARAMS=\"'${parameter%%=*}={\\\"namespaces\\\": [\\\"shop\\\"]}'\""
 		fi
 	done
@@ -219,13 +219,13 @@ deploy() {
 	say "stack $STACK is deployed: $(output StateMachineArn)"
 
 	# Each workflow has such an output, unless the stack creates the access entry of its role.
-	for name in $(sed -n 's/^  \([A-Za-z]*AwsAuthMapping\):$/\1/p' template.yml); do
+	while read -r name; do
 		mapping=$(output "$name")
 		[[ -n $mapping ]] || continue
 		say "left to do: map the role $(mapped 'rolearn: '), because the stack has no access entry:"
 		printf '\n  eksctl create iamidentitymapping --cluster %s --region %s --arn %s --username %s --group %s\n\n' \
 			"$CLUSTER" "$region" "$(mapped 'rolearn: ')" "$(mapped 'username: ')" "$(mapped ' - ')"
-	done
+	done < <(sed -n 's/^  \([A-Za-z]*AwsAuthMapping\):$/\1/p' template.yml)
 	group=$(effective_value KubernetesGroup "${given[@]}")
 	if [[ -n $group && $group != kubestep-pod-readers ]]; then
 		say "left to do: let the group $group list pods. rbac/namespace binds kubestep-pod-readers, so put $group in its place, in each namespace that you choose:"
