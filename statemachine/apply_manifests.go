@@ -3,7 +3,7 @@ package statemachine
 import (
 	"slices"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 )
 
 // ApplyManifests plans and applies manifests, and waits until the objects are ready.
@@ -27,7 +27,7 @@ func ApplyManifests() Machine {
 	return Machine{
 		Comment:        "Applies manifests to an EKS cluster: describe the cluster, load the manifests, mint a token, verify access, plan by a dry run, apply, wait until they are ready.",
 		StartAt:        "DescribeCluster",
-		TimeoutSeconds: contract.MaxWaitSeconds + 1800,
+		TimeoutSeconds: applymanifests.MaxWaitSeconds + 1800,
 		States: slices.Concat(
 			States{
 				described.describe(),
@@ -66,7 +66,7 @@ func ApplyManifests() Machine {
 					Comment: "The next pass begins with a fresh token, until the request is fulfilled.",
 					Choices: []Rule{
 						{Variable: "$.plan.complete", BooleanEquals: new(false), Next: "WithFreshToken"},
-						{Variable: "$.request.mode", StringEquals: string(contract.PlanOnly), Next: "Output"},
+						{Variable: "$.request.mode", StringEquals: string(applymanifests.ModePlan), Next: "Output"},
 						{Variable: "$.apply.complete", BooleanEquals: new(false), Next: "WithFreshToken"},
 						{Variable: "$.request.wait.timeoutSeconds", NumericEquals: new(0.0), Next: "Output"},
 						{Variable: "$.readiness.complete", BooleanEquals: new(true), Next: "Output"},

@@ -19,6 +19,9 @@ import (
 	"github.com/kubestep/kubestep/internal/access"
 	"github.com/kubestep/kubestep/internal/cluster"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/pods"
@@ -61,49 +64,49 @@ var documents = map[string]struct{ document, output any }{
 	"pod-inventory": {
 		document: struct {
 			Target    contract.Target         `json:"target"`
-			Request   pods.Request            `json:"request"`
+			Request   podinventory.Request    `json:"request"`
 			Checks    []contract.Check        `json:"checks"`
 			Cluster   contract.Cluster        `json:"cluster"`
 			Refreshed bool                    `json:"refreshed"`
 			Progress  string                  `json:"progress"`
 			Token     contract.Token          `json:"token"`
 			Access    contract.VerifiedAccess `json:"access"`
-			Pods      contract.Listing        `json:"pods"`
+			Pods      podinventory.Listing    `json:"pods"`
 		}{},
-		output: contract.PodInventory{},
+		output: podinventory.Output{},
 	},
 	"fleet": {
 		document: struct {
-			Fleet   contract.Fleet    `json:"fleet"`
-			Request json.RawMessage   `json:"request"`
-			Run     contract.FleetRun `json:"run"`
+			Fleet   contractfleet.Fleet `json:"fleet"`
+			Request json.RawMessage     `json:"request"`
+			Run     contractfleet.Run   `json:"run"`
 			// The other fields of an item.
-			Cluster contract.FleetCluster    `json:"cluster"`
-			Result  contract.ExecutionResult `json:"result"`
+			Cluster contractfleet.Cluster         `json:"cluster"`
+			Result  contractfleet.ExecutionResult `json:"result"`
 		}{},
-		output: contract.FleetOutput{},
+		output: contractfleet.Output{},
 	},
 	"apply-manifests": {
 		document: struct {
-			Target    contract.Target          `json:"target"`
-			Request   contract.ApplyRequest    `json:"request"`
-			Checks    []contract.Check         `json:"checks"`
-			Cluster   contract.Cluster         `json:"cluster"`
-			Refreshed bool                     `json:"refreshed"`
-			Progress  string                   `json:"progress"`
-			Manifests contract.LoadedManifests `json:"manifests"`
-			Token     contract.Token           `json:"token"`
-			Access    contract.VerifiedApply   `json:"access"`
-			Plan      contract.Plan            `json:"plan"`
-			Apply     contract.Applied         `json:"apply"`
-			Readiness contract.Readiness       `json:"readiness"`
+			Target    contract.Target                `json:"target"`
+			Request   applymanifests.Request         `json:"request"`
+			Checks    []contract.Check               `json:"checks"`
+			Cluster   contract.Cluster               `json:"cluster"`
+			Refreshed bool                           `json:"refreshed"`
+			Progress  string                         `json:"progress"`
+			Manifests applymanifests.LoadedManifests `json:"manifests"`
+			Token     contract.Token                 `json:"token"`
+			Access    applymanifests.VerifiedApply   `json:"access"`
+			Plan      applymanifests.Plan            `json:"plan"`
+			Apply     applymanifests.Applied         `json:"apply"`
+			Readiness applymanifests.Readiness       `json:"readiness"`
 		}{},
-		output: contract.ApplyResult{},
+		output: applymanifests.Output{},
 	},
 }
 
 // replaced are the types with which a Map replaces its items.
-var replaced = map[reflect.Type]reflect.Type{reflect.TypeFor[contract.FleetRun](): reflect.TypeFor[contract.FleetRan]()}
+var replaced = map[reflect.Type]reflect.Type{reflect.TypeFor[contractfleet.Run](): reflect.TypeFor[contractfleet.Ran]()}
 
 // field returns the type of the field with that name in JSON, or nil.
 func field(t reflect.Type, name string) reflect.Type {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/statemachine"
 )
 
@@ -92,7 +93,7 @@ func TestThePageOfErrorsSaysWhatTheMachinesDo(t *testing.T) {
 		assert.Contains(t, fates, string(name), "every name of the contract has its row")
 		assert.Contains(t, sections, anchor(string(name)), "and its section")
 	}
-	assert.Contains(t, fates, contract.ClustersFailed)
+	assert.Contains(t, fates, fleet.ClustersFailed)
 	every(t, func(t *testing.T, m statemachine.Machine) {
 		connects := slices.ContainsFunc(m.States, func(s statemachine.State) bool { return s.Type == statemachine.Parallel })
 		for state, s := range all(m) {

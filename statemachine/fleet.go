@@ -3,7 +3,7 @@ package statemachine
 import (
 	"slices"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 )
 
 // alreadyExists are the errors of a second start of the same execution, by the names
@@ -48,9 +48,9 @@ func Fleet() Machine {
 					Type:    Choice,
 					Comment: "Clusters that failed for a reason that may have passed are tried once more. A fleet that changes its clusters goes on to the next.",
 					Choices: []Rule{
-						{Variable: "$.run.verdict", StringEquals: string(contract.TryAgain), Next: "WhereClustersAre"},
-						{Variable: "$.run.verdict", StringEquals: string(contract.GoOn), Next: "WhereClustersAre"},
-						{Variable: "$.run.verdict", StringEquals: string(contract.Tolerable), Next: "Output"},
+						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictTryAgain), Next: "WhereClustersAre"},
+						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictGoOn), Next: "WhereClustersAre"},
+						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictTolerable), Next: "Output"},
 					},
 					Default: "ClustersFailed",
 				},
@@ -65,7 +65,7 @@ func Fleet() Machine {
 					Name:      "ClustersFailed",
 					Type:      Fail,
 					Comment:   "More clusters failed than are tolerated. The cause says how many, of which errors, and where the report is.",
-					Error:     contract.ClustersFailed,
+					Error:     fleet.ClustersFailed,
 					CausePath: "$.run.cause",
 				},
 			},
@@ -124,7 +124,7 @@ func (e eachCluster) state() State {
 		MaxConcurrencyPath: "$.fleet.concurrency",
 		// An item that ends without an outcome, such as one that outgrows the state, is
 		// Summarize's to count.
-		ToleratedFailureCount: contract.MaxFleetClusters,
+		ToleratedFailureCount: fleet.MaxClusters,
 		ItemProcessor: &ItemProcessor{
 			ProcessorConfig: &ProcessorConfig{Mode: "DISTRIBUTED", ExecutionType: "STANDARD"},
 			StartAt:         "RunWorkflow" + e.suffix,

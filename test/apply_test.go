@@ -28,6 +28,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/test/apiproxy"
 )
@@ -95,12 +96,12 @@ func (a *applier) apply(t *testing.T, manifests string) follow.Execution {
 }
 
 // applied returns the output of an execution of apply-manifests that must have succeeded.
-func applied(t *testing.T, e follow.Execution) contract.ApplyResult {
+func applied(t *testing.T, e follow.Execution) applymanifests.Output {
 	t.Helper()
 	require.Equal(t, types.ExecutionStatusSucceeded, e.Status, "%s: %s", e.Error, e.Cause)
 	d := json.NewDecoder(strings.NewReader(e.Output))
 	d.DisallowUnknownFields()
-	var output contract.ApplyResult
+	var output applymanifests.Output
 	require.NoError(t, d.Decode(&output))
 	return output
 }

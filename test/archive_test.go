@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 )
 
 func TestEveryPodIsReadBackFromS3ByTheAWSCommand(t *testing.T) {
@@ -34,7 +35,7 @@ func TestEveryPodIsReadBackFromS3ByTheAWSCommand(t *testing.T) {
 	var manifest contract.Archive
 	require.NoError(t, json.Unmarshal([]byte(listed), &manifest))
 	assert.Equal(t, *archive, manifest)
-	read := map[string]contract.Pod{}
+	read := map[string]podinventory.Pod{}
 	for _, part := range manifest.Parts {
 		packed, _, err := shell.run(t, nil, "aws", "s3", "cp", "s3://"+bucket+"/"+manifest.Prefix+part.Name, "-")
 		require.NoError(t, err)
@@ -43,7 +44,7 @@ func TestEveryPodIsReadBackFromS3ByTheAWSCommand(t *testing.T) {
 		require.NoError(t, err)
 		lines := json.NewDecoder(unpacked)
 		for lines.More() {
-			var pod contract.Pod
+			var pod podinventory.Pod
 			require.NoError(t, lines.Decode(&pod))
 			read[pod.Namespace+"/"+pod.Name] = pod
 		}

@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/local/cloudformation"
 	"github.com/kubestep/kubestep/local/sam"
 )
@@ -489,8 +491,8 @@ func (w widget) expressions() []string {
 func TestTheDashboardShowsWhatTheFunctionsCountAndNoPanelTwoOfThem(t *testing.T) {
 	t.Parallel()
 	counted := map[string]map[string]int{
-		"pods":    contract.Listing{Pods: contract.Pods{ByStatus: map[string]int{"Running": 1, "Strange": 1}}}.Metrics(),
-		"objects": contract.Plan{Complete: true}.Metrics(),
+		"pods":    podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{"Running": 1, "Strange": 1}}}.Metrics(),
+		"objects": applymanifests.Plan{Complete: true}.Metrics(),
 	}
 	for enabled, prefixes := range map[string][]string{"false": {"pods"}, "true": {"pods", "objects"}} {
 		stack := evaluated(t, "aws", map[string]string{"EnableApply": enabled})

@@ -19,7 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/local/stack"
 )
 
@@ -107,7 +107,7 @@ func TestAStackIsDeployedStartedReadAndRemovedByTheCommands(t *testing.T) {
 	require.NoError(t, err)
 	found, _, err := s.run(t, append(given, "OUTPUT=json"), script, "start")
 	require.NoError(t, err)
-	var output contract.PodInventory
+	var output podinventory.Output
 	require.NoError(t, json.Unmarshal([]byte(found), &output))
 	assert.Equal(t, "deployed", output.Cluster.Name, "the stack's default")
 	assert.True(t, output.Access.Allowed, "make deploy applied rbac/")

@@ -23,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/local/awsfront"
 	"github.com/kubestep/kubestep/local/world"
@@ -59,10 +60,10 @@ func (s *scenario) fleet(t *testing.T, input map[string]any) follow.Execution {
 }
 
 // fleetOutput returns the output of a fleet that must have succeeded.
-func fleetOutput(t *testing.T, e follow.Execution) contract.FleetOutput {
+func fleetOutput(t *testing.T, e follow.Execution) fleet.Output {
 	t.Helper()
 	require.Equal(t, types.ExecutionStatusSucceeded, e.Status, "%s: %s", e.Error, e.Cause)
-	var output contract.FleetOutput
+	var output fleet.Output
 	require.NoError(t, json.Unmarshal([]byte(e.Output), &output))
 	return output
 }
@@ -121,7 +122,7 @@ func TestAFleetOfFortyClustersOfWhichSomeFail(t *testing.T) {
 		"concurrency": 8, "output": map[string]string{"bucket": s.bucket(), "prefix": "nightly"},
 	})
 
-	assert.Equal(t, contract.ClustersFailed, e.Error, e.Cause)
+	assert.Equal(t, fleet.ClustersFailed, e.Error, e.Cause)
 	page := "nightly/" + folder(e) + "report.html"
 	assert.Equal(t, "3 of 40 clusters failed; none may fail: 1 ClusterNotFound, 1 ClusterUnreachable, 1 Unauthorized. The report: aws s3 cp s3://"+s.bucket()+"/"+page+" .", e.Cause)
 	assert.Equal(t, path("FindClusters", "WhereClustersAre", "RunClusters", "Summarize", "Verdict", "WhereClustersAre", "RunClusters", "Summarize", "Verdict", "ClustersFailed"), e.Path, "what is gone is tried again, after the rest")
@@ -170,8 +171,8 @@ func TestFleetsOfOneNameAtOnceShareTheirExecutions(t *testing.T) {
 	let()
 	one, two := fleetOutput(t, s.follow(t, first)), fleetOutput(t, s.follow(t, second))
 
-	outcome := func(output contract.FleetOutput) contract.FleetOutcome {
-		return output.Outcomes[slices.IndexFunc(output.Outcomes, func(o contract.FleetOutcome) bool { return o.ClusterName == world.ClusterName })]
+	outcome := func(output fleet.Output) fleet.Outcome {
+		return output.Outcomes[slices.IndexFunc(output.Outcomes, func(o fleet.Outcome) bool { return o.ClusterName == world.ClusterName })]
 	}
 	assert.Equal(t, outcome(one), outcome(two), "the second waits for what the first had started")
 	assert.Positive(t, one.Summary.Totals["pods"])
@@ -223,7 +224,7 @@ func TestAFleetCopesWithThrottledAndSlowClusters(t *testing.T) {
 		world.ClusterName, map[string]string{"clusterName": world.ClusterName, "region": throttled}, map[string]string{"clusterName": world.ClusterName, "region": slow},
 	}}))
 
-	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: 3}, output.Summary.ByStatus)
+	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 3}, output.Summary.ByStatus)
 	for _, o := range output.Outcomes {
 		if o.Region == slow {
 			assert.Greater(t, o.Seconds, 5.0)
@@ -256,7 +257,7 @@ func TestAFleetFindsTheClustersOfOtherAccountsByTheirTags(t *testing.T) {
 	output := fleetOutput(t, e)
 	assert.Equal(t, path("FindClusters", "WhereClustersAre", "RunListedClusters", "Summarize", "Verdict", "Output"), e.Path)
 	assert.Equal(t, 1, output.Summary.Clusters)
-	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: 1}, output.Summary.ByStatus)
+	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 1}, output.Summary.ByStatus)
 	assert.Empty(t, output.Outcomes)
 	assert.Contains(t, s.object(t, folder(e)+"report.csv"), role)
 }
@@ -273,7 +274,7 @@ func TestAFleetOfPlansAddsUpWhatTheyWouldChange(t *testing.T) {
 
 	output := fleetOutput(t, s.fleet(t, input))
 
-	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: 1, contract.Failed: 1}, output.Summary.ByStatus)
+	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 1, fleet.StatusFailed: 1}, output.Summary.ByStatus)
 	assert.Equal(t, map[string]int{"created": 1, "configured": 0, "unchanged": 0, "applied": 0, "drift": 1}, output.Summary.Totals)
 	_, err = admin(t).CoreV1().ConfigMaps("shop").Get(t.Context(), "of-a-fleet", metav1.GetOptions{})
 	assert.True(t, apierrors.IsNotFound(err), "a plan changes nothing")
@@ -297,7 +298,7 @@ func TestAFleetAppliesToTheClustersThatItFinds(t *testing.T) {
 	output := fleetOutput(t, a.fleet(t, input))
 
 	// Both clusters have the same control plane.
-	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: 2}, output.Summary.ByStatus)
+	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 2}, output.Summary.ByStatus)
 	assert.Equal(t, map[string]int{"created": 1, "configured": 0, "unchanged": 1, "applied": 1, "drift": 1}, output.Summary.Totals)
 	created, err := admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), "of-a-fleet", metav1.GetOptions{})
 	require.NoError(t, err)
@@ -336,12 +337,12 @@ func TestAFleetThatAppliesStopsAtTheFirstFailure(t *testing.T) {
 		tolerated             map[string]int
 		inS3                  bool
 		started               int
-		want                  map[contract.OutcomeStatus]int
+		want                  map[fleet.Status]int
 	}{
-		"one by one":                      {4, 1, map[string]int{"count": 0}, false, 1, map[contract.OutcomeStatus]int{contract.Failed: 1, contract.NotStarted: 3}},
-		"two at once":                     {5, 2, map[string]int{"percentage": 0}, false, 2, map[contract.OutcomeStatus]int{contract.Failed: 2, contract.NotStarted: 3}},
-		"once more failed than may":       {4, 1, map[string]int{"percentage": 25}, false, 2, map[contract.OutcomeStatus]int{contract.Failed: 2, contract.NotStarted: 2}},
-		"with the list of clusters in S3": {4, 1, map[string]int{"count": 0}, true, 1, map[contract.OutcomeStatus]int{contract.Failed: 1, contract.NotStarted: 3}},
+		"one by one":                      {4, 1, map[string]int{"count": 0}, false, 1, map[fleet.Status]int{fleet.StatusFailed: 1, fleet.StatusNotStarted: 3}},
+		"two at once":                     {5, 2, map[string]int{"percentage": 0}, false, 2, map[fleet.Status]int{fleet.StatusFailed: 2, fleet.StatusNotStarted: 3}},
+		"once more failed than may":       {4, 1, map[string]int{"percentage": 25}, false, 2, map[fleet.Status]int{fleet.StatusFailed: 2, fleet.StatusNotStarted: 2}},
+		"with the list of clusters in S3": {4, 1, map[string]int{"count": 0}, true, 1, map[fleet.Status]int{fleet.StatusFailed: 1, fleet.StatusNotStarted: 3}},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
@@ -358,13 +359,13 @@ func TestAFleetThatAppliesStopsAtTheFirstFailure(t *testing.T) {
 				"request": map[string]any{"mode": "apply", "namespace": a.namespace, "manifests": never, "wait": map[string]int{"timeoutSeconds": 2}},
 			})
 
-			assert.Equal(t, contract.ClustersFailed, e.Error, e.Cause)
-			assert.Contains(t, e.Cause, fmt.Sprintf("%d of %d clusters failed", c.want[contract.Failed], c.clusters))
-			assert.Contains(t, e.Cause, fmt.Sprintf("%d clusters were not started: see s3://%s/%snotstarted.jsonl", c.want[contract.NotStarted], a.scenario.bucket(), folder(e)))
+			assert.Equal(t, fleet.ClustersFailed, e.Error, e.Cause)
+			assert.Contains(t, e.Cause, fmt.Sprintf("%d of %d clusters failed", c.want[fleet.StatusFailed], c.clusters))
+			assert.Contains(t, e.Cause, fmt.Sprintf("%d clusters were not started: see s3://%s/%snotstarted.jsonl", c.want[fleet.StatusNotStarted], a.scenario.bucket(), folder(e)))
 			assert.Equal(t, c.started, a.started(t), "executions of apply-manifests")
 			var report struct {
-				ByStatus map[contract.OutcomeStatus]int `json:"byStatus"`
-				Report   contract.FleetReport           `json:"report"`
+				ByStatus map[fleet.Status]int `json:"byStatus"`
+				Report   fleet.Report         `json:"report"`
 			}
 			require.NoError(t, json.Unmarshal([]byte(a.object(t, folder(e)+"report.json")), &report))
 			assert.Equal(t, c.want, report.ByStatus)
@@ -375,10 +376,10 @@ func TestAFleetThatAppliesStopsAtTheFirstFailure(t *testing.T) {
 			for line := range strings.Lines(a.object(t, folder(e)+"notstarted.jsonl")) {
 				pending = append(pending, line)
 			}
-			assert.Len(t, pending, c.want[contract.NotStarted])
+			assert.Len(t, pending, c.want[fleet.StatusNotStarted])
 
 			again := a.redrive(t, e.ARN)
-			assert.Equal(t, contract.ClustersFailed, again.Error)
+			assert.Equal(t, fleet.ClustersFailed, again.Error)
 			assert.Equal(t, c.started, a.started(t), "a redrive starts nothing")
 		})
 	}
@@ -405,7 +406,7 @@ func TestAFleetThatAppliesGoesOnOnceASecondTrySucceeds(t *testing.T) {
 	e := a.follow(t, started)
 
 	output := fleetOutput(t, e)
-	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: 3}, output.Summary.ByStatus)
+	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 3}, output.Summary.ByStatus)
 	round := path("WhereClustersAre", "RunClusters", "Summarize", "Verdict")
 	assert.Equal(t, path("FindClusters", round, round, round, round, "Output"), e.Path, "three, and a second try")
 	assert.Equal(t, 4, a.started(t))

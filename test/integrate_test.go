@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 )
 
 func TestTheCommandsOfIntegrateMDStartExecutionsAndWait(t *testing.T) {
@@ -29,7 +30,7 @@ func TestTheCommandsOfIntegrateMDStartExecutionsAndWait(t *testing.T) {
 	}
 	// Only the aws command has the last one.
 	require.NoError(t, valid(t, "pod-inventory.output", found))
-	var output contract.PodInventory
+	var output podinventory.Output
 	require.NoError(t, json.Unmarshal([]byte(found), &output))
 	assert.Len(t, output.Access.Namespaces, 2)
 }

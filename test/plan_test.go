@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 )
 
 // history is what happened to an object before it is planned.
@@ -29,7 +30,7 @@ type history struct {
 	manifest string
 	// changes, conflicts and notes are those of the plan; of a note, a part.
 	changes, conflicts, notes []string
-	action                    contract.Action
+	action                    applymanifests.Action
 }
 
 type command struct{ args, input string }
@@ -55,26 +56,26 @@ const kubectlTookOver = "kubectl-client-side-apply applied it without server-sid
 var histories = map[string]history{
 	"a key that kubectl applied and the manifest no longer has": {
 		kubectl:  []command{clientSide(data("h1", `a: "1", b: "1"`))},
-		manifest: data("h1", `a: "1"`), action: contract.Configured, changes: []string{"-data.b"}, notes: []string{kubectlTookOver},
+		manifest: data("h1", `a: "1"`), action: applymanifests.ActionConfigured, changes: []string{"-data.b"}, notes: []string{kubectlTookOver},
 	},
 	"what kubectl applied, as it is": {
 		kubectl:  []command{clientSide(data("h2", `a: "1"`))},
-		manifest: data("h2", `a: "1"`), action: contract.Unchanged, notes: []string{kubectlTookOver, "no value changes; applying makes kubestep the owner"},
+		manifest: data("h2", `a: "1"`), action: applymanifests.ActionUnchanged, notes: []string{kubectlTookOver, "no value changes; applying makes kubestep the owner"},
 	},
 	"a key that kubectl applied after kubestep": {
 		applied:  data("h3", `a: "1"`),
 		kubectl:  []command{clientSide(data("h3", `a: "1", b: "1"`))},
-		manifest: data("h3", `a: "1"`), action: contract.Configured, changes: []string{"-data.b"}, notes: []string{kubectlTookOver},
+		manifest: data("h3", `a: "1"`), action: applymanifests.ActionConfigured, changes: []string{"-data.b"}, notes: []string{kubectlTookOver},
 	},
 	"a key that kubectl applied and somebody else changed since": {
 		kubectl:  []command{clientSide(data("h4", `a: "1", b: "1"`)), update("configmap/h4", `{"data":{"b":"2"}}`)},
-		manifest: data("h4", `a: "1"`), action: contract.Unchanged, notes: []string{kubectlTookOver, "no value changes"},
+		manifest: data("h4", `a: "1"`), action: applymanifests.ActionUnchanged, notes: []string{kubectlTookOver, "no value changes"},
 	},
 	"a Deployment that kubectl applied with more": {
 		kubectl: []command{clientSide(deployment("h5", "app: h5, old: x", "  replicas: 3\n  strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 2}}\n  minReadySeconds: 4",
 			"{name: web, image: x, ports: [{containerPort: 80}, {containerPort: 81}], env: [{name: A, value: '1'}, {name: B, value: '2'}], resources: {limits: {cpu: '1'}}, securityContext: {runAsUser: 4}}, {name: side, image: z}"))},
 		manifest: deployment("h5", "app: h5", "", "{name: web, image: x, ports: [{containerPort: 80}], env: [{name: A, value: '1'}]}"),
-		action:   contract.Configured, notes: []string{kubectlTookOver},
+		action:   applymanifests.ActionConfigured, notes: []string{kubectlTookOver},
 		changes: []string{
 			"-metadata.labels.old", "-spec.minReadySeconds", "~spec.replicas", "~spec.strategy.rollingUpdate.maxSurge", "-spec.template.spec.containers[name=web].env[name=B]",
 			"-spec.template.spec.containers[name=web].ports[1]", "-spec.template.spec.containers[name=web].resources.limits", "-spec.template.spec.containers[name=web].securityContext", "-spec.template.spec.containers[name=side]",
@@ -85,79 +86,79 @@ var histories = map[string]history{
 			clientSide(deployment("h6", "app: h6", "  replicas: 3", "{name: web, image: x}")),
 			{"scale deployment/h6 --replicas 5", ""},
 		},
-		manifest: deployment("h6", "app: h6", "", "{name: web, image: x}"), action: contract.Unchanged, notes: []string{kubectlTookOver, "no value changes"},
+		manifest: deployment("h6", "app: h6", "", "{name: web, image: x}"), action: applymanifests.ActionUnchanged, notes: []string{kubectlTookOver, "no value changes"},
 	},
 	"a map of which others have a part": {
 		kubectl: []command{
 			clientSide("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: h7, annotations: {a: '1', b: '1'}}\n"),
 			{"annotate serviceaccount/h7 c=1 --field-manager someone", ""},
 		},
-		manifest: "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: h7}\n", action: contract.Configured, changes: []string{"-metadata.annotations.a", "-metadata.annotations.b"}, notes: []string{kubectlTookOver},
+		manifest: "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: h7}\n", action: applymanifests.ActionConfigured, changes: []string{"-metadata.annotations.a", "-metadata.annotations.b"}, notes: []string{kubectlTookOver},
 	},
 	"kubectl create --save-config": {
 		kubectl:  []command{{"create --save-config -f -", data("h8", `a: "1", b: "1"`)}},
-		manifest: data("h8", `a: "1"`), action: contract.Configured, changes: []string{"-data.b"}, notes: []string{"kubectl-create applied it without server-side apply"},
+		manifest: data("h8", `a: "1"`), action: applymanifests.ActionConfigured, changes: []string{"-data.b"}, notes: []string{"kubectl-create applied it without server-side apply"},
 	},
 	"kubectl create alone": {
 		kubectl:  []command{{"create -f -", data("h9", `a: "1", b: "1"`)}},
-		manifest: data("h9", `a: "1"`), action: contract.Unchanged, notes: []string{"no value changes"},
+		manifest: data("h9", `a: "1"`), action: applymanifests.ActionUnchanged, notes: []string{"no value changes"},
 	},
 	"a Service that kubectl applied with more": {
 		kubectl:  []command{clientSide("apiVersion: v1\nkind: Service\nmetadata: {name: h10}\nspec: {selector: {a: b}, ports: [{name: a, port: 80}, {name: b, port: 81}], sessionAffinity: ClientIP}\n")},
-		manifest: "apiVersion: v1\nkind: Service\nmetadata: {name: h10}\nspec: {selector: {a: b}, ports: [{name: a, port: 80}]}\n", action: contract.Configured, notes: []string{kubectlTookOver},
+		manifest: "apiVersion: v1\nkind: Service\nmetadata: {name: h10}\nspec: {selector: {a: b}, ports: [{name: a, port: 80}]}\n", action: applymanifests.ActionConfigured, notes: []string{kubectlTookOver},
 		changes: []string{"-spec.ports[name=b]", "~spec.sessionAffinity", "-spec.sessionAffinityConfig"},
 	},
 	"a finalizer that kubectl applied": {
 		kubectl:  []command{clientSide("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: h11, finalizers: [example.com/a, example.com/b]}\n")},
-		manifest: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: h11, finalizers: [example.com/a]}\n", action: contract.Configured, changes: []string{"-metadata.finalizers[1]"}, notes: []string{kubectlTookOver},
+		manifest: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: h11, finalizers: [example.com/a]}\n", action: applymanifests.ActionConfigured, changes: []string{"-metadata.finalizers[1]"}, notes: []string{kubectlTookOver},
 	},
 	"a key that somebody added": {
 		applied:  data("h20", `a: "1"`),
 		kubectl:  []command{update("configmap/h20", `{"data":{"b":"1"}}`)},
-		manifest: data("h20", `a: "1"`), action: contract.Unchanged,
+		manifest: data("h20", `a: "1"`), action: applymanifests.ActionUnchanged,
 	},
 	"a key that kubestep applied and the manifest no longer has": {
 		applied:  data("h21", `a: "1", b: "1"`),
-		manifest: data("h21", `a: "1"`), action: contract.Configured, changes: []string{"-data.b"}, notes: []string{"kubestep applied what goes, on "},
+		manifest: data("h21", `a: "1"`), action: applymanifests.ActionConfigured, changes: []string{"-data.b"}, notes: []string{"kubestep applied what goes, on "},
 	},
 	"a quantity in another spelling that another manager owns": {
 		kubectl:  []command{{"apply --server-side --field-manager someone -f -", deployment("h30", "app: h30", "", "{name: web, image: x, resources: {limits: {cpu: 500m, memory: 1Gi}}}")}},
-		manifest: deployment("h30", "app: h30", "", "{name: web, image: x, resources: {limits: {cpu: 0.5, memory: 1024Mi}}}"), action: contract.Unchanged, notes: []string{"no value changes"},
+		manifest: deployment("h30", "app: h30", "", "{name: web, image: x, resources: {limits: {cpu: 0.5, memory: 1024Mi}}}"), action: applymanifests.ActionUnchanged, notes: []string{"no value changes"},
 	},
 	"a quantity in another spelling, and a change": {
 		kubectl:  []command{{"apply --server-side --field-manager someone -f -", deployment("h31", "app: h31", "", "{name: web, image: x, resources: {limits: {cpu: 500m}}}")}},
-		manifest: deployment("h31", "app: h31", "  replicas: 2", "{name: web, image: x, resources: {limits: {cpu: '0.5'}}}"), action: contract.Configured, changes: []string{"~spec.replicas"},
+		manifest: deployment("h31", "app: h31", "  replicas: 2", "{name: web, image: x, resources: {limits: {cpu: '0.5'}}}"), action: applymanifests.ActionConfigured, changes: []string{"~spec.replicas"},
 	},
 	"an object whose managers were lost, with kubectl's copy": {
 		kubectl:  []command{clientSide(data("h12", `a: "1", b: "1"`)), {`patch configmap/h12 --type json -p [{"op":"replace","path":"/metadata/managedFields","value":[{}]}]`, ""}},
-		manifest: data("h12", `a: "1"`), action: contract.Configured, changes: []string{"-data.b"}, notes: []string{"before-first-apply applied it without server-side apply"},
+		manifest: data("h12", `a: "1"`), action: applymanifests.ActionConfigured, changes: []string{"-data.b"}, notes: []string{"before-first-apply applied it without server-side apply"},
 	},
 	"a HorizontalPodAutoscaler that kubectl applied as another version": {
 		kubectl:  []command{clientSide("apiVersion: autoscaling/v1\nkind: HorizontalPodAutoscaler\nmetadata: {name: h13, labels: {a: b}}\nspec: {minReplicas: 2, maxReplicas: 3, targetCPUUtilizationPercentage: 50, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}\n")},
 		manifest: "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h13}\nspec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}\n",
-		action:   contract.Unchanged, notes: []string{kubectlTookOver, "what it was given as autoscaling/v1 stays", "no value changes"},
+		action:   applymanifests.ActionUnchanged, notes: []string{kubectlTookOver, "what it was given as autoscaling/v1 stays", "no value changes"},
 	},
 	"a Secret that kubectl applied with more": {
 		kubectl:  []command{clientSide("apiVersion: v1\nkind: Secret\nmetadata: {name: h14}\nstringData: {a: hunter2, b: hunter2}\n")},
-		manifest: "apiVersion: v1\nkind: Secret\nmetadata: {name: h14}\ndata: {a: aHVudGVyMg==}\n", action: contract.Configured, changes: []string{"-data.b"}, notes: []string{kubectlTookOver},
+		manifest: "apiVersion: v1\nkind: Secret\nmetadata: {name: h14}\ndata: {a: aHVudGVyMg==}\n", action: applymanifests.ActionConfigured, changes: []string{"-data.b"}, notes: []string{kubectlTookOver},
 	},
 	"a container of which somebody else has the image": {
 		kubectl: []command{
 			clientSide(deployment("h15", "app: h15", "", "{name: web, image: x}, {name: side, image: z}")),
 			{"set image deployment/h15 side=other --field-manager someone", ""},
 		},
-		manifest: deployment("h15", "app: h15", "", "{name: web, image: x}"), action: contract.Configured, changes: []string{"-spec.template.spec.containers[name=side]"}, notes: []string{kubectlTookOver},
+		manifest: deployment("h15", "app: h15", "", "{name: web, image: x}"), action: applymanifests.ActionConfigured, changes: []string{"-spec.template.spec.containers[name=side]"}, notes: []string{kubectlTookOver},
 	},
 	"a container in which somebody else set a variable": {
 		kubectl: []command{
 			clientSide(deployment("h16", "app: h16", "", "{name: web, image: x, env: [{name: A, value: '1'}]}")),
 			{"set env deployment/h16 B=2 --field-manager someone", ""},
 		},
-		manifest: deployment("h16", "app: h16", "", "{name: web, image: x}"), action: contract.Configured, changes: []string{"-spec.template.spec.containers[name=web].env[name=A]"}, notes: []string{kubectlTookOver},
+		manifest: deployment("h16", "app: h16", "", "{name: web, image: x}"), action: applymanifests.ActionConfigured, changes: []string{"-spec.template.spec.containers[name=web].env[name=A]"}, notes: []string{kubectlTookOver},
 	},
 	"a CronJob that kubectl applied with more": {
 		kubectl:  []command{clientSide("apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: h17}\nspec:\n  schedule: '* * * * *'\n  suspend: true\n  concurrencyPolicy: Forbid\n  successfulJobsHistoryLimit: 1\n  jobTemplate: {spec: {backoffLimit: 2, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, nodeSelector: {a: b}, tolerations: [{key: a, operator: Exists}], volumes: [{name: v, emptyDir: {}}], containers: [{name: c, image: x, args: [a, b], volumeMounts: [{name: v, mountPath: /v}]}]}}}}\n")},
-		manifest: "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: h17}\nspec:\n  schedule: '* * * * *'\n  jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: x}]}}}}\n", action: contract.Configured, notes: []string{kubectlTookOver},
+		manifest: "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: h17}\nspec:\n  schedule: '* * * * *'\n  jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: x}]}}}}\n", action: applymanifests.ActionConfigured, notes: []string{kubectlTookOver},
 		changes: []string{
 			"~spec.concurrencyPolicy", "-spec.jobTemplate.spec.backoffLimit", "-spec.jobTemplate.spec.template.metadata.labels", "-spec.jobTemplate.spec.template.spec.containers[name=c].args",
 			"-spec.jobTemplate.spec.template.spec.containers[name=c].volumeMounts", "-spec.jobTemplate.spec.template.spec.nodeSelector", "-spec.jobTemplate.spec.template.spec.tolerations", "-spec.jobTemplate.spec.template.spec.volumes",
@@ -166,16 +167,16 @@ var histories = map[string]history{
 	},
 	"what kubectl applied at both sides": {
 		kubectl:  []command{clientSide(data("h18", `a: "1", b: "1"`)), {"apply --server-side -f -", data("h18", `a: "1", b: "1", c: "1"`)}},
-		manifest: data("h18", `a: "1"`), action: contract.Unchanged, notes: []string{"no value changes"},
+		manifest: data("h18", `a: "1"`), action: applymanifests.ActionUnchanged, notes: []string{"no value changes"},
 	},
 	"an Ingress that kubectl applied with more": {
 		kubectl:  []command{clientSide("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: h19, annotations: {a: b}}\nspec: {ingressClassName: x, tls: [{hosts: [a.example.com]}], rules: [{host: a.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 80}}}}]}}]}\n")},
-		manifest: "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: h19}\nspec: {rules: [{host: a.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 80}}}}]}}]}\n", action: contract.Configured, notes: []string{kubectlTookOver},
+		manifest: "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: h19}\nspec: {rules: [{host: a.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 80}}}}]}}]}\n", action: applymanifests.ActionConfigured, notes: []string{kubectlTookOver},
 		changes: []string{"-metadata.annotations", "-spec.ingressClassName", "-spec.tls"},
 	},
 	"a Secret's value in another spelling of base64": {
 		kubectl:  []command{{"apply --server-side --field-manager someone -f -", "apiVersion: v1\nkind: Secret\nmetadata: {name: h32}\ndata: {a: aHVudGVyMg==}\n"}},
-		manifest: "apiVersion: v1\nkind: Secret\nmetadata: {name: h32}\ndata: {a: \"aHVudG\\nVyMg==\"}\n", action: contract.Unchanged, notes: []string{"no value changes"},
+		manifest: "apiVersion: v1\nkind: Secret\nmetadata: {name: h32}\ndata: {a: \"aHVudG\\nVyMg==\"}\n", action: applymanifests.ActionUnchanged, notes: []string{"no value changes"},
 	},
 }
 
@@ -222,7 +223,7 @@ func TestAPlanSaysExactlyWhatApplyingChanges(t *testing.T) {
 			}
 			assert.Equal(t, o, output.Plan.Objects[i], "apply plans the same")
 			sameChanges(t, was[i], is[i], o.Changes)
-			assert.Equal(t, contract.PlannedObject{APIVersion: o.APIVersion, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Action: contract.Unchanged}, again.Plan.Objects[i])
+			assert.Equal(t, applymanifests.PlannedObject{APIVersion: o.APIVersion, Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Action: applymanifests.ActionUnchanged}, again.Plan.Objects[i])
 		})
 	}
 }
@@ -375,13 +376,13 @@ func TestAnObjectThatIsBeingDeletedIsNotUnchanged(t *testing.T) {
 		output := applied(t, a.run(t, map[string]any{"manifests": strings.ReplaceAll(manifests, "a: '1'", "a: "+value), "mode": "plan"}))
 		assert.True(t, output.Drift, "what is applied to it goes with it")
 		assert.Equal(t, []int{0, 0, 1, 1}, []int{output.Plan.Created, output.Plan.Configured, output.Plan.Unchanged, output.Plan.Deleting})
-		assert.Equal(t, contract.Deleting, output.Plan.Objects[1].Action)
+		assert.Equal(t, applymanifests.ActionDeleting, output.Plan.Objects[1].Action)
 		assert.Equal(t, changes, output.Plan.Objects[1].Changes)
 		require.Len(t, output.Plan.Objects[1].Notes, 1)
 		assert.Contains(t, output.Plan.Objects[1].Notes[0], "waits for its finalizers [example.com/hold]. What is applied goes with it")
 	}
 	output := applied(t, a.apply(t, manifests))
-	assert.Equal(t, contract.Deleting, output.Plan.Objects[1].Action)
+	assert.Equal(t, applymanifests.ActionDeleting, output.Plan.Objects[1].Action)
 	assert.Equal(t, 1, output.Applied)
 
 	a.kubectl(t, "", "patch", "configmap/held", "--type", "json", "-p", `[{"op":"remove","path":"/metadata/finalizers"}]`)
@@ -417,7 +418,7 @@ func TestAStatusIsComparedWhereApplyingChangesIt(t *testing.T) {
 		output := applied(t, a.run(t, map[string]any{"manifests": of(c.status), "mode": "plan"}))
 		assert.True(t, output.Drift)
 		assert.Equal(t, c.want, output.Plan.Objects[0].Changes)
-		assert.Equal(t, contract.Unchanged, output.Plan.Objects[1].Action, "a status that is a subresource is not applied")
+		assert.Equal(t, applymanifests.ActionUnchanged, output.Plan.Objects[1].Action, "a status that is a subresource is not applied")
 		was := a.live(t, of(""))
 		applied(t, a.apply(t, of(c.status)))
 		sameChanges(t, was[0], a.live(t, of(""))[0], c.want)
@@ -435,9 +436,9 @@ func TestAnObjectWhoseKindGetsAVersionIsNotNew(t *testing.T) {
 	both := a.definition("Verse", v1+", {name: v2, served: true, storage: true, "+anything+"}") +
 		"---\n" + a.custom("v2", "Verse", "old", "spec: {x: 1}") + "---\n" + a.custom("v2", "Verse", "new", "spec: {x: 1}")
 	output := applied(t, a.apply(t, both))
-	assert.Equal(t, contract.Configured, output.Plan.Objects[1].Action)
+	assert.Equal(t, applymanifests.ActionConfigured, output.Plan.Objects[1].Action)
 	assert.Equal(t, "the CRD among the manifests defines its version v2; it is there as v1, and whether it changes is not known before", output.Plan.Objects[1].Unchecked)
-	assert.Equal(t, contract.Created, output.Plan.Objects[2].Action)
+	assert.Equal(t, applymanifests.ActionCreated, output.Plan.Objects[2].Action)
 	assert.Equal(t, 3, output.Applied)
 	assert.False(t, applied(t, a.run(t, map[string]any{"manifests": both, "mode": "plan"})).Drift)
 }
@@ -471,7 +472,7 @@ func TestWhatTheAPIServerWarnsOfIsInThePlan(t *testing.T) {
 	assert.Equal(t, deprecated, output.Plan.Objects[2].Warnings)
 	assert.Empty(t, output.Warnings, "the plan has said it")
 	output = applied(t, a.apply(t, manifests))
-	assert.Equal(t, contract.Unchanged, output.Plan.Objects[2].Action)
+	assert.Equal(t, applymanifests.ActionUnchanged, output.Plan.Objects[2].Action)
 	assert.Equal(t, deprecated, output.Plan.Objects[2].Warnings, "of an unchanged object too")
 
 	// No dry run is possible before the kind is served.

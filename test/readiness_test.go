@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 )
 
 // lakes defines a kind with a status, and has one of it. group is the scenario's own.
@@ -236,7 +237,7 @@ func TestACustomResourceIsReadyOnceItsGenerationIsObservedOrNothingObservesIt(t 
 	wait := map[string]any{"manifests": manifests, "wait": map[string]any{"timeoutSeconds": 60}}
 	output := applied(t, a.run(t, wait))
 	assert.True(t, output.Ready)
-	assert.Equal(t, []contract.ObjectName{{Kind: "Lake", Namespace: a.namespace, Name: "one"}}, output.Unobserved, "after half a minute")
+	assert.Equal(t, []applymanifests.ObjectName{{Kind: "Lake", Namespace: a.namespace, Name: "one"}}, output.Unobserved, "after half a minute")
 
 	lake := "/apis/" + group + "/v1/namespaces/" + a.namespace + "/lakes/one"
 	patchStatus(t.Context(), t, lake, `{"observedGeneration":"1"}`)

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/local/world"
@@ -91,18 +92,18 @@ func executionName(t *testing.T, name string, target contract.Target) string {
 	t.Helper()
 	digest, err := fleet.Digest("pod-inventory", nil)
 	require.NoError(t, err)
-	return fleet.ExecutionName(contract.Fleet{Name: name, Digest: digest}, target, 1)
+	return fleet.ExecutionName(contractfleet.Fleet{Name: name, Digest: digest}, target, 1)
 }
 
 func TestARedriveOfAFleetThatWasStoppedStartsNothingTwice(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		stopped bool // with the fleet, as Step Functions stops them
-		want    contract.OutcomeStatus
+		want    contractfleet.Status
 		cause   string
 	}{
-		"what was stopped with it is reported as that": {true, contract.Aborted, "The execution was stopped."},
-		"what runs still is waited for":                {false, contract.Succeeded, ""},
+		"what was stopped with it is reported as that": {true, contractfleet.StatusAborted, "The execution was stopped."},
+		"what runs still is waited for":                {false, contractfleet.StatusSucceeded, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -132,7 +133,7 @@ func TestARedriveOfAFleetThatWasStoppedStartsNothingTwice(t *testing.T) {
 			output := fleetOutput(t, s.redrive(t, started))
 
 			require.Len(t, output.Outcomes, 2)
-			assert.Equal(t, contract.Succeeded, output.Outcomes[0].Status)
+			assert.Equal(t, contractfleet.StatusSucceeded, output.Outcomes[0].Status)
 			assert.Equal(t, c.want, output.Outcomes[1].Status)
 			assert.Equal(t, c.cause, output.Outcomes[1].Cause)
 			assert.Equal(t, 2, s.started(t))
@@ -145,7 +146,7 @@ func TestARedriveOfAFleetWhoseClustersFailedFailsAgain(t *testing.T) {
 	t.Parallel()
 	s := newFleet(t)
 	first := s.fleet(t, map[string]any{"workflow": "pod-inventory", "clusters": []string{world.ClusterName, "retired"}})
-	require.Equal(t, contract.ClustersFailed, first.Error, first.Cause)
+	require.Equal(t, contractfleet.ClustersFailed, first.Error, first.Cause)
 
 	again := s.redrive(t, first.ARN)
 
@@ -172,6 +173,6 @@ func TestAFleetWaitsForWhatAnotherOfItsNameHasStarted(t *testing.T) {
 	second := fleetOutput(t, s.fleet(t, input)) // which looks again after 30 s
 
 	assert.Equal(t, fleetOutput(t, s.follow(t, first)).Outcomes, second.Outcomes)
-	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: 1}, second.Summary.ByStatus)
+	assert.Equal(t, map[contractfleet.Status]int{contractfleet.StatusSucceeded: 1}, second.Summary.ByStatus)
 	assert.Equal(t, 1, s.started(t))
 }

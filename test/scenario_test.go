@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/local/stack"
 	"github.com/kubestep/kubestep/local/world"
@@ -99,12 +100,12 @@ func (s *scenario) start(t *testing.T, machine, input string) follow.Execution {
 }
 
 // succeeded returns the output of an execution that must have succeeded.
-func succeeded(t *testing.T, e follow.Execution) contract.PodInventory {
+func succeeded(t *testing.T, e follow.Execution) podinventory.Output {
 	t.Helper()
 	require.Equal(t, types.ExecutionStatusSucceeded, e.Status, "%s: %s", e.Error, e.Cause)
 	d := json.NewDecoder(strings.NewReader(e.Output))
 	d.DisallowUnknownFields()
-	var output contract.PodInventory
+	var output podinventory.Output
 	require.NoError(t, d.Decode(&output))
 	return output
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/kubestep/kubestep/internal/attestation"
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/local/lambdahost"
 	"github.com/kubestep/kubestep/test/apiproxy"
@@ -143,7 +144,7 @@ func TestASealedTokenOpensWhereItWasMintedForAndIsSentNowhereElse(t *testing.T) 
 		payload := contract.VerifyRBAC{Session: session, Checks: checks}
 		attack(&payload)
 		assert.Equal(t, string(contract.Unauthorized), s.invoke(t, "verify-rbac", payload, nil), sentence)
-		list := contract.ListPods{Session: payload.Session, Namespaces: []string{"default"}}
+		list := podinventory.ListPods{Session: payload.Session, Namespaces: []string{"default"}}
 		assert.Equal(t, string(contract.Unauthorized), s.invoke(t, "list-pods", list, nil), sentence)
 	}
 	assert.Zero(t, them.met.Load(), "nobody calls where a token was moved to")

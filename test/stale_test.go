@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/local/awsfront"
 	"github.com/kubestep/kubestep/local/world"
 )
@@ -146,12 +147,12 @@ func TestAContinueTokenThatTheAPIServerNoLongerTakesGoesOnWithItsNewOne(t *testi
 	cluster = s.attest(t, execution, cluster)
 	var minted contract.Token
 	require.Empty(t, s.invoke(t, "mint-token", contract.MintToken{Execution: execution, Cluster: cluster}, &minted))
-	var listing contract.Listing
-	require.Empty(t, s.invoke(t, "list-pods", contract.ListPods{
+	var listing podinventory.Listing
+	require.Empty(t, s.invoke(t, "list-pods", podinventory.ListPods{
 		Session: contract.Session{Execution: execution, Cluster: cluster, Token: minted}, Namespaces: []string{"default"}, MaxItems: 1000,
-		Pods: contract.Listing{
-			Pods:   contract.Pods{Total: 1, ByNamespace: map[string]int{"default": 1}, ByStatus: map[string]int{"Pending": 1}, Items: []contract.Pod{{Namespace: "default", Name: "a", Status: "Pending"}}, Consistent: true},
-			Cursor: &contract.Cursor{Open: []contract.Place{{Namespace: "default", Continue: first.Continue}}, Begun: []string{"default"}},
+		Pods: podinventory.Listing{
+			Pods:   podinventory.Pods{Total: 1, ByNamespace: map[string]int{"default": 1}, ByStatus: map[string]int{"Pending": 1}, Items: []podinventory.Pod{{Namespace: "default", Name: "a", Status: "Pending"}}, Consistent: true},
+			Cursor: &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "default", Continue: first.Continue}}, Begun: []string{"default"}},
 		},
 	}, &listing))
 

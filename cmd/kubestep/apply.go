@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/follow"
 )
 
@@ -96,13 +97,13 @@ func (o *applyOptions) input(cmd *cobra.Command, wrong *problems) map[string]any
 	o.manifests(cmd, input, wrong)
 	switch {
 	case o.plan:
-		input["mode"] = contract.PlanOnly
+		input["mode"] = applymanifests.ModePlan
 	case len(o.files) > 0 || flags.Changed("source"):
-		input["mode"] = contract.Apply
+		input["mode"] = applymanifests.ModeApply
 	}
 	if flags.Changed("wait") {
-		input["wait"] = contract.Wait{TimeoutSeconds: int(math.Ceil(o.wait.Seconds()))}
-		if o.wait < time.Second || o.wait > contract.MaxWaitSeconds*time.Second {
+		input["wait"] = applymanifests.Wait{TimeoutSeconds: int(math.Ceil(o.wait.Seconds()))}
+		if o.wait < time.Second || o.wait > applymanifests.MaxWaitSeconds*time.Second {
 			wrong.add("--wait %s is not between 1s and 1h", o.wait)
 		}
 		if o.plan {
@@ -130,7 +131,7 @@ func (o *applyOptions) manifests(cmd *cobra.Command, input map[string]any, wrong
 		}
 	case inS3:
 		bucket, key := location("--source", o.source, "s3://BUCKET/KEY", wrong)
-		input["source"] = contract.ManifestSource{Bucket: bucket, Key: key}
+		input["source"] = applymanifests.Source{Bucket: bucket, Key: key}
 	case !cmd.Flags().Changed("input"):
 		wrong.add("there are no manifests: use --filename, --source or --input")
 	}
@@ -138,7 +139,7 @@ func (o *applyOptions) manifests(cmd *cobra.Command, input map[string]any, wrong
 
 // drift is the verdict on a plan.
 func drift(execution follow.Execution) error {
-	var output contract.ApplyResult
+	var output applymanifests.Output
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
 		return &failure{fmt.Errorf("apply-manifests does not write such an output: %w", err)}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
@@ -155,7 +156,7 @@ func location(flag, value, form string, wrong *problems) (bucket, key string) {
 
 // table is the result of a fleet that succeeded.
 func (g *fleetGauge) table(execution follow.Execution, style terminal.Style) (string, error) {
-	var output contract.FleetOutput
+	var output fleet.Output
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
 		return "", fmt.Errorf("fleet does not write such an output: %w", err)
 	}
@@ -213,7 +214,7 @@ func (g *fleetGauge) result(style terminal.Style) string {
 
 // names returns the names of the clusters that failed in this way. It adds the Region, and the
 // account of a role, where several clusters of the fleet have the name.
-func (g *fleetGauge) names(failure contract.FleetFailure) []string {
+func (g *fleetGauge) names(failure fleet.Failure) []string {
 	places := map[string]map[contract.Target]bool{}
 	var those []contract.Target
 	for _, o := range g.outcomes {
@@ -243,7 +244,7 @@ func (g *fleetGauge) names(failure contract.FleetFailure) []string {
 
 // tolerance says how many clusters may fail, if any failed.
 func (g *fleetGauge) tolerance() string {
-	switch failed := g.summary.Clusters - g.summary.ByStatus[contract.Succeeded] - g.summary.ByStatus[contract.NotStarted]; {
+	switch failed := g.summary.Clusters - g.summary.ByStatus[fleet.StatusSucceeded] - g.summary.ByStatus[fleet.StatusNotStarted]; {
 	case failed == 0 || g.fleet.Clusters == 0:
 		return ""
 	case g.fleet.Tolerated == 0:
@@ -261,20 +262,20 @@ func clusters(n int) string {
 }
 
 // outcomes counts the clusters by status.
-func outcomes(byStatus map[contract.OutcomeStatus]int, style terminal.Style) string {
+func outcomes(byStatus map[fleet.Status]int, style terminal.Style) string {
 	var parts []string
-	for _, status := range contract.OutcomeStatuses() {
+	for _, status := range fleet.Statuses() {
 		n := byStatus[status]
 		if n == 0 {
 			continue
 		}
 		part := fmt.Sprintf("%d %s", n, strings.ReplaceAll(strings.ToLower(string(status)), "_", " "))
 		switch status {
-		case contract.Succeeded:
+		case fleet.StatusSucceeded:
 			part = style.Green(part)
-		case contract.Failed, contract.TimedOut, contract.Aborted:
+		case fleet.StatusFailed, fleet.StatusTimedOut, fleet.StatusAborted:
 			part = style.Red(part)
-		case contract.NotStarted:
+		case fleet.StatusNotStarted:
 		}
 		parts = append(parts, part)
 	}

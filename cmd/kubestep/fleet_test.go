@@ -9,31 +9,31 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 )
 
 const fleetMachine = "arn:aws:states:eu-west-1:123456789012:stateMachine:kubestep-fleet"
 
 const fleetExecution = "arn:aws:states:eu-west-1:123456789012:execution:kubestep-fleet:nightly"
 
-func fleetSummary() contract.FleetSummary {
-	return contract.FleetSummary{
+func fleetSummary() fleet.Summary {
+	return fleet.Summary{
 		Fleet: "nightly", Workflow: "pod-inventory", Clusters: 40,
-		ByStatus: map[contract.OutcomeStatus]int{contract.Succeeded: 37, contract.Failed: 2, contract.TimedOut: 1},
+		ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 37, fleet.StatusFailed: 2, fleet.StatusTimedOut: 1},
 		Totals:   map[string]int{"pods": 1200, "unhealthy": 7},
-		Failures: []contract.FleetFailure{
+		Failures: []fleet.Failure{
 			{Error: "Unauthorized", Clusters: 2, Names: []string{"search"}, Cause: "Map the role."},
 			{Error: "States.Timeout", Clusters: 1, Names: []string{"evil\x1b[2J"}},
 		},
-		Report: &contract.FleetReport{Bucket: "reports", HTML: "nightly/report.html", Failed: "nightly/failed.jsonl", Again: "kubestep fleet --workflow pod-inventory --source s3://reports/nightly/failed.jsonl --report s3://reports/"},
+		Report: &fleet.Report{Bucket: "reports", HTML: "nightly/report.html", Failed: "nightly/failed.jsonl", Again: "kubestep fleet --workflow pod-inventory --source s3://reports/nightly/failed.jsonl --report s3://reports/"},
 	}
 }
 
 func TestAFleetThatStoppedSaysWhatWasNotStartedAndHowToGoOn(t *testing.T) {
-	g := &fleetGauge{fleet: contract.Fleet{Clusters: 4}, summary: contract.FleetSummary{
-		Clusters: 4, ByStatus: map[contract.OutcomeStatus]int{contract.Failed: 1, contract.NotStarted: 3},
-		Failures: []contract.FleetFailure{{Error: "NotReady", Clusters: 1, Names: []string{"canary"}, Cause: "Wait longer."}},
-		Report:   &contract.FleetReport{Bucket: "reports", HTML: "a/report.html", Continue: "kubestep fleet --source s3://reports/a/notstarted.jsonl"},
+	g := &fleetGauge{fleet: fleet.Fleet{Clusters: 4}, summary: fleet.Summary{
+		Clusters: 4, ByStatus: map[fleet.Status]int{fleet.StatusFailed: 1, fleet.StatusNotStarted: 3},
+		Failures: []fleet.Failure{{Error: "NotReady", Clusters: 1, Names: []string{"canary"}, Cause: "Wait longer."}},
+		Report:   &fleet.Report{Bucket: "reports", HTML: "a/report.html", Continue: "kubestep fleet --source s3://reports/a/notstarted.jsonl"},
 	}}
 
 	text := g.result(false)
@@ -44,7 +44,7 @@ func TestAFleetThatStoppedSaysWhatWasNotStartedAndHowToGoOn(t *testing.T) {
 }
 
 func TestTheFlagsOfAFleetMakeItsInput(t *testing.T) {
-	output, err := json.Marshal(contract.FleetOutput{Summary: fleetSummary()})
+	output, err := json.Marshal(fleet.Output{Summary: fleetSummary()})
 	require.NoError(t, err)
 	asked := filepath.Join(t.TempDir(), "asked.json")
 	require.NoError(t, os.WriteFile(asked, []byte(`{"namespaces":["*"]}`), 0o600))

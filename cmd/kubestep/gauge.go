@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 	"github.com/kubestep/kubestep/internal/shell"
@@ -28,18 +28,18 @@ const (
 	fleetNameLength = 24
 	barWidth        = 24
 	minBarWidth     = 4
-	// lastAttempt ends the name of a cluster's second execution, of at most contract.MaxAttempts.
+	// lastAttempt ends the name of a cluster's second execution, of at most fleet.MaxAttempts.
 	lastAttempt = "-2"
 )
 
 // fleetGauge counts the clusters of a fleet by outcome while their executions run.
 type fleetGauge struct {
 	client  *sfn.Client
-	fleet   contract.Fleet
-	summary contract.FleetSummary
+	fleet   fleet.Fleet
+	summary fleet.Summary
 	// outcomes are those that the state holds; none of a large fleet.
-	outcomes []contract.FleetOutcome
-	counts   map[contract.OutcomeStatus]int
+	outcomes []fleet.Outcome
+	counts   map[fleet.Status]int
 	next     time.Time
 }
 
@@ -51,8 +51,8 @@ func (g *fleetGauge) event(e types.HistoryEvent) {
 		return
 	}
 	var document struct {
-		Fleet contract.Fleet    `json:"fleet"`
-		Run   contract.FleetRun `json:"run"`
+		Fleet fleet.Fleet `json:"fleet"`
+		Run   fleet.Run   `json:"run"`
 	}
 	switch aws.ToString(e.StateExitedEventDetails.Name) {
 	case "FindClusters", "Summarize":
@@ -83,21 +83,21 @@ func (g *fleetGauge) detail(ctx context.Context, room int) string {
 		return strings.Repeat("█", full) + strings.Repeat("░", width-full) + " " + text
 	}
 	failures := maps.Clone(g.counts)
-	delete(failures, contract.Succeeded)
+	delete(failures, fleet.StatusSucceeded)
 	of := fmt.Sprintf("%d of %d  ", done, g.fleet.Clusters)
 	for _, shorter := range []string{text, of + outcomes(g.counts, false), of + outcomes(failures, false)} {
 		if utf8.RuneCountInString(shorter) <= room {
 			return strings.TrimRight(shorter, " ")
 		}
 	}
-	return fmt.Sprintf("%s%d failed", of, done-g.counts[contract.Succeeded])
+	return fmt.Sprintf("%s%d failed", of, done-g.counts[fleet.StatusSucceeded])
 }
 
 // count reads how the executions of the fleet ended; of a cluster that is tried again,
 // the last one counts. What cannot be read now is read at the next look: the bar is not
 // worth ending the command for.
 func (g *fleetGauge) count(ctx context.Context) {
-	counts := map[contract.OutcomeStatus]int{}
+	counts := map[fleet.Status]int{}
 	seen := map[string]bool{}
 	prefix := g.fleet.Name[:min(len(g.fleet.Name), fleetNameLength)]
 	pages := sfn.NewListExecutionsPaginator(g.client, &sfn.ListExecutionsInput{StateMachineArn: &g.fleet.StateMachineARN, MaxResults: 1000})
@@ -119,7 +119,7 @@ func (g *fleetGauge) count(ctx context.Context) {
 			}
 			seen[cluster] = true
 			if e.Status != types.ExecutionStatusRunning {
-				counts[contract.OutcomeStatus(e.Status)]++
+				counts[fleet.Status(e.Status)]++
 			}
 		}
 		if older {

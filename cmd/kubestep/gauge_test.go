@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/follow"
 )
 
@@ -27,9 +28,9 @@ const fleetBegan = 1795449600
 // fleetHistory is that of a fleet of four clusters, which is at RunClusters for some looks.
 func fleetHistory(t *testing.T, looks int) func(look int) []map[string]any {
 	t.Helper()
-	document := func(run contract.FleetRun) map[string]any {
+	document := func(run fleet.Run) map[string]any {
 		text, err := json.Marshal(map[string]any{
-			"fleet": contract.Fleet{Name: "nightly", StateMachineARN: machine, Clusters: 4, StartedAt: time.Unix(fleetBegan, 0)}, "run": run,
+			"fleet": fleet.Fleet{Name: "nightly", StateMachineARN: machine, Clusters: 4, StartedAt: time.Unix(fleetBegan, 0)}, "run": run,
 		})
 		require.NoError(t, err)
 		return map[string]any{"output": string(text)}
@@ -37,14 +38,14 @@ func fleetHistory(t *testing.T, looks int) func(look int) []map[string]any {
 	kinds := []map[string]any{
 		{"type": "ExecutionStarted"},
 		{"type": "TaskStateEntered", "stateEnteredEventDetails": map[string]any{"name": "FindClusters"}},
-		{"type": "TaskStateExited", "stateExitedEventDetails": merge(document(contract.FleetRun{}), "name", "FindClusters")},
+		{"type": "TaskStateExited", "stateExitedEventDetails": merge(document(fleet.Run{}), "name", "FindClusters")},
 		{"type": "MapStateEntered", "stateEnteredEventDetails": map[string]any{"name": "RunClusters"}},
 		{"type": "MapStateStarted"},
 		{"type": "MapRunStarted"},
 		{"type": "MapRunSucceeded"},
 		{"type": "MapStateExited", "stateExitedEventDetails": map[string]any{"name": "RunClusters", "output": "{}"}},
 		{"type": "TaskStateEntered", "stateEnteredEventDetails": map[string]any{"name": "Summarize"}},
-		{"type": "TaskStateExited", "stateExitedEventDetails": merge(document(contract.FleetRun{Summary: fleetSummary()}), "name", "Summarize")},
+		{"type": "TaskStateExited", "stateExitedEventDetails": merge(document(fleet.Run{Summary: fleetSummary()}), "name", "Summarize")},
 		{"type": "ExecutionFailed"},
 	}
 	for i, event := range kinds {
@@ -72,7 +73,7 @@ func listed(name, status string, after int) map[string]any {
 func TestTheClustersOfAFleetAreCountedByOutcomeAsTheyCome(t *testing.T) {
 	s := newStepFunctions(t, nil)
 	s.history = fleetHistory(t, 4)
-	s.outcome = map[string]any{"status": "FAILED", "error": contract.ClustersFailed, "cause": "3 of 40 clusters failed."}
+	s.outcome = map[string]any{"status": "FAILED", "error": fleet.ClustersFailed, "cause": "3 of 40 clusters failed."}
 	looks := [][]map[string]any{
 		{listed("nightly-b-bbbbbbbbbbbb", "RUNNING", 1), listed("nightly-a-aaaaaaaaaaaa", "RUNNING", 0), listed("nightly-z-zzzzzzzzzzzz", "SUCCEEDED", -60)},
 		{listed("nightly-c-cccccccccccc", "SUCCEEDED", 2), listed("other-x-xxxxxxxxxxxx", "FAILED", 1), listed("nightly-b-bbbbbbbbbbbb", "SUCCEEDED", 1), listed("nightly-a-aaaaaaaaaaaa", "FAILED", 0)},
@@ -107,7 +108,7 @@ func TestTheClustersOfAFleetAreCountedByOutcomeAsTheyCome(t *testing.T) {
 }
 
 func TestWithoutATerminalAFleetThatFailedPrintsItsFailuresAndNoBar(t *testing.T) {
-	s := newStepFunctions(t, map[string]any{"status": "FAILED", "error": contract.ClustersFailed, "cause": "3 of 40 clusters failed."})
+	s := newStepFunctions(t, map[string]any{"status": "FAILED", "error": fleet.ClustersFailed, "cause": "3 of 40 clusters failed."})
 	s.history = fleetHistory(t, 1)
 
 	status, stdout, stderr := kubestep(t.Context(), "fleet", "a", "--state-machine-arn", fleetMachine)
@@ -121,10 +122,10 @@ func TestWithoutATerminalAFleetThatFailedPrintsItsFailuresAndNoBar(t *testing.T)
 	assert.Equal(t, failed, status)
 	var known struct {
 		Error, Cause string
-		Summary      contract.FleetSummary
+		Summary      fleet.Summary
 	}
 	require.NoError(t, json.Unmarshal([]byte(stdout), &known))
-	assert.Equal(t, contract.ClustersFailed, known.Error)
+	assert.Equal(t, fleet.ClustersFailed, known.Error)
 	assert.Equal(t, "3 of 40 clusters failed.", known.Cause)
 	assert.Equal(t, 40, known.Summary.Clusters)
 }
@@ -132,7 +133,7 @@ func TestWithoutATerminalAFleetThatFailedPrintsItsFailuresAndNoBar(t *testing.T)
 func TestAFleetWhoseExecutionsCannotBeListedIsFollowedAllTheSame(t *testing.T) {
 	s := newStepFunctions(t, nil)
 	s.executions = func() []map[string]any { return nil }
-	gauge := &fleetGauge{fleet: contract.Fleet{Name: "nightly", StateMachineARN: machine, Clusters: 2}, counts: map[contract.OutcomeStatus]int{contract.Succeeded: 1}}
+	gauge := &fleetGauge{fleet: fleet.Fleet{Name: "nightly", StateMachineARN: machine, Clusters: 2}, counts: map[fleet.Status]int{fleet.StatusSucceeded: 1}}
 	gauge.use(sfn.New(sfn.Options{Region: "eu-west-1", BaseEndpoint: aws.String(s.URL), Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}))
 	s.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -142,8 +143,8 @@ func TestAFleetWhoseExecutionsCannotBeListedIsFollowedAllTheSame(t *testing.T) {
 
 func TestTheBarLeavesRoomForTheFailures(t *testing.T) {
 	gauge := &fleetGauge{
-		fleet: contract.Fleet{Clusters: 21}, next: time.Now().Add(time.Hour),
-		counts: map[contract.OutcomeStatus]int{contract.Succeeded: 10, contract.Failed: 3},
+		fleet: fleet.Fleet{Clusters: 21}, next: time.Now().Add(time.Hour),
+		counts: map[fleet.Status]int{fleet.StatusSucceeded: 10, fleet.StatusFailed: 3},
 	}
 	const whole = "13 of 21 clusters  10 succeeded, 3 failed"
 	for room, want := range map[int]string{
@@ -200,21 +201,21 @@ func TestAFleetThatIsStoppedSaysWhatHasEndedAndHowToGoOn(t *testing.T) {
 }
 
 func TestClustersOfOneNameAreToldApart(t *testing.T) {
-	outcome := func(region, role, problem string) contract.FleetOutcome {
-		return contract.FleetOutcome{Target: contract.Target{ClusterName: "demo", Region: region, RoleARN: role}, Status: contract.Failed, Error: problem}
+	outcome := func(region, role, problem string) fleet.Outcome {
+		return fleet.Outcome{Target: contract.Target{ClusterName: "demo", Region: region, RoleARN: role}, Status: fleet.StatusFailed, Error: problem}
 	}
-	gauge := &fleetGauge{outcomes: []contract.FleetOutcome{
+	gauge := &fleetGauge{outcomes: []fleet.Outcome{
 		outcome("eu-west-1", "", "Forbidden"), outcome("us-east-1", "", "Unauthorized"), outcome("us-east-1", "arn:aws:iam::444455556666:role/member", "Forbidden"),
-		{Target: contract.Target{ClusterName: "alone", Region: "eu-west-1"}, Status: contract.Failed, Error: "Forbidden"},
+		{Target: contract.Target{ClusterName: "alone", Region: "eu-west-1"}, Status: fleet.StatusFailed, Error: "Forbidden"},
 	}}
-	assert.Equal(t, []string{"demo (eu-west-1)", "demo (us-east-1, account 444455556666)", "alone"}, gauge.names(contract.FleetFailure{Error: "Forbidden", Names: []string{"demo", "demo", "alone"}}))
-	assert.Equal(t, []string{"demo"}, (&fleetGauge{}).names(contract.FleetFailure{Error: "Forbidden", Names: []string{"demo"}}), "a large fleet has its outcomes in S3")
+	assert.Equal(t, []string{"demo (eu-west-1)", "demo (us-east-1, account 444455556666)", "alone"}, gauge.names(fleet.Failure{Error: "Forbidden", Names: []string{"demo", "demo", "alone"}}))
+	assert.Equal(t, []string{"demo"}, (&fleetGauge{}).names(fleet.Failure{Error: "Forbidden", Names: []string{"demo"}}), "a large fleet has its outcomes in S3")
 }
 
 func TestCausesThatAreNotShownAreCounted(t *testing.T) {
 	gauge := &fleetGauge{}
 	for i := range causes + 1 {
-		gauge.summary.Failures = append(gauge.summary.Failures, contract.FleetFailure{Error: fmt.Sprintf("E%d", i), Clusters: 1, Names: []string{"a"}, Cause: "because"})
+		gauge.summary.Failures = append(gauge.summary.Failures, fleet.Failure{Error: fmt.Sprintf("E%d", i), Clusters: 1, Names: []string{"a"}, Cause: "because"})
 	}
 	text := gauge.result(false)
 	assert.NotContains(t, text, "a: E5\n")

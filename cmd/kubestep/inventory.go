@@ -69,7 +69,7 @@ func (o *inventoryOptions) addFlags(cmd *cobra.Command) {
 	flags.Int("max-items", 0, "print at most this `NUMBER` of pods, 0 to 1000; the totals count all (100 if not set)")
 	flags.String("on-denied", "", "if RBAC denies a namespace: `fail|skip`; skip lists the others (fail if not set)")
 	flags.StringVar(&o.archive, "archive", "", "also write every pod to S3, below `s3://BUCKET/PREFIX`")
-	complete(cmd, "on-denied", string(contract.Fail), string(contract.Skip))
+	complete(cmd, "on-denied", string(contract.OnDeniedFail), string(contract.OnDeniedSkip))
 	for _, flag := range []string{"namespace", "selector", "field-selector", "max-items", "archive"} {
 		complete(cmd, flag)
 	}

@@ -8,14 +8,14 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
 
 // planTable is each object, what was done to it, and the fields that changed.
 func planTable(execution follow.Execution, style terminal.Style) (string, error) {
-	var output contract.ApplyResult
+	var output applymanifests.Output
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
 		return "", fmt.Errorf("apply-manifests does not write such an output: %w", err)
 	}
@@ -38,7 +38,7 @@ func planTable(execution follow.Execution, style terminal.Style) (string, error)
 	}
 	cluster := output.Cluster
 	form := "Applied in cluster %s (Kubernetes %s, %s): %d created, %d configured, %d unchanged%s, in %.1f s\n"
-	if output.Mode == contract.PlanOnly {
+	if output.Mode == applymanifests.ModePlan {
 		form = "Plan for cluster %s (Kubernetes %s, %s): %d to create, %d to change, %d unchanged%s, in %.1f s\n"
 		if !output.Drift {
 			form = "No drift in cluster %s (Kubernetes %s, %s): %d to create, %d to change, %d unchanged%s, in %.1f s\n"
@@ -46,7 +46,7 @@ func planTable(execution follow.Execution, style terminal.Style) (string, error)
 	}
 	fmt.Fprintf(&b, form, terminal.Line(cluster.Name), terminal.Line(cluster.Version), terminal.Line(cluster.Region),
 		plan.Created, plan.Configured, plan.Unchanged, besides(plan, output.Mode), execution.Stopped.Sub(execution.Started).Seconds())
-	if output.Mode == contract.PlanOnly {
+	if output.Mode == applymanifests.ModePlan {
 		b.WriteString(conflicts(plan.Objects, style))
 	}
 	for _, warning := range output.Warnings[:min(maxSaid, len(output.Warnings))] {
@@ -62,7 +62,7 @@ func planTable(execution follow.Execution, style terminal.Style) (string, error)
 }
 
 // conflicts says what the conflicts of a plan mean for applying it.
-func conflicts(objects []contract.PlannedObject, style terminal.Style) string {
+func conflicts(objects []applymanifests.PlannedObject, style terminal.Style) string {
 	n := 0
 	for _, o := range objects {
 		if len(o.Conflicts) > 0 {
@@ -80,18 +80,18 @@ func conflicts(objects []contract.PlannedObject, style terminal.Style) string {
 }
 
 // action is what applying did to an object, or would do.
-func action(o contract.PlannedObject, mode contract.Mode) string {
+func action(o applymanifests.PlannedObject, mode applymanifests.Mode) string {
 	switch {
-	case mode == contract.PlanOnly && o.Action == contract.Created:
+	case mode == applymanifests.ModePlan && o.Action == applymanifests.ActionCreated:
 		return "create"
-	case mode == contract.PlanOnly && o.Action == contract.Configured:
+	case mode == applymanifests.ModePlan && o.Action == applymanifests.ActionConfigured:
 		return "configure"
 	default:
 		return string(o.Action)
 	}
 }
 
-func writeObjects(b *bytes.Buffer, output contract.ApplyResult) {
+func writeObjects(b *bytes.Buffer, output applymanifests.Output) {
 	// Without a wait, nobody knows what is ready. After one, everything is, or the
 	// execution would have failed.
 	head := ""
@@ -103,7 +103,7 @@ func writeObjects(b *bytes.Buffer, output contract.ApplyResult) {
 	for _, o := range output.Plan.Objects {
 		ready := ""
 		switch {
-		case slices.Contains(output.Unobserved, contract.ObjectName{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}):
+		case slices.Contains(output.Unobserved, applymanifests.ObjectName{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}):
 			ready = "\tunknown"
 		case output.Ready:
 			ready = "\tyes"
@@ -116,7 +116,7 @@ func writeObjects(b *bytes.Buffer, output contract.ApplyResult) {
 }
 
 // writeDifference prints the paths that change, in the colors of a diff.
-func writeDifference(b *bytes.Buffer, o contract.PlannedObject, style terminal.Style) {
+func writeDifference(b *bytes.Buffer, o applymanifests.PlannedObject, style terminal.Style) {
 	if len(o.Changes)+len(o.Conflicts)+len(o.Takes)+len(o.Warnings)+len(o.Notes) == 0 && o.Unchecked == "" {
 		return
 	}
@@ -161,11 +161,11 @@ func writeSaid(b *bytes.Buffer, about string, sentences []string) {
 }
 
 // besides are the objects that the counts by action do not tell.
-func besides(plan contract.PlanReport, mode contract.Mode) string {
+func besides(plan applymanifests.PlanReport, mode applymanifests.Mode) string {
 	text := ""
 	if plan.Adopted > 0 {
 		does := "owned now, by applying them"
-		if mode == contract.PlanOnly {
+		if mode == applymanifests.ModePlan {
 			does = "to be owned, by applying them"
 		}
 		text = fmt.Sprintf(" (%d of them %s)", plan.Adopted, does)

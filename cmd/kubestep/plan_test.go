@@ -12,28 +12,28 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/objects"
 )
 
 func TestPlanTable(t *testing.T) {
-	objects := []contract.PlannedObject{
-		{APIVersion: "v1", Kind: "Namespace", Name: "fresh", Action: contract.Created},
-		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "fresh", Name: "settings", Action: contract.Created, Unchecked: "its namespace is among the manifests"},
+	objects := []applymanifests.PlannedObject{
+		{APIVersion: "v1", Kind: "Namespace", Name: "fresh", Action: applymanifests.ActionCreated},
+		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "fresh", Name: "settings", Action: applymanifests.ActionCreated, Unchecked: "its namespace is among the manifests"},
 		{
-			APIVersion: "apps/v1", Kind: "Deployment", Namespace: "shop", Name: "web", Action: contract.Configured,
+			APIVersion: "apps/v1", Kind: "Deployment", Namespace: "shop", Name: "web", Action: applymanifests.ActionConfigured,
 			Changes: []string{"~spec.replicas", "+metadata.labels.tier", "-spec.paused"}, Conflicts: []string{`spec.replicas is owned by "kubectl-edit" using apps/v1`},
 		},
-		{APIVersion: "v1", Kind: "Service", Namespace: "shop", Name: "web", Action: contract.Unchanged},
+		{APIVersion: "v1", Kind: "Service", Namespace: "shop", Name: "web", Action: applymanifests.ActionUnchanged},
 	}
-	for name, output := range map[string]contract.ApplyResult{
-		"planned":  {Cluster: demo, Mode: contract.PlanOnly, Drift: true, Plan: contract.PlanReport{Created: 2, Configured: 1, Unchanged: 1, Objects: objects, Diff: &contract.Diff{Bucket: "reports", Keys: []string{"nightly/diff-00000.txt"}}}},
-		"applied":  {Cluster: demo, Mode: contract.Apply, Drift: true, Applied: 3, Ready: true, Plan: contract.PlanReport{Created: 2, Configured: 1, Unchanged: 700, Objects: objects, Truncated: true}},
-		"said":     {Cluster: demo, Mode: contract.PlanOnly, Drift: true, Warnings: []string{"Secret shop/old: spec.x is deprecated"}, Plan: contract.PlanReport{Unchanged: 3, Adopted: 2, Deleting: 1, Objects: said()}},
-		"no drift": {Cluster: demo, Mode: contract.PlanOnly, Plan: contract.PlanReport{Unchanged: 1, Objects: objects[3:]}},
-		"hostile": {Cluster: demo, Mode: contract.PlanOnly, Plan: contract.PlanReport{Objects: []contract.PlannedObject{
+	for name, output := range map[string]applymanifests.Output{
+		"planned":  {Cluster: demo, Mode: applymanifests.ModePlan, Drift: true, Plan: applymanifests.PlanReport{Created: 2, Configured: 1, Unchanged: 1, Objects: objects, Diff: &applymanifests.Diff{Bucket: "reports", Keys: []string{"nightly/diff-00000.txt"}}}},
+		"applied":  {Cluster: demo, Mode: applymanifests.ModeApply, Drift: true, Applied: 3, Ready: true, Plan: applymanifests.PlanReport{Created: 2, Configured: 1, Unchanged: 700, Objects: objects, Truncated: true}},
+		"said":     {Cluster: demo, Mode: applymanifests.ModePlan, Drift: true, Warnings: []string{"Secret shop/old: spec.x is deprecated"}, Plan: applymanifests.PlanReport{Unchanged: 3, Adopted: 2, Deleting: 1, Objects: said()}},
+		"no drift": {Cluster: demo, Mode: applymanifests.ModePlan, Plan: applymanifests.PlanReport{Unchanged: 1, Objects: objects[3:]}},
+		"hostile": {Cluster: demo, Mode: applymanifests.ModePlan, Plan: applymanifests.PlanReport{Objects: []applymanifests.PlannedObject{
 			{Kind: "\x1b", Namespace: "a\tb", Name: "x\ny", Action: "\r", Changes: []string{"~\u202e"}, Conflicts: []string{"\x07"}, Unchecked: "\u009b", Takes: []string{"\x1b[2J"}, Warnings: []string{"a\r\nb"}, Notes: []string{"\u202e"}},
 		}}},
 	} {
@@ -49,15 +49,15 @@ func TestPlanTable(t *testing.T) {
 }
 
 // said is what a plan says beside the fields that change.
-func said() []contract.PlannedObject {
+func said() []applymanifests.PlannedObject {
 	many := make([]string, 25)
 	for i := range many {
 		many[i] = fmt.Sprintf("metadata.labels.l%02d from \"other\"", i)
 	}
-	return []contract.PlannedObject{
-		{APIVersion: "policy/v1beta1", Kind: "PodDisruptionBudget", Namespace: "shop", Name: "web", Action: contract.Unchanged, Warnings: []string{"policy/v1beta1 PodDisruptionBudget is deprecated in v1.21+"}},
-		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "going", Action: contract.Deleting, Notes: []string{"it is being deleted, and waits for the finalizer example.com/keep"}},
-		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "shared", Action: contract.Unchanged, Takes: many},
+	return []applymanifests.PlannedObject{
+		{APIVersion: "policy/v1beta1", Kind: "PodDisruptionBudget", Namespace: "shop", Name: "web", Action: applymanifests.ActionUnchanged, Warnings: []string{"policy/v1beta1 PodDisruptionBudget is deprecated in v1.21+"}},
+		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "going", Action: applymanifests.ActionDeleting, Notes: []string{"it is being deleted, and waits for the finalizer example.com/keep"}},
+		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "shared", Action: applymanifests.ActionUnchanged, Takes: many},
 	}
 }
 

@@ -10,14 +10,14 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
 
 // podTable is the pods as `kubectl get pods -A -o wide` prints them, and their totals.
 func podTable(execution follow.Execution, style terminal.Style) (string, error) {
-	var output contract.PodInventory
+	var output podinventory.Output
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
 		return "", fmt.Errorf("pod-inventory does not write such an output: %w", err)
 	}
@@ -61,7 +61,7 @@ func podTable(execution follow.Execution, style terminal.Style) (string, error) 
 	return b.String(), nil
 }
 
-func writeRows(b *bytes.Buffer, pods []contract.Pod) {
+func writeRows(b *bytes.Buffer, pods []podinventory.Pod) {
 	var rows bytes.Buffer
 	rows.WriteString("NAMESPACE\tNAME\tREADY\tSTATUS\tRESTARTS\tAGE\tIP\tNODE\n")
 	for _, pod := range pods {

@@ -10,7 +10,7 @@ import (
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/clock"
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/internal/store"
 	"github.com/kubestep/kubestep/internal/task"
@@ -21,7 +21,7 @@ func main() {
 	lister := pods.Lister{
 		Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
 		Clock:  clock.Wall{},
-		Archive: func(in contract.ListPods) pods.Writer {
+		Archive: func(in podinventory.ListPods) pods.Writer {
 			return archive.NewWriter(store.New(bucket, in.Execution), in.Output, in.Pods.Archive)
 		},
 	}

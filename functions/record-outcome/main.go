@@ -5,7 +5,8 @@ import (
 	"os"
 
 	"github.com/kubestep/kubestep/internal/awsapi"
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/task"
 )
@@ -13,8 +14,8 @@ import (
 func main() {
 	recorder := fleet.Recorder{
 		Totals: map[string]fleet.Totals{
-			"pod-inventory":   fleet.TotalsOf[contract.PodFigures],
-			"apply-manifests": fleet.TotalsOf[contract.ApplyResult],
+			"pod-inventory":   fleet.TotalsOf[podinventory.Figures],
+			"apply-manifests": fleet.TotalsOf[applymanifests.Output],
 		},
 		Store: fleet.NewStore(task.Must(awsapi.Config(os.Getenv))),
 	}

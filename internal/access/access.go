@@ -56,7 +56,7 @@ func (v Verifier) Verify(ctx context.Context, in contract.VerifyRBAC) (contract.
 		return contract.VerifiedAccess{}, err
 	}
 	verified := byNamespace(reviews)
-	if !verified.Allowed && in.OnDenied != contract.Skip {
+	if !verified.Allowed && in.OnDenied != contract.OnDeniedSkip {
 		return contract.VerifiedAccess{}, Forbidden(ctx, conn, Denied(reviews))
 	}
 	return verified, nil

@@ -120,7 +120,7 @@ func TestANamespaceIsGrantedOnlyIfAllItsChecksAre(t *testing.T) {
 	server := &reviews{answer: allow}
 	server.byName = map[string]authorizationv1.SubjectAccessReviewStatus{"secrets": {Reason: "no secrets"}}
 	verified, err := access.Verifier{Opener: kubetest.Opener{}, Clock: clock.Wall{}}.Verify(t.Context(), contract.VerifyRBAC{
-		Session: kubetest.Session(kubetest.Serve(t, server.ServeHTTP)), OnDenied: contract.Skip,
+		Session: kubetest.Session(kubetest.Serve(t, server.ServeHTTP)), OnDenied: contract.OnDeniedSkip,
 		Checks: append(pods("shop", "bank"), contract.Check{Verb: "list", Resource: "secrets", Namespace: "shop"}),
 	})
 	require.NoError(t, err)
@@ -197,7 +197,7 @@ func TestWhatIsDeniedIsSkippedIfTheInputAsksForIt(t *testing.T) {
 		return allow("")
 	}}
 	verified, err := access.Verifier{Opener: kubetest.Opener{}, Clock: clock.Wall{}}.Verify(t.Context(), contract.VerifyRBAC{
-		Session: kubetest.Session(kubetest.Serve(t, server.ServeHTTP)), Checks: pods("shop", "default", "bank"), OnDenied: contract.Skip,
+		Session: kubetest.Session(kubetest.Serve(t, server.ServeHTTP)), Checks: pods("shop", "default", "bank"), OnDenied: contract.OnDeniedSkip,
 	})
 
 	require.NoError(t, err)
@@ -216,7 +216,7 @@ func TestADoubtIsNotSkipped(t *testing.T) {
 		return authorizationv1.SubjectAccessReviewStatus{EvaluationError: "webhook timed out"}
 	}}
 	_, err := access.Verifier{Opener: kubetest.Opener{}, Clock: clock.Wall{}}.Verify(t.Context(), contract.VerifyRBAC{
-		Session: kubetest.Session(kubetest.Serve(t, server.ServeHTTP)), Checks: pods("shop"), OnDenied: contract.Skip,
+		Session: kubetest.Session(kubetest.Serve(t, server.ServeHTTP)), Checks: pods("shop"), OnDenied: contract.OnDeniedSkip,
 	})
 	var named *contract.Error
 	require.ErrorAs(t, err, &named)

@@ -1,7 +1,6 @@
-// Package contract is the JSON that passes between the states of the machines,
-// and the names of the errors that they act on. A file holds what all workflows
-// share, and a file each what one workflow adds. It imports the standard library
-// only.
+// Package contract is the JSON that passes between the states of all machines, and the
+// names of the errors that they act on. What one workflow adds is a package below. They
+// import the standard library only.
 //
 // Everything in it is visible in the execution history: no type here may hold
 // a readable secret.
@@ -67,10 +66,10 @@ const AllNamespaces = "*"
 type OnDenied string
 
 const (
-	// Fail ends the execution with Forbidden.
-	Fail OnDenied = "fail"
-	// Skip reports the namespace in access, and continues with the others.
-	Skip OnDenied = "skip"
+	// OnDeniedFail ends the execution with Forbidden.
+	OnDeniedFail OnDenied = "fail"
+	// OnDeniedSkip reports the namespace in access, and continues with the others.
+	OnDeniedSkip OnDenied = "skip"
 )
 
 // Destination is a place in S3.

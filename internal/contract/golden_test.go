@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 )
 
 // The golden files are what the states pass to each other: a change of one of them is a change of the contract.
@@ -24,20 +26,20 @@ func TestEveryMessageIsItsGoldenFileAndNothingElse(t *testing.T) {
 		"mint-token.result":        new(contract.Token),
 		"verify-rbac.payload":      new(contract.VerifyRBAC),
 		"verify-rbac.result":       new(contract.VerifiedAccess),
-		"list-pods.payload":        new(contract.ListPods),
-		"list-pods.result":         new(contract.Listing),
-		"pod-inventory.output":     new(contract.PodInventory),
-		"load-manifests.payload":   new(contract.LoadManifests),
-		"load-manifests.result":    new(contract.LoadedManifests),
-		"verify-apply.payload":     new(contract.VerifyApply),
-		"verify-apply.result":      new(contract.VerifiedApply),
-		"plan-manifests.payload":   new(contract.PlanManifests),
-		"plan-manifests.result":    new(contract.Plan),
-		"apply-manifests.payload":  new(contract.ApplyManifests),
-		"apply-manifests.result":   new(contract.Applied),
-		"check-readiness.payload":  new(contract.CheckReadiness),
-		"check-readiness.result":   new(contract.Readiness),
-		"apply-manifests.output":   new(contract.ApplyResult),
+		"list-pods.payload":        new(podinventory.ListPods),
+		"list-pods.result":         new(podinventory.Listing),
+		"pod-inventory.output":     new(podinventory.Output),
+		"load-manifests.payload":   new(applymanifests.LoadManifests),
+		"load-manifests.result":    new(applymanifests.LoadedManifests),
+		"verify-apply.payload":     new(applymanifests.VerifyApply),
+		"verify-apply.result":      new(applymanifests.VerifiedApply),
+		"plan-manifests.payload":   new(applymanifests.PlanManifests),
+		"plan-manifests.result":    new(applymanifests.Plan),
+		"apply-manifests.payload":  new(applymanifests.ApplyManifests),
+		"apply-manifests.result":   new(applymanifests.Applied),
+		"check-readiness.payload":  new(applymanifests.CheckReadiness),
+		"check-readiness.result":   new(applymanifests.Readiness),
+		"apply-manifests.output":   new(applymanifests.Output),
 	}
 	for name, message := range golden {
 		t.Run(name, func(t *testing.T) {
@@ -90,10 +92,10 @@ func TestACheckIsWordedAsACauseNeedsIt(t *testing.T) {
 }
 
 func TestTheNamesOfMetricsDoNotGrowWithTheStatusesOfPods(t *testing.T) {
-	listing := contract.Listing{Pods: contract.Pods{ByStatus: map[string]int{
-		"Running": 3, "CrashLoopBackOff": 1, "Init:7/93": 2, "Init:Error": 1, "Ein Status, den es nicht gibt": 2, "ExitCode:137": 1, contract.Other: 4,
+	listing := podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{
+		"Running": 3, "CrashLoopBackOff": 1, "Init:7/93": 2, "Init:Error": 1, "Ein Status, den es nicht gibt": 2, "ExitCode:137": 1, podinventory.Other: 4,
 	}}}
 	assert.Equal(t, map[string]int{"pods.Running": 3, "pods.CrashLoopBackOff": 1, "pods.Init": 3, "pods.Other": 7}, listing.Metrics())
-	listing.Cursor = &contract.Cursor{}
+	listing.Cursor = &podinventory.Cursor{}
 	assert.Nil(t, listing.Metrics(), "while a cursor is left they are not those of the cluster")
 }

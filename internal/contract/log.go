@@ -18,19 +18,19 @@ func (in DescribeCluster) LogAttrs() []slog.Attr {
 	if err := json.Unmarshal(in.Input, &given); err != nil || len(given.ClusterName) > maxNameLength {
 		given.ClusterName = ""
 	}
-	return logAttrs(in.Execution, given.ClusterName)
+	return LogAttrs(in.Execution, given.ClusterName)
 }
 
 // LogAttrs has the cluster's name, which the input may have left to the stack.
-func (out DescribedCluster) LogAttrs() []slog.Attr { return logAttrs("", out.Cluster.Name) }
+func (out DescribedCluster) LogAttrs() []slog.Attr { return LogAttrs("", out.Cluster.Name) }
 
 // LogAttrs has the execution and the cluster.
 func (in MintToken) LogAttrs() []slog.Attr {
-	return logAttrs(in.Execution, label(in.Execution, in.Cluster))
+	return LogAttrs(in.Execution, label(in.Execution, in.Cluster))
 }
 
 // LogAttrs has the execution and the cluster.
-func (s Session) LogAttrs() []slog.Attr { return logAttrs(s.Execution, label(s.Execution, s.Cluster)) }
+func (s Session) LogAttrs() []slog.Attr { return LogAttrs(s.Execution, label(s.Execution, s.Cluster)) }
 
 // label is the cluster's name or, if it is not of the account and Region of the
 // execution, ACCOUNT/REGION/NAME: as a dimension of metrics it must not stand for the
@@ -44,7 +44,8 @@ func label(execution string, cluster Cluster) string {
 	return its[account] + "/" + its[region] + "/" + cluster.Name
 }
 
-func logAttrs(execution, cluster string) []slog.Attr {
+// LogAttrs are the attributes of an execution and its cluster.
+func LogAttrs(execution, cluster string) []slog.Attr {
 	return []slog.Attr{slog.String("execution", ExecutionName(execution)), slog.String("cluster", cluster)}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/input"
 )
 
@@ -68,32 +69,32 @@ func API(cfg aws.Config, credentials func(roleARN, execution string) aws.Credent
 // execution. The list is in S3 if it is too large for the state.
 //
 // Errors: InvalidInput, AccessDenied, Throttled, AWSUnreachable, Unexpected.
-func (d Finder) Find(ctx context.Context, in contract.FindClusters) (contract.FoundClusters, error) {
+func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contractfleet.FoundClusters, error) {
 	fields := input.Read(in.Input, example)
 	r := d.read(fields, in)
 	if err := fields.Err(); err != nil {
-		return contract.FoundClusters{}, err
+		return contractfleet.FoundClusters{}, err
 	}
 	targets, err := d.targets(ctx, r, in.Execution)
 	if err != nil {
-		return contract.FoundClusters{}, err
+		return contractfleet.FoundClusters{}, err
 	}
 	asked, err := ask(r.asked, in.Execution)
 	if err != nil {
-		return contract.FoundClusters{}, err
+		return contractfleet.FoundClusters{}, err
 	}
 	digest, err := Digest(r.workflow, r.asked)
 	if err != nil {
-		return contract.FoundClusters{}, err
+		return contractfleet.FoundClusters{}, err
 	}
 	machine := d.Workflows[r.workflow].StateMachineARN
-	fleet := contract.Fleet{
+	fleet := contractfleet.Fleet{
 		Name: r.name, Execution: in.Execution, StartedAt: in.StartedAt, Workflow: r.workflow, StateMachineARN: machine, Executions: executions(machine),
 		Digest: digest, Own: hash("%q", in.Execution), Changes: r.changes,
 		Clusters: len(targets), Concurrency: r.concurrency, Tolerated: r.tolerated.of(len(targets)), InS3: inS3(targets), Output: r.output,
 	}
 	run, err := begin(ctx, d.Store, fleet, targets)
-	return contract.FoundClusters{Fleet: fleet, Request: asked, Run: run}, err
+	return contractfleet.FoundClusters{Fleet: fleet, Request: asked, Run: run}, err
 }
 
 // startedBy is the member that Step Functions reads as the parent of an execution.

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/input"
 )
@@ -103,12 +104,12 @@ func finder(eksAPI *fakeEKS, s3 *fakeS3) fleet.Finder {
 	}
 }
 
-func find(t *testing.T, d fleet.Finder, text string) (contract.FoundClusters, error) {
+func find(t *testing.T, d fleet.Finder, text string) (contractfleet.FoundClusters, error) {
 	t.Helper()
-	return d.Find(t.Context(), contract.FindClusters{Execution: execution, StartedAt: start, Input: json.RawMessage(text)})
+	return d.Find(t.Context(), contractfleet.FindClusters{Execution: execution, StartedAt: start, Input: json.RawMessage(text)})
 }
 
-func targets(found contract.FoundClusters) []contract.Target {
+func targets(found contractfleet.FoundClusters) []contract.Target {
 	var all []contract.Target
 	for _, c := range found.Run.Clusters {
 		all = append(all, c.Target)
@@ -122,7 +123,7 @@ func TestAFleetHasWhatTheStatesNeed(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, got.Fleet.Digest, 12)
 	require.Len(t, got.Fleet.Own, 12)
-	assert.Equal(t, contract.Fleet{
+	assert.Equal(t, contractfleet.Fleet{
 		Digest: got.Fleet.Digest, Own: got.Fleet.Own,
 		Name: "nightly", Execution: execution, StartedAt: start, Workflow: "pod-inventory",
 		StateMachineARN: "arn:aws:states:eu-west-1:111122223333:stateMachine:kubestep-pod-inventory:live",
@@ -131,11 +132,11 @@ func TestAFleetHasWhatTheStatesNeed(t *testing.T) {
 	}, got.Fleet)
 	assert.JSONEq(t, `{"namespaces":["shop"],"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"`+execution+`"}`, string(got.Request), "as it was given, and tied to the fleet in the console")
 	assert.Equal(t, 1, got.Run.Attempt)
-	assert.Equal(t, []contract.FleetCluster{{Target: demo, Attempt: 1, Execution: fleet.ExecutionName(got.Fleet, demo, 1)}}, got.Run.Clusters)
+	assert.Equal(t, []contractfleet.Cluster{{Target: demo, Attempt: 1, Execution: fleet.ExecutionName(got.Fleet, demo, 1)}}, got.Run.Clusters)
 
 	named, err := find(t, finder(nil, nil), `{"workflow":"pod-inventory","clusters":["demo"],"name":"weekly"}`)
 	require.NoError(t, err)
-	again, err := finder(nil, nil).Find(t.Context(), contract.FindClusters{
+	again, err := finder(nil, nil).Find(t.Context(), contractfleet.FindClusters{
 		Execution: execution + "-2", StartedAt: start, Input: json.RawMessage(`{"name":"weekly","clusters":["demo"],"request":{},"workflow":"pod-inventory"}`),
 	})
 	require.NoError(t, err)
@@ -281,7 +282,7 @@ func TestALargeFleetsListIsInS3(t *testing.T) {
 			assert.Equal(t, got.Fleet.Clusters/10, got.Fleet.Tolerated)
 			assert.Equal(t, "fleets/"+folder+"clusters.json", got.Run.List)
 			assert.Empty(t, got.Run.Clusters, "the state carries none")
-			var listed []contract.FleetCluster
+			var listed []contractfleet.Cluster
 			require.NoError(t, json.Unmarshal([]byte(s3.objects["reports/fleets/"+folder+"clusters.json"]), &listed))
 			assert.Len(t, listed, got.Fleet.Clusters)
 		})

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/store"
 )
 
@@ -30,8 +31,8 @@ const (
 
 // ExecutionName is the name of the execution that runs the workflow on a cluster. The
 // same fleet, request, cluster and attempt have the same name, so that nothing is started
-// twice. A name leaves room for contract.Fleet.Own, which the state UseOwnName adds.
-func ExecutionName(fleet contract.Fleet, target contract.Target, attempt int) string {
+// twice. A name leaves room for contractfleet.Fleet.Own, which the state UseOwnName adds.
+func ExecutionName(fleet contractfleet.Fleet, target contract.Target, attempt int) string {
 	sum := hash("%q %q %q %q %q", fleet.Name, fleet.Digest, target.ClusterName, target.Region, target.RoleARN)
 
 	const room = maxName - hashLength - attemptLength - len("--") - len("-") - hashLength
@@ -45,7 +46,7 @@ func ExecutionName(fleet contract.Fleet, target contract.Target, attempt int) st
 }
 
 // ran is the name of the execution that an outcome is of.
-func ran(fleet contract.Fleet, o contract.FleetOutcome) string {
+func ran(fleet contractfleet.Fleet, o contractfleet.Outcome) string {
 	name := ExecutionName(fleet, o.Target, o.Attempt)
 	if o.Own {
 		name += "-" + fleet.Own
@@ -92,18 +93,18 @@ func clip(name string, length int) string { return name[:min(len(name), length)]
 
 // folder begins the keys of what a fleet writes. No two executions have the same, so that
 // fleets of one name do not read each other's lists or replace each other's reports.
-func folder(fleet contract.Fleet) string {
+func folder(fleet contractfleet.Fleet) string {
 	return store.Prefix(fleet.Output) + contract.ExecutionARN(fleet.Execution).Folder()
 }
 
 // outcomeKey is the key of the outcome of an execution, whether or not its name ends in Own.
-func outcomeKey(fleet contract.Fleet, execution string) string {
+func outcomeKey(fleet contractfleet.Fleet, execution string) string {
 	return folder(fleet) + "outcomes/" + strings.TrimSuffix(execution, "-"+fleet.Own) + ".json"
 }
 
 // allKey is the key of the list of all clusters, and roundKey of those of a round.
-func allKey(fleet contract.Fleet) string { return folder(fleet) + "clusters.json" }
+func allKey(fleet contractfleet.Fleet) string { return folder(fleet) + "clusters.json" }
 
-func roundKey(fleet contract.Fleet, round int) string {
+func roundKey(fleet contractfleet.Fleet, round int) string {
 	return folder(fleet) + fmt.Sprintf("clusters-%d.json", round)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/fleet"
 )
 
@@ -27,10 +28,10 @@ func TestTheNameOfAnExecution(t *testing.T) {
 		"gives the room that a short fleet leaves to the cluster": {"f", contract.Target{ClusterName: strings.Repeat("c", 100)}, 1, `^f-c{50}-[a-z2-7]{12}$`},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			name := fleet.ExecutionName(contract.Fleet{Name: c.fleet}, c.target, c.attempt)
+			name := fleet.ExecutionName(contractfleet.Fleet{Name: c.fleet}, c.target, c.attempt)
 			assert.Regexp(t, c.want, name)
 			assert.LessOrEqual(t, len(name)+len("-abcdefghijkl"), 80, "with room for what makes it this fleet's own")
-			assert.Equal(t, name, fleet.ExecutionName(contract.Fleet{Name: c.fleet}, c.target, c.attempt), "and is the same each time")
+			assert.Equal(t, name, fleet.ExecutionName(contractfleet.Fleet{Name: c.fleet}, c.target, c.attempt), "and is the same each time")
 		})
 	}
 }
@@ -42,11 +43,11 @@ func TestNoTwoClustersOfAFleetShareAName(t *testing.T) {
 		for _, region := range []string{"eu-west-1", "us-east-1"} {
 			for _, role := range []string{"", "arn:aws:iam::444455556666:role/kubestep"} {
 				target := contract.Target{ClusterName: fmt.Sprintf("%s%04d", long, i), Region: region, RoleARN: role}
-				name := fleet.ExecutionName(contract.Fleet{Name: "nightly"}, target, 1)
+				name := fleet.ExecutionName(contractfleet.Fleet{Name: "nightly"}, target, 1)
 				assert.Zero(t, names[name], "%s is also the name for %v", name, target)
 				names[name] = target
 			}
 		}
 	}
-	assert.NotEqual(t, fleet.ExecutionName(contract.Fleet{Name: "a.b"}, contract.Target{ClusterName: "c"}, 1), fleet.ExecutionName(contract.Fleet{Name: "a-b"}, contract.Target{ClusterName: "c"}, 1), "even if they look alike once replaced")
+	assert.NotEqual(t, fleet.ExecutionName(contractfleet.Fleet{Name: "a.b"}, contract.Target{ClusterName: "c"}, 1), fleet.ExecutionName(contractfleet.Fleet{Name: "a-b"}, contract.Target{ClusterName: "c"}, 1), "even if they look alike once replaced")
 }

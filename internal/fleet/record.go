@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 )
 
 const (
@@ -46,25 +47,25 @@ type Recorder struct {
 // does the same each time: an outcome in S3 has the name of its execution.
 //
 // Errors: AccessDenied, Throttled, AWSUnreachable, InvalidInput for a bucket that is not there.
-func (r Recorder) Record(ctx context.Context, in contract.RecordOutcome) (contract.RecordedOutcome, error) {
+func (r Recorder) Record(ctx context.Context, in contractfleet.RecordOutcome) (contractfleet.RecordedOutcome, error) {
 	outcome := r.outcome(in)
 	if !in.Fleet.InS3 {
-		return contract.RecordedOutcome{FleetOutcome: &outcome}, nil
+		return contractfleet.RecordedOutcome{Outcome: &outcome}, nil
 	}
 	text, err := json.Marshal(outcome)
 	if err != nil {
-		return contract.RecordedOutcome{}, fmt.Errorf("encode the outcome: %w", err)
+		return contractfleet.RecordedOutcome{}, fmt.Errorf("encode the outcome: %w", err)
 	}
-	return contract.RecordedOutcome{}, r.Store.put(ctx, in.Fleet, outcomeKey(in.Fleet, in.Cluster.Execution), "application/json", bytes.NewReader(text))
+	return contractfleet.RecordedOutcome{}, r.Store.put(ctx, in.Fleet, outcomeKey(in.Fleet, in.Cluster.Execution), "application/json", bytes.NewReader(text))
 }
 
-func (r Recorder) outcome(in contract.RecordOutcome) contract.FleetOutcome {
+func (r Recorder) outcome(in contractfleet.RecordOutcome) contractfleet.Outcome {
 	result := unwrap(in.Result)
-	outcome := contract.FleetOutcome{
+	outcome := contractfleet.Outcome{
 		Target: in.Cluster.Target, Attempt: in.Cluster.Attempt, Status: status(result),
 		Error: result.Error, Cause: result.Cause, StartedAt: startedAt(result), Seconds: seconds(result), Own: strings.HasSuffix(in.Cluster.Execution, "-"+in.Fleet.Own),
 	}
-	if outcome.Status == contract.Succeeded {
+	if outcome.Status == contractfleet.StatusSucceeded {
 		outcome.Error, outcome.Cause = "", ""
 		totals, err := r.totals(in.Fleet.Workflow, result.Output)
 		if err != nil {
@@ -73,7 +74,7 @@ func (r Recorder) outcome(in contract.RecordOutcome) contract.FleetOutcome {
 		}
 		outcome.Totals = totals
 	}
-	if outcome.Status != contract.Succeeded && outcome.Error == "" {
+	if outcome.Status != contractfleet.StatusSucceeded && outcome.Error == "" {
 		outcome.Error, outcome.Cause = unnamed(outcome.Status)
 	}
 	return Bound(outcome)
@@ -104,8 +105,8 @@ func (r Recorder) totals(workflow string, output json.RawMessage) (map[string]in
 
 // unwrap finds the execution's own result in the Cause of the state that ran it:
 // States.TaskFailed says only that the execution did not succeed.
-func unwrap(result contract.ExecutionResult) contract.ExecutionResult {
-	var inner contract.ExecutionResult
+func unwrap(result contractfleet.ExecutionResult) contractfleet.ExecutionResult {
+	var inner contractfleet.ExecutionResult
 	if result.Status == "" && json.Unmarshal([]byte(result.Cause), &inner) == nil && inner.Status != "" {
 		return inner
 	}
@@ -113,21 +114,21 @@ func unwrap(result contract.ExecutionResult) contract.ExecutionResult {
 }
 
 // status is FAILED for what never became an execution.
-func status(result contract.ExecutionResult) contract.OutcomeStatus {
-	switch known := contract.OutcomeStatus(result.Status); known {
-	case contract.Succeeded, contract.TimedOut, contract.Aborted:
+func status(result contractfleet.ExecutionResult) contractfleet.Status {
+	switch known := contractfleet.Status(result.Status); known {
+	case contractfleet.StatusSucceeded, contractfleet.StatusTimedOut, contractfleet.StatusAborted:
 		return known
 	default:
-		return contract.Failed
+		return contractfleet.StatusFailed
 	}
 }
 
 // unnamed is the error, and the cause, of an execution that ended without one.
-func unnamed(status contract.OutcomeStatus) (name, cause string) {
+func unnamed(status contractfleet.Status) (name, cause string) {
 	switch status {
-	case contract.TimedOut:
+	case contractfleet.StatusTimedOut:
 		return "States.Timeout", "The execution ran out of time."
-	case contract.Aborted:
+	case contractfleet.StatusAborted:
 		return "Aborted", "The execution was stopped."
 	default:
 		return string(contract.Unexpected), "The execution failed without saying why."
@@ -135,7 +136,7 @@ func unnamed(status contract.OutcomeStatus) (name, cause string) {
 }
 
 // startedAt is the second in which it started, or zero for what never became an execution.
-func startedAt(result contract.ExecutionResult) time.Time {
+func startedAt(result contractfleet.ExecutionResult) time.Time {
 	at, ok := moment(result.StartDate)
 	if !ok {
 		return time.Time{}
@@ -143,7 +144,7 @@ func startedAt(result contract.ExecutionResult) time.Time {
 	return at.UTC().Truncate(time.Second)
 }
 
-func seconds(result contract.ExecutionResult) float64 {
+func seconds(result contractfleet.ExecutionResult) float64 {
 	from, ok := moment(result.StartDate)
 	to, both := moment(result.StopDate)
 	if !ok || !both || to.Before(from) {
@@ -162,15 +163,15 @@ func moment(raw json.RawMessage) (time.Time, bool) {
 }
 
 // Bound shortens the error and the cause, and takes tokens out of them, so that the
-// outcome is at most contract.MaxOutcomeBytes once it is encoded. A cause begins with
+// outcome is at most contractfleet.MaxOutcomeBytes once it is encoded. A cause begins with
 // what is wrong and ends with the fix, so what is cut is its middle. A target that is
 // too long for the state, and so is in S3, does not count against what went wrong.
-func Bound(o contract.FleetOutcome) contract.FleetOutcome {
+func Bound(o contractfleet.Outcome) contractfleet.Outcome {
 	// The roles that end a Forbidden of apply-manifests are YAML for kubectl.
 	sentence, _, _ := strings.Cut(o.Cause, "\n---\n")
 	cause := strings.TrimSpace(bearer.Redact(sentence))
 	o.Error, o.Cause = abbreviate(bearer.Redact(o.Error), maxError), ""
-	limit := contract.MaxOutcomeBytes + max(0, encoded(o.Target)-maxTarget)
+	limit := contractfleet.MaxOutcomeBytes + max(0, encoded(o.Target)-maxTarget)
 	// A target of the greatest length leaves no room for all else.
 	if encoded(o) > limit {
 		o.Error = abbreviate(o.Error, minError)

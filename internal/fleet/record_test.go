@@ -11,82 +11,85 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/fleet"
 )
 
 var demo = contract.Target{ClusterName: "demo", Region: "eu-west-1"}
 
 func recorder(s3 *fakeS3) fleet.Recorder {
-	return fleet.Recorder{Totals: map[string]fleet.Totals{"pod-inventory": fleet.TotalsOf[contract.PodFigures], "apply-manifests": fleet.TotalsOf[contract.ApplyResult]}, Store: fleet.Store{S3: s3}}
+	return fleet.Recorder{Totals: map[string]fleet.Totals{"pod-inventory": fleet.TotalsOf[podinventory.Figures], "apply-manifests": fleet.TotalsOf[applymanifests.Output]}, Store: fleet.Store{S3: s3}}
 }
 
 func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
 	for sentence, c := range map[string]struct {
 		result string
-		want   contract.FleetOutcome
+		want   contractfleet.Outcome
 	}{
 		"its totals if it succeeded": {
 			`{"Status":"SUCCEEDED","Output":{"pods":{"total":12,"unhealthy":3,"byStatus":{"Running":7,"Completed":5}}},"StartDate":1790000000000,"StopDate":1790000004321}`,
-			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12, "unhealthy": 3}, StartedAt: time.UnixMilli(1790000000000).UTC(), Seconds: 4.3},
+			contractfleet.Outcome{Status: contractfleet.StatusSucceeded, Totals: map[string]int{"pods": 12, "unhealthy": 3}, StartedAt: time.UnixMilli(1790000000000).UTC(), Seconds: 4.3},
 		},
 		"no number of unhealthy pods if its version did not count them": {
 			`{"Status":"SUCCEEDED","Output":{"pods":{"total":12,"byStatus":{"Running":7,"Pending":5}}},"StartDate":1790000000000,"StopDate":1790000004321}`,
-			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12}, StartedAt: time.UnixMilli(1790000000000).UTC(), Seconds: 4.3},
+			contractfleet.Outcome{Status: contractfleet.StatusSucceeded, Totals: map[string]int{"pods": 12}, StartedAt: time.UnixMilli(1790000000000).UTC(), Seconds: 4.3},
 		},
 		"the same if it was started earlier, and is described": {
 			`{"Status":"SUCCEEDED","Output":"{\"pods\":{\"total\":12,\"unhealthy\":0,\"byStatus\":{\"Running\":12}}}","StartDate":"2026-11-24T06:00:00Z","StopDate":"2026-11-24T06:00:01.5Z"}`,
-			contract.FleetOutcome{Status: contract.Succeeded, Totals: map[string]int{"pods": 12, "unhealthy": 0}, StartedAt: start, Seconds: 1.5},
+			contractfleet.Outcome{Status: contractfleet.StatusSucceeded, Totals: map[string]int{"pods": 12, "unhealthy": 0}, StartedAt: start, Seconds: 1.5},
 		},
 		"its own error and cause if it failed, not those of the state that ran it": {
 			`{"Error":"States.TaskFailed","Cause":"{\"Status\":\"FAILED\",\"Error\":\"Unauthorized\",\"Cause\":\"Map the role.\",\"StartDate\":1790000000000,\"StopDate\":1790000002000}"}`,
-			contract.FleetOutcome{Status: contract.Failed, Error: "Unauthorized", Cause: "Map the role.", StartedAt: time.UnixMilli(1790000000000).UTC(), Seconds: 2},
+			contractfleet.Outcome{Status: contractfleet.StatusFailed, Error: "Unauthorized", Cause: "Map the role.", StartedAt: time.UnixMilli(1790000000000).UTC(), Seconds: 2},
 		},
 		"States.Timeout if it ran out of time": {
 			`{"Error":"States.TaskFailed","Cause":"{\"Status\":\"TIMED_OUT\"}"}`,
-			contract.FleetOutcome{Status: contract.TimedOut, Error: "States.Timeout", Cause: "The execution ran out of time."},
+			contractfleet.Outcome{Status: contractfleet.StatusTimedOut, Error: "States.Timeout", Cause: "The execution ran out of time."},
 		},
 		"Aborted if it was stopped without a cause": {
 			`{"Error":"States.TaskFailed","Cause":"{\"Status\":\"ABORTED\"}"}`,
-			contract.FleetOutcome{Status: contract.Aborted, Error: "Aborted", Cause: "The execution was stopped."},
+			contractfleet.Outcome{Status: contractfleet.StatusAborted, Error: "Aborted", Cause: "The execution was stopped."},
 		},
 		"what Step Functions says if it never started": {
 			`{"Error":"StepFunctions.AccessDeniedException","Cause":"not authorized to perform: states:StartExecution"}`,
-			contract.FleetOutcome{Status: contract.Failed, Error: "StepFunctions.AccessDeniedException", Cause: "not authorized to perform: states:StartExecution"},
+			contractfleet.Outcome{Status: contractfleet.StatusFailed, Error: "StepFunctions.AccessDeniedException", Cause: "not authorized to perform: states:StartExecution"},
 		},
 		"a success without totals if its output has none": {
 			`{"Status":"SUCCEEDED","Output":[]}`,
-			contract.FleetOutcome{Status: contract.Succeeded, Cause: "Its output has no figures: it cannot be read: json: cannot unmarshal array into Go value of type contract.PodFigures"},
+			contractfleet.Outcome{Status: contractfleet.StatusSucceeded, Cause: "Its output has no figures: it cannot be read: json: cannot unmarshal array into Go value of type podinventory.Figures"},
 		},
 		"no token that a server quoted": {
 			`{"Status":"FAILED","Error":"Unexpected","Cause":"403 Bearer k8s-aws-v1.aHR0cHM6"}`,
-			contract.FleetOutcome{Status: contract.Failed, Error: "Unexpected", Cause: "403 Bearer [REDACTED]"},
+			contractfleet.Outcome{Status: contractfleet.StatusFailed, Error: "Unexpected", Cause: "403 Bearer [REDACTED]"},
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			var result contract.ExecutionResult
+			var result contractfleet.ExecutionResult
 			require.NoError(t, json.Unmarshal([]byte(c.result), &result))
 			c.want.Target, c.want.Attempt = demo, 1
 
-			recorded, err := recorder(nil).Record(t.Context(), contract.RecordOutcome{
-				Fleet: contract.Fleet{Workflow: "pod-inventory"}, Cluster: contract.FleetCluster{Target: demo, Attempt: 1}, Result: result,
+			recorded, err := recorder(nil).Record(t.Context(), contractfleet.RecordOutcome{
+				Fleet: contractfleet.Fleet{Workflow: "pod-inventory"}, Cluster: contractfleet.Cluster{Target: demo, Attempt: 1}, Result: result,
 			})
 
 			require.NoError(t, err)
-			assert.Equal(t, c.want, *recorded.FleetOutcome)
+			assert.Equal(t, c.want, *recorded.Outcome)
 		})
 	}
 }
 
 func TestAFleetReadsTheFiguresOfAWholeOutput(t *testing.T) {
-	output, err := json.Marshal(contract.PodInventory{Pods: contract.Pods{
-		Total: 9, Unhealthy: 4, ByNamespace: map[string]int{"shop": 9}, ByStatus: map[string]int{"Running": 5, "Completed": 1, "Error": 3}, Items: []contract.Pod{{Name: "cart", Status: "Error"}},
+	output, err := json.Marshal(podinventory.Output{Pods: podinventory.Pods{
+		Total: 9, Unhealthy: 4, ByNamespace: map[string]int{"shop": 9}, ByStatus: map[string]int{"Running": 5, "Completed": 1, "Error": 3}, Items: []podinventory.Pod{{Name: "cart", Status: "Error"}},
 	}})
 	require.NoError(t, err)
 	text, err := json.Marshal(string(output))
 	require.NoError(t, err)
 	for described, output := range map[bool]json.RawMessage{false: output, true: text} {
-		recorded, err := recorder(nil).Record(t.Context(), contract.RecordOutcome{
-			Fleet: contract.Fleet{Workflow: "pod-inventory"}, Result: contract.ExecutionResult{Status: "SUCCEEDED", Output: output},
+		recorded, err := recorder(nil).Record(t.Context(), contractfleet.RecordOutcome{
+			Fleet: contractfleet.Fleet{Workflow: "pod-inventory"}, Result: contractfleet.ExecutionResult{Status: "SUCCEEDED", Output: output},
 		})
 		require.NoError(t, err)
 		assert.Equal(t, map[string]int{"pods": 9, "unhealthy": 4}, recorded.Totals, "as DescribeExecution returns it: %t", described)
@@ -95,7 +98,7 @@ func TestAFleetReadsTheFiguresOfAWholeOutput(t *testing.T) {
 }
 
 func TestAFleetOfPlansAddsUpWhatTheyWouldChange(t *testing.T) {
-	recorded, err := recorder(nil).Record(t.Context(), contract.RecordOutcome{Fleet: contract.Fleet{Workflow: "apply-manifests"}, Result: contract.ExecutionResult{
+	recorded, err := recorder(nil).Record(t.Context(), contractfleet.RecordOutcome{Fleet: contractfleet.Fleet{Workflow: "apply-manifests"}, Result: contractfleet.ExecutionResult{
 		Status: "SUCCEEDED", Output: json.RawMessage(`{"drift":true,"plan":{"created":1,"configured":2,"unchanged":3},"applied":0}`),
 	}})
 	require.NoError(t, err)
@@ -104,10 +107,10 @@ func TestAFleetOfPlansAddsUpWhatTheyWouldChange(t *testing.T) {
 
 func TestALargeFleetsOutcomeIsAnObjectWithTheNameOfItsExecution(t *testing.T) {
 	s3 := &fakeS3{}
-	in := contract.RecordOutcome{
-		Fleet:   contract.Fleet{Name: "nightly", Execution: execution, Workflow: "pod-inventory", InS3: true, Output: contract.Destination{Bucket: "reports", Prefix: "fleets"}},
-		Cluster: contract.FleetCluster{Target: demo, Attempt: 1, Execution: "nightly-demo-abc"},
-		Result:  contract.ExecutionResult{Status: "SUCCEEDED", Output: json.RawMessage(`{"pods":{"total":1,"unhealthy":0,"byStatus":{"Running":1}}}`)},
+	in := contractfleet.RecordOutcome{
+		Fleet:   contractfleet.Fleet{Name: "nightly", Execution: execution, Workflow: "pod-inventory", InS3: true, Output: contract.Destination{Bucket: "reports", Prefix: "fleets"}},
+		Cluster: contractfleet.Cluster{Target: demo, Attempt: 1, Execution: "nightly-demo-abc"},
+		Result:  contractfleet.ExecutionResult{Status: "SUCCEEDED", Output: json.RawMessage(`{"pods":{"total":1,"unhealthy":0,"byStatus":{"Running":1}}}`)},
 	}
 	for range 2 { // a retry writes the same object
 		recorded, err := recorder(s3).Record(t.Context(), in)
@@ -126,21 +129,21 @@ func TestALargeFleetsOutcomeIsAnObjectWithTheNameOfItsExecution(t *testing.T) {
 
 func TestAnOutcomeSaysIfItsExecutionHasANameOfItsOwn(t *testing.T) {
 	s3 := &fakeS3{}
-	f := contract.Fleet{Name: "nightly", Own: "abcdefghijkl", Execution: execution, Workflow: "pod-inventory", Output: contract.Destination{Bucket: "reports"}}
+	f := contractfleet.Fleet{Name: "nightly", Own: "abcdefghijkl", Execution: execution, Workflow: "pod-inventory", Output: contract.Destination{Bucket: "reports"}}
 	name := fleet.ExecutionName(f, demo, 1)
-	result := contract.ExecutionResult{Status: "FAILED", Error: "Forbidden", StartDate: json.RawMessage(`"2026-11-24T06:00:00.999Z"`)}
-	shared, err := recorder(s3).Record(t.Context(), contract.RecordOutcome{Fleet: f, Cluster: contract.FleetCluster{Target: demo, Attempt: 1, Execution: name}, Result: result})
+	result := contractfleet.ExecutionResult{Status: "FAILED", Error: "Forbidden", StartDate: json.RawMessage(`"2026-11-24T06:00:00.999Z"`)}
+	shared, err := recorder(s3).Record(t.Context(), contractfleet.RecordOutcome{Fleet: f, Cluster: contractfleet.Cluster{Target: demo, Attempt: 1, Execution: name}, Result: result})
 	require.NoError(t, err)
 	assert.False(t, shared.Own)
 	assert.Equal(t, start, shared.StartedAt, "the second")
 
-	own := contract.FleetCluster{Target: demo, Attempt: 1, Execution: name + "-" + f.Own}
-	recorded, err := recorder(s3).Record(t.Context(), contract.RecordOutcome{Fleet: f, Cluster: own, Result: result})
+	own := contractfleet.Cluster{Target: demo, Attempt: 1, Execution: name + "-" + f.Own}
+	recorded, err := recorder(s3).Record(t.Context(), contractfleet.RecordOutcome{Fleet: f, Cluster: own, Result: result})
 	require.NoError(t, err)
 	assert.True(t, recorded.Own)
 
 	f.InS3 = true
-	_, err = recorder(s3).Record(t.Context(), contract.RecordOutcome{Fleet: f, Cluster: own, Result: result})
+	_, err = recorder(s3).Record(t.Context(), contractfleet.RecordOutcome{Fleet: f, Cluster: own, Result: result})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"reports/111122223333/eu-west-1/kubestep-fleet/nightly/outcomes/" + name + ".json"}, sorted(s3.objects), "where summarize looks for it")
 }
@@ -159,10 +162,10 @@ func TestAnOutcomeIsBoundedWhateverAServerSays(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			for _, target := range []contract.Target{demo, long} {
-				outcome := fleet.Bound(contract.FleetOutcome{Target: target, Attempt: 2, Status: contract.TimedOut, Error: strings.Repeat("E", 1000), Cause: c.cause, StartedAt: start, Seconds: 12345.6, Own: true})
+				outcome := fleet.Bound(contractfleet.Outcome{Target: target, Attempt: 2, Status: contractfleet.StatusTimedOut, Error: strings.Repeat("E", 1000), Cause: c.cause, StartedAt: start, Seconds: 12345.6, Own: true})
 				text, err := json.Marshal(outcome)
 				require.NoError(t, err)
-				assert.LessOrEqual(t, len(text), contract.MaxOutcomeBytes)
+				assert.LessOrEqual(t, len(text), contractfleet.MaxOutcomeBytes)
 				if target == demo {
 					if !c.cut {
 						assert.Equal(t, c.cause, outcome.Cause)
@@ -171,7 +174,7 @@ func TestAnOutcomeIsBoundedWhateverAServerSays(t *testing.T) {
 					begin, end, cut := strings.Cut(outcome.Cause, "…")
 					require.True(t, cut, outcome.Cause)
 					assert.InDelta(t, len(begin), len(end), 8, "as much of the beginning as of the end")
-					assert.Greater(t, len(text), contract.MaxOutcomeBytes-20, "as much of it as there is room for")
+					assert.Greater(t, len(text), contractfleet.MaxOutcomeBytes-20, "as much of it as there is room for")
 				}
 			}
 		})
@@ -180,13 +183,13 @@ func TestAnOutcomeIsBoundedWhateverAServerSays(t *testing.T) {
 
 func TestAnOutcomeOfManyFiguresIsBoundedToo(t *testing.T) {
 	long := contract.Target{ClusterName: strings.Repeat("c", 100), Region: "ap-southeast-2", RoleARN: "arn:aws:iam::444455556666:role/" + strings.Repeat("r", 64)}
-	outcome := fleet.Bound(contract.FleetOutcome{
-		Target: long, Attempt: 2, Status: contract.Succeeded, StartedAt: start, Seconds: 12345.6, Own: true,
+	outcome := fleet.Bound(contractfleet.Outcome{
+		Target: long, Attempt: 2, Status: contractfleet.StatusSucceeded, StartedAt: start, Seconds: 12345.6, Own: true,
 		Totals: map[string]int{"created": 1000, "configured": 1000, "unchanged": 1000, "applied": 1000, "drift": 1},
 	})
 	text, err := json.Marshal(outcome)
 	require.NoError(t, err)
-	assert.LessOrEqual(t, len(text), contract.MaxOutcomeBytes)
+	assert.LessOrEqual(t, len(text), contractfleet.MaxOutcomeBytes)
 	assert.Equal(t, 1000, outcome.Totals["applied"])
 }
 
@@ -203,7 +206,7 @@ func TestTheFixIsLeftOfALongCause(t *testing.T) {
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			cause := fleet.Bound(contract.FleetOutcome{Target: demo, Attempt: 1, Status: contract.Failed, Error: "Forbidden", Cause: c.cause, Seconds: 1.2}).Cause
+			cause := fleet.Bound(contractfleet.Outcome{Target: demo, Attempt: 1, Status: contractfleet.StatusFailed, Error: "Forbidden", Cause: c.cause, Seconds: 1.2}).Cause
 			assert.True(t, strings.HasPrefix(cause, c.begin), cause)
 			assert.True(t, strings.HasSuffix(cause, c.end), cause)
 		})
@@ -212,7 +215,7 @@ func TestTheFixIsLeftOfALongCause(t *testing.T) {
 
 func TestALongRoleLeavesRoomForTheCause(t *testing.T) {
 	far := contract.Target{ClusterName: "demo", RoleARN: "arn:aws:iam::444455556666:role/" + strings.Repeat("path/", 100) + "name"}
-	outcome := fleet.Bound(contract.FleetOutcome{Target: far, Status: contract.Failed, Error: "Unauthorized", Cause: strings.Repeat("word ", 100)})
+	outcome := fleet.Bound(contractfleet.Outcome{Target: far, Status: contractfleet.StatusFailed, Error: "Unauthorized", Cause: strings.Repeat("word ", 100)})
 	assert.Greater(t, len(outcome.Cause), 50)
 }
 
@@ -223,9 +226,9 @@ func FuzzBound(f *testing.F) {
 		if len(cluster) > 16 {
 			return // find-clusters checks names
 		}
-		text, err := json.Marshal(fleet.Bound(contract.FleetOutcome{Target: contract.Target{ClusterName: cluster}, Error: name, Cause: cause}))
+		text, err := json.Marshal(fleet.Bound(contractfleet.Outcome{Target: contract.Target{ClusterName: cluster}, Error: name, Cause: cause}))
 		require.NoError(t, err)
-		assert.LessOrEqual(t, len(text), contract.MaxOutcomeBytes)
+		assert.LessOrEqual(t, len(text), contractfleet.MaxOutcomeBytes)
 		_, said, _ := bytes.Cut(text, []byte(`"attempt"`))
 		assert.NotContains(t, string(said), "k8s-aws-v1.")
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/input"
 )
 
@@ -63,7 +64,7 @@ func (t tolerated) of(clusters int) int {
 }
 
 // read reads the execution input. Every problem is in f.
-func (d Finder) read(f *input.Fields, in contract.FindClusters) request {
+func (d Finder) read(f *input.Fields, in contractfleet.FindClusters) request {
 	r := request{name: contract.ExecutionName(in.Execution), concurrency: defaultConcurrency, tolerated: tolerated{-1, -1}}
 	if f.String("name", &r.name); f.Raw("name") != nil && !fleetName.MatchString(r.name) {
 		f.Problem("name", "%s is not a valid name: expected 1 to 80 letters, digits, - and _", input.Quote(r.name))
@@ -162,15 +163,15 @@ func (d Finder) readWhich(f *input.Fields, r *request, own home) {
 
 // checkSize holds the number of clusters to what the state, or S3, can take.
 func (r *request) checkSize(f *input.Fields, clusters []contract.Target) {
-	if len(clusters) > contract.MaxFleetClusters {
-		f.Problem("clusters", "%d clusters: expected at most %d", len(clusters), contract.MaxFleetClusters)
+	if len(clusters) > contractfleet.MaxClusters {
+		f.Problem("clusters", "%d clusters: expected at most %d", len(clusters), contractfleet.MaxClusters)
 	}
 	if tolerated := r.tolerated.of(len(clusters)); r.changes && rounds(len(clusters), tolerated, r.concurrency) > maxRounds && !f.HasProblem("concurrency") {
 		f.Problem("concurrency", "%d: %d clusters, begun few at a time so that failures stop the fleet, are more rounds than an execution can have: expected at least %d", r.concurrency, len(clusters), enough(len(clusters), tolerated))
 	}
 	if inS3(clusters) && r.output.Bucket == "" && !f.HasProblem("output") {
 		why := "their roles have longer ARNs than an execution can carry"
-		if len(clusters) > contract.MaxFleetInState {
+		if len(clusters) > contractfleet.MaxInState {
 			why = fmt.Sprintf("%d clusters are more than an execution can carry", len(clusters))
 		}
 		f.Problem("output", "missing: %s, so their outcomes need an S3 bucket: expected an object such as {\"bucket\": \"name\"}", why)
@@ -179,7 +180,7 @@ func (r *request) checkSize(f *input.Fields, clusters []contract.Target) {
 
 // inS3 reports whether the clusters, and their outcomes, are too many or too long for the state.
 func inS3(clusters []contract.Target) bool {
-	return len(clusters) > contract.MaxFleetInState || slices.ContainsFunc(clusters, func(t contract.Target) bool { return encoded(t) > maxTarget })
+	return len(clusters) > contractfleet.MaxInState || slices.ContainsFunc(clusters, func(t contract.Target) bool { return encoded(t) > maxTarget })
 }
 
 // readPlaces reads Regions and roles; by default the function's own.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 )
 
 // A fleet that changes its clusters runs in rounds, because a Map cannot be told to begin
@@ -48,14 +49,14 @@ func enough(clusters, tolerated int) int {
 // begin is the first round. The list of all clusters is written wherever a report is to
 // be: that the bucket does not exist, or cannot be written to, is found out before
 // anything is started.
-func begin(ctx context.Context, objects Store, fleet contract.Fleet, targets []contract.Target) (contract.FleetRun, error) {
+func begin(ctx context.Context, objects Store, fleet contractfleet.Fleet, targets []contract.Target) (contractfleet.Run, error) {
 	clusters := first(fleet, targets)
 	if fleet.Output.Bucket != "" {
 		if err := writeList(ctx, objects, fleet, allKey(fleet), clusters); err != nil {
-			return contract.FleetRun{}, err
+			return contractfleet.Run{}, err
 		}
 	}
-	run := contract.FleetRun{Round: 1, Attempt: 1, Begun: len(clusters)}
+	run := contractfleet.Run{Round: 1, Attempt: 1, Begun: len(clusters)}
 	if fleet.Changes {
 		run.Begun = min(len(clusters), mayBegin(fleet.Tolerated, 0, fleet.Concurrency))
 	}
@@ -64,7 +65,7 @@ func begin(ctx context.Context, objects Store, fleet contract.Fleet, targets []c
 }
 
 // goOn is the next round of clusters that have not begun.
-func (s Summarizer) goOn(ctx context.Context, fleet contract.Fleet, run contract.FleetRun) (contract.FleetRun, error) {
+func (s Summarizer) goOn(ctx context.Context, fleet contractfleet.Fleet, run contractfleet.Run) (contractfleet.Run, error) {
 	size := min(fleet.Clusters-run.Begun, mayBegin(fleet.Tolerated, run.Failed, fleet.Concurrency))
 	if !fleet.InS3 {
 		next := run.Pending[:size]
@@ -73,10 +74,10 @@ func (s Summarizer) goOn(ctx context.Context, fleet contract.Fleet, run contract
 	}
 	all, err := s.list(ctx, fleet, allKey(fleet))
 	if err != nil {
-		return contract.FleetRun{}, err
+		return contractfleet.Run{}, err
 	}
 	if len(all) < run.Begun+size {
-		return contract.FleetRun{}, fmt.Errorf("the list s3://%s/%s has %s, and had %d", fleet.Output.Bucket, allKey(fleet), count(len(all)), fleet.Clusters)
+		return contractfleet.Run{}, fmt.Errorf("the list s3://%s/%s has %s, and had %d", fleet.Output.Bucket, allKey(fleet), count(len(all)), fleet.Clusters)
 	}
 	next := all[run.Begun : run.Begun+size]
 	run.Begun += size
@@ -84,24 +85,24 @@ func (s Summarizer) goOn(ctx context.Context, fleet contract.Fleet, run contract
 }
 
 // first is the first try of each cluster.
-func first(fleet contract.Fleet, targets []contract.Target) []contract.FleetCluster {
-	clusters := make([]contract.FleetCluster, len(targets))
+func first(fleet contractfleet.Fleet, targets []contract.Target) []contractfleet.Cluster {
+	clusters := make([]contractfleet.Cluster, len(targets))
 	for i, target := range targets {
-		clusters[i] = contract.FleetCluster{Target: target, Attempt: 1, Execution: ExecutionName(fleet, target, 1)}
+		clusters[i] = contractfleet.Cluster{Target: target, Attempt: 1, Execution: ExecutionName(fleet, target, 1)}
 	}
 	return clusters
 }
 
 // lay gives the round its clusters: in a list in S3 if the fleet is there.
-func lay(ctx context.Context, objects Store, fleet contract.Fleet, run contract.FleetRun, clusters []contract.FleetCluster) (contract.FleetRun, error) {
+func lay(ctx context.Context, objects Store, fleet contractfleet.Fleet, run contractfleet.Run, clusters []contractfleet.Cluster) (contractfleet.Run, error) {
 	run.Size, run.Clusters, run.Summary = len(clusters), clusters, add(fleet, nil)
 	if run.Outcomes == nil {
-		run.Outcomes = []contract.FleetOutcome{}
+		run.Outcomes = []contractfleet.Outcome{}
 	}
 	if !fleet.InS3 {
 		return run, nil
 	}
-	run.Clusters, run.Pending, run.Outcomes = []contract.FleetCluster{}, []contract.Target{}, []contract.FleetOutcome{}
+	run.Clusters, run.Pending, run.Outcomes = []contractfleet.Cluster{}, []contract.Target{}, []contractfleet.Outcome{}
 	if run.Size == fleet.Clusters && run.Attempt == 1 {
 		run.List = allKey(fleet)
 		return run, nil
@@ -110,7 +111,7 @@ func lay(ctx context.Context, objects Store, fleet contract.Fleet, run contract.
 	return run, writeList(ctx, objects, fleet, run.List, clusters)
 }
 
-func writeList(ctx context.Context, objects Store, fleet contract.Fleet, key string, clusters []contract.FleetCluster) error {
+func writeList(ctx context.Context, objects Store, fleet contractfleet.Fleet, key string, clusters []contractfleet.Cluster) error {
 	text, err := contract.Encode(clusters)
 	if err != nil {
 		return fmt.Errorf("encode the list of clusters: %w", err)
@@ -119,9 +120,9 @@ func writeList(ctx context.Context, objects Store, fleet contract.Fleet, key str
 }
 
 // notStarted is the outcome of a cluster that did not begin.
-func notStarted(fleet contract.Fleet, target contract.Target) contract.FleetOutcome {
-	return Bound(contract.FleetOutcome{
-		Target: target, Status: contract.NotStarted, Error: contract.NotStartedError,
+func notStarted(fleet contractfleet.Fleet, target contract.Target) contractfleet.Outcome {
+	return Bound(contractfleet.Outcome{
+		Target: target, Status: contractfleet.StatusNotStarted, Error: contractfleet.NotStartedError,
 		Cause: fmt.Sprintf("The fleet had stopped, because too many clusters had failed: %s.", tolerance(fleet)),
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/fleet"
 )
 
@@ -20,10 +21,10 @@ import (
 type simulation struct {
 	t     *testing.T
 	s3    *fakeS3
-	fleet contract.Fleet
-	run   contract.FleetRun
+	fleet contractfleet.Fleet
+	run   contractfleet.Run
 	// outcome is the status, error and duration of a cluster's execution.
-	outcome func(contract.FleetCluster) (contract.OutcomeStatus, string, int)
+	outcome func(contractfleet.Cluster) (contractfleet.Status, string, int)
 
 	now    int
 	began  []string // each start, as "NAME" or "NAME again"
@@ -33,7 +34,7 @@ type simulation struct {
 }
 
 // simulate finds the clusters of an input and runs them.
-func simulate(t *testing.T, input string, outcome func(contract.FleetCluster) (contract.OutcomeStatus, string, int)) *simulation {
+func simulate(t *testing.T, input string, outcome func(contractfleet.Cluster) (contractfleet.Status, string, int)) *simulation {
 	t.Helper()
 	s := &simulation{t: t, s3: &fakeS3{}, outcome: outcome}
 	d := finder(nil, s.s3)
@@ -45,10 +46,10 @@ func simulate(t *testing.T, input string, outcome func(contract.FleetCluster) (c
 	s.fleet, s.run = found.Fleet, found.Run
 	for {
 		ended := s.runMap()
-		s.run, err = summarizer(s.s3).Summarize(t.Context(), contract.Summarize{Fleet: s.fleet, Run: ended})
+		s.run, err = summarizer(s.s3).Summarize(t.Context(), contractfleet.Summarize{Fleet: s.fleet, Run: ended})
 		require.NoError(t, err)
 		s.rounds++
-		if s.run.Verdict != contract.TryAgain && s.run.Verdict != contract.GoOn {
+		if s.run.Verdict != contractfleet.VerdictTryAgain && s.run.Verdict != contractfleet.VerdictGoOn {
 			return s
 		}
 	}
@@ -56,10 +57,10 @@ func simulate(t *testing.T, input string, outcome func(contract.FleetCluster) (c
 
 // runMap is a distributed Map: as many items run at once as may, and one begins as soon
 // as another ends.
-func (s *simulation) runMap() contract.FleetRan {
+func (s *simulation) runMap() contractfleet.Ran {
 	type item struct {
 		ends    int
-		outcome contract.FleetOutcome
+		outcome contractfleet.Outcome
 	}
 	clusters := s.run.Clusters
 	if s.fleet.InS3 {
@@ -67,7 +68,7 @@ func (s *simulation) runMap() contract.FleetRan {
 	}
 	require.Len(s.t, clusters, s.run.Size)
 	var running []item
-	ended := contract.FleetRan{
+	ended := contractfleet.Ran{
 		Round: s.run.Round, Attempt: s.run.Attempt, List: s.run.List, Size: s.run.Size, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, Outcomes: s.run.Outcomes,
 	}
 	for len(clusters) > 0 || len(running) > 0 {
@@ -77,7 +78,7 @@ func (s *simulation) runMap() contract.FleetRan {
 			s.began = append(s.began, c.Target.ClusterName+map[int]string{2: " again"}[c.Attempt])
 			s.counts = append(s.counts, s.failed)
 			status, name, duration := s.outcome(c)
-			running = append(running, item{s.now + duration, contract.FleetOutcome{Target: c.Target, Attempt: c.Attempt, Status: status, Error: name}})
+			running = append(running, item{s.now + duration, contractfleet.Outcome{Target: c.Target, Attempt: c.Attempt, Status: status, Error: name}})
 		}
 		first := slices.IndexFunc(running, func(i item) bool {
 			return !slices.ContainsFunc(running, func(other item) bool { return other.ends < i.ends })
@@ -116,17 +117,17 @@ func TestNothingBeginsOnceTooManyClustersHaveFailed(t *testing.T) {
 		require.NoError(t, err)
 		input := fmt.Sprintf(`{"workflow":"apply-manifests",%s"concurrency":%d,"toleratedFailures":{"count":%d},"clusters":%s}`, output, concurrency, tolerated, list)
 
-		s := simulate(t, input, func(contract.FleetCluster) (contract.OutcomeStatus, string, int) {
+		s := simulate(t, input, func(contractfleet.Cluster) (contractfleet.Status, string, int) {
 			duration := 1 + random.IntN(20)
 			switch n := random.Float64(); {
 			case n < failing:
-				return contract.Failed, "NotReady", duration
+				return contractfleet.StatusFailed, "NotReady", duration
 			case n < failing+passing:
-				return contract.Failed, "Throttled", duration
+				return contractfleet.StatusFailed, "Throttled", duration
 			case n < failing+passing+losing:
-				return contract.Failed, "NoOutcome", duration
+				return contractfleet.StatusFailed, "NoOutcome", duration
 			default:
-				return contract.Succeeded, "", duration
+				return contractfleet.StatusSucceeded, "", duration
 			}
 		})
 
@@ -142,26 +143,26 @@ func TestNothingBeginsOnceTooManyClustersHaveFailed(t *testing.T) {
 				firsts++
 			}
 		}
-		assert.Equal(t, clusters-firsts, byStatus[contract.NotStarted], "those that did not begin: %s", input)
-		if byStatus[contract.NotStarted] > 0 {
-			assert.Greater(t, clusters-byStatus[contract.NotStarted]-byStatus[contract.Succeeded], tolerated, "the fleet stops for no other reason")
-			assert.Equal(t, contract.Intolerable, s.run.Verdict)
+		assert.Equal(t, clusters-firsts, byStatus[contractfleet.StatusNotStarted], "those that did not begin: %s", input)
+		if byStatus[contractfleet.StatusNotStarted] > 0 {
+			assert.Greater(t, clusters-byStatus[contractfleet.StatusNotStarted]-byStatus[contractfleet.StatusSucceeded], tolerated, "the fleet stops for no other reason")
+			assert.Equal(t, contractfleet.VerdictIntolerable, s.run.Verdict)
 		}
-		assert.Equal(t, clusters-byStatus[contract.NotStarted]-byStatus[contract.Succeeded] > tolerated, s.run.Verdict == contract.Intolerable)
+		assert.Equal(t, clusters-byStatus[contractfleet.StatusNotStarted]-byStatus[contractfleet.StatusSucceeded] > tolerated, s.run.Verdict == contractfleet.VerdictIntolerable)
 	}
 }
 
 // after returns outcomes for clusters by name; those without one succeed.
-func after(outcomes map[string]string) func(contract.FleetCluster) (contract.OutcomeStatus, string, int) {
-	return func(c contract.FleetCluster) (contract.OutcomeStatus, string, int) {
+func after(outcomes map[string]string) func(contractfleet.Cluster) (contractfleet.Status, string, int) {
+	return func(c contractfleet.Cluster) (contractfleet.Status, string, int) {
 		name := c.Target.ClusterName
 		if c.Attempt == 2 {
 			name += " again"
 		}
 		if err := outcomes[name]; err != "" {
-			return contract.Failed, err, 1
+			return contractfleet.StatusFailed, err, 1
 		}
-		return contract.Succeeded, "", 1
+		return contractfleet.StatusSucceeded, "", 1
 	}
 }
 
@@ -206,7 +207,7 @@ func TestAFleetThatChangesItsClustersStops(t *testing.T) {
 
 			assert.Equal(t, c.began, s.began)
 			assert.Equal(t, c.rounds, s.rounds)
-			assert.Equal(t, len(c.pending), s.run.Summary.ByStatus[contract.NotStarted])
+			assert.Equal(t, len(c.pending), s.run.Summary.ByStatus[contractfleet.StatusNotStarted])
 			var pending []string
 			for line := range strings.Lines(s.s3.objects["reports/"+folder+"notstarted.jsonl"]) {
 				var target contract.Target
@@ -221,10 +222,10 @@ func TestAFleetThatChangesItsClustersStops(t *testing.T) {
 func TestAFleetThatStoppedSaysSo(t *testing.T) {
 	s := simulate(t, `{"workflow":"apply-manifests","output":{"bucket":"reports"},"clusters":["a","b","c","d"],"concurrency":1}`, after(map[string]string{"a": "NotReady"}))
 	assert.Equal(t, "1 of 4 clusters failed; none may fail: 1 NotReady. 3 clusters were not started: see s3://reports/"+folder+"notstarted.jsonl. The report: aws s3 cp s3://reports/"+folder+"report.html .", s.run.Cause)
-	assert.Equal(t, contract.FleetOutcome{
-		Target: contract.Target{ClusterName: "b", Region: "eu-west-1"}, Status: contract.NotStarted, Error: "NotStarted", Cause: "The fleet had stopped, because too many clusters had failed: none may fail.",
+	assert.Equal(t, contractfleet.Outcome{
+		Target: contract.Target{ClusterName: "b", Region: "eu-west-1"}, Status: contractfleet.StatusNotStarted, Error: "NotStarted", Cause: "The fleet had stopped, because too many clusters had failed: none may fail.",
 	}, s.run.Outcomes[1])
-	assert.Equal(t, []contract.FleetFailure{{Error: "NotReady", Clusters: 1, Names: []string{"a"}}}, s.run.Summary.Failures, "what was not started has not failed")
+	assert.Equal(t, []contractfleet.Failure{{Error: "NotReady", Clusters: 1, Names: []string{"a"}}}, s.run.Summary.Failures, "what was not started has not failed")
 	assert.Equal(t, "kubestep fleet --workflow apply-manifests --concurrency 1 --tolerate 0 --source s3://reports/"+folder+"notstarted.jsonl --report s3://reports/", s.run.Summary.Report.Continue)
 
 	s = simulate(t, `{"workflow":"apply-manifests","clusters":["a","b"],"concurrency":1}`, after(map[string]string{"a": "NotReady"}))
@@ -240,29 +241,29 @@ func TestAFleetThatChangesNothingDoesNotStop(t *testing.T) {
 
 func TestALargeFleetReadsOnlyTheOutcomesOfTheRound(t *testing.T) {
 	s3 := &fakeS3{}
-	outcomes := make([]contract.FleetOutcome, 600)
+	outcomes := make([]contractfleet.Outcome, 600)
 	for i := range outcomes {
 		outcomes[i] = well(fmt.Sprintf("c%03d", i), 1)
 	}
 	f := large(t, s3, outcomes...)
 	f.Changes, f.Concurrency, f.Tolerated = true, 10, 3
-	var round []contract.FleetCluster
+	var round []contractfleet.Cluster
 	for _, o := range outcomes[100:113] {
-		round = append(round, contract.FleetCluster{Target: o.Target, Attempt: 1, Execution: fleet.ExecutionName(f, o.Target, 1)})
+		round = append(round, contractfleet.Cluster{Target: o.Target, Attempt: 1, Execution: fleet.ExecutionName(f, o.Target, 1)})
 	}
 	put(t, s3, "reports/"+folder+"clusters-7.json", round)
 	s3.reads = nil
 
-	next, err := summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Round: 7, Attempt: 1, List: folder + "clusters-7.json", Begun: 113, Failed: 2}})
+	next, err := summarizer(s3).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: contractfleet.Ran{Round: 7, Attempt: 1, List: folder + "clusters-7.json", Begun: 113, Failed: 2}})
 
 	require.NoError(t, err)
 	assert.Len(t, s3.reads, 15, "the lists of the round and of the fleet, and 13 outcomes")
-	assert.Equal(t, contract.GoOn, next.Verdict)
-	assert.Equal(t, contract.FleetRun{
-		Round: 8, Attempt: 1, Clusters: []contract.FleetCluster{}, List: folder + "clusters-8.json", Size: 11, Begun: 124, Pending: []contract.Target{}, Failed: 2,
-		Outcomes: []contract.FleetOutcome{}, Verdict: contract.GoOn, Summary: next.Summary,
+	assert.Equal(t, contractfleet.VerdictGoOn, next.Verdict)
+	assert.Equal(t, contractfleet.Run{
+		Round: 8, Attempt: 1, Clusters: []contractfleet.Cluster{}, List: folder + "clusters-8.json", Size: 11, Begun: 124, Pending: []contract.Target{}, Failed: 2,
+		Outcomes: []contractfleet.Outcome{}, Verdict: contractfleet.VerdictGoOn, Summary: next.Summary,
 	}, next, "one more may fail, and ten run at once")
-	var listed []contract.FleetCluster
+	var listed []contractfleet.Cluster
 	require.NoError(t, json.Unmarshal([]byte(s3.objects["reports/"+folder+"clusters-8.json"]), &listed))
 	require.Len(t, listed, 11)
 	assert.Equal(t, "c113", listed[0].Target.ClusterName)

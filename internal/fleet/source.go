@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/input"
 	"github.com/kubestep/kubestep/internal/store"
 )
@@ -28,7 +29,7 @@ const (
 	// maxColumns and maxCommas bound a CSV file, of which a field takes a hundred times its
 	// bytes if it is empty.
 	maxColumns = 100
-	maxCommas  = maxColumns * contract.MaxFleetClusters
+	maxCommas  = maxColumns * contractfleet.MaxClusters
 )
 
 const (
@@ -126,7 +127,7 @@ type list struct {
 
 // full counts a cluster if it is one too many: it is not read then.
 func (l *list) full() bool {
-	if len(l.targets) < contract.MaxFleetClusters {
+	if len(l.targets) < contractfleet.MaxClusters {
 		return false
 	}
 	l.rest++
@@ -136,7 +137,7 @@ func (l *list) full() bool {
 // all is the clusters, if they are not too many.
 func (l *list) all() []contract.Target {
 	if l.rest > 0 {
-		l.f.Problem("clusters", "%d clusters: expected at most %d", len(l.targets)+l.rest, contract.MaxFleetClusters)
+		l.f.Problem("clusters", "%d clusters: expected at most %d", len(l.targets)+l.rest, contractfleet.MaxClusters)
 	}
 	return l.targets
 }
@@ -209,7 +210,7 @@ func repeatsKey(object []byte) bool {
 // fromRecords reads the records of a CSV file.
 func (d Finder) fromRecords(f *input.Fields, text []byte, own home) []contract.Target {
 	if commas := bytes.Count(text, []byte(",")); commas > maxCommas {
-		f.Problem("source", "it has %d commas: expected at most %d, a hundred for each of %d clusters", commas, maxCommas, contract.MaxFleetClusters)
+		f.Problem("source", "it has %d commas: expected at most %d, a hundred for each of %d clusters", commas, maxCommas, contractfleet.MaxClusters)
 		return nil
 	}
 	reader := csv.NewReader(bytes.NewReader(text))

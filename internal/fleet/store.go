@@ -7,7 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/store"
 )
 
@@ -18,12 +18,12 @@ type Store struct{ S3 store.S3 }
 func NewStore(cfg aws.Config) Store { return Store{s3.NewFromConfig(cfg)} }
 
 // put writes an object to the output of the fleet.
-func (s Store) put(ctx context.Context, fleet contract.Fleet, key, contentType string, body io.ReadSeeker) error {
+func (s Store) put(ctx context.Context, fleet contractfleet.Fleet, key, contentType string, body io.ReadSeeker) error {
 	return store.New(s.S3, fleet.Execution).Put(ctx, store.Object{Field: "output", Bucket: fleet.Output.Bucket, Key: key}, contentType, body)
 }
 
 // get reads an object of at most that many bytes from the output of the fleet.
-func (s Store) get(ctx context.Context, fleet contract.Fleet, key string, limit int64) ([]byte, error) {
+func (s Store) get(ctx context.Context, fleet contractfleet.Fleet, key string, limit int64) ([]byte, error) {
 	body, _, err := store.New(s.S3, fleet.Execution).Get(ctx, store.Object{Field: "output", Bucket: fleet.Output.Bucket, Key: key}, limit)
 	return body, err
 }

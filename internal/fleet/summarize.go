@@ -18,6 +18,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/fleet/report"
 	"github.com/kubestep/kubestep/internal/store"
 )
@@ -52,43 +54,43 @@ type Summarizer struct {
 // clusters, as many of the others as may begin: none, once too many have failed.
 //
 // Errors: AccessDenied, Throttled, AWSUnreachable, InvalidInput for a bucket that is not there.
-func (s Summarizer) Summarize(ctx context.Context, in contract.Summarize) (contract.FleetRun, error) {
+func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (contractfleet.Run, error) {
 	outcomes, err := s.round(ctx, in)
 	if err != nil {
-		return contract.FleetRun{}, err
+		return contractfleet.Run{}, err
 	}
 	settled, again := settle(in, outcomes)
 	failed := in.Run.Failed + failures(settled)
 	if !in.Fleet.Changes || failed <= in.Fleet.Tolerated {
-		next := contract.FleetRun{Round: in.Run.Round + 1, Begun: in.Run.Begun, Pending: in.Run.Pending, Failed: failed, Outcomes: slices.Concat(in.Run.Outcomes, settled)}
+		next := contractfleet.Run{Round: in.Run.Round + 1, Begun: in.Run.Begun, Pending: in.Run.Pending, Failed: failed, Outcomes: slices.Concat(in.Run.Outcomes, settled)}
 		switch {
 		case len(again) > 0:
-			next.Attempt, next.Verdict = in.Run.Attempt+1, contract.TryAgain
+			next.Attempt, next.Verdict = in.Run.Attempt+1, contractfleet.VerdictTryAgain
 			return lay(ctx, s.Store, in.Fleet, next, again)
 		case in.Fleet.Changes && in.Run.Begun < in.Fleet.Clusters:
-			next.Attempt, next.Verdict = 1, contract.GoOn
+			next.Attempt, next.Verdict = 1, contractfleet.VerdictGoOn
 			return s.goOn(ctx, in.Fleet, next)
 		}
 	}
 	all, err := s.all(ctx, in, outcomes)
 	if err != nil {
-		return contract.FleetRun{}, err
+		return contractfleet.Run{}, err
 	}
 	return s.end(ctx, in, all)
 }
 
 // round is the outcomes of the round that ended, one for each of its clusters.
-func (s Summarizer) round(ctx context.Context, in contract.Summarize) ([]contract.FleetOutcome, error) {
+func (s Summarizer) round(ctx context.Context, in contractfleet.Summarize) ([]contractfleet.Outcome, error) {
 	if in.Fleet.InS3 {
 		clusters, err := s.list(ctx, in.Fleet, in.Run.List)
 		if err != nil {
 			return nil, err
 		}
-		return s.read(ctx, clusters, func(ctx context.Context, cluster contract.FleetCluster) (contract.FleetOutcome, error) {
+		return s.read(ctx, clusters, func(ctx context.Context, cluster contractfleet.Cluster) (contractfleet.Outcome, error) {
 			return s.get(ctx, in.Fleet, cluster)
 		})
 	}
-	outcomes := slices.DeleteFunc(slices.Clone(in.Run.Clusters), func(o contract.FleetOutcome) bool { return o.Status == "" })
+	outcomes := slices.DeleteFunc(slices.Clone(in.Run.Clusters), func(o contractfleet.Outcome) bool { return o.Status == "" })
 	for range in.Run.Size - len(outcomes) {
 		outcomes = append(outcomes, lost(contract.Target{}, in.Run.Attempt))
 	}
@@ -96,10 +98,10 @@ func (s Summarizer) round(ctx context.Context, in contract.Summarize) ([]contrac
 }
 
 // settle tells the outcomes that stand from the clusters that are to be tried again.
-func settle(in contract.Summarize, outcomes []contract.FleetOutcome) (settled []contract.FleetOutcome, again []contract.FleetCluster) {
+func settle(in contractfleet.Summarize, outcomes []contractfleet.Outcome) (settled []contractfleet.Outcome, again []contractfleet.Cluster) {
 	for _, o := range outcomes {
-		if in.Run.Attempt < contract.MaxAttempts && slices.Contains(passing, o.Error) {
-			again = append(again, contract.FleetCluster{Target: o.Target, Attempt: in.Run.Attempt + 1, Execution: ExecutionName(in.Fleet, o.Target, in.Run.Attempt+1)})
+		if in.Run.Attempt < contractfleet.MaxAttempts && slices.Contains(passing, o.Error) {
+			again = append(again, contractfleet.Cluster{Target: o.Target, Attempt: in.Run.Attempt + 1, Execution: ExecutionName(in.Fleet, o.Target, in.Run.Attempt+1)})
 			continue
 		}
 		settled = append(settled, o)
@@ -108,7 +110,7 @@ func settle(in contract.Summarize, outcomes []contract.FleetOutcome) (settled []
 }
 
 // all is the outcomes of all clusters, given those of the last round.
-func (s Summarizer) all(ctx context.Context, in contract.Summarize, last []contract.FleetOutcome) ([]contract.FleetOutcome, error) {
+func (s Summarizer) all(ctx context.Context, in contractfleet.Summarize, last []contractfleet.Outcome) ([]contractfleet.Outcome, error) {
 	if in.Fleet.InS3 && len(last) < in.Fleet.Clusters {
 		return s.readAll(ctx, in, last)
 	}
@@ -120,19 +122,19 @@ func (s Summarizer) all(ctx context.Context, in contract.Summarize, last []contr
 }
 
 // readAll reads the outcomes of the rounds before the last.
-func (s Summarizer) readAll(ctx context.Context, in contract.Summarize, last []contract.FleetOutcome) ([]contract.FleetOutcome, error) {
+func (s Summarizer) readAll(ctx context.Context, in contractfleet.Summarize, last []contractfleet.Outcome) ([]contractfleet.Outcome, error) {
 	clusters, err := s.list(ctx, in.Fleet, allKey(in.Fleet))
 	if err != nil {
 		return nil, err
 	}
-	known := make(map[contract.Target]contract.FleetOutcome, len(last))
+	known := make(map[contract.Target]contractfleet.Outcome, len(last))
 	for _, o := range last {
 		known[o.Target] = o
 	}
 	for _, cluster := range clusters[min(in.Run.Begun, len(clusters)):] {
 		known[cluster.Target] = notStarted(in.Fleet, cluster.Target)
 	}
-	return s.read(ctx, clusters, func(ctx context.Context, cluster contract.FleetCluster) (contract.FleetOutcome, error) {
+	return s.read(ctx, clusters, func(ctx context.Context, cluster contractfleet.Cluster) (contractfleet.Outcome, error) {
 		if o, ok := known[cluster.Target]; ok {
 			return o, nil
 		}
@@ -141,76 +143,76 @@ func (s Summarizer) readAll(ctx context.Context, in contract.Summarize, last []c
 			return first, err
 		}
 		// It was tried again, before anything else was begun.
-		cluster.Attempt = contract.MaxAttempts
+		cluster.Attempt = contractfleet.MaxAttempts
 		cluster.Execution = ExecutionName(in.Fleet, cluster.Target, cluster.Attempt)
 		return s.get(ctx, in.Fleet, cluster)
 	})
 }
 
 // end is a fleet that has nothing left to run.
-func (s Summarizer) end(ctx context.Context, in contract.Summarize, outcomes []contract.FleetOutcome) (contract.FleetRun, error) {
+func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcomes []contractfleet.Outcome) (contractfleet.Run, error) {
 	var pending []contract.Target // in the order in which they would have begun
 	for _, o := range outcomes {
-		if o.Status == contract.NotStarted {
+		if o.Status == contractfleet.StatusNotStarted {
 			pending = append(pending, o.Target)
 		}
 	}
-	slices.SortStableFunc(outcomes, func(a, b contract.FleetOutcome) int {
+	slices.SortStableFunc(outcomes, func(a, b contractfleet.Outcome) int {
 		return cmp.Or(cmp.Compare(a.ClusterName, b.ClusterName), cmp.Compare(a.Region, b.Region), cmp.Compare(a.RoleARN, b.RoleARN))
 	})
 	summary := add(in.Fleet, outcomes)
 	if in.Fleet.Output.Bucket != "" {
 		var err error
 		if summary.Report, err = s.report(ctx, in, summary, outcomes, pending); err != nil {
-			return contract.FleetRun{}, err
+			return contractfleet.Run{}, err
 		}
 	}
-	run := contract.FleetRun{
-		Round: in.Run.Round, Attempt: in.Run.Attempt, Clusters: []contract.FleetCluster{}, Begun: in.Run.Begun, Pending: []contract.Target{},
-		Failed: failures(outcomes), Outcomes: outcomes, Verdict: contract.Tolerable, Summary: summary,
+	run := contractfleet.Run{
+		Round: in.Run.Round, Attempt: in.Run.Attempt, Clusters: []contractfleet.Cluster{}, Begun: in.Run.Begun, Pending: []contract.Target{},
+		Failed: failures(outcomes), Outcomes: outcomes, Verdict: contractfleet.VerdictTolerable, Summary: summary,
 	}
 	if in.Fleet.InS3 {
-		run.Outcomes = []contract.FleetOutcome{}
+		run.Outcomes = []contractfleet.Outcome{}
 	}
 	if run.Failed > in.Fleet.Tolerated {
-		run.Verdict, run.Cause = contract.Intolerable, cause(in.Fleet, summary, run.Failed)
+		run.Verdict, run.Cause = contractfleet.VerdictIntolerable, cause(in.Fleet, summary, run.Failed)
 	}
 	return run, nil
 }
 
 // lost is the outcome of a cluster that has none: Step Functions ended the state that
 // was to record it.
-func lost(target contract.Target, attempt int) contract.FleetOutcome {
-	return contract.FleetOutcome{
-		Target: target, Attempt: attempt, Status: contract.Failed, Error: noOutcome,
+func lost(target contract.Target, attempt int) contractfleet.Outcome {
+	return contractfleet.Outcome{
+		Target: target, Attempt: attempt, Status: contractfleet.StatusFailed, Error: noOutcome,
 		Cause: "No outcome was recorded. See the failed items of the Map Run in the fleet's execution.",
 	}
 }
 
 // list reads a list of clusters.
-func (s Summarizer) list(ctx context.Context, fleet contract.Fleet, key string) ([]contract.FleetCluster, error) {
+func (s Summarizer) list(ctx context.Context, fleet contractfleet.Fleet, key string) ([]contractfleet.Cluster, error) {
 	text, err := s.Store.get(ctx, fleet, key, maxList)
 	if err != nil {
 		return nil, err
 	}
-	var clusters []contract.FleetCluster
+	var clusters []contractfleet.Cluster
 	// One by one: of an array of anything else there may be more than there is memory for.
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	_, err = decoder.Token()
-	for err == nil && decoder.More() && len(clusters) <= contract.MaxFleetClusters {
-		var cluster contract.FleetCluster
+	for err == nil && decoder.More() && len(clusters) <= contractfleet.MaxClusters {
+		var cluster contractfleet.Cluster
 		err = decoder.Decode(&cluster)
 		clusters = append(clusters, cluster)
 	}
-	if err != nil || len(clusters) > contract.MaxFleetClusters {
+	if err != nil || len(clusters) > contractfleet.MaxClusters {
 		return nil, changed(fleet, key, "list of clusters")
 	}
 	return clusters, nil
 }
 
 // read reads the outcome of each cluster, many at once.
-func (s Summarizer) read(ctx context.Context, clusters []contract.FleetCluster, one func(context.Context, contract.FleetCluster) (contract.FleetOutcome, error)) ([]contract.FleetOutcome, error) {
-	outcomes := make([]contract.FleetOutcome, len(clusters))
+func (s Summarizer) read(ctx context.Context, clusters []contractfleet.Cluster, one func(context.Context, contractfleet.Cluster) (contractfleet.Outcome, error)) ([]contractfleet.Outcome, error) {
+	outcomes := make([]contractfleet.Outcome, len(clusters))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(reading)
 	for i, cluster := range clusters {
@@ -222,33 +224,33 @@ func (s Summarizer) read(ctx context.Context, clusters []contract.FleetCluster, 
 	return outcomes, group.Wait()
 }
 
-func (s Summarizer) get(ctx context.Context, fleet contract.Fleet, cluster contract.FleetCluster) (contract.FleetOutcome, error) {
+func (s Summarizer) get(ctx context.Context, fleet contractfleet.Fleet, cluster contractfleet.Cluster) (contractfleet.Outcome, error) {
 	text, err := s.Store.get(ctx, fleet, outcomeKey(fleet, cluster.Execution), maxOutcome)
 	if errors.Is(err, store.ErrNoObject) {
 		return lost(cluster.Target, cluster.Attempt), nil
 	}
 	if err != nil {
-		return contract.FleetOutcome{}, err
+		return contractfleet.Outcome{}, err
 	}
-	var outcome contract.FleetOutcome
+	var outcome contractfleet.Outcome
 	if err := json.Unmarshal(text, &outcome); err != nil {
-		return contract.FleetOutcome{}, changed(fleet, outcomeKey(fleet, cluster.Execution), "outcome")
+		return contractfleet.Outcome{}, changed(fleet, outcomeKey(fleet, cluster.Execution), "outcome")
 	}
 	return outcome, nil
 }
 
 // changed is the error of an object that the fleet did not write as it is.
-func changed(fleet contract.Fleet, key, what string) error {
+func changed(fleet contractfleet.Fleet, key, what string) error {
 	return contract.Errorf(contract.InvalidInput, "output: s3://%s/%s is not the %s that the fleet wrote: see who else may write there", fleet.Output.Bucket, key, what)
 }
 
 // add adds up the outcomes.
-func add(fleet contract.Fleet, outcomes []contract.FleetOutcome) contract.FleetSummary {
-	summary := contract.FleetSummary{
+func add(fleet contractfleet.Fleet, outcomes []contractfleet.Outcome) contractfleet.Summary {
+	summary := contractfleet.Summary{
 		Fleet: fleet.Name, Workflow: fleet.Workflow, Clusters: len(outcomes),
-		ByStatus: map[contract.OutcomeStatus]int{}, Totals: map[string]int{},
+		ByStatus: map[contractfleet.Status]int{}, Totals: map[string]int{},
 	}
-	byError := map[string]*contract.FleetFailure{}
+	byError := map[string]*contractfleet.Failure{}
 	for _, o := range outcomes {
 		summary.ByStatus[o.Status]++
 		for name, n := range o.Totals {
@@ -261,7 +263,7 @@ func add(fleet contract.Fleet, outcomes []contract.FleetOutcome) contract.FleetS
 		}
 		failure, known := byError[o.Error]
 		if !known {
-			failure = &contract.FleetFailure{Error: o.Error, Cause: o.Cause, Names: []string{}}
+			failure = &contractfleet.Failure{Error: o.Error, Cause: o.Cause, Names: []string{}}
 			byError[o.Error] = failure
 		}
 		failure.Clusters++
@@ -269,8 +271,8 @@ func add(fleet contract.Fleet, outcomes []contract.FleetOutcome) contract.FleetS
 			failure.Names = append(failure.Names, o.ClusterName)
 		}
 	}
-	summary.Failures = []contract.FleetFailure{}
-	for _, failure := range slices.SortedFunc(maps.Values(byError), func(a, b *contract.FleetFailure) int {
+	summary.Failures = []contractfleet.Failure{}
+	for _, failure := range slices.SortedFunc(maps.Values(byError), func(a, b *contractfleet.Failure) int {
 		return cmp.Or(-cmp.Compare(a.Clusters, b.Clusters), cmp.Compare(a.Error, b.Error))
 	}) {
 		if len(summary.Failures) < maxFailures {
@@ -278,7 +280,7 @@ func add(fleet contract.Fleet, outcomes []contract.FleetOutcome) contract.FleetS
 			continue
 		}
 		last := &summary.Failures[maxFailures-1]
-		*last = contract.FleetFailure{Error: contract.Other, Clusters: last.Clusters + failure.Clusters, Names: last.Names}
+		*last = contractfleet.Failure{Error: podinventory.Other, Clusters: last.Clusters + failure.Clusters, Names: last.Names}
 	}
 	return summary
 }
@@ -301,7 +303,7 @@ func asked(request json.RawMessage) string {
 	return string(text)
 }
 
-func failures(outcomes []contract.FleetOutcome) int {
+func failures(outcomes []contractfleet.Outcome) int {
 	n := 0
 	for _, o := range outcomes {
 		if o.Failed() {
@@ -313,7 +315,7 @@ func failures(outcomes []contract.FleetOutcome) int {
 
 // cause says how many failed, of which errors, how many were not started, and where to
 // read on.
-func cause(fleet contract.Fleet, summary contract.FleetSummary, failed int) string {
+func cause(fleet contractfleet.Fleet, summary contractfleet.Summary, failed int) string {
 	errors := make([]string, len(summary.Failures))
 	for i, failure := range summary.Failures {
 		errors[i] = fmt.Sprintf("%d %s", failure.Clusters, failure.Error)
@@ -323,7 +325,7 @@ func cause(fleet contract.Fleet, summary contract.FleetSummary, failed int) stri
 		where = fmt.Sprintf("The report: aws s3 cp s3://%s/%s .", summary.Report.Bucket, summary.Report.HTML)
 	}
 	stopped := ""
-	switch n := summary.ByStatus[contract.NotStarted]; {
+	switch n := summary.ByStatus[contractfleet.StatusNotStarted]; {
 	case n == 0:
 	case summary.Report != nil:
 		stopped = fmt.Sprintf(" %s not started: see s3://%s/%s.", were(n), summary.Report.Bucket, summary.Report.NotStarted)
@@ -334,7 +336,7 @@ func cause(fleet contract.Fleet, summary contract.FleetSummary, failed int) stri
 }
 
 // tolerance says how many clusters may fail.
-func tolerance(fleet contract.Fleet) string {
+func tolerance(fleet contractfleet.Fleet) string {
 	if fleet.Tolerated == 0 {
 		return "none may fail"
 	}
@@ -357,17 +359,17 @@ func were(n int) string {
 }
 
 // report writes the report, by way of a file: the pages of large fleets are megabytes.
-func (s Summarizer) report(ctx context.Context, of contract.Summarize, summary contract.FleetSummary, outcomes []contract.FleetOutcome, pending []contract.Target) (*contract.FleetReport, error) {
+func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summary contractfleet.Summary, outcomes []contractfleet.Outcome, pending []contract.Target) (*contractfleet.Report, error) {
 	fleet := of.Fleet
 	in := folder(fleet)
-	at := &contract.FleetReport{Bucket: fleet.Output.Bucket, HTML: in + "report.html", CSV: in + "report.csv", JSON: in + "report.json", Failed: in + "failed.jsonl"}
-	if summary.ByStatus[contract.NotStarted] > 0 {
+	at := &contractfleet.Report{Bucket: fleet.Output.Bucket, HTML: in + "report.html", CSV: in + "report.csv", JSON: in + "report.json", Failed: in + "failed.jsonl"}
+	if summary.ByStatus[contractfleet.StatusNotStarted] > 0 {
 		at.NotStarted = in + "notstarted.jsonl"
 	}
 	summary.Report = at
 	r := report.Report{
 		Fleet: fleet, Request: asked(of.Request), Summary: summary, Outcomes: outcomes, Pending: pending, FinishedAt: s.Now(),
-		Execution: func(o contract.FleetOutcome) string { return ran(fleet, o) },
+		Execution: func(o contractfleet.Outcome) string { return ran(fleet, o) },
 	}
 	at.Again, at.Continue = r.Commands(at)
 	for _, object := range []struct {
@@ -390,7 +392,7 @@ func (s Summarizer) report(ctx context.Context, of contract.Summarize, summary c
 	return at, nil
 }
 
-func (s Summarizer) write(ctx context.Context, fleet contract.Fleet, key, kind string, write func(io.Writer) error) error {
+func (s Summarizer) write(ctx context.Context, fleet contractfleet.Fleet, key, kind string, write func(io.Writer) error) error {
 	file, err := os.CreateTemp("", "report-")
 	if err != nil {
 		return fmt.Errorf("make a file for the report: %w", err)

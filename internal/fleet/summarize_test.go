@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/fleet"
 )
 
@@ -22,40 +24,40 @@ func summarizer(s3 *fakeS3) fleet.Summarizer {
 }
 
 // nightly returns a fleet of that many clusters.
-func nightly(clusters int) contract.Fleet {
-	return contract.Fleet{
+func nightly(clusters int) contractfleet.Fleet {
+	return contractfleet.Fleet{
 		Name: "nightly", Workflow: "pod-inventory", StartedAt: start, Clusters: clusters,
 		Execution:  "arn:aws:states:eu-west-1:111122223333:execution:kubestep-fleet:nightly",
 		Executions: "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory",
 	}
 }
 
-func well(name string, pods int) contract.FleetOutcome {
-	return contract.FleetOutcome{Target: contract.Target{ClusterName: name, Region: "eu-west-1"}, Attempt: 1, Status: contract.Succeeded, Totals: map[string]int{"pods": pods}, Seconds: 2}
+func well(name string, pods int) contractfleet.Outcome {
+	return contractfleet.Outcome{Target: contract.Target{ClusterName: name, Region: "eu-west-1"}, Attempt: 1, Status: contractfleet.StatusSucceeded, Totals: map[string]int{"pods": pods}, Seconds: 2}
 }
 
-func failed(name, err string) contract.FleetOutcome {
-	return contract.FleetOutcome{Target: contract.Target{ClusterName: name, Region: "eu-west-1"}, Attempt: 1, Status: contract.Failed, Error: err, Cause: err + " of " + name}
+func failed(name, err string) contractfleet.Outcome {
+	return contractfleet.Outcome{Target: contract.Target{ClusterName: name, Region: "eu-west-1"}, Attempt: 1, Status: contractfleet.StatusFailed, Error: err, Cause: err + " of " + name}
 }
 
 func TestTheSummaryAddsUpTheOutcomes(t *testing.T) {
 	timedOut := failed("e", "States.Timeout")
-	timedOut.Status = contract.TimedOut
+	timedOut.Status = contractfleet.StatusTimedOut
 
-	got, err := summarizer(nil).Summarize(t.Context(), contract.Summarize{
-		Fleet: nightly(6), Run: contract.FleetRan{
+	got, err := summarizer(nil).Summarize(t.Context(), contractfleet.Summarize{
+		Fleet: nightly(6), Run: contractfleet.Ran{
 			Attempt:  2,
-			Outcomes: []contract.FleetOutcome{well("f", 5), failed("d", "Forbidden"), timedOut},
-			Clusters: []contract.FleetOutcome{well("a", 7), failed("c", "Unauthorized"), failed("b", "Unauthorized")},
+			Outcomes: []contractfleet.Outcome{well("f", 5), failed("d", "Forbidden"), timedOut},
+			Clusters: []contractfleet.Outcome{well("a", 7), failed("c", "Unauthorized"), failed("b", "Unauthorized")},
 		},
 	})
 
 	require.NoError(t, err)
-	assert.Equal(t, contract.FleetSummary{
+	assert.Equal(t, contractfleet.Summary{
 		Fleet: "nightly", Workflow: "pod-inventory", Clusters: 6,
-		ByStatus: map[contract.OutcomeStatus]int{contract.Succeeded: 2, contract.Failed: 3, contract.TimedOut: 1},
+		ByStatus: map[contractfleet.Status]int{contractfleet.StatusSucceeded: 2, contractfleet.StatusFailed: 3, contractfleet.StatusTimedOut: 1},
 		Totals:   map[string]int{"pods": 12},
-		Failures: []contract.FleetFailure{
+		Failures: []contractfleet.Failure{
 			{Error: "Unauthorized", Clusters: 2, Names: []string{"b", "c"}, Cause: "Unauthorized of b"},
 			{Error: "Forbidden", Clusters: 1, Names: []string{"d"}, Cause: "Forbidden of d"},
 			{Error: "States.Timeout", Clusters: 1, Names: []string{"e"}, Cause: "States.Timeout of e"},
@@ -66,14 +68,14 @@ func TestTheSummaryAddsUpTheOutcomes(t *testing.T) {
 		names = append(names, o.ClusterName)
 	}
 	assert.Equal(t, []string{"a", "b", "c", "d", "e", "f"}, names, "in the order of their names")
-	assert.Equal(t, contract.Intolerable, got.Verdict)
+	assert.Equal(t, contractfleet.VerdictIntolerable, got.Verdict)
 	assert.Equal(t, "4 of 6 clusters failed; none may fail: 2 Unauthorized, 1 Forbidden, 1 States.Timeout. No report was written, because the input has no output (--report): the outcomes are in the result of the state Summarize.", got.Cause)
 }
 
 func TestAFleetFailsIfMoreClustersFailThanAreTolerated(t *testing.T) {
-	for failures, verdict := range map[int]contract.Verdict{0: contract.Tolerable, 2: contract.Tolerable, 3: contract.Intolerable} {
+	for failures, verdict := range map[int]contractfleet.Verdict{0: contractfleet.VerdictTolerable, 2: contractfleet.VerdictTolerable, 3: contractfleet.VerdictIntolerable} {
 		t.Run(fmt.Sprintf("%d of 4, where 2 may", failures), func(t *testing.T) {
-			in := contract.Summarize{Fleet: nightly(4), Run: contract.FleetRan{Attempt: 1}}
+			in := contractfleet.Summarize{Fleet: nightly(4), Run: contractfleet.Ran{Attempt: 1}}
 			in.Fleet.Tolerated = 2
 			for i := range 4 {
 				if i < failures {
@@ -85,7 +87,7 @@ func TestAFleetFailsIfMoreClustersFailThanAreTolerated(t *testing.T) {
 			got, err := summarizer(nil).Summarize(t.Context(), in)
 			require.NoError(t, err)
 			assert.Equal(t, verdict, got.Verdict)
-			if verdict == contract.Intolerable {
+			if verdict == contractfleet.VerdictIntolerable {
 				assert.Contains(t, got.Cause, "3 of 4 clusters failed; at most 2 may fail: 3 Forbidden.")
 			}
 		})
@@ -93,47 +95,47 @@ func TestAFleetFailsIfMoreClustersFailThanAreTolerated(t *testing.T) {
 }
 
 func TestWhatMayHavePassedIsTriedOnceMoreAfterTheRest(t *testing.T) {
-	first, err := summarizer(nil).Summarize(t.Context(), contract.Summarize{
-		Fleet: nightly(4), Run: contract.FleetRan{Attempt: 1, Clusters: []contract.FleetOutcome{failed("a", "Throttled"), well("b", 1), failed("c", "ClusterUnreachable"), failed("d", "Unauthorized")}},
+	first, err := summarizer(nil).Summarize(t.Context(), contractfleet.Summarize{
+		Fleet: nightly(4), Run: contractfleet.Ran{Attempt: 1, Clusters: []contractfleet.Outcome{failed("a", "Throttled"), well("b", 1), failed("c", "ClusterUnreachable"), failed("d", "Unauthorized")}},
 	})
 
 	require.NoError(t, err)
-	assert.Equal(t, contract.TryAgain, first.Verdict)
+	assert.Equal(t, contractfleet.VerdictTryAgain, first.Verdict)
 	assert.Equal(t, 2, first.Attempt)
-	assert.Equal(t, []contract.FleetCluster{
+	assert.Equal(t, []contractfleet.Cluster{
 		{Target: contract.Target{ClusterName: "a", Region: "eu-west-1"}, Attempt: 2, Execution: fleet.ExecutionName(nightly(0), contract.Target{ClusterName: "a", Region: "eu-west-1"}, 2)},
 		{Target: contract.Target{ClusterName: "c", Region: "eu-west-1"}, Attempt: 2, Execution: fleet.ExecutionName(nightly(0), contract.Target{ClusterName: "c", Region: "eu-west-1"}, 2)},
 	}, first.Clusters)
-	assert.Equal(t, []contract.FleetOutcome{well("b", 1), failed("d", "Unauthorized")}, first.Outcomes)
+	assert.Equal(t, []contractfleet.Outcome{well("b", 1), failed("d", "Unauthorized")}, first.Outcomes)
 
 	again := failed("c", "Throttled")
 	again.Attempt = 2
-	second, err := summarizer(nil).Summarize(t.Context(), contract.Summarize{
-		Fleet: nightly(4), Run: contract.FleetRan{Attempt: first.Attempt, Outcomes: first.Outcomes, Clusters: []contract.FleetOutcome{well("a", 1), again}},
+	second, err := summarizer(nil).Summarize(t.Context(), contractfleet.Summarize{
+		Fleet: nightly(4), Run: contractfleet.Ran{Attempt: first.Attempt, Outcomes: first.Outcomes, Clusters: []contractfleet.Outcome{well("a", 1), again}},
 	})
 	require.NoError(t, err)
-	assert.Equal(t, contract.Intolerable, second.Verdict, "and not a third time")
+	assert.Equal(t, contractfleet.VerdictIntolerable, second.Verdict, "and not a third time")
 	assert.Equal(t, 4, second.Summary.Clusters)
-	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: 2, contract.Failed: 2}, second.Summary.ByStatus)
+	assert.Equal(t, map[contractfleet.Status]int{contractfleet.StatusSucceeded: 2, contractfleet.StatusFailed: 2}, second.Summary.ByStatus)
 }
 
 func TestAClusterThatLeftNoOutcomeFailed(t *testing.T) {
-	got, err := summarizer(nil).Summarize(t.Context(), contract.Summarize{Fleet: nightly(3), Run: contract.FleetRan{Attempt: 1, Size: 3, Clusters: []contract.FleetOutcome{well("a", 1)}}})
+	got, err := summarizer(nil).Summarize(t.Context(), contractfleet.Summarize{Fleet: nightly(3), Run: contractfleet.Ran{Attempt: 1, Size: 3, Clusters: []contractfleet.Outcome{well("a", 1)}}})
 	require.NoError(t, err)
-	assert.Equal(t, contract.Intolerable, got.Verdict)
+	assert.Equal(t, contractfleet.VerdictIntolerable, got.Verdict)
 	assert.Contains(t, got.Cause, "2 of 3 clusters failed; none may fail: 2 NoOutcome.")
 }
 
 func TestTheReportIsWrittenBeforeTheFleetFails(t *testing.T) {
 	s3 := &fakeS3{}
-	in := contract.Summarize{Fleet: nightly(2), Run: contract.FleetRan{Attempt: 1, Clusters: []contract.FleetOutcome{well("a", 1), failed("b", "Forbidden")}}}
+	in := contractfleet.Summarize{Fleet: nightly(2), Run: contractfleet.Ran{Attempt: 1, Clusters: []contractfleet.Outcome{well("a", 1), failed("b", "Forbidden")}}}
 	in.Fleet.Output = contract.Destination{Bucket: "reports", Prefix: "fleets/"}
 	in.Request = []byte(`{"namespaces":["shop"],"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"arn:aws:states:eu-west-1:111122223333:execution:fleet:nightly"}`)
 
 	got, err := summarizer(s3).Summarize(t.Context(), in)
 
 	require.NoError(t, err)
-	assert.Equal(t, &contract.FleetReport{Bucket: "reports", HTML: "fleets/" + folder + "report.html", CSV: "fleets/" + folder + "report.csv", JSON: "fleets/" + folder + "report.json", Failed: "fleets/" + folder + "failed.jsonl",
+	assert.Equal(t, &contractfleet.Report{Bucket: "reports", HTML: "fleets/" + folder + "report.html", CSV: "fleets/" + folder + "report.csv", JSON: "fleets/" + folder + "report.json", Failed: "fleets/" + folder + "failed.jsonl",
 		Again: `kubestep fleet --workflow pod-inventory --request '{"namespaces":["shop"]}' --source s3://reports/fleets/` + folder + `failed.jsonl --report s3://reports/fleets/`}, got.Summary.Report)
 	assert.Contains(t, got.Cause, "The report: aws s3 cp s3://reports/fleets/"+folder+"report.html .")
 	assert.Equal(t, map[string]string{
@@ -155,14 +157,14 @@ func TestTheReportIsWrittenBeforeTheFleetFails(t *testing.T) {
 }
 
 // large returns a fleet whose outcomes are in S3.
-func large(t testing.TB, s3 *fakeS3, outcomes ...contract.FleetOutcome) contract.Fleet {
+func large(t testing.TB, s3 *fakeS3, outcomes ...contractfleet.Outcome) contractfleet.Fleet {
 	t.Helper()
 	f := nightly(len(outcomes))
 	f.InS3, f.Output.Bucket = true, "reports"
-	clusters := make([]contract.FleetCluster, len(outcomes))
+	clusters := make([]contractfleet.Cluster, len(outcomes))
 	s3.objects, s3.kinds = map[string]string{}, map[string]string{}
 	for i, o := range outcomes {
-		clusters[i] = contract.FleetCluster{Target: o.Target, Attempt: 1, Execution: fleet.ExecutionName(nightly(0), o.Target, 1)}
+		clusters[i] = contractfleet.Cluster{Target: o.Target, Attempt: 1, Execution: fleet.ExecutionName(nightly(0), o.Target, 1)}
 		if o.Status != "" {
 			put(t, s3, "reports/"+folder+"outcomes/"+clusters[i].Execution+".json", o)
 		}
@@ -180,16 +182,16 @@ func put(t testing.TB, s3 *fakeS3, key string, value any) {
 
 func TestTheOutcomesOfALargeFleetAreReadFromS3(t *testing.T) {
 	s3 := &fakeS3{}
-	silent := contract.FleetOutcome{Target: contract.Target{ClusterName: "silent"}}
+	silent := contractfleet.Outcome{Target: contract.Target{ClusterName: "silent"}}
 	f := large(t, s3, well("a", 3), failed("b", "Throttled"), silent)
 
-	first, err := summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Round: 1, Attempt: 1, List: folder + "clusters.json"}})
+	first, err := summarizer(s3).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: contractfleet.Ran{Round: 1, Attempt: 1, List: folder + "clusters.json"}})
 	require.NoError(t, err)
-	assert.Equal(t, contract.TryAgain, first.Verdict)
+	assert.Equal(t, contractfleet.VerdictTryAgain, first.Verdict)
 	assert.Equal(t, folder+"clusters-2.json", first.List)
 	assert.Empty(t, first.Clusters, "the state carries none")
 	assert.Empty(t, first.Outcomes, "the state carries none")
-	var again []contract.FleetCluster
+	var again []contractfleet.Cluster
 	require.NoError(t, json.Unmarshal([]byte(s3.objects["reports/"+folder+"clusters-2.json"]), &again))
 	require.Len(t, again, 1)
 	assert.Equal(t, "b", again[0].Target.ClusterName)
@@ -197,20 +199,20 @@ func TestTheOutcomesOfALargeFleetAreReadFromS3(t *testing.T) {
 	second := well("b", 4)
 	second.Attempt = 2
 	put(t, s3, "reports/"+folder+"outcomes/"+again[0].Execution+".json", second)
-	got, err := summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Round: 2, Attempt: 2, List: folder + "clusters-2.json", Begun: f.Clusters}})
+	got, err := summarizer(s3).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: contractfleet.Ran{Round: 2, Attempt: 2, List: folder + "clusters-2.json", Begun: f.Clusters}})
 	require.NoError(t, err)
 	assert.Equal(t, map[string]int{"pods": 7}, got.Summary.Totals)
-	assert.Equal(t, []contract.FleetFailure{{Error: "NoOutcome", Clusters: 1, Names: []string{"silent"}, Cause: "No outcome was recorded. See the failed items of the Map Run in the fleet's execution."}}, got.Summary.Failures)
+	assert.Equal(t, []contractfleet.Failure{{Error: "NoOutcome", Clusters: 1, Names: []string{"silent"}, Cause: "No outcome was recorded. See the failed items of the Map Run in the fleet's execution."}}, got.Summary.Failures)
 	assert.Empty(t, got.Outcomes)
 
 	s3.refuse = map[string]error{"GetObject": apiError("AccessDenied")}
-	_, err = summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Round: 1, Attempt: 1, List: folder + "clusters.json"}})
+	_, err = summarizer(s3).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: contractfleet.Ran{Round: 1, Attempt: 1, List: folder + "clusters.json"}})
 	named(t, err, contract.AccessDenied, "s3:GetObject")
 }
 
 // worst returns outcomes of the greatest length.
-func worst(n int) []contract.FleetOutcome {
-	outcomes := make([]contract.FleetOutcome, n)
+func worst(n int) []contractfleet.Outcome {
+	outcomes := make([]contractfleet.Outcome, n)
 	for i := range outcomes {
 		o := failed(fmt.Sprintf("%05d-%s", i, strings.Repeat("c", 94)), fmt.Sprintf("Error%02d", i%40))
 		o.RoleARN = "arn:aws:iam::444455556666:role/" + strings.Repeat("r", 64)
@@ -222,11 +224,11 @@ func worst(n int) []contract.FleetOutcome {
 
 func TestTheStateStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 	const limit, request = 256 << 10, 32 << 10
-	f := nightly(contract.MaxFleetInState)
+	f := nightly(contractfleet.MaxInState)
 	f.Output = contract.Destination{Bucket: strings.Repeat("b", 63), Prefix: strings.Repeat("p", 512)}
-	outcomes := worst(contract.MaxFleetInState)
+	outcomes := worst(contractfleet.MaxInState)
 
-	got, err := summarizer(&fakeS3{}).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Attempt: 2, Clusters: outcomes}})
+	got, err := summarizer(&fakeS3{}).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: contractfleet.Ran{Attempt: 2, Clusters: outcomes}})
 	require.NoError(t, err)
 	text, err := json.Marshal(got)
 	require.NoError(t, err)
@@ -235,7 +237,7 @@ func TestTheStateStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 	for i := range outcomes {
 		outcomes[i].Error = "Throttled"
 	}
-	again, err := summarizer(nil).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: contract.FleetRan{Attempt: 1, Clusters: outcomes}})
+	again, err := summarizer(nil).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: contractfleet.Ran{Attempt: 1, Clusters: outcomes}})
 	require.NoError(t, err)
 	text, err = json.Marshal(again)
 	require.NoError(t, err)
@@ -245,8 +247,8 @@ func TestTheStateStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 	for _, o := range outcomes {
 		pending = append(pending, o.Target)
 	}
-	for sentence, run := range map[string]contract.FleetRan{
-		"a fleet that begins":   {Round: 1, Attempt: 1, Size: 1, Begun: 1, Clusters: []contract.FleetOutcome{well("a", 1)}, Pending: pending[1:]},
+	for sentence, run := range map[string]contractfleet.Ran{
+		"a fleet that begins":   {Round: 1, Attempt: 1, Size: 1, Begun: 1, Clusters: []contractfleet.Outcome{well("a", 1)}, Pending: pending[1:]},
 		"a fleet that goes on":  {Round: 250, Attempt: 1, Size: 1, Begun: 250, Clusters: outcomes[249:250], Pending: pending[250:], Outcomes: outcomes[:249]},
 		"a fleet that stopped":  {Round: 1, Attempt: 1, Size: 1, Begun: 1, Clusters: outcomes[:1], Pending: pending[1:]},
 		"a fleet that is ready": {Round: 500, Attempt: 1, Size: 1, Begun: 500, Clusters: outcomes[499:], Outcomes: outcomes[:499]},
@@ -255,7 +257,7 @@ func TestTheStateStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 		if sentence == "a fleet that stopped" {
 			f.Tolerated = 0
 		}
-		next, err := summarizer(&fakeS3{}).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: run})
+		next, err := summarizer(&fakeS3{}).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: run})
 		require.NoError(t, err)
 		text, err = json.Marshal(next)
 		require.NoError(t, err)
@@ -263,16 +265,16 @@ func TestTheStateStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 	}
 	assert.Less(t, len(got.Cause), 1024)
 	assert.Len(t, got.Summary.Failures, 12)
-	assert.Equal(t, contract.Other, got.Summary.Failures[11].Error)
+	assert.Equal(t, podinventory.Other, got.Summary.Failures[11].Error)
 }
 
 func TestTenThousandOutcomesTakeBoundedMemory(t *testing.T) {
 	s3 := &fakeS3{}
-	outcomes := worst(contract.MaxFleetClusters)
+	outcomes := worst(contractfleet.MaxClusters)
 	f := large(t, s3, outcomes...)
-	put(t, s3, "reports/"+folder+"clusters-9.json", []contract.FleetCluster{{Target: outcomes[0].Target, Attempt: 1, Execution: fleet.ExecutionName(f, outcomes[0].Target, 1)}})
+	put(t, s3, "reports/"+folder+"clusters-9.json", []contractfleet.Cluster{{Target: outcomes[0].Target, Attempt: 1, Execution: fleet.ExecutionName(f, outcomes[0].Target, 1)}})
 	s3.discard = true
-	for sentence, run := range map[string]contract.FleetRan{
+	for sentence, run := range map[string]contractfleet.Ran{
 		"in one round":                  {Round: 1, Attempt: 1, List: folder + "clusters.json", Begun: f.Clusters},
 		"after a round of a single one": {Round: 9, Attempt: 2, List: folder + "clusters-9.json", Begun: f.Clusters},
 	} {
@@ -295,7 +297,7 @@ func TestTenThousandOutcomesTakeBoundedMemory(t *testing.T) {
 					}
 				}
 			}()
-			got, err := summarizer(s3).Summarize(t.Context(), contract.Summarize{Fleet: f, Run: run})
+			got, err := summarizer(s3).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: run})
 			close(done)
 			require.NoError(t, err)
 			assert.Equal(t, f.Clusters, got.Summary.Clusters)

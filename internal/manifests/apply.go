@@ -14,6 +14,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/objects"
 )
@@ -34,13 +35,13 @@ const (
 // after the rounds in in.Apply. To apply an object once more is harmless.
 //
 // Errors: those of Plan, and NotReady for a CRD that is not established.
-func (a Applier) Apply(ctx context.Context, in contract.ApplyManifests) (contract.Applied, error) {
-	if in.Request.Mode != contract.Apply {
-		return contract.Applied{}, contract.Errorf(contract.InvalidInput, "request.mode: %q: nothing is applied but in mode %q", in.Request.Mode, contract.Apply)
+func (a Applier) Apply(ctx context.Context, in applymanifests.ApplyManifests) (applymanifests.Applied, error) {
+	if in.Request.Mode != applymanifests.ModeApply {
+		return applymanifests.Applied{}, contract.Errorf(contract.InvalidInput, "request.mode: %q: nothing is applied but in mode %q", in.Request.Mode, applymanifests.ModeApply)
 	}
-	s, err := a.open(ctx, in.ManifestsSession, in.Apply.Done)
+	s, err := a.open(ctx, in.Session, in.Apply.Done)
 	if err != nil {
-		return contract.Applied{}, err
+		return applymanifests.Applied{}, err
 	}
 	defer s.Conn.Close()
 	work := &applier{
@@ -63,10 +64,10 @@ func (a Applier) Apply(ctx context.Context, in contract.ApplyManifests) (contrac
 			named = s.Conn.Explain(err, "apply the manifests")
 		}
 		if !slices.Contains(retried, named.Name) || string(work.ledger) == began {
-			return contract.Applied{}, work.halfway(named, in.Attempt)
+			return applymanifests.Applied{}, work.halfway(named, in.Attempt)
 		}
 	}
-	return contract.Applied{Complete: !work.ledger.Has(batch.IsLeft), Applied: work.ledger.Count(batch.IsDone), Warnings: work.warnings, Done: string(work.ledger)}, nil
+	return applymanifests.Applied{Complete: !work.ledger.Has(batch.IsLeft), Applied: work.ledger.Count(batch.IsDone), Warnings: work.warnings, Done: string(work.ledger)}, nil
 }
 
 // skipped is the letter of an object that is not applied, because nothing would change.
@@ -175,7 +176,7 @@ func (a *applier) report(t objects.Target, answer objects.Answer) {
 }
 
 // saidBy is what the plan says of its objects already.
-func saidBy(plan contract.PlanReport) map[string]bool {
+func saidBy(plan applymanifests.PlanReport) map[string]bool {
 	all := map[string]bool{}
 	for _, o := range plan.Objects {
 		name := objects.Describe(o.Kind, o.Namespace, o.Name) + ": "

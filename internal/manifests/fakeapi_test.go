@@ -21,6 +21,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/manifests"
 )
@@ -180,35 +181,35 @@ type tester struct {
 	*fakeAPI
 	files   bucket
 	applier manifests.Applier
-	session contract.ManifestsSession
+	session applymanifests.Session
 }
 
 // execution begins an execution with manifests in S3.
-func execution(t *testing.T, text string, changes ...func(*contract.ApplyRequest)) *tester {
+func execution(t *testing.T, text string, changes ...func(*applymanifests.Request)) *tester {
 	t.Helper()
 	f := &tester{fakeAPI: newFakeAPI(t), files: bucket{"m.yaml": text}}
 	f.applier = manifests.Applier{Source: manifests.Source{S3: f.files, AllowedKinds: []string{"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}}, Opener: kubetest.Opener{}, Clock: clock.Wall{}}
 	f.session.Session = kubetest.Session(f.cluster)
 	f.session.Token.Group = "kubestep-appliers"
-	f.session.Request = contract.ApplyRequest{Source: contract.ManifestSource{Bucket: "b", Key: "m.yaml"}, Namespace: "shop", Mode: contract.Apply}
+	f.session.Request = applymanifests.Request{Source: applymanifests.Source{Bucket: "b", Key: "m.yaml"}, Namespace: "shop", Mode: applymanifests.ModeApply}
 	for _, change := range changes {
 		change(&f.session.Request)
 	}
-	loaded, err := f.applier.Source.Load(t.Context(), contract.LoadManifests{Request: f.session.Request})
+	loaded, err := f.applier.Source.Load(t.Context(), applymanifests.LoadManifests{Request: f.session.Request})
 	require.NoError(t, err)
 	f.session.Manifests = loaded
 	return f
 }
 
-func (f *tester) plan(ctx context.Context) (contract.Plan, error) {
-	return f.applier.Plan(ctx, contract.PlanManifests{ManifestsSession: f.session})
+func (f *tester) plan(ctx context.Context) (applymanifests.Plan, error) {
+	return f.applier.Plan(ctx, applymanifests.PlanManifests{Session: f.session})
 }
 
-func (f *tester) apply(t *testing.T) (contract.Plan, contract.Applied, error) {
+func (f *tester) apply(t *testing.T) (applymanifests.Plan, applymanifests.Applied, error) {
 	t.Helper()
 	plan, err := f.plan(t.Context())
 	require.NoError(t, err)
-	applied, err := f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	applied, err := f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
 	return plan, applied, err
 }
 

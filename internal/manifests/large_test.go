@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 )
 
 // heavy is an object of 1.4 MiB as JSON, which etcd takes.
@@ -22,7 +22,7 @@ func TestALargeObjectIsReviewedPlannedAndAppliedAsAnyOther(t *testing.T) {
 	f := execution(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: new, zeros: \""+strings.Repeat("0", 1400<<10)+"\"}\n")
 	f.objects[path("a")] = heavy("old")
 	f.denied["create configmaps shop/"] = true // so that a review asks whether it is there
-	_, err := f.applier.Verify(t.Context(), contract.VerifyApply{ManifestsSession: f.session})
+	_, err := f.applier.Verify(t.Context(), applymanifests.VerifyApply{Session: f.session})
 	require.NoError(t, err)
 	plan, applied, err := f.apply(t)
 	require.NoError(t, err)

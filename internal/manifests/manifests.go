@@ -8,6 +8,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/objects"
 )
@@ -27,13 +28,13 @@ type Applier struct {
 type session struct {
 	objects.Client
 	targets []objects.Target // in the order of their stages
-	request contract.ApplyRequest
+	request applymanifests.Request
 	// history is what the execution applied so far.
 	history batch.Ledger
 }
 
 // openSession connects, and finds out where each object is in the API.
-func (a Applier) openSession(ctx context.Context, in contract.ManifestsSession, given []objects.Object) (*session, error) {
+func (a Applier) openSession(ctx context.Context, in applymanifests.Session, given []objects.Object) (*session, error) {
 	conn, err := kube.Connect(a.Opener, in.Session)
 	if err != nil {
 		return nil, err

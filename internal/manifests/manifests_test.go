@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/input"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/manifests"
@@ -45,9 +46,9 @@ func TestAPlanReportsWhatApplyWouldDoAndChangesNothing(t *testing.T) {
 	assert.True(t, plan.Drift)
 	assert.Equal(t, []int{1, 1, 1}, []int{plan.Created, plan.Configured, plan.Unchanged})
 	require.Len(t, plan.Objects, 3)
-	assert.Equal(t, contract.PlannedObject{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "c0", Action: contract.Unchanged}, plan.Objects[0])
+	assert.Equal(t, applymanifests.PlannedObject{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "c0", Action: applymanifests.ActionUnchanged}, plan.Objects[0])
 	assert.Equal(t, []string{"~data.a", "-data.old"}, plan.Objects[1].Changes)
-	assert.Equal(t, contract.Created, plan.Objects[2].Action)
+	assert.Equal(t, applymanifests.ActionCreated, plan.Objects[2].Action)
 	assert.Nil(t, plan.Diff)
 	assert.Empty(t, f.applied)
 }
@@ -139,7 +140,7 @@ func TestWhatComesUpOnlyWhileApplyingIsToldOnceAndHasABound(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"always"}, plan.Objects[0].Warnings)
 	warn = true
-	applied, err := f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	applied, err := f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
 	require.NoError(t, err)
 	require.Len(t, applied.Warnings, 21)
 	assert.Contains(t, applied.Warnings[0], ": new new ")
@@ -184,7 +185,7 @@ func TestAnObjectOfKubectlIsTakenOverEvenIfItChangesMeanwhile(t *testing.T) {
 		}
 		return true
 	}
-	applied, err := f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	applied, err := f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
 	require.NoError(t, err)
 	assert.Equal(t, 1, applied.Applied)
 	const apply, move = "application/apply-patch+yaml", "application/json-patch+json"
@@ -205,11 +206,11 @@ func TestAnObjectThatIsRightButNotOwnedIsAppliedAndIsNotDrift(t *testing.T) {
 
 func TestPlanAndApplyGoOnWhereTheRoundBeforeStopped(t *testing.T) {
 	f := execution(t, configMaps(30))
-	var plan contract.Plan
+	var plan applymanifests.Plan
 	rounds := 0
 	for ; !plan.Complete; rounds++ {
 		before := strings.Count(plan.Actions, ".")
-		next, err := f.applier.Plan(hurried(t), contract.PlanManifests{ManifestsSession: f.session, Plan: plan})
+		next, err := f.applier.Plan(hurried(t), applymanifests.PlanManifests{Session: f.session, Plan: plan})
 		require.NoError(t, err)
 		if rounds > 0 {
 			assert.Less(t, strings.Count(next.Actions, "."), before)
@@ -221,9 +222,9 @@ func TestPlanAndApplyGoOnWhereTheRoundBeforeStopped(t *testing.T) {
 	assert.Len(t, plan.Objects, 30)
 	assert.Equal(t, 30, f.patches, "each object once")
 
-	var applied contract.Applied
+	var applied applymanifests.Applied
 	for !applied.Complete {
-		next, err := f.applier.Apply(hurried(t), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan, Apply: applied})
+		next, err := f.applier.Apply(hurried(t), applymanifests.ApplyManifests{Session: f.session, Plan: plan, Apply: applied})
 		require.NoError(t, err)
 		assert.Greater(t, next.Applied, applied.Applied)
 		applied = next
@@ -248,7 +249,7 @@ func TestTheReportHasABoundAndKeepsWhatChanges(t *testing.T) {
 	assert.Equal(t, 997, plan.Unchanged)
 	var created int
 	for _, o := range plan.Objects {
-		if o.Action == contract.Created {
+		if o.Action == applymanifests.ActionCreated {
 			created++
 		}
 	}
@@ -256,7 +257,7 @@ func TestTheReportHasABoundAndKeepsWhatChanges(t *testing.T) {
 }
 
 func TestAConflictIsPartOfAPlanAndStopsAnApply(t *testing.T) {
-	f := execution(t, configMaps(3), func(r *contract.ApplyRequest) { r.Mode = contract.PlanOnly })
+	f := execution(t, configMaps(3), func(r *applymanifests.Request) { r.Mode = applymanifests.ModePlan })
 	f.objects[path("c1")] = map[string]any{"metadata": map[string]any{"name": "c1"}, "data": map[string]any{"a": "theirs"}, "kind": "ConfigMap", "apiVersion": "v1"}
 	f.refuse[path("c1")] = conflict
 	plan, err := f.plan(t.Context())
@@ -265,7 +266,7 @@ func TestAConflictIsPartOfAPlanAndStopsAnApply(t *testing.T) {
 	assert.Equal(t, []string{`data.a is owned by "kubectl-edit" using v1`}, plan.Objects[1].Conflicts)
 	assert.Equal(t, []string{"~data.a"}, plan.Objects[1].Changes)
 
-	f.session.Request.Mode = contract.Apply
+	f.session.Request.Mode = applymanifests.ModeApply
 	_, err = f.plan(t.Context())
 	name, message := kubetest.Told(t, err)
 	assert.Equal(t, "FieldConflict", name)
@@ -473,7 +474,7 @@ func TestAnApplyThatStopsHalfwaySaysWhatWasApplied(t *testing.T) {
 	plan, err := f.plan(t.Context())
 	require.NoError(t, err)
 	f.refuse["/apis/apps/v1/namespaces/shop/deployments/web"] = says(403, metav1.StatusReasonForbidden, "exceeded quota: q")
-	_, err = f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	_, err = f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
 	name, message := kubetest.Told(t, err)
 	assert.Equal(t, "Forbidden", name)
 	assert.Contains(t, message, "does not admit Deployment shop/web (document 3): exceeded quota: q")
@@ -481,7 +482,7 @@ func TestAnApplyThatStopsHalfwaySaysWhatWasApplied(t *testing.T) {
 
 	f.refuse["/api/v1/namespaces/shop/configmaps/c0"] = says(503, metav1.StatusReasonServiceUnavailable, "gone")
 	f.refuse["/api/v1/namespaces/shop/configmaps/c1"] = f.refuse["/api/v1/namespaces/shop/configmaps/c0"]
-	_, err = f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	_, err = f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
 	_, message = kubetest.Told(t, err)
 	assert.True(t, strings.HasSuffix(message, ". Nothing was applied"), message)
 }
@@ -489,7 +490,7 @@ func TestAnApplyThatStopsHalfwaySaysWhatWasApplied(t *testing.T) {
 const secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {pin: hunter2, url: \"two\\nlines\"}\n"
 
 func TestTheValuesOfASecretAreInNoErrorAndInNoDifference(t *testing.T) {
-	f := execution(t, secret, func(r *contract.ApplyRequest) { r.Output = contract.Destination{Bucket: "b", Prefix: "diffs"} })
+	f := execution(t, secret, func(r *applymanifests.Request) { r.Output = contract.Destination{Bucket: "b", Prefix: "diffs"} })
 	const at = "/api/v1/namespaces/shop/secrets/db"
 	f.refuse[at] = says(422, metav1.StatusReasonInvalid, `stringData.pin: Invalid value: "hunter2"; url: Invalid value: "two\nlines"`)
 	_, err := f.plan(t.Context())
@@ -507,7 +508,7 @@ func TestTheValuesOfASecretAreInNoErrorAndInNoDifference(t *testing.T) {
 	text, err := json.Marshal(plan)
 	require.NoError(t, err)
 	assert.NotContains(t, string(text), "hunter2")
-	require.Equal(t, &contract.Diff{Bucket: "b", Keys: []string{"diffs/111122223333/eu-west-1/kubestep-pod-inventory/nightly/diff-00000.txt"}}, plan.Diff)
+	require.Equal(t, &applymanifests.Diff{Bucket: "b", Keys: []string{"diffs/111122223333/eu-west-1/kubestep-pod-inventory/nightly/diff-00000.txt"}}, plan.Diff)
 	assert.Contains(t, f.files["diffs/111122223333/eu-west-1/kubestep-pod-inventory/nightly/diff-00000.txt"], "Secret shop/db: created\n")
 	assert.NotContains(t, f.files["diffs/111122223333/eu-west-1/kubestep-pod-inventory/nightly/diff-00000.txt"], "hunter2")
 }
@@ -549,7 +550,7 @@ func TestObjectsOfANewKindWaitUntilItIsServed(t *testing.T) {
 		}
 		return asked == 1
 	}
-	applied, err := f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	applied, err := f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
 	require.NoError(t, err)
 	assert.True(t, applied.Complete)
 	assert.Equal(t, []string{definition, widget}, f.applied)
@@ -614,21 +615,21 @@ func TestAKindThatIsMisspeltIsRecognized(t *testing.T) {
 
 func TestAccessIsAskedByNameOnlyIfItIsNotGivenInGeneral(t *testing.T) {
 	f := execution(t, configMaps(3))
-	verified, err := f.applier.Verify(t.Context(), contract.VerifyApply{ManifestsSession: f.session})
+	verified, err := f.applier.Verify(t.Context(), applymanifests.VerifyApply{Session: f.session})
 	require.NoError(t, err)
 	assert.Equal(t, 3, verified.Checks, "get, patch, create")
 
 	f.denied["patch configmaps shop/"] = true
 	f.denied["create configmaps shop/"] = true
 	f.objects[path("c1")] = map[string]any{"kind": "ConfigMap"}
-	verified, err = f.applier.Verify(t.Context(), contract.VerifyApply{ManifestsSession: f.session})
+	verified, err = f.applier.Verify(t.Context(), applymanifests.VerifyApply{Session: f.session})
 	require.NoError(t, err)
 	assert.Equal(t, 3+3+2, verified.Checks, "patch of three, and create of the two that do not exist")
 
 	f.denied["patch configmaps shop/c1"] = true
 	f.denied["create configmaps shop/c1"] = true
 	f.denied["create configmaps shop/c2"] = true
-	_, err = f.applier.Verify(t.Context(), contract.VerifyApply{ManifestsSession: f.session})
+	_, err = f.applier.Verify(t.Context(), applymanifests.VerifyApply{Session: f.session})
 	name, message := kubetest.Told(t, err)
 	assert.Equal(t, "Forbidden", name)
 	assert.Contains(t, message, `is Kubernetes user "kubestep" of groups [system:authenticated] there`)
@@ -656,7 +657,7 @@ func TestManifestsThatChangeWhileTheExecutionRunsAreNotApplied(t *testing.T) {
 func TestAnExecutionReadsOneVersionOfItsManifests(t *testing.T) {
 	f := execution(t, configMaps(1))
 	f.files["m.yaml@1"] = configMaps(1)
-	loaded, err := f.applier.Source.Load(t.Context(), contract.LoadManifests{Request: f.session.Request})
+	loaded, err := f.applier.Source.Load(t.Context(), applymanifests.LoadManifests{Request: f.session.Request})
 	require.NoError(t, err)
 	assert.Equal(t, "1", loaded.VersionID)
 	f.session.Manifests = loaded
@@ -667,15 +668,15 @@ func TestAnExecutionReadsOneVersionOfItsManifests(t *testing.T) {
 }
 
 func TestWhatIsWaitedForIsPartOfThePlan(t *testing.T) {
-	f := execution(t, configMaps(2)+"---\napiVersion: v1\nkind: Namespace\nmetadata: {name: new}\n", func(r *contract.ApplyRequest) { r.Wait.TimeoutSeconds = 60 })
+	f := execution(t, configMaps(2)+"---\napiVersion: v1\nkind: Namespace\nmetadata: {name: new}\n", func(r *applymanifests.Request) { r.Wait.TimeoutSeconds = 60 })
 	plan, err := f.plan(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, []contract.Reference{
+	assert.Equal(t, []applymanifests.Reference{
 		{Kind: "Namespace", Path: "/api/v1/namespaces", Names: []string{"new"}},
 		{Kind: "ConfigMap", Namespace: "shop", Path: "/api/v1/namespaces/shop/configmaps", Names: []string{"c0", "c1"}},
 	}, plan.WaitFor)
 
-	f = execution(t, strings.ReplaceAll(configMaps(900), "name: c", "name: "+strings.Repeat("long-", 20)+"c"), func(r *contract.ApplyRequest) { r.Wait.TimeoutSeconds = 60 })
+	f = execution(t, strings.ReplaceAll(configMaps(900), "name: c", "name: "+strings.Repeat("long-", 20)+"c"), func(r *applymanifests.Request) { r.Wait.TimeoutSeconds = 60 })
 	_, err = f.plan(t.Context())
 	name, message := kubetest.Told(t, err)
 	assert.Equal(t, "InvalidInput", name)
@@ -687,14 +688,14 @@ func TestARequestIsReadWithItsDefaults(t *testing.T) {
 	request, checks := manifests.Workflow(f)
 	require.NoError(t, f.Err())
 	assert.Empty(t, checks)
-	assert.Equal(t, contract.ApplyRequest{Manifests: json.RawMessage(`"a"`), Namespace: "default", Mode: contract.PlanOnly, FieldManager: "kubestep"}, request)
+	assert.Equal(t, applymanifests.Request{Manifests: json.RawMessage(`"a"`), Namespace: "default", Mode: applymanifests.ModePlan, FieldManager: "kubestep"}, request)
 
 	f = input.Read(json.RawMessage(`{"source":{"bucket":"abc","key":"k","versionId":"v"},"namespace":"shop","mode":"apply","force":true,"fieldManager":"team-a","wait":{"timeoutSeconds":9},"output":{"bucket":"abc"}}`), "{}")
 	request, _ = manifests.Workflow(f)
 	require.NoError(t, f.Err())
-	assert.Equal(t, contract.ApplyRequest{
-		Source: contract.ManifestSource{Bucket: "abc", Key: "k", VersionID: "v"}, Namespace: "shop", Mode: contract.Apply, Force: true, FieldManager: "team-a",
-		Wait: contract.Wait{TimeoutSeconds: 9}, Output: contract.Destination{Bucket: "abc"},
+	assert.Equal(t, applymanifests.Request{
+		Source: applymanifests.Source{Bucket: "abc", Key: "k", VersionID: "v"}, Namespace: "shop", Mode: applymanifests.ModeApply, Force: true, FieldManager: "team-a",
+		Wait: applymanifests.Wait{TimeoutSeconds: 9}, Output: contract.Destination{Bucket: "abc"},
 	}, request)
 }
 

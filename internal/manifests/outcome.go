@@ -8,6 +8,7 @@ import (
 	"github.com/kubestep/kubestep/internal/access"
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/objects"
 )
@@ -22,7 +23,7 @@ type failed struct {
 func (p *planner) failure(total int) error {
 	failures := p.failures
 	byOrder(failures, func(f failed) objects.Target { return f.Target })
-	if len(failures) == 0 && p.request.Mode == contract.Apply && !p.request.Force {
+	if len(failures) == 0 && p.request.Mode == applymanifests.ModeApply && !p.request.Force {
 		return p.conflicting(total)
 	}
 	if len(failures) == 0 {

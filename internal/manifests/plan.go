@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/diff"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/objects"
@@ -50,10 +51,10 @@ const (
 // Errors: UnknownKind, InvalidInput for what the cluster does not accept, Forbidden,
 // FieldConflict in mode apply without force, Unauthorized, Throttled,
 // CertificateNotTrusted, ClusterUnreachable; AccessDenied and AWSUnreachable of S3.
-func (a Applier) Plan(ctx context.Context, in contract.PlanManifests) (contract.Plan, error) {
-	s, err := a.open(ctx, in.ManifestsSession, "")
+func (a Applier) Plan(ctx context.Context, in applymanifests.PlanManifests) (applymanifests.Plan, error) {
+	s, err := a.open(ctx, in.Session, "")
 	if err != nil {
-		return contract.Plan{}, err
+		return applymanifests.Plan{}, err
 	}
 	defer s.Conn.Close()
 	p := &planner{session: s, ledger: batch.NewLedger(in.Plan.Actions, len(s.targets)), report: in.Plan.PlanReport, texts: map[int]string{}}
@@ -65,28 +66,28 @@ func (a Applier) Plan(ctx context.Context, in contract.PlanManifests) (contract.
 		targets := s.pending(p.ledger, filter)
 		done, err := batch.Each(ctx, r, targets, p.plan)
 		if err != nil {
-			return contract.Plan{}, s.told(s.Conn.Explain(err, "plan the manifests"))
+			return applymanifests.Plan{}, s.told(s.Conn.Explain(err, "plan the manifests"))
 		}
 		if done < len(targets) {
 			break
 		}
 	}
 	if err := p.failure(in.Manifests.Objects); err != nil {
-		return contract.Plan{}, err
+		return applymanifests.Plan{}, err
 	}
-	plan := contract.Plan{PlanReport: p.report, Complete: !p.ledger.Has(batch.IsLeft), Actions: string(p.ledger)}
+	plan := applymanifests.Plan{PlanReport: p.report, Complete: !p.ledger.Has(batch.IsLeft), Actions: string(p.ledger)}
 	plan.Objects, plan.Truncated = shorten(append(plan.Objects, p.planned()...), plan.Truncated)
 	plan.Created, plan.Configured = p.ledger.Count(batch.Is(created)), p.ledger.Count(batch.Is(configured))
 	plan.Unchanged = p.ledger.Count(batch.Is(unchanged, unowned))
 	plan.Deleting, plan.Adopted = p.ledger.Count(batch.Is(deleting)), p.ledger.Count(batch.Is(unowned))
 	plan.Drift = plan.Created+plan.Configured+plan.Deleting > 0
 	if plan.WaitFor, err = s.waitFor(); err != nil {
-		return contract.Plan{}, s.tell(err)
+		return applymanifests.Plan{}, s.tell(err)
 	}
 	if in.Request.Output.Bucket == "" {
 		return plan, nil
 	}
-	plan.Diff = &contract.Diff{Bucket: in.Request.Output.Bucket, Keys: []string{}}
+	plan.Diff = &applymanifests.Diff{Bucket: in.Request.Output.Bucket, Keys: []string{}}
 	if in.Plan.Diff != nil {
 		plan.Diff.Keys = in.Plan.Diff.Keys
 	}
@@ -96,8 +97,8 @@ func (a Applier) Plan(ctx context.Context, in contract.PlanManifests) (contract.
 }
 
 // waitFor are the objects to wait for.
-func (s *session) waitFor() ([]contract.Reference, error) {
-	references := []contract.Reference{}
+func (s *session) waitFor() ([]applymanifests.Reference, error) {
+	references := []applymanifests.Reference{}
 	if s.request.Wait.TimeoutSeconds == 0 {
 		return references, nil
 	}
@@ -107,7 +108,7 @@ func (s *session) waitFor() ([]contract.Reference, error) {
 		path := strings.Join(url[:len(url)-1], "/")
 		if _, known := at[path]; !known {
 			at[path] = len(references)
-			references = append(references, contract.Reference{Kind: t.Kind, Namespace: t.Namespace, Path: path})
+			references = append(references, applymanifests.Reference{Kind: t.Kind, Namespace: t.Namespace, Path: path})
 		}
 		references[at[path]].Names = append(references[at[path]].Names, t.Name)
 	}
@@ -124,7 +125,7 @@ func isNoDefinition(t objects.Target) bool { return !t.IsDefinition() }
 // planner gathers what the dry runs say.
 type planner struct {
 	*session
-	report contract.PlanReport
+	report applymanifests.PlanReport
 	round  *batch.Round
 
 	mu        sync.Mutex // guards what follows
@@ -139,7 +140,7 @@ type planner struct {
 // planned is an object and where it is in the order.
 type planned struct {
 	target objects.Target
-	contract.PlannedObject
+	applymanifests.PlannedObject
 }
 
 // found is what was found out about a target.
@@ -364,7 +365,7 @@ func (p *planner) changes(t objects.Target) bool {
 
 // add takes in what was found out about a target.
 func (p *planner) add(t objects.Target, f found) {
-	o := contract.PlannedObject{
+	o := applymanifests.PlannedObject{
 		APIVersion: t.GroupVersion().String(), Kind: t.Kind, Namespace: t.Namespace, Name: t.Name,
 		Action: actions[f.letter], Warnings: f.answer.Warnings(), Notes: f.notes, Unchecked: contract.Clip(f.unchecked, maxText),
 	}
@@ -400,7 +401,7 @@ func (p *planner) add(t objects.Target, f found) {
 	}
 	p.ledger[t.Index] = f.letter
 	p.objects = append(p.objects, planned{t, o})
-	if p.request.Output.Bucket != "" && o.Action != contract.Unchanged {
+	if p.request.Output.Bucket != "" && o.Action != applymanifests.ActionUnchanged {
 		p.texts[t.Index] = text(t, o, f.changes)
 		if p.textBytes += len(p.texts[t.Index]); p.textBytes > maxRoundText {
 			p.round.End()
@@ -409,7 +410,7 @@ func (p *planner) add(t objects.Target, f found) {
 }
 
 // text is the whole difference of an object, for a person.
-func text(t objects.Target, o contract.PlannedObject, changes []diff.Change) string {
+func text(t objects.Target, o applymanifests.PlannedObject, changes []diff.Change) string {
 	title := fmt.Sprintf("%s: %s", t, o.Action)
 	if o.Unchecked != "" {
 		title += fmt.Sprintf(" (%s)", o.Unchecked)
@@ -436,8 +437,8 @@ func wordedAs(all []objects.Conflict, word func(objects.Conflict) string) []stri
 }
 
 // actions are what the letters are in the report.
-var actions = map[byte]contract.Action{
-	created: contract.Created, configured: contract.Configured, unchanged: contract.Unchanged, unowned: contract.Unchanged, deleting: contract.Deleting,
+var actions = map[byte]applymanifests.Action{
+	created: applymanifests.ActionCreated, configured: applymanifests.ActionConfigured, unchanged: applymanifests.ActionUnchanged, unowned: applymanifests.ActionUnchanged, deleting: applymanifests.ActionDeleting,
 }
 
 func byOrder[T any](list []T, of func(T) objects.Target) {
@@ -445,9 +446,9 @@ func byOrder[T any](list []T, of func(T) objects.Target) {
 }
 
 // planned are the objects of this round.
-func (p *planner) planned() []contract.PlannedObject {
+func (p *planner) planned() []applymanifests.PlannedObject {
 	byOrder(p.objects, func(o planned) objects.Target { return o.target })
-	objects := make([]contract.PlannedObject, 0, len(p.objects))
+	objects := make([]applymanifests.PlannedObject, 0, len(p.objects))
 	for _, o := range p.objects {
 		objects = append(objects, o.PlannedObject)
 	}
@@ -466,7 +467,7 @@ func (p *planner) text() string {
 
 // shorten drops objects until the rest has room in state: first the unchanged ones of
 // which there is nothing to say, then the other unchanged ones, then the last ones.
-func shorten(objects []contract.PlannedObject, truncated bool) ([]contract.PlannedObject, bool) {
+func shorten(objects []applymanifests.PlannedObject, truncated bool) ([]applymanifests.PlannedObject, bool) {
 	sizes, total := make([]int, len(objects)), 0
 	for i, o := range objects {
 		text, err := contract.Encode(o)
@@ -480,12 +481,12 @@ func shorten(objects []contract.PlannedObject, truncated bool) ([]contract.Plann
 	for i := range keep {
 		keep[i] = true
 	}
-	for _, drop := range []func(contract.PlannedObject) bool{
-		func(o contract.PlannedObject) bool {
-			return o.Action == contract.Unchanged && len(o.Warnings)+len(o.Notes) == 0
+	for _, drop := range []func(applymanifests.PlannedObject) bool{
+		func(o applymanifests.PlannedObject) bool {
+			return o.Action == applymanifests.ActionUnchanged && len(o.Warnings)+len(o.Notes) == 0
 		},
-		func(o contract.PlannedObject) bool { return o.Action == contract.Unchanged },
-		func(contract.PlannedObject) bool { return true },
+		func(o applymanifests.PlannedObject) bool { return o.Action == applymanifests.ActionUnchanged },
+		func(applymanifests.PlannedObject) bool { return true },
 	} {
 		for i := len(objects) - 1; i >= 0 && total > maxReport; i-- {
 			if keep[i] && drop(objects[i]) {
@@ -494,7 +495,7 @@ func shorten(objects []contract.PlannedObject, truncated bool) ([]contract.Plann
 			}
 		}
 	}
-	kept := make([]contract.PlannedObject, 0, len(objects))
+	kept := make([]applymanifests.PlannedObject, 0, len(objects))
 	for i, o := range objects {
 		if keep[i] {
 			kept = append(kept, o)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/objects"
 )
 
@@ -21,7 +22,7 @@ func (s *session) pending(l batch.Ledger, filter func(objects.Target) bool) []ob
 
 // history is what the execution has applied so far: in the rounds of which Done is given,
 // and before its cluster was described again.
-func history(in contract.ManifestsSession, applied string) batch.Ledger {
+func history(in applymanifests.Session, applied string) batch.Ledger {
 	l := batch.NewLedger(applied, in.Manifests.Objects)
 	sha, before, _ := strings.Cut(in.Progress, ":")
 	if sha != in.Manifests.SHA256 {
@@ -105,7 +106,7 @@ func (a *applier) halfway(err error, attempt int) error {
 }
 
 // open is openSession, whose errors say what was applied before.
-func (a Applier) open(ctx context.Context, in contract.ManifestsSession, applied string) (*session, error) {
+func (a Applier) open(ctx context.Context, in applymanifests.Session, applied string) (*session, error) {
 	before := history(in, applied)
 	given, err := a.Source.again(ctx, in)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 )
 
@@ -35,7 +36,7 @@ func TestWhatARoundAppliedIsNotLostByItsLastError(t *testing.T) {
 			require.NoError(t, err)
 			f.refuse[path("c20")] = unlessDry(c.refuse)
 
-			payload := contract.ApplyManifests{ManifestsSession: f.session, Plan: plan}
+			payload := applymanifests.ApplyManifests{Session: f.session, Plan: plan}
 			payload.Apply, err = f.applier.Apply(t.Context(), payload)
 			require.NoError(t, err, "the next round meets the error first")
 			assert.False(t, payload.Apply.Complete)
@@ -63,7 +64,7 @@ func refreshed(t *testing.T) *tester {
 	plan, err := f.plan(t.Context())
 	require.NoError(t, err)
 	f.refuse[path("c2")] = unlessDry(says(503, metav1.StatusReasonServiceUnavailable, "gone"))
-	apply, err := f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	apply, err := f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
 	require.NoError(t, err)
 	require.Equal(t, 2, apply.Applied)
 	f.session.Progress = f.session.Manifests.SHA256 + ":" + apply.Done
@@ -83,7 +84,7 @@ func TestARefreshForgetsNothingThatWasApplied(t *testing.T) {
 		assert.Zero(t, plan.Unchanged)
 		assert.True(t, plan.Drift)
 		for _, o := range plan.Objects {
-			assert.Equal(t, contract.Created, o.Action, o.Name)
+			assert.Equal(t, applymanifests.ActionCreated, o.Action, o.Name)
 		}
 		assert.True(t, applied.Complete)
 		assert.Equal(t, 3, applied.Applied)
@@ -104,7 +105,7 @@ func TestARefreshForgetsNothingThatWasApplied(t *testing.T) {
 		f := refreshed(t)
 		plan, err := f.plan(t.Context())
 		require.NoError(t, err)
-		_, err = f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+		_, err = f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
 		_, message := kubetest.Told(t, err)
 		assert.True(t, strings.HasSuffix(message, before), message)
 	})
@@ -131,7 +132,7 @@ func TestARefreshForgetsNothingThatWasApplied(t *testing.T) {
 	t.Run("in a denial of the next review", func(t *testing.T) {
 		f := refreshed(t)
 		f.denied["patch configmaps shop/"], f.denied["patch configmaps shop/c2"] = true, true
-		_, err := f.verify(t.Context(), contract.VerifiedApply{})
+		_, err := f.verify(t.Context(), applymanifests.VerifiedApply{})
 		_, message := kubetest.Told(t, err)
 		assert.Contains(t, message, before+". These roles allow exactly what is missing")
 	})
@@ -155,7 +156,7 @@ func TestARefreshForgetsNothingThatWasApplied(t *testing.T) {
 	t.Run("if the manifests are others", func(t *testing.T) {
 		f := refreshed(t)
 		f.files["m.yaml"] = configMaps(4)
-		_, err := f.applier.Source.Load(t.Context(), contract.LoadManifests{Request: f.session.Request, Progress: f.session.Progress})
+		_, err := f.applier.Source.Load(t.Context(), applymanifests.LoadManifests{Request: f.session.Request, Progress: f.session.Progress})
 		name, message := kubetest.Told(t, err)
 		assert.Equal(t, "InvalidInput", name)
 		assert.Contains(t, message, "source: s3://b/m.yaml changed while the execution ran")
@@ -165,7 +166,7 @@ func TestARefreshForgetsNothingThatWasApplied(t *testing.T) {
 		f := execution(t, configMaps(3))
 		f.session.Progress = f.session.Manifests.SHA256 + ":..."
 		f.files["m.yaml"] = configMaps(4)
-		loaded, err := f.applier.Source.Load(t.Context(), contract.LoadManifests{Request: f.session.Request, Progress: f.session.Progress})
+		loaded, err := f.applier.Source.Load(t.Context(), applymanifests.LoadManifests{Request: f.session.Request, Progress: f.session.Progress})
 		require.NoError(t, err)
 		assert.Equal(t, 4, loaded.Objects)
 	})
@@ -176,7 +177,7 @@ func TestWhatWasAppliedIsNamedAsItIsInTheCluster(t *testing.T) {
 	plan, err := f.plan(t.Context())
 	require.NoError(t, err)
 	f.refuse[path("c0")] = says(422, metav1.StatusReasonInvalid, "no")
-	_, err = f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	_, err = f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
 	_, message := kubetest.Told(t, err)
 	assert.True(t, strings.HasSuffix(message, "left in place: Namespace new"), message)
 }
@@ -189,7 +190,7 @@ func TestAnAttemptDoesNotClaimWhatItCannotKnow(t *testing.T) {
 		f.refuse[path(name)] = says(503, metav1.StatusReasonServiceUnavailable, "gone")
 	}
 	for attempt, want := range []string{". Nothing was applied", ". Nothing is known to have been applied"} {
-		_, err = f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan, Attempt: attempt})
+		_, err = f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan, Attempt: attempt})
 		_, message := kubetest.Told(t, err)
 		assert.True(t, strings.HasSuffix(message, want), message)
 	}
@@ -214,7 +215,7 @@ func TestARoleAndItsBindingAreAppliedInOneGo(t *testing.T) {
 	plan, applied, err := f.apply(t)
 	require.NoError(t, err)
 	assert.Equal(t, "its role is among the manifests", plan.Objects[0].Unchecked)
-	assert.Equal(t, contract.Created, plan.Objects[0].Action)
+	assert.Equal(t, applymanifests.ActionCreated, plan.Objects[0].Action)
 	assert.Equal(t, 3, plan.Created)
 	assert.Equal(t, 3, applied.Applied)
 	assert.Equal(t, bindings+"read", f.applied[2], "after the role")
@@ -365,13 +366,13 @@ func TestAWebhookMayBeReplacedWhileObjectsAreApplied(t *testing.T) {
 		asked++
 		return asked <= 3 && down(w, r)
 	}
-	applied, err := f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	applied, err := f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
 	require.NoError(t, err)
 	assert.Equal(t, 1, applied.Applied)
 
 	f.refuse[path("c0")] = down
 	began := clock.Now()
-	_, err = f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	_, err = f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
 	name, message := kubetest.Told(t, err)
 	assert.Equal(t, "WebhookFailed", name)
 	assert.True(t, strings.HasSuffix(message, ". Nothing was applied"), message)

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/input"
 )
 
@@ -23,7 +24,7 @@ const (
 // Workflow reads a request. Its permissions depend on the manifests and on the
 // kinds of the cluster, so there are no checks yet.
 func Workflow(f *input.Fields) (request any, checks []contract.Check) {
-	r := contract.ApplyRequest{Namespace: metav1.NamespaceDefault, Mode: contract.PlanOnly, FieldManager: FieldManager}
+	r := applymanifests.Request{Namespace: metav1.NamespaceDefault, Mode: applymanifests.ModePlan, FieldManager: FieldManager}
 	r.Manifests = f.Raw("manifests")
 	source, fromS3 := f.Object("source", `{"bucket":"manifests","key":"shop.yaml"}`)
 	source.String("bucket", &r.Source.Bucket)
@@ -63,19 +64,19 @@ func Workflow(f *input.Fields) (request any, checks []contract.Check) {
 	if len(validation.IsDNS1123Label(r.Namespace)) > 0 {
 		f.Problem("namespace", "%s is not a valid namespace", input.Quote(r.Namespace))
 	}
-	if r.Mode != contract.PlanOnly && r.Mode != contract.Apply {
-		f.Problem("mode", "%s: expected %q or %q", input.Quote(string(r.Mode)), contract.PlanOnly, contract.Apply)
+	if r.Mode != applymanifests.ModePlan && r.Mode != applymanifests.ModeApply {
+		f.Problem("mode", "%s: expected %q or %q", input.Quote(string(r.Mode)), applymanifests.ModePlan, applymanifests.ModeApply)
 	}
 	if !isFieldManager(r.FieldManager) {
 		f.Problem("fieldManager", "%s: expected 1 to %d printable bytes", input.Quote(r.FieldManager), metav1validation.FieldManagerMaxLength)
 	}
 	switch {
 	case waits && wait.Raw("timeoutSeconds") == nil:
-		wait.Problem("timeoutSeconds", "missing: expected 1 to %d", contract.MaxWaitSeconds)
-	case waits && (r.Wait.TimeoutSeconds < 1 || r.Wait.TimeoutSeconds > contract.MaxWaitSeconds):
-		wait.Problem("timeoutSeconds", "%d: expected 1 to %d", r.Wait.TimeoutSeconds, contract.MaxWaitSeconds)
-	case waits && r.Mode == contract.PlanOnly:
-		f.Problem("wait", "nothing is applied in mode %q, so there is nothing to wait for: expected mode %q", contract.PlanOnly, contract.Apply)
+		wait.Problem("timeoutSeconds", "missing: expected 1 to %d", applymanifests.MaxWaitSeconds)
+	case waits && (r.Wait.TimeoutSeconds < 1 || r.Wait.TimeoutSeconds > applymanifests.MaxWaitSeconds):
+		wait.Problem("timeoutSeconds", "%d: expected 1 to %d", r.Wait.TimeoutSeconds, applymanifests.MaxWaitSeconds)
+	case waits && r.Mode == applymanifests.ModePlan:
+		f.Problem("wait", "nothing is applied in mode %q, so there is nothing to wait for: expected mode %q", applymanifests.ModePlan, applymanifests.ModeApply)
 	}
 	return r, nil
 }
@@ -91,7 +92,7 @@ func isFieldManager(name string) bool {
 func WholeWorkflow(allowedKinds []string) func(*input.Fields) (request any, checks []contract.Check) {
 	return func(f *input.Fields) (any, []contract.Check) {
 		request, checks := Workflow(f)
-		r, ok := request.(contract.ApplyRequest)
+		r, ok := request.(applymanifests.Request)
 		if !ok || r.Manifests == nil || f.HasProblem("manifests") {
 			return request, checks
 		}
@@ -104,6 +105,6 @@ func WholeWorkflow(allowedKinds []string) func(*input.Fields) (request any, chec
 
 // Changes reports whether a request that Workflow read changes the cluster.
 func Changes(request any) bool {
-	r, ok := request.(contract.ApplyRequest)
-	return ok && r.Mode != contract.PlanOnly
+	r, ok := request.(applymanifests.Request)
+	return ok && r.Mode != applymanifests.ModePlan
 }

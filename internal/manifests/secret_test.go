@@ -29,6 +29,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/task"
 )
@@ -211,7 +212,7 @@ var echoes = map[string]echo{
 // said is all that comes of the Secret: plan, apply, difference, errors and log.
 func said(t *testing.T, values map[string]string, tell echo, dryRun bool) string {
 	t.Helper()
-	f := execution(t, secretManifest(t, values), func(r *contract.ApplyRequest) { r.Output = contract.Destination{Bucket: "b", Prefix: "diffs"} })
+	f := execution(t, secretManifest(t, values), func(r *applymanifests.Request) { r.Output = contract.Destination{Bucket: "b", Prefix: "diffs"} })
 	const at = "/api/v1/namespaces/shop/secrets/db"
 	f.objects[at] = map[string]any{"metadata": map[string]any{"resourceVersion": "6"}, "data": map[string]any{"key-1": "b2xk"}}
 	if tell != nil {
@@ -238,9 +239,9 @@ func said(t *testing.T, values map[string]string, tell echo, dryRun bool) string
 	f.applier.Clock = &fakeClock{now: time.Now()} // some answers are asked for again
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	plan, err := task.Adapt(log, f.applier.Plan)(ctx, contract.PlanManifests{ManifestsSession: f.session})
+	plan, err := task.Adapt(log, f.applier.Plan)(ctx, applymanifests.PlanManifests{Session: f.session})
 	answer(plan, err)
-	in := contract.ApplyManifests{ManifestsSession: f.session, Plan: contract.Plan{Actions: "m"}}
+	in := applymanifests.ApplyManifests{Session: f.session, Plan: applymanifests.Plan{Actions: "m"}}
 	applied, err := task.Adapt(log, f.applier.Apply)(ctx, in)
 	answer(applied, err)
 	for key, text := range f.files {

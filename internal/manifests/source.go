@@ -10,6 +10,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/objects"
 	"github.com/kubestep/kubestep/internal/store"
 )
@@ -24,25 +25,25 @@ type Source struct {
 // Load reads and checks the manifests, and returns what identifies them.
 //
 // Errors: InvalidInput, AccessDenied, AWSUnreachable, Throttled.
-func (s Source) Load(ctx context.Context, in contract.LoadManifests) (contract.LoadedManifests, error) {
+func (s Source) Load(ctx context.Context, in applymanifests.LoadManifests) (applymanifests.LoadedManifests, error) {
 	sha, applied, _ := strings.Cut(in.Progress, ":")
 	objects, loaded, err := s.read(ctx, in.Execution, in.Request)
 	if err == nil && batch.Ledger(applied).Has(batch.IsChanged) && sha != loaded.SHA256 {
 		err = changed(in.Request)
 	}
 	if err != nil {
-		return contract.LoadedManifests{}, tell(batch.Ledger(applied), err, nil)
+		return applymanifests.LoadedManifests{}, tell(batch.Ledger(applied), err, nil)
 	}
 	loaded.Objects = len(objects)
 	return loaded, nil
 }
 
-func changed(request contract.ApplyRequest) error {
+func changed(request applymanifests.Request) error {
 	return contract.Errorf(contract.InvalidInput, "source: %s changed while the execution ran. Start another one, and enable versioning in the bucket, so that an execution reads one version", sourceObject(request.Source))
 }
 
 // again reads what load-manifests read.
-func (s Source) again(ctx context.Context, in contract.ManifestsSession) ([]objects.Object, error) {
+func (s Source) again(ctx context.Context, in applymanifests.Session) ([]objects.Object, error) {
 	request, before := in.Request, in.Manifests
 	if before.VersionID != "" {
 		request.Source.VersionID = before.VersionID
@@ -54,18 +55,18 @@ func (s Source) again(ctx context.Context, in contract.ManifestsSession) ([]obje
 	return objects, err
 }
 
-func (s Source) read(ctx context.Context, execution string, request contract.ApplyRequest) ([]objects.Object, contract.LoadedManifests, error) {
+func (s Source) read(ctx context.Context, execution string, request applymanifests.Request) ([]objects.Object, applymanifests.LoadedManifests, error) {
 	rules := Rules{Namespace: request.Namespace, AllowedKinds: s.AllowedKinds}
 	if request.Source.Bucket == "" {
 		objects, err := ReadInline(request.Manifests, rules)
-		return objects, contract.LoadedManifests{SHA256: hash(canonical(request.Manifests))}, err
+		return objects, applymanifests.LoadedManifests{SHA256: hash(canonical(request.Manifests))}, err
 	}
 	text, version, err := store.New(s.S3, execution).Get(ctx, sourceObject(request.Source), MaxBytes)
 	if err != nil {
-		return nil, contract.LoadedManifests{}, err
+		return nil, applymanifests.LoadedManifests{}, err
 	}
 	objects, err := Read(text, rules)
-	return objects, contract.LoadedManifests{VersionID: version, SHA256: hash(text)}, err
+	return objects, applymanifests.LoadedManifests{VersionID: version, SHA256: hash(text)}, err
 }
 
 // canonical is JSON without the differences that passing it on may make.
@@ -87,7 +88,7 @@ func hash(text []byte) string {
 }
 
 // sourceObject is the place of the manifests in S3.
-func sourceObject(from contract.ManifestSource) store.Object {
+func sourceObject(from applymanifests.Source) store.Object {
 	return store.Object{Field: "source", Bucket: from.Bucket, Key: from.Key, VersionID: from.VersionID}
 }
 

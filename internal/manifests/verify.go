@@ -10,6 +10,7 @@ import (
 	"github.com/kubestep/kubestep/internal/access"
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/objects"
 )
 
@@ -21,13 +22,13 @@ import (
 // Errors: Forbidden with the roles that are missing, UnknownKind, InvalidInput,
 // Unauthorized, Throttled, CertificateNotTrusted, ClusterUnreachable; AccessDenied
 // and AWSUnreachable of S3.
-func (a Applier) Verify(ctx context.Context, in contract.VerifyApply) (contract.VerifiedApply, error) {
+func (a Applier) Verify(ctx context.Context, in applymanifests.VerifyApply) (applymanifests.VerifiedApply, error) {
 	if in.Access.Complete {
 		return in.Access, nil // by an earlier pass of the execution
 	}
-	s, err := a.open(ctx, in.ManifestsSession, "")
+	s, err := a.open(ctx, in.Session, "")
 	if err != nil {
-		return contract.VerifiedApply{}, err
+		return applymanifests.VerifiedApply{}, err
 	}
 	defer s.Conn.Close()
 	v := newVerifier(s, in.Access)
@@ -42,14 +43,14 @@ func (a Applier) Verify(ctx context.Context, in contract.VerifyApply) (contract.
 		left := review.pending()
 		done, err := batch.Each(ctx, r, left, review.one)
 		if err != nil {
-			return contract.VerifiedApply{}, s.told(s.Conn.Explain(err, "review access"))
+			return applymanifests.VerifiedApply{}, s.told(s.Conn.Explain(err, "review access"))
 		}
 		if done < len(left) {
 			return v.verified(), nil
 		}
 	}
 	if denied := v.denied(); len(denied) > 0 {
-		return contract.VerifiedApply{}, s.forbidden(ctx, denied)
+		return applymanifests.VerifiedApply{}, s.forbidden(ctx, denied)
 	}
 	return v.verified(), nil
 }
@@ -75,7 +76,7 @@ const (
 )
 
 // newVerifier goes on after earlier rounds.
-func newVerifier(s *session, earlier contract.VerifiedApply) *verifier {
+func newVerifier(s *session, earlier applymanifests.VerifiedApply) *verifier {
 	v := &verifier{session: s, general: checksFor(s.targets), at: map[contract.Check]int{}, checks: earlier.Checks}
 	for i, check := range v.general {
 		v.at[check] = i
@@ -90,8 +91,8 @@ func newVerifier(s *session, earlier contract.VerifiedApply) *verifier {
 	return v
 }
 
-func (v *verifier) verified() contract.VerifiedApply {
-	return contract.VerifiedApply{Checks: v.checks, Complete: !v.kinds.Has(batch.IsLeft) && !v.objects.Has(batch.IsLeft), Done: string(v.kinds) + string(v.objects)}
+func (v *verifier) verified() applymanifests.VerifiedApply {
+	return applymanifests.VerifiedApply{Checks: v.checks, Complete: !v.kinds.Has(batch.IsLeft) && !v.objects.Has(batch.IsLeft), Done: string(v.kinds) + string(v.objects)}
 }
 
 // pendingKinds are the general checks that are left to do.

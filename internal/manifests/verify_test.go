@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 )
 
@@ -60,8 +60,8 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-func (f *tester) verify(ctx context.Context, earlier contract.VerifiedApply) (contract.VerifiedApply, error) {
-	return f.applier.Verify(ctx, contract.VerifyApply{ManifestsSession: f.session, Access: earlier})
+func (f *tester) verify(ctx context.Context, earlier applymanifests.VerifiedApply) (applymanifests.VerifiedApply, error) {
+	return f.applier.Verify(ctx, applymanifests.VerifyApply{Session: f.session, Access: earlier})
 }
 
 func TestAThousandObjectsByNameAreReviewedInOneRoundOfAFarCluster(t *testing.T) {
@@ -88,7 +88,7 @@ func TestAThousandObjectsByNameAreReviewedInOneRoundOfAFarCluster(t *testing.T) 
 		return false
 	}
 	began := clock.Now()
-	verified, err := f.verify(within(t, time.Minute), contract.VerifiedApply{})
+	verified, err := f.verify(within(t, time.Minute), applymanifests.VerifiedApply{})
 	require.NoError(t, err)
 	once.Wait()
 	assert.True(t, verified.Complete)
@@ -106,7 +106,7 @@ func TestAReviewGoesOnWhereTheRoundBeforeStopped(t *testing.T) {
 		clock.advance(20 * time.Millisecond)
 		return false
 	}
-	var verified contract.VerifiedApply
+	var verified applymanifests.VerifiedApply
 	var err error
 	rounds := 0
 	for ; err == nil && rounds < 100; rounds++ {
@@ -140,7 +140,7 @@ func TestAReviewThatIsThrottledWaits(t *testing.T) {
 		}
 		return false
 	}
-	verified, err := f.verify(within(t, time.Minute), contract.VerifiedApply{})
+	verified, err := f.verify(within(t, time.Minute), applymanifests.VerifiedApply{})
 	require.NoError(t, err)
 	assert.True(t, verified.Complete)
 	assert.Len(t, clock.slept, 5)
@@ -149,7 +149,7 @@ func TestAReviewThatIsThrottledWaits(t *testing.T) {
 
 func TestWhatWasReviewedIsNotReviewedAgain(t *testing.T) {
 	f, _ := byName(t, 3)
-	verified, err := f.verify(within(t, time.Minute), contract.VerifiedApply{})
+	verified, err := f.verify(within(t, time.Minute), applymanifests.VerifiedApply{})
 	require.NoError(t, err)
 	f.before = func(http.ResponseWriter, *http.Request) bool {
 		assert.Fail(t, "a later pass asks nothing")
@@ -164,7 +164,7 @@ func TestALiveObjectThatCannotBeReadNeedsNoCreate(t *testing.T) {
 	f, _ := byName(t, 2)
 	f.denied["create configmaps shop/c1"] = true
 	f.refuse["GET "+path("c1")] = says(500, "", `conversion webhook for example.com/v1, Kind=Widget failed: Post "https://127.0.0.1:1/": connection refused`)
-	verified, err := f.verify(within(t, time.Minute), contract.VerifiedApply{})
+	verified, err := f.verify(within(t, time.Minute), applymanifests.VerifiedApply{})
 	require.NoError(t, err, "the dry run says what is wrong with it")
 	assert.True(t, verified.Complete)
 }

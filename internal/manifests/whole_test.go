@@ -7,17 +7,17 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/input"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/manifests"
 )
 
 func TestAnExecutionThatPlansAppliesNothing(t *testing.T) {
-	f := execution(t, configMaps(1), func(r *contract.ApplyRequest) { r.Mode = contract.PlanOnly })
+	f := execution(t, configMaps(1), func(r *applymanifests.Request) { r.Mode = applymanifests.ModePlan })
 	plan, err := f.plan(t.Context())
 	require.NoError(t, err)
-	_, err = f.applier.Apply(t.Context(), contract.ApplyManifests{ManifestsSession: f.session, Plan: plan})
+	_, err = f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
 	name, message := kubetest.Told(t, err)
 	assert.Equal(t, "InvalidInput", name)
 	assert.Contains(t, message, `request.mode: "plan": nothing is applied but in mode "apply"`)

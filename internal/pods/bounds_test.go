@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/list/listtest"
 	"github.com/kubestep/kubestep/internal/pods"
 )
@@ -62,8 +63,8 @@ func TestTheStateStaysSmallWhateverTheCluster(t *testing.T) {
 	server := func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, pages[strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/")+"?"])
 	}
-	listed := func(maxItems int) contract.Listing {
-		got, err := listPods(t.Context(), t, pods.Lister{}, server, func(in *contract.ListPods) {
+	listed := func(maxItems int) podinventory.Listing {
+		got, err := listPods(t.Context(), t, pods.Lister{}, server, func(in *podinventory.ListPods) {
 			in.Namespaces = []string{contract.AllNamespaces}
 			in.MaxItems = maxItems
 		})
@@ -76,7 +77,7 @@ func TestTheStateStaysSmallWhateverTheCluster(t *testing.T) {
 		assert.Equal(t, 1000, sum)
 		assert.Contains(t, got.ByNamespace, names[0], "the first by name are kept")
 		assert.NotContains(t, got.ByNamespace, names[999])
-		assert.Positive(t, got.ByNamespace[contract.Other])
+		assert.Positive(t, got.ByNamespace[podinventory.Other])
 		return got
 	}
 	assert.Less(t, size(t, listed(0)), 9<<10, "without items")

@@ -3,13 +3,13 @@ package pods
 import (
 	"io"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/list"
 )
 
 // Decode counts the pods of a page, as a round does.
 func Decode(r io.Reader) (int, error) {
-	t := newTally(contract.Pods{}, DefaultMaxItems, newOrder(nil))
+	t := newTally(podinventory.Pods{}, DefaultMaxItems, newOrder(nil))
 	err := list.Decode(r, columns[:], func(r *list.Row) { t.row("shop", row{r}) })
 	return t.total, err
 }

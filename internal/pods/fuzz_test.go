@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	realclock "github.com/kubestep/kubestep/internal/clock"
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/list/listtest"
 	"github.com/kubestep/kubestep/internal/pods"
@@ -64,7 +64,7 @@ func FuzzList(f *testing.F) {
 		// A second of the time is reserved for the answer.
 		ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
 		defer cancel()
-		listing, err := lister.List(ctx, contract.ListPods{Session: kubetest.Session(cluster), Namespaces: []string{"shop"}, MaxItems: pods.DefaultMaxItems})
+		listing, err := lister.List(ctx, podinventory.ListPods{Session: kubetest.Session(cluster), Namespaces: []string{"shop"}, MaxItems: pods.DefaultMaxItems})
 		if err != nil {
 			kubetest.Told(t, err)
 			return
@@ -87,7 +87,7 @@ func FuzzList(f *testing.F) {
 		assert.LessOrEqual(t, len(listing.Items), listing.Total)
 		assert.LessOrEqual(t, listing.Unhealthy, listing.Total)
 		assert.Equal(t, len(listing.Items) < listing.Total, listing.Truncated)
-		var again contract.Listing
+		var again podinventory.Listing
 		require.NoError(t, json.Unmarshal(encoded, &again), "what goes into the state comes out of it")
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/list/listtest"
 	"github.com/kubestep/kubestep/internal/pods"
 )
@@ -65,7 +65,7 @@ func TestAPodIsHealthyIfItSucceededOrAllOfItIsReady(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := &listtest.API{Pages: map[string]string{"shop/pods?": table("", printed("a", "1/1", "Running", "<none>", noConditions), printed("b", test.ready, test.status, test.gates, test.conditions))}}
 			writer := &writer{}
-			got, err := listPods(t.Context(), t, pods.Lister{Archive: func(contract.ListPods) pods.Writer { return writer }}, server.ServeHTTP, func(in *contract.ListPods) { in.Output.Bucket = "inventories" })
+			got, err := listPods(t.Context(), t, pods.Lister{Archive: func(podinventory.ListPods) pods.Writer { return writer }}, server.ServeHTTP, func(in *podinventory.ListPods) { in.Output.Bucket = "inventories" })
 			require.NoError(t, err)
 			require.Len(t, got.Items, 2)
 			require.Len(t, writer.lines, 2)
@@ -84,7 +84,7 @@ func TestAPodIsHealthyIfItSucceededOrAllOfItIsReady(t *testing.T) {
 	}
 }
 
-func indexOf(items []contract.Pod, name string) int {
+func indexOf(items []podinventory.Pod, name string) int {
 	for i, pod := range items {
 		if pod.Name == name {
 			return i
@@ -103,14 +103,14 @@ func TestRowsAreJudgedOneByOne(t *testing.T) {
 }
 
 func TestUnhealthyPodsAreCountedAndStayFirstOverRounds(t *testing.T) {
-	first := contract.Pods{
+	first := podinventory.Pods{
 		Total: 3, Unhealthy: 2, ByNamespace: map[string]int{"shop": 3}, ByStatus: map[string]int{"Completed": 3}, Consistent: true,
-		Items: []contract.Pod{{Namespace: "shop", Name: "x", Status: "Completed", Unhealthy: true}, {Namespace: "shop", Name: "y", Status: "Completed", Unhealthy: true}},
+		Items: []podinventory.Pod{{Namespace: "shop", Name: "x", Status: "Completed", Unhealthy: true}, {Namespace: "shop", Name: "y", Status: "Completed", Unhealthy: true}},
 	}
 	server := &listtest.API{Pages: map[string]string{"shop/pods?two": table("", printed("z", "0/1", "Completed", "<none>", succeeded), printed("a", "1/1", "Running", "0/1", noConditions))}}
-	got, err := listPods(t.Context(), t, pods.Lister{}, server.ServeHTTP, func(in *contract.ListPods) {
+	got, err := listPods(t.Context(), t, pods.Lister{}, server.ServeHTTP, func(in *podinventory.ListPods) {
 		in.MaxItems = 3
-		in.Pods = contract.Listing{Pods: first, Cursor: &contract.Cursor{Open: []contract.Place{{Namespace: "shop", Continue: "two"}}, Begun: []string{"shop"}}}
+		in.Pods = podinventory.Listing{Pods: first, Cursor: &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "shop", Continue: "two"}}, Begun: []string{"shop"}}}
 	})
 	require.NoError(t, err)
 	assert.Equal(t, 5, got.Total)

@@ -10,7 +10,7 @@ import (
 	"github.com/kubestep/kubestep/internal/bearer"
 )
 
-// lines are the pods of a page as gzipped NDJSON, each line a contract.Pod.
+// lines are the pods of a page as gzipped NDJSON, each line a podinventory.Pod.
 type lines struct {
 	out  bytes.Buffer
 	gzip *gzip.Writer

@@ -3,7 +3,7 @@ package pods
 import (
 	"cmp"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 )
 
 // order is that of the items: the unhealthy pods first, then by the place of their
@@ -25,7 +25,7 @@ func (o order) namespaces(a, b string) int {
 	return cmp.Or(cmp.Compare(o.rank[a], o.rank[b]), cmp.Compare(a, b))
 }
 
-func (o order) compare(a, b contract.Pod) int {
+func (o order) compare(a, b podinventory.Pod) int {
 	return cmp.Or(
 		health(!a.Unhealthy, !b.Unhealthy),
 		o.namespaces(a.Namespace, b.Namespace),
@@ -34,7 +34,7 @@ func (o order) compare(a, b contract.Pod) int {
 }
 
 // before reports whether a pod sorts ahead of other, without allocating.
-func (o order) before(isHealthy bool, namespace string, name []byte, other contract.Pod) bool {
+func (o order) before(isHealthy bool, namespace string, name []byte, other podinventory.Pod) bool {
 	if c := cmp.Or(health(isHealthy, !other.Unhealthy), o.namespaces(namespace, other.Namespace)); c != 0 {
 		return c < 0
 	}

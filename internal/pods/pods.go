@@ -9,6 +9,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/list"
 )
@@ -29,7 +30,7 @@ type Lister struct {
 	Opener kube.Opener
 	Clock  batch.Clock
 	// Archive makes a Writer for a request that asks for one.
-	Archive func(contract.ListPods) Writer
+	Archive func(podinventory.ListPods) Writer
 }
 
 // List continues at in.Pods.Cursor, until all pods are listed or the deadline of ctx
@@ -38,10 +39,10 @@ type Lister struct {
 // Errors: Unauthorized, Forbidden, InvalidInput for a selector that the cluster
 // does not know, Throttled, CertificateNotTrusted, ClusterUnreachable; and, if pods
 // are written to S3, AccessDenied and AWSUnreachable.
-func (l Lister) List(ctx context.Context, in contract.ListPods) (contract.Listing, error) {
+func (l Lister) List(ctx context.Context, in podinventory.ListPods) (podinventory.Listing, error) {
 	conn, err := kube.Connect(l.Opener, in.Session)
 	if err != nil {
-		return contract.Listing{}, err
+		return podinventory.Listing{}, err
 	}
 	defer conn.Close()
 	r := &round{found: newTally(in.Pods.Pods, in.MaxItems, newOrder(in.Namespaces))}
@@ -58,9 +59,9 @@ func (l Lister) List(ctx context.Context, in contract.ListPods) (contract.Listin
 	}
 	result, err := list.List(ctx, l.Clock, conn, request, r.page)
 	if err != nil {
-		return contract.Listing{}, err
+		return podinventory.Listing{}, err
 	}
-	listing := contract.Listing{Pods: r.found.pods(), Cursor: result.Cursor}
+	listing := podinventory.Listing{Pods: r.found.pods(), Cursor: result.Cursor}
 	listing.Consistent = !result.Expired && (in.Pods.Cursor == nil || in.Pods.Consistent)
 	if r.writer != nil {
 		listing.Archive, err = r.writer.Finish(ctx, result.Cursor == nil)

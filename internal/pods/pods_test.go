@@ -18,6 +18,7 @@ import (
 
 	realclock "github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/list/listtest"
 	"github.com/kubestep/kubestep/internal/pods"
@@ -25,13 +26,13 @@ import (
 
 var row, table = listtest.Row, listtest.Table
 
-func listPods(ctx context.Context, t *testing.T, l pods.Lister, server http.HandlerFunc, change func(*contract.ListPods)) (contract.Listing, error) {
+func listPods(ctx context.Context, t *testing.T, l pods.Lister, server http.HandlerFunc, change func(*podinventory.ListPods)) (podinventory.Listing, error) {
 	t.Helper()
 	l.Opener = kubetest.Opener{}
 	if l.Clock == nil {
 		l.Clock = realclock.Wall{}
 	}
-	in := contract.ListPods{Session: kubetest.Session(kubetest.Serve(t, server)), Namespaces: []string{"shop"}, MaxItems: pods.DefaultMaxItems}
+	in := podinventory.ListPods{Session: kubetest.Session(kubetest.Serve(t, server)), Namespaces: []string{"shop"}, MaxItems: pods.DefaultMaxItems}
 	if change != nil {
 		change(&in)
 	}
@@ -40,16 +41,16 @@ func listPods(ctx context.Context, t *testing.T, l pods.Lister, server http.Hand
 
 func TestPodsAreRowsOfTheServersTable(t *testing.T) {
 	server := &listtest.API{Pages: map[string]string{"shop/pods?": table("", row("cart", "1/1", "Running"), row("pay", "0/1", "CrashLoopBackOff"))}}
-	got, err := listPods(t.Context(), t, pods.Lister{}, server.ServeHTTP, func(in *contract.ListPods) {
+	got, err := listPods(t.Context(), t, pods.Lister{}, server.ServeHTTP, func(in *podinventory.ListPods) {
 		in.LabelSelector, in.FieldSelector = "app=web", "status.phase=Running"
 	})
 
 	require.NoError(t, err)
-	pod := contract.Pod{Namespace: "shop", Name: "pay", Ready: "0/1", Status: "CrashLoopBackOff", Restarts: 3, Age: "2d", IP: "10.0.0.1", Node: "node-1", Unhealthy: true}
+	pod := podinventory.Pod{Namespace: "shop", Name: "pay", Ready: "0/1", Status: "CrashLoopBackOff", Restarts: 3, Age: "2d", IP: "10.0.0.1", Node: "node-1", Unhealthy: true}
 	cart := pod
 	cart.Name, cart.Ready, cart.Status, cart.Unhealthy = "cart", "1/1", "Running", false
-	assert.Equal(t, contract.Listing{Pods: contract.Pods{
-		Total: 2, Unhealthy: 1, ByNamespace: map[string]int{"shop": 2}, ByStatus: map[string]int{"Running": 1, "CrashLoopBackOff": 1}, Items: []contract.Pod{pod, cart}, Consistent: true,
+	assert.Equal(t, podinventory.Listing{Pods: podinventory.Pods{
+		Total: 2, Unhealthy: 1, ByNamespace: map[string]int{"shop": 2}, ByStatus: map[string]int{"Running": 1, "CrashLoopBackOff": 1}, Items: []podinventory.Pod{pod, cart}, Consistent: true,
 	}}, got, "the unhealthy first")
 
 	require.Len(t, server.Requests, 1)
@@ -65,7 +66,7 @@ func TestPagesAndNamespacesAddUpInTheOrderOfTheRequest(t *testing.T) {
 		"a/pods?":     table("", row("a1", "1/1", "Running")),
 		"empty/pods?": table(""),
 	}}
-	got, err := listPods(t.Context(), t, pods.Lister{}, server.ServeHTTP, func(in *contract.ListPods) { in.Namespaces = []string{"b", "empty", "a"} })
+	got, err := listPods(t.Context(), t, pods.Lister{}, server.ServeHTTP, func(in *podinventory.ListPods) { in.Namespaces = []string{"b", "empty", "a"} })
 
 	require.NoError(t, err)
 	assert.Equal(t, map[string]int{"a": 1, "b": 2, "empty": 0}, got.ByNamespace)
@@ -85,11 +86,11 @@ func TestARoundAddsToWhatEarlierOnesFound(t *testing.T) {
 	for sentence, namespaces := range map[string][]string{"of some namespaces": {"a", "b", "c"}, "of all": {contract.AllNamespaces}} {
 		for _, consistent := range []bool{true, false} {
 			t.Run(sentence, func(t *testing.T) {
-				got, err := listPods(t.Context(), t, pods.Lister{}, server.ServeHTTP, func(in *contract.ListPods) {
+				got, err := listPods(t.Context(), t, pods.Lister{}, server.ServeHTTP, func(in *podinventory.ListPods) {
 					in.Namespaces = namespaces
-					in.Pods = contract.Listing{
-						Pods:   contract.Pods{Total: 2, ByNamespace: map[string]int{"a": 1, "b": 1}, ByStatus: map[string]int{"Running": 2}, Consistent: consistent},
-						Cursor: &contract.Cursor{Open: []contract.Place{{Namespace: "a", Continue: "two"}}, Begun: []string{"a", "b"}, Next: "c"},
+					in.Pods = podinventory.Listing{
+						Pods:   podinventory.Pods{Total: 2, ByNamespace: map[string]int{"a": 1, "b": 1}, ByStatus: map[string]int{"Running": 2}, Consistent: consistent},
+						Cursor: &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "a", Continue: "two"}}, Begun: []string{"a", "b"}, Next: "c"},
 					}
 				})
 				require.NoError(t, err)
@@ -128,7 +129,7 @@ func TestADenialSaysHowToGrantThePermission(t *testing.T) {
 	for folder, namespaces := range map[string][]string{"rbac/namespace": {"shop"}, "rbac/cluster": {contract.AllNamespaces}} {
 		_, err := listPods(t.Context(), t, pods.Lister{}, func(w http.ResponseWriter, _ *http.Request) {
 			kubetest.Refuse(w, 403, metav1.StatusReasonForbidden, "forbidden")
-		}, func(in *contract.ListPods) { in.Namespaces = namespaces })
+		}, func(in *podinventory.ListPods) { in.Namespaces = namespaces })
 		name, message := kubetest.Told(t, err)
 		assert.Equal(t, "Forbidden", name)
 		assert.Contains(t, message, "kubectl apply -k "+folder)
@@ -137,7 +138,7 @@ func TestADenialSaysHowToGrantThePermission(t *testing.T) {
 
 // writer keeps the pods that are written, and whether the listing was finished.
 type writer struct {
-	lines []contract.Pod
+	lines []podinventory.Pod
 	ended []bool
 	err   error
 }
@@ -148,7 +149,7 @@ func (w *writer) Add(_ context.Context, page []byte, pods int) error {
 		return err
 	}
 	for d := json.NewDecoder(unpacked); d.More(); pods-- {
-		var pod contract.Pod
+		var pod podinventory.Pod
 		if err := d.Decode(&pod); err != nil {
 			return err
 		}
@@ -167,8 +168,8 @@ func (w *writer) Finish(_ context.Context, whole bool) (*contract.Archive, error
 
 func TestEveryPodIsWrittenIfTheInputAsksForIt(t *testing.T) {
 	pages := map[string]string{"shop/pods?": table("two", row("a\u00e9", "1/1", "Running")), "shop/pods?two": table("", row("b", "0/1", "Error"))}
-	ask := func(w *writer, server http.HandlerFunc) (contract.Listing, error) {
-		return listPods(t.Context(), t, pods.Lister{Archive: func(contract.ListPods) pods.Writer { return w }}, server, func(in *contract.ListPods) {
+	ask := func(w *writer, server http.HandlerFunc) (podinventory.Listing, error) {
+		return listPods(t.Context(), t, pods.Lister{Archive: func(podinventory.ListPods) pods.Writer { return w }}, server, func(in *podinventory.ListPods) {
 			in.Output.Bucket, in.MaxItems = "inventories", 1
 		})
 	}
@@ -178,7 +179,7 @@ func TestEveryPodIsWrittenIfTheInputAsksForIt(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, &contract.Archive{Pods: 2}, got.Archive)
 		assert.Len(t, got.Items, 1)
-		pod := contract.Pod{Namespace: "shop", Name: "aé", Ready: "1/1", Status: "Running", Restarts: 3, Age: "2d", IP: "10.0.0.1", Node: "node-1"}
+		pod := podinventory.Pod{Namespace: "shop", Name: "aé", Ready: "1/1", Status: "Running", Restarts: 3, Age: "2d", IP: "10.0.0.1", Node: "node-1"}
 		assert.Equal(t, pod, w.lines[0])
 		assert.Equal(t, "b", w.lines[1].Name)
 		assert.Equal(t, []bool{true}, w.ended)
@@ -233,7 +234,7 @@ func TestAPageThatHangsLeavesTimeToWriteWhatWasListed(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	w := &slowWriter{}
-	got, err := listPods(ctx, t, pods.Lister{Archive: func(contract.ListPods) pods.Writer { return w }}, server.ServeHTTP, func(in *contract.ListPods) { in.Output.Bucket = "inventories" })
+	got, err := listPods(ctx, t, pods.Lister{Archive: func(podinventory.ListPods) pods.Writer { return w }}, server.ServeHTTP, func(in *podinventory.ListPods) { in.Output.Bucket = "inventories" })
 	require.NoError(t, err)
 	assert.Equal(t, 1, got.Total)
 	assert.NotNil(t, got.Cursor, "the next round continues")
@@ -242,9 +243,9 @@ func TestAPageThatHangsLeavesTimeToWriteWhatWasListed(t *testing.T) {
 }
 
 func TestIfNothingIsGrantedNothingIsListed(t *testing.T) {
-	got, err := listPods(t.Context(), t, pods.Lister{}, (&listtest.API{}).ServeHTTP, func(in *contract.ListPods) { in.Namespaces = nil })
+	got, err := listPods(t.Context(), t, pods.Lister{}, (&listtest.API{}).ServeHTTP, func(in *podinventory.ListPods) { in.Namespaces = nil })
 	require.NoError(t, err)
-	assert.Equal(t, contract.Listing{Pods: contract.Pods{ByNamespace: map[string]int{}, ByStatus: map[string]int{}, Items: []contract.Pod{}, Consistent: true}}, got)
+	assert.Equal(t, podinventory.Listing{Pods: podinventory.Pods{ByNamespace: map[string]int{}, ByStatus: map[string]int{}, Items: []podinventory.Pod{}, Consistent: true}}, got)
 }
 
 func TestTheOutputIsBounded(t *testing.T) {
@@ -258,7 +259,7 @@ func TestTheOutputIsBounded(t *testing.T) {
 		rows = append(rows, row(fmt.Sprintf("p%03d", i), "1/1", status))
 	}
 	t.Run("in items, the unhealthy first", func(t *testing.T) {
-		got, err := listPods(t.Context(), t, pods.Lister{}, (&listtest.API{Pages: map[string]string{"shop/pods?": table("", rows...)}}).ServeHTTP, func(in *contract.ListPods) { in.MaxItems = 12 })
+		got, err := listPods(t.Context(), t, pods.Lister{}, (&listtest.API{Pages: map[string]string{"shop/pods?": table("", rows...)}}).ServeHTTP, func(in *podinventory.ListPods) { in.MaxItems = 12 })
 		require.NoError(t, err)
 		assert.Equal(t, 1000, got.Total)
 		assert.True(t, got.Truncated)
@@ -268,24 +269,24 @@ func TestTheOutputIsBounded(t *testing.T) {
 		assert.Equal(t, "p000", got.Items[10].Name)
 	})
 	t.Run("in totals alone where no items are asked for", func(t *testing.T) {
-		got, err := listPods(t.Context(), t, pods.Lister{}, (&listtest.API{Pages: map[string]string{"shop/pods?": table("", rows...)}}).ServeHTTP, func(in *contract.ListPods) { in.MaxItems = 0 })
+		got, err := listPods(t.Context(), t, pods.Lister{}, (&listtest.API{Pages: map[string]string{"shop/pods?": table("", rows...)}}).ServeHTTP, func(in *podinventory.ListPods) { in.MaxItems = 0 })
 		require.NoError(t, err)
 		assert.Equal(t, 1000, got.Total)
 		assert.True(t, got.Truncated)
-		assert.Equal(t, []contract.Pod{}, got.Items)
+		assert.Equal(t, []podinventory.Pod{}, got.Items)
 	})
 	t.Run("in bytes, whatever the server sends", func(t *testing.T) {
 		long := strings.Repeat("\u0001", 500)
 		for i := range rows {
 			rows[i] = fmt.Sprintf(`{"cells":[%s,"1/1",%s,"0","1d",%s,%s]}`, quote(long), quote(fmt.Sprint("reason ", i)), quote(long), quote(long))
 		}
-		got, err := listPods(t.Context(), t, pods.Lister{}, (&listtest.API{Pages: map[string]string{"shop/pods?": table("", rows...)}}).ServeHTTP, func(in *contract.ListPods) { in.MaxItems = 1000 })
+		got, err := listPods(t.Context(), t, pods.Lister{}, (&listtest.API{Pages: map[string]string{"shop/pods?": table("", rows...)}}).ServeHTTP, func(in *podinventory.ListPods) { in.MaxItems = 1000 })
 		require.NoError(t, err)
 		encoded, err := json.Marshal(got)
 		require.NoError(t, err)
 		assert.Less(t, len(encoded), 64<<10)
 		assert.Equal(t, 1000, got.Total)
-		assert.Contains(t, got.ByStatus, contract.Other)
+		assert.Contains(t, got.ByStatus, podinventory.Other)
 		sum := 0
 		for _, n := range got.ByStatus {
 			sum += n

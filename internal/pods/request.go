@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/input"
 )
 
@@ -29,24 +30,6 @@ const (
 	maxSelectorBytes = 4096
 )
 
-// Request is what pod-inventory reads out of the execution input beside the target.
-type Request struct {
-	// Namespaces to list, each once, at most MaxNamespaces; by default "default".
-	// contract.AllNamespaces alone stands for all that there are.
-	Namespaces []string `json:"namespaces"`
-	// LabelSelector and FieldSelector are Kubernetes selectors; empty selects all.
-	LabelSelector string `json:"labelSelector"`
-	FieldSelector string `json:"fieldSelector"`
-	// OnDenied says what happens if RBAC denies a namespace: fail (the default) ends
-	// the execution, and skip lists the others.
-	OnDenied contract.OnDenied `json:"onDenied"`
-	// MaxItems is how many pods the output holds at most, 0 to MaxMaxItems; the
-	// totals count all.
-	MaxItems int `json:"maxItems"`
-	// Output is where every pod is written to; nowhere if its bucket is empty.
-	Output contract.Destination `json:"output"`
-}
-
 // Workflow reads requests whose checks are fixed by binding that Kubernetes group.
 func Workflow(group string) func(*input.Fields) (request any, checks []contract.Check) {
 	return func(f *input.Fields) (any, []contract.Check) {
@@ -56,8 +39,8 @@ func Workflow(group string) func(*input.Fields) (request any, checks []contract.
 }
 
 // Read reads a request.
-func Read(f *input.Fields) Request {
-	r := Request{Namespaces: []string{metav1.NamespaceDefault}, MaxItems: DefaultMaxItems, OnDenied: contract.Fail}
+func Read(f *input.Fields) podinventory.Request {
+	r := podinventory.Request{Namespaces: []string{metav1.NamespaceDefault}, MaxItems: DefaultMaxItems, OnDenied: contract.OnDeniedFail}
 	f.Strings("namespaces", &r.Namespaces)
 	f.String("labelSelector", &r.LabelSelector)
 	f.String("fieldSelector", &r.FieldSelector)
@@ -68,8 +51,8 @@ func Read(f *input.Fields) Request {
 	checkNamespaces(f, r.Namespaces)
 	checkSelector(f, "labelSelector", "app=web,tier!=db", r.LabelSelector, func(s string) error { _, err := labels.Parse(s); return err })
 	checkSelector(f, "fieldSelector", "status.phase=Running,spec.nodeName!=a", r.FieldSelector, func(s string) error { _, err := fields.ParseSelector(s); return err })
-	if r.OnDenied != contract.Fail && r.OnDenied != contract.Skip {
-		f.Problem("onDenied", "%s: expected %q or %q", input.Quote(string(r.OnDenied)), contract.Fail, contract.Skip)
+	if r.OnDenied != contract.OnDeniedFail && r.OnDenied != contract.OnDeniedSkip {
+		f.Problem("onDenied", "%s: expected %q or %q", input.Quote(string(r.OnDenied)), contract.OnDeniedFail, contract.OnDeniedSkip)
 	}
 	if r.MaxItems < 0 || r.MaxItems > MaxMaxItems {
 		f.Problem("maxItems", "%d: expected 0 to %d", r.MaxItems, MaxMaxItems)

@@ -10,31 +10,32 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/input"
 	"github.com/kubestep/kubestep/internal/pods"
 )
 
-func read(raw string) (pods.Request, error) {
+func read(raw string) (podinventory.Request, error) {
 	f := input.Read(json.RawMessage(raw), "{}")
 	r := pods.Read(f)
 	return r, f.Err()
 }
 
 func TestARequestIsCompleted(t *testing.T) {
-	with := func(change func(*pods.Request)) pods.Request {
-		r := pods.Request{Namespaces: []string{"default"}, MaxItems: 100, OnDenied: contract.Fail}
+	with := func(change func(*podinventory.Request)) podinventory.Request {
+		r := podinventory.Request{Namespaces: []string{"default"}, MaxItems: 100, OnDenied: contract.OnDeniedFail}
 		change(&r)
 		return r
 	}
 	for sentence, c := range map[string]struct {
 		raw  string
-		want pods.Request
+		want podinventory.Request
 	}{
-		"nothing is needed":         {`{}`, with(func(*pods.Request) {})},
-		"all namespaces are a star": {`{"namespaces":["*"]}`, with(func(r *pods.Request) { r.Namespaces = []string{"*"} })},
+		"nothing is needed":         {`{}`, with(func(*podinventory.Request) {})},
+		"all namespaces are a star": {`{"namespaces":["*"]}`, with(func(r *podinventory.Request) { r.Namespaces = []string{"*"} })},
 		"every member is read": {
 			`{"namespaces":["shop","default"],"labelSelector":"app in (web, api),!canary","fieldSelector":"status.phase!=Running","onDenied":"skip","maxItems":0,"output":{"bucket":"inventories"}}`,
-			pods.Request{Namespaces: []string{"shop", "default"}, LabelSelector: "app in (web, api),!canary", FieldSelector: "status.phase!=Running", OnDenied: contract.Skip, Output: contract.Destination{Bucket: "inventories"}},
+			podinventory.Request{Namespaces: []string{"shop", "default"}, LabelSelector: "app in (web, api),!canary", FieldSelector: "status.phase!=Running", OnDenied: contract.OnDeniedSkip, Output: contract.Destination{Bucket: "inventories"}},
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"strings"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/list"
 )
 
@@ -72,7 +72,7 @@ func all(text []byte) bool {
 }
 
 // pod returns the row as it is kept.
-func (r row) pod(namespace string) contract.Pod {
+func (r row) pod(namespace string) podinventory.Pod {
 	// One allocation for all texts of a pod.
 	var texts strings.Builder
 	var at [len(columns) + 1]int
@@ -83,7 +83,7 @@ func (r row) pod(namespace string) contract.Pod {
 		at[column+1] = texts.Len()
 	}
 	text := func(column int) string { return texts.String()[at[column]:at[column+1]] }
-	return contract.Pod{
+	return podinventory.Pod{
 		Namespace: namespace, Name: text(name), Ready: text(ready), Status: text(status),
 		Restarts: r.restarts(), Age: text(age), IP: text(ip), Node: text(node), Unhealthy: !r.healthy(),
 	}

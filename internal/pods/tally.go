@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 )
 
 const (
@@ -24,17 +25,17 @@ type tally struct {
 	unhealthy   int
 	byNamespace totals
 	byStatus    totals
-	items       []contract.Pod // in order
+	items       []podinventory.Pod // in order
 	maxItems    int
 	order       order
 	// beyond is a pod from which on none needs to be kept; nil if there is none.
-	beyond *contract.Pod
+	beyond *podinventory.Pod
 	// lines takes every pod of a page; nil if they are not written.
 	lines *lines
 }
 
 // newTally continues from what earlier rounds counted.
-func newTally(earlier contract.Pods, maxItems int, order order) *tally {
+func newTally(earlier podinventory.Pods, maxItems int, order order) *tally {
 	t := &tally{
 		total: earlier.Total, unhealthy: earlier.Unhealthy, byNamespace: newTotals(maxNamespaceBytes, earlier.ByNamespace), byStatus: newTotals(maxStatusBytes, earlier.ByStatus),
 		maxItems: maxItems, order: order,
@@ -48,7 +49,7 @@ func newTally(earlier contract.Pods, maxItems int, order order) *tally {
 // page is a tally for one page, which counts once it is added: a page counts whole
 // or not at all.
 func (t *tally) page(namespace string) *tally {
-	p := newTally(contract.Pods{}, t.maxItems, t.order)
+	p := newTally(podinventory.Pods{}, t.maxItems, t.order)
 	p.byNamespace.add(namespace, 0) // it shows even if it has no pods
 	if len(t.items) == t.maxItems && t.maxItems > 0 {
 		last := t.items[t.maxItems-1]
@@ -82,7 +83,7 @@ func (t *tally) row(namespace string, r row) {
 }
 
 // keep inserts a pod into the items, unless they are full of earlier ones.
-func (t *tally) keep(pod contract.Pod) {
+func (t *tally) keep(pod podinventory.Pod) {
 	at, twice := slices.BinarySearchFunc(t.items, pod, t.order.compare)
 	if twice || at >= t.maxItems {
 		return
@@ -105,8 +106,8 @@ func (t *tally) add(page *tally) {
 }
 
 // pods returns what was counted, within the bounds of the output.
-func (t *tally) pods() contract.Pods {
-	p := contract.Pods{Total: t.total, Unhealthy: t.unhealthy, ByNamespace: maps.Collect(t.byNamespace.all()), ByStatus: maps.Collect(t.byStatus.all()), Items: []contract.Pod{}}
+func (t *tally) pods() podinventory.Pods {
+	p := podinventory.Pods{Total: t.total, Unhealthy: t.unhealthy, ByNamespace: maps.Collect(t.byNamespace.all()), ByStatus: maps.Collect(t.byStatus.all()), Items: []podinventory.Pod{}}
 	left := maxOutputBytes - encodedSize(p)
 	for _, pod := range t.items {
 		if left -= encodedSize(pod) + 1; left < 0 {

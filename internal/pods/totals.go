@@ -3,7 +3,7 @@ package pods
 import (
 	"iter"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 )
 
 // totals are counts by name, bounded in bytes: the first names in order are kept,
@@ -24,11 +24,11 @@ const perEntry = 12
 func newTotals(bytes int, earlier map[string]int) totals {
 	t := totals{counts: map[string]*int{}, left: bytes}
 	for name, n := range earlier {
-		if name != contract.Other {
+		if name != podinventory.Other {
 			t.add(name, n)
 		}
 	}
-	if other, cut := earlier[contract.Other]; cut {
+	if other, cut := earlier[podinventory.Other]; cut {
 		t.other += other
 		t.cut, t.last = true, t.greatest()
 	}
@@ -93,7 +93,7 @@ func (t *totals) merge(more totals) {
 	}
 }
 
-// all returns the counts, with what was summed up as contract.Other.
+// all returns the counts, with what was summed up as podinventory.Other.
 func (t *totals) all() iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
 		for name, n := range t.counts {
@@ -102,7 +102,7 @@ func (t *totals) all() iter.Seq2[string, int] {
 			}
 		}
 		if t.cut {
-			yield(contract.Other, t.other)
+			yield(podinventory.Other, t.other)
 		}
 	}
 }

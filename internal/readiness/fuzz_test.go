@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/clock"
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/readiness"
 )
@@ -42,9 +42,9 @@ func FuzzCheck(f *testing.F) {
 			}
 			_, _ = w.Write(object)
 		})
-		got, err := checker.Check(t.Context(), contract.CheckReadiness{
-			Session: kubetest.Session(cluster), Wait: contract.Wait{TimeoutSeconds: 60},
-			WaitFor: []contract.Reference{{Kind: "Thing", Namespace: "shop", Path: "/api/v1/namespaces/shop/things", Names: []string{"one"}}},
+		got, err := checker.Check(t.Context(), applymanifests.CheckReadiness{
+			Session: kubetest.Session(cluster), Wait: applymanifests.Wait{TimeoutSeconds: 60},
+			WaitFor: []applymanifests.Reference{{Kind: "Thing", Namespace: "shop", Path: "/api/v1/namespaces/shop/things", Names: []string{"one"}}},
 		})
 		if err != nil {
 			kubetest.Told(t, err)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
@@ -60,10 +61,10 @@ type Checker struct {
 //
 // Errors: NotReady once one has failed or the time to wait is over, Unauthorized,
 // Forbidden, Throttled, CertificateNotTrusted, ClusterUnreachable.
-func (c Checker) Check(ctx context.Context, in contract.CheckReadiness) (contract.Readiness, error) {
+func (c Checker) Check(ctx context.Context, in applymanifests.CheckReadiness) (applymanifests.Readiness, error) {
 	conn, err := kube.Connect(c.Opener, in.Session)
 	if err != nil {
-		return contract.Readiness{}, err
+		return applymanifests.Readiness{}, err
 	}
 	defer conn.Close()
 	timeout := time.Duration(in.Wait.TimeoutSeconds) * time.Second
@@ -80,19 +81,19 @@ func (c Checker) Check(ctx context.Context, in contract.CheckReadiness) (contrac
 		err = r.look(ctx, work, isUnconfirmed)
 	}
 	if err != nil {
-		return contract.Readiness{}, conn.Explain(err, "get the objects of the manifests")
+		return applymanifests.Readiness{}, conn.Explain(err, "get the objects of the manifests")
 	}
 	slices.SortFunc(r.notReady, func(a, b awaited) int { return a.index - b.index })
 	left := until.Sub(c.Clock.Now())
 	if r.ledger.Has(batch.IsLeft) {
 		if r.failed || left <= 0 {
-			return contract.Readiness{}, r.error(timeout - max(left, 0))
+			return applymanifests.Readiness{}, r.error(timeout - max(left, 0))
 		}
 		r.unconfirm()
 	}
-	answer := contract.Readiness{
+	answer := applymanifests.Readiness{
 		Complete: !r.ledger.Has(isUnconfirmed),
-		Until:    until, WaitSeconds: pause(timeout-left, left), NotReady: r.told(), Unobserved: []contract.ObjectName{}, Done: string(r.ledger),
+		Until:    until, WaitSeconds: pause(timeout-left, left), NotReady: r.told(), Unobserved: []applymanifests.ObjectName{}, Done: string(r.ledger),
 	}
 	if answer.Complete {
 		answer.Unobserved = r.unobserved()
@@ -112,7 +113,7 @@ func isUnconfirmed(letter byte) bool { return !batch.IsDone(letter) }
 type awaited struct {
 	index int
 	path  []string
-	told  contract.NotReadyObject
+	told  applymanifests.NotReadyObject
 }
 
 func (o awaited) String() string {
@@ -123,11 +124,11 @@ func (o awaited) String() string {
 	return o.told.Kind + " " + name
 }
 
-func flatten(references []contract.Reference) []awaited {
+func flatten(references []applymanifests.Reference) []awaited {
 	var objects []awaited
 	for _, r := range references {
 		for _, name := range r.Names {
-			objects = append(objects, awaited{len(objects), []string{r.Path, name}, contract.NotReadyObject{Kind: r.Kind, Namespace: r.Namespace, Name: name}})
+			objects = append(objects, awaited{len(objects), []string{r.Path, name}, applymanifests.NotReadyObject{Kind: r.Kind, Namespace: r.Namespace, Name: name}})
 		}
 	}
 	return objects
@@ -329,8 +330,8 @@ func (r *round) unconfirm() {
 }
 
 // told are the first objects that are not ready.
-func (r *round) told() []contract.NotReadyObject {
-	told, bytes := []contract.NotReadyObject{}, 0
+func (r *round) told() []applymanifests.NotReadyObject {
+	told, bytes := []applymanifests.NotReadyObject{}, 0
 	for _, o := range r.notReady {
 		text, err := json.Marshal(o.told)
 		if bytes += len(text) + 1; err != nil || bytes > maxWaiting {
@@ -343,13 +344,13 @@ func (r *round) told() []contract.NotReadyObject {
 
 // unobserved are the first objects that count as ready although nothing has written
 // their status.
-func (r *round) unobserved() []contract.ObjectName {
-	names, bytes := []contract.ObjectName{}, 0
+func (r *round) unobserved() []applymanifests.ObjectName {
+	names, bytes := []applymanifests.ObjectName{}, 0
 	for _, o := range r.objects {
 		if r.ledger[o.index] != batch.Done(unobserved) {
 			continue
 		}
-		name := contract.ObjectName{Kind: o.told.Kind, Namespace: o.told.Namespace, Name: o.told.Name}
+		name := applymanifests.ObjectName{Kind: o.told.Kind, Namespace: o.told.Namespace, Name: o.told.Name}
 		text, err := json.Marshal(name)
 		if bytes += len(text) + 1; err != nil || bytes > maxWaiting {
 			break

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/readiness"
 )
@@ -48,7 +48,7 @@ func (c *fakeClock) Sleep(_ context.Context, d time.Duration) error {
 type world struct {
 	clock   *fakeClock
 	checker readiness.Checker
-	payload contract.CheckReadiness
+	payload applymanifests.CheckReadiness
 
 	mu      sync.Mutex
 	objects map[string]string // by path
@@ -82,7 +82,7 @@ func newWorld(t *testing.T) *world {
 		kubetest.Refuse(rw, http.StatusNotFound, metav1.StatusReasonNotFound, "not found")
 	})
 	w.checker = readiness.Checker{Opener: kubetest.Opener{}, Clock: w.clock}
-	w.payload = contract.CheckReadiness{Session: kubetest.Session(cluster), Wait: contract.Wait{TimeoutSeconds: 60}, WaitFor: []contract.Reference{
+	w.payload = applymanifests.CheckReadiness{Session: kubetest.Session(cluster), Wait: applymanifests.Wait{TimeoutSeconds: 60}, WaitFor: []applymanifests.Reference{
 		{Kind: "ConfigMap", Namespace: "shop", Path: "/api/v1/namespaces/shop/configmaps", Names: []string{"one"}},
 		{Kind: "Deployment", Namespace: "shop", Path: "/apis/apps/v1/namespaces/shop/deployments", Names: []string{"web"}},
 	}}
@@ -104,13 +104,13 @@ func deployment(ready int, condition string) string {
 
 // put makes the payload wait for one object alone, of a kind with a status.
 func (w *world) put(kind, name, object string) {
-	w.payload.WaitFor = []contract.Reference{{Kind: kind, Namespace: "shop", Path: "/apis/case.example/v1/namespaces/shop/things", Names: []string{name}}}
+	w.payload.WaitFor = []applymanifests.Reference{{Kind: kind, Namespace: "shop", Path: "/apis/case.example/v1/namespaces/shop/things", Names: []string{name}}}
 	w.objects["/apis/case.example/v1/namespaces/shop/things/"+name] = object
 	w.objects["/apis/case.example/v1"] = `{"kind":"APIResourceList","resources":[{"name":"things"},{"name":"things/status"}]}`
 }
 
 // round checks once, and keeps the answer for the next round.
-func (w *world) round(t *testing.T) contract.Readiness {
+func (w *world) round(t *testing.T) applymanifests.Readiness {
 	t.Helper()
 	r, err := w.checker.Check(t.Context(), w.payload)
 	require.NoError(t, err)
@@ -152,7 +152,7 @@ func TestOnceAllWereReadyAllAreLookedAtAgain(t *testing.T) {
 	assert.Equal(t, []string{web, one}, w.gets)
 	assert.Equal(t, ".r", r.Done)
 	require.Len(t, r.NotReady, 1)
-	assert.Equal(t, contract.NotReadyObject{Kind: "ConfigMap", Namespace: "shop", Name: "one", Status: "NotFound", Message: "it does not exist"}, r.NotReady[0])
+	assert.Equal(t, applymanifests.NotReadyObject{Kind: "ConfigMap", Namespace: "shop", Name: "one", Status: "NotFound", Message: "it does not exist"}, r.NotReady[0])
 
 	w.objects[one] = configMap
 	w.deploy(1, "")
@@ -204,7 +204,7 @@ func TestALastLookGoesOnInTheNextRound(t *testing.T) {
 func TestWhatHasEndedMayGo(t *testing.T) {
 	w := newWorld(t)
 	migrate := "/apis/batch/v1/namespaces/shop/jobs/migrate"
-	w.payload.WaitFor[0] = contract.Reference{Kind: "Job", Namespace: "shop", Path: "/apis/batch/v1/namespaces/shop/jobs", Names: []string{"migrate"}}
+	w.payload.WaitFor[0] = applymanifests.Reference{Kind: "Job", Namespace: "shop", Path: "/apis/batch/v1/namespaces/shop/jobs", Names: []string{"migrate"}}
 	w.objects[migrate] = aJob(`"status":{"conditions":[{"type":"Complete","status":"True"}]}`)
 	assert.Equal(t, "e.", w.round(t).Done)
 	w.deploy(2, "")
@@ -236,9 +236,9 @@ func TestAnObjectThatNothingObservesCountsAsReadyAfterAWhileAndTheOutputSaysSo(t
 	r = w.round(t)
 	assert.True(t, r.Complete)
 	assert.Equal(t, "U", r.Done)
-	assert.Equal(t, []contract.ObjectName{{Kind: "Thing", Namespace: "shop", Name: "one"}}, r.Unobserved)
+	assert.Equal(t, []applymanifests.ObjectName{{Kind: "Thing", Namespace: "shop", Name: "one"}}, r.Unobserved)
 
-	w.payload.Readiness, w.payload.Wait.TimeoutSeconds = contract.Readiness{}, 10
+	w.payload.Readiness, w.payload.Wait.TimeoutSeconds = applymanifests.Readiness{}, 10
 	w.round(t)
 	w.clock.now = w.clock.now.Add(11 * time.Second)
 	_, err := w.checker.Check(t.Context(), w.payload)
@@ -266,7 +266,7 @@ func TestWhatTheAPIServerCannotSayOfOneObjectHidesNoOther(t *testing.T) {
 	w.answers[one] = answer{http.StatusInternalServerError, metav1.StatusReasonInternalError, `conversion webhook for case.example/v1, Kind=Lake failed: connection refused`}
 	r := w.round(t)
 	require.Len(t, r.NotReady, 2)
-	assert.Equal(t, contract.NotReadyObject{Kind: "ConfigMap", Namespace: "shop", Name: "one", Status: "Unknown", Message: "the API server answers: conversion webhook for case.example/v1, Kind=Lake failed: connection refused"}, r.NotReady[0])
+	assert.Equal(t, applymanifests.NotReadyObject{Kind: "ConfigMap", Namespace: "shop", Name: "one", Status: "Unknown", Message: "the API server answers: conversion webhook for case.example/v1, Kind=Lake failed: connection refused"}, r.NotReady[0])
 	assert.Equal(t, "Deployment", r.NotReady[1].Kind)
 
 	w.payload.WaitFor[0].Kind = "Secret"

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/task"
 )
 
@@ -70,16 +71,16 @@ func list(t *testing.T, results ...any) []line {
 	var logged bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&logged, nil)).With("stackName", "one", "state", "ListPods")
 	round := 0
-	handle := task.Adapt(log, func(context.Context, contract.ListPods) (contract.Listing, error) {
+	handle := task.Adapt(log, func(context.Context, podinventory.ListPods) (podinventory.Listing, error) {
 		result := results[round]
 		round++
 		if err, ok := result.(error); ok {
-			return contract.Listing{}, err
+			return podinventory.Listing{}, err
 		}
-		return result.(contract.Listing), nil
+		return result.(podinventory.Listing), nil
 	})
 	for range results {
-		_, _ = handle(t.Context(), contract.ListPods{
+		_, _ = handle(t.Context(), podinventory.ListPods{
 			Session: contract.Session{Execution: "arn:aws:states:eu-west-1:111122223333:execution:one-pod-inventory:nightly", Cluster: contract.Cluster{Name: "demo"}},
 		})
 	}
@@ -87,7 +88,7 @@ func list(t *testing.T, results ...any) []line {
 }
 
 func TestEveryInvocationIsOneLineThatSaysWhatItWasForAndHoldsItsMetrics(t *testing.T) {
-	all := list(t, contract.Listing{}, errors.New("boom"))
+	all := list(t, podinventory.Listing{}, errors.New("boom"))
 	require.Len(t, all, 2)
 	for i, l := range all {
 		assert.Equal(t, "nightly", l.members["execution"])
@@ -102,8 +103,8 @@ func TestEveryInvocationIsOneLineThatSaysWhatItWasForAndHoldsItsMetrics(t *testi
 
 func TestWhatAResultMeasuresIsInTheLine(t *testing.T) {
 	all := list(t,
-		contract.Listing{Pods: contract.Pods{ByStatus: map[string]int{"Running": 3}}, Cursor: &contract.Cursor{}},
-		contract.Listing{Pods: contract.Pods{ByStatus: map[string]int{"Running": 3, "CrashLoopBackOff": 1}}},
+		podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{"Running": 3}}, Cursor: &podinventory.Cursor{}},
+		podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{"Running": 3, "CrashLoopBackOff": 1}}},
 	)
 	assert.Len(t, all[0].metrics, 2, "not while a cursor is left")
 	assert.InDelta(t, 3, all[1].metrics["kubestep stackName=one cluster=demo pods.Running"], 0)
@@ -120,9 +121,9 @@ func TestMetricsOfClustersThatHaveTheSameNameAreNotTheSame(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) {
 			var logged bytes.Buffer
 			log := slog.New(slog.NewJSONHandler(&logged, nil)).With("stackName", "one", "state", "ListPods")
-			_, err := task.Adapt(log, func(context.Context, contract.ListPods) (contract.Listing, error) {
-				return contract.Listing{Pods: contract.Pods{ByStatus: map[string]int{"Running": 3}}}, nil
-			})(t.Context(), contract.ListPods{Session: contract.Session{
+			_, err := task.Adapt(log, func(context.Context, podinventory.ListPods) (podinventory.Listing, error) {
+				return podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{"Running": 3}}}, nil
+			})(t.Context(), podinventory.ListPods{Session: contract.Session{
 				Execution: "arn:aws:states:eu-west-1:111122223333:execution:one-pod-inventory:nightly", Cluster: contract.Cluster{Name: "demo", ARN: c.arn},
 			}})
 			require.NoError(t, err)
@@ -134,9 +135,9 @@ func TestMetricsOfClustersThatHaveTheSameNameAreNotTheSame(t *testing.T) {
 func TestMetricsOfClustersCanBeTurnedOffAndAreThenInTheLogOnly(t *testing.T) {
 	var logged bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&logged, nil)).With("stackName", "one", "state", "ListPods")
-	_, err := task.Adapt(log, func(context.Context, contract.ListPods) (contract.Listing, error) {
-		return contract.Listing{Pods: contract.Pods{ByStatus: map[string]int{"Running": 3}}}, nil
-	}, task.WithoutClusterMetrics)(t.Context(), contract.ListPods{})
+	_, err := task.Adapt(log, func(context.Context, podinventory.ListPods) (podinventory.Listing, error) {
+		return podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{"Running": 3}}}, nil
+	}, task.WithoutClusterMetrics)(t.Context(), podinventory.ListPods{})
 	require.NoError(t, err)
 	all := lines(t, logged.String())
 	assert.Len(t, all[0].metrics, 2, "durationMs and coldStart, which are the stack's")

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/task"
 )
 
@@ -50,16 +51,16 @@ func TestAnErrorIsShortEnoughAsJSONWhateverItHolds(t *testing.T) {
 
 func TestAnAnswerHoldsNoTokenThatAServerHasQuoted(t *testing.T) {
 	var logged bytes.Buffer
-	handle := task.Adapt(slog.New(slog.NewJSONHandler(&logged, nil)), func(context.Context, contract.ListPods) (contract.Listing, error) {
+	handle := task.Adapt(slog.New(slog.NewJSONHandler(&logged, nil)), func(context.Context, podinventory.ListPods) (podinventory.Listing, error) {
 		const quoted = "Bearer k8s-aws-v1.aHR0cHM_-"
-		return contract.Listing{Pods: contract.Pods{Total: 1, ByStatus: map[string]int{"k8s-aws-v1.aHR0cHM": 1}, Items: []contract.Pod{{Name: quoted}}}}, nil
+		return podinventory.Listing{Pods: podinventory.Pods{Total: 1, ByStatus: map[string]int{"k8s-aws-v1.aHR0cHM": 1}, Items: []podinventory.Pod{{Name: quoted}}}}, nil
 	})
-	answer, err := handle(t.Context(), contract.ListPods{})
+	answer, err := handle(t.Context(), podinventory.ListPods{})
 	require.NoError(t, err)
 
-	var listing contract.Listing
+	var listing podinventory.Listing
 	require.NoError(t, json.Unmarshal(answer, &listing))
-	assert.Equal(t, []contract.Pod{{Name: "Bearer [REDACTED]"}}, listing.Items)
+	assert.Equal(t, []podinventory.Pod{{Name: "Bearer [REDACTED]"}}, listing.Items)
 	assert.Equal(t, map[string]int{"[REDACTED]": 1}, listing.ByStatus)
 	assert.NotContains(t, logged.String(), "k8s-aws-v1.", "nor does the log")
 }

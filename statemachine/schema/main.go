@@ -20,7 +20,9 @@ import (
 	"time"
 
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/fleet"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/pods"
 )
 
@@ -31,7 +33,7 @@ const (
 )
 
 // sources are the packages that the types are in, from the repository's root.
-var sources = []string{"internal/contract", "internal/fleet", "internal/pods"}
+var sources = []string{"internal/contract", "internal/contract/applymanifests", "internal/contract/fleet", "internal/contract/podinventory"}
 
 // workflow is what the schemas of one are made of. Its input is the target, unless it
 // works on many clusters, and the request.
@@ -42,9 +44,9 @@ type workflow struct {
 }
 
 var workflows = []workflow{
-	{name: "apply-manifests", request: reflect.TypeFor[contract.ApplyRequest](), output: reflect.TypeFor[contract.ApplyResult]()},
-	{name: "pod-inventory", request: reflect.TypeFor[pods.Request](), output: reflect.TypeFor[contract.PodInventory]()},
-	{name: "fleet", request: reflect.TypeFor[fleet.Input](), output: reflect.TypeFor[contract.FleetOutput](), many: true},
+	{name: "apply-manifests", request: reflect.TypeFor[applymanifests.Request](), output: reflect.TypeFor[applymanifests.Output]()},
+	{name: "pod-inventory", request: reflect.TypeFor[podinventory.Request](), output: reflect.TypeFor[podinventory.Output]()},
+	{name: "fleet", request: reflect.TypeFor[fleet.Input](), output: reflect.TypeFor[fleet.Output](), many: true},
 }
 
 func main() {
@@ -119,17 +121,17 @@ func optional(s schema) {
 
 // bounds are what a type does not say of a field.
 var bounds = map[string]schema{
-	"contract.Target.ClusterName": {"pattern": "^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$"},
-	"pods.Request.Namespaces":     {"minItems": 1, "maxItems": pods.MaxNamespaces, "uniqueItems": true},
-	"pods.Request.LabelSelector":  {"maxLength": 4096},
-	"pods.Request.FieldSelector":  {"maxLength": 4096},
-	"pods.Request.MaxItems":       {"maximum": pods.MaxMaxItems},
+	"contract.Target.ClusterName":        {"pattern": "^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$"},
+	"podinventory.Request.Namespaces":    {"minItems": 1, "maxItems": pods.MaxNamespaces, "uniqueItems": true},
+	"podinventory.Request.LabelSelector": {"maxLength": 4096},
+	"podinventory.Request.FieldSelector": {"maxLength": 4096},
+	"podinventory.Request.MaxItems":      {"maximum": pods.MaxMaxItems},
 
-	"contract.ApplyRequest.Manifests": {"type": []string{"string", "array", "null"}},
-	"contract.Wait.TimeoutSeconds":    {"minimum": 1, "maximum": contract.MaxWaitSeconds},
-	"fleet.Input.Name":                {"pattern": "^[0-9A-Za-z_-]{1,80}$"},
-	"fleet.Input.Concurrency":         {"minimum": 1, "maximum": 1000},
-	"fleet.Input.Clusters": {"minItems": 1, "maxItems": contract.MaxFleetClusters, "items": schema{"anyOf": []any{
+	"applymanifests.Request.Manifests":   {"type": []string{"string", "array", "null"}},
+	"applymanifests.Wait.TimeoutSeconds": {"minimum": 1, "maximum": applymanifests.MaxWaitSeconds},
+	"fleet.Input.Name":                   {"pattern": "^[0-9A-Za-z_-]{1,80}$"},
+	"fleet.Input.Concurrency":            {"minimum": 1, "maximum": 1000},
+	"fleet.Input.Clusters": {"minItems": 1, "maxItems": fleet.MaxClusters, "items": schema{"anyOf": []any{
 		schema{"type": "string"},
 		schema{"type": "object", "required": []string{"clusterName"}, "additionalProperties": false, "properties": schema{
 			"clusterName": schema{"type": "string"}, "region": schema{"type": []string{"string", "null"}}, "roleArn": schema{"type": []string{"string", "null"}},

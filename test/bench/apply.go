@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 )
 
 // The ways to apply.
@@ -53,7 +53,7 @@ const applyRuns = 2
 type applyBench struct {
 	*bench
 	n     int
-	plans map[string]contract.Plan // of the function, by namespace
+	plans map[string]applymanifests.Plan // of the function, by namespace
 }
 
 // measureApplying measures the clients with n ConfigMaps, in turn, each in a namespace
@@ -61,7 +61,7 @@ type applyBench struct {
 func measureApplying(ctx context.Context, o options, n int) (applying, error) {
 	measured := applying{}
 	err := inFreshWorld(ctx, o, func(b *bench) error {
-		a := &applyBench{b, n, map[string]contract.Plan{}}
+		a := &applyBench{b, n, map[string]applymanifests.Plan{}}
 		if err := a.prepare(ctx); err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/local/world"
 )
 
@@ -47,16 +48,16 @@ func (a *applyBench) byFunction(ctx context.Context, t task, namespace string) (
 		return sample{}, err
 	}
 	if t.dryRun {
-		var plan contract.Plan
-		s, err := a.timed(ctx, "plan-manifests", contract.PlanManifests{ManifestsSession: session}, &plan)
+		var plan applymanifests.Plan
+		s, err := a.timed(ctx, "plan-manifests", applymanifests.PlanManifests{Session: session}, &plan)
 		if err == nil && (!plan.Complete || plan.Created+plan.Configured+plan.Unchanged != a.n) {
 			err = fmt.Errorf("it planned %d+%d+%d of %d objects", plan.Created, plan.Configured, plan.Unchanged, a.n)
 		}
 		a.plans[namespace] = plan
 		return s, err
 	}
-	var applied contract.Applied
-	s, err := a.timed(ctx, "apply-manifests", contract.ApplyManifests{ManifestsSession: session, Plan: a.plans[namespace]}, &applied)
+	var applied applymanifests.Applied
+	s, err := a.timed(ctx, "apply-manifests", applymanifests.ApplyManifests{Session: session, Plan: a.plans[namespace]}, &applied)
 	if err == nil && (!applied.Complete || applied.Applied != a.n) {
 		err = fmt.Errorf("it applied %d of %d objects", applied.Applied, a.n)
 	}
@@ -70,25 +71,25 @@ func (a *applyBench) timed(ctx context.Context, function string, payload, into a
 }
 
 // session is what the machine passes to the functions that work on manifests.
-func (a *applyBench) session(ctx context.Context, t task, namespace string) (contract.ManifestsSession, error) {
+func (a *applyBench) session(ctx context.Context, t task, namespace string) (applymanifests.Session, error) {
 	in, err := json.Marshal(map[string]any{
 		"clusterName": world.ClusterName, "mode": "apply", "namespace": namespace,
 		"source": map[string]string{"bucket": manifestBucket, "key": t.file},
 	})
 	if err != nil {
-		return contract.ManifestsSession{}, err
+		return applymanifests.Session{}, err
 	}
 	// apply-mint-token mints for executions of its own machine only.
 	execution := strings.Replace(a.world.Stack(world.StackName).StateMachineARN("apply-manifests"), ":stateMachine:", ":execution:", 1) + ":bench"
 	var described contract.DescribedCluster
 	if _, err := a.invoke(ctx, "describe-cluster", contract.DescribeCluster{Execution: execution, Workflow: "apply-manifests", Input: in}, &described); err != nil {
-		return contract.ManifestsSession{}, err
+		return applymanifests.Session{}, err
 	}
-	s := contract.ManifestsSession{Session: contract.Session{Execution: execution, Cluster: described.Cluster}}
+	s := applymanifests.Session{Session: contract.Session{Execution: execution, Cluster: described.Cluster}}
 	if err := json.Unmarshal(described.Request, &s.Request); err != nil {
 		return s, err
 	}
-	if _, err := a.invoke(ctx, "load-manifests", contract.LoadManifests{Execution: s.Execution, Cluster: s.Cluster, Request: s.Request}, &s.Manifests); err != nil {
+	if _, err := a.invoke(ctx, "load-manifests", applymanifests.LoadManifests{Execution: s.Execution, Cluster: s.Cluster, Request: s.Request}, &s.Manifests); err != nil {
 		return s, err
 	}
 	_, err = a.invoke(ctx, "apply-mint-token", contract.MintToken{Execution: s.Execution, Cluster: s.Cluster}, &s.Token)

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 )
 
 // measureFleet writes benchmarks/fleet.md.
@@ -28,7 +28,7 @@ func measureFleet(ctx context.Context, o options) error {
 	p("# Benchmarks of the fleet\n\nWritten by `make bench` on %s, on %s. Figures are the worst of %d runs.\n", time.Now().UTC().Format("2 January 2006"), machine(), o.runs)
 	p("## Summarize\n\nIt reads the outcomes of a large fleet from S3, here a stand-in on this computer, by the AWS SDK, and writes the report.\nPeak memory is that of its whole process.\n")
 	p("| clusters | wall | peak memory | report.html |\n|--:|--:|--:|--:|")
-	for _, clusters := range []int{1000, contract.MaxFleetClusters} {
+	for _, clusters := range []int{1000, fleet.MaxClusters} {
 		store := &objects{held: map[string][]byte{}}
 		if err := store.add(clusters); err != nil {
 			return err

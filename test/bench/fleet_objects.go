@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/fleet"
 )
 
@@ -51,13 +52,13 @@ const benchFolder = "/111122223333/eu-west-1/kubestep-fleet/bench/"
 
 // add puts the outcomes of a fleet of that many clusters, every tenth of which failed.
 func (o *objects) add(clusters int) error {
-	list := make([]contract.FleetCluster, clusters)
+	list := make([]contractfleet.Cluster, clusters)
 	for i := range list {
 		target := contract.Target{ClusterName: fmt.Sprintf("cluster-of-a-team-%05d", i), Region: "eu-west-1"}
-		list[i] = contract.FleetCluster{Target: target, Attempt: 1, Execution: fleet.ExecutionName(contract.Fleet{Name: "bench"}, target, 1)}
-		outcome := contract.FleetOutcome{Target: target, Attempt: 1, Status: contract.Succeeded, Totals: map[string]int{"pods": 100, "unhealthy": 3}, Seconds: 1.2}
+		list[i] = contractfleet.Cluster{Target: target, Attempt: 1, Execution: fleet.ExecutionName(contractfleet.Fleet{Name: "bench"}, target, 1)}
+		outcome := contractfleet.Outcome{Target: target, Attempt: 1, Status: contractfleet.StatusSucceeded, Totals: map[string]int{"pods": 100, "unhealthy": 3}, Seconds: 1.2}
 		if i%10 == 0 {
-			outcome.Status, outcome.Totals, outcome.Error, outcome.Cause = contract.Failed, nil, "Unauthorized", strings.Repeat("word ", 60)
+			outcome.Status, outcome.Totals, outcome.Error, outcome.Cause = contractfleet.StatusFailed, nil, "Unauthorized", strings.Repeat("word ", 60)
 		}
 		text, err := json.Marshal(fleet.Bound(outcome))
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/local/standin"
 	"github.com/kubestep/kubestep/local/world"
@@ -85,7 +86,7 @@ func (b *bench) measureOverhead(ctx context.Context) (overhead, error) {
 	if e.Status != types.ExecutionStatusSucceeded {
 		return overhead{}, fmt.Errorf("the fleet has %s: %s: %s", e.Status, e.Error, e.Cause)
 	}
-	var output contract.FleetOutput
+	var output fleet.Output
 	if err := json.Unmarshal([]byte(e.Output), &output); err != nil {
 		return overhead{}, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/attestation"
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/local/lambdahost"
 	"github.com/kubestep/kubestep/local/world"
@@ -54,28 +55,28 @@ func (b *bench) attest(execution string, cluster contract.Cluster) (contract.Clu
 }
 
 // payload is one of list-pods, as the machine makes it after VerifyRBAC.
-func (b *bench) payload(ctx context.Context, endpoint string, namespaces ...string) (contract.ListPods, error) {
+func (b *bench) payload(ctx context.Context, endpoint string, namespaces ...string) (podinventory.ListPods, error) {
 	var described contract.DescribedCluster
 	if _, err := b.invoke(ctx, "describe-cluster", describe, &described); err != nil {
-		return contract.ListPods{}, err
+		return podinventory.ListPods{}, err
 	}
 	s := contract.Session{Execution: describe.Execution, Cluster: described.Cluster}
 	if endpoint != "" {
 		s.Cluster.Endpoint = endpoint
 		var err error
 		if s.Cluster, err = b.attest(s.Execution, s.Cluster); err != nil {
-			return contract.ListPods{}, err
+			return podinventory.ListPods{}, err
 		}
 	}
 	if _, err := b.invoke(ctx, "mint-token", contract.MintToken{Execution: s.Execution, Cluster: s.Cluster}, &s.Token); err != nil {
-		return contract.ListPods{}, err
+		return podinventory.ListPods{}, err
 	}
 	// The API server asks the authenticator about a token that it has not seen. In the
 	// machine that is VerifyRBAC's call.
 	if _, err := b.invoke(ctx, "verify-rbac", contract.VerifyRBAC{Session: s, Checks: described.Checks}, nil); err != nil {
-		return contract.ListPods{}, err
+		return podinventory.ListPods{}, err
 	}
-	return contract.ListPods{Session: s, Namespaces: namespaces, MaxItems: pods.DefaultMaxItems}, nil
+	return podinventory.ListPods{Session: s, Namespaces: namespaces, MaxItems: pods.DefaultMaxItems}, nil
 }
 
 // listPods invokes the function in a new environment, once, and returns what
@@ -93,7 +94,7 @@ func (b *bench) listPods(ctx context.Context, namespaces ...string) (func() (sam
 		}
 		before := processTime("list-pods")
 		began := time.Now()
-		var listing contract.Listing
+		var listing podinventory.Listing
 		result, err := b.invoke(ctx, "list-pods", payload, &listing)
 		if err != nil {
 			return sample{}, err
@@ -143,7 +144,7 @@ func (b *bench) cold(ctx context.Context) (clients, error) {
 		if err := take("verify-rbac", contract.VerifyRBAC{Session: s, Checks: described.Checks}, nil); err != nil {
 			return nil, err
 		}
-		if err := take("list-pods", contract.ListPods{Session: s, Namespaces: []string{"default"}, MaxItems: 100}, nil); err != nil {
+		if err := take("list-pods", podinventory.ListPods{Session: s, Namespaces: []string{"default"}, MaxItems: 100}, nil); err != nil {
 			return nil, err
 		}
 		if b.python != "" {

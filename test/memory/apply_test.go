@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 )
 
 // manifests of as many ConfigMaps.
@@ -66,17 +67,17 @@ func (c cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // manifestsSession is one with a cluster that answers so, and manifests in S3.
-func manifestsSession(t *testing.T, c http.HandlerFunc, manifests string) (in contract.ManifestsSession, b *bucket, endpoint string) {
+func manifestsSession(t *testing.T, c http.HandlerFunc, manifests string) (in applymanifests.Session, b *bucket, endpoint string) {
 	t.Helper()
 	b, endpoint = s3(t, map[string]string{"m.yaml": manifests})
 	sum := sha256.Sum256([]byte(manifests))
-	in = contract.ManifestsSession{
+	in = applymanifests.Session{
 		Session: session(t, c),
-		Request: contract.ApplyRequest{
-			Source: contract.ManifestSource{Bucket: "b", Key: "m.yaml"}, Namespace: "shop", Mode: contract.Apply,
-			Wait: contract.Wait{TimeoutSeconds: 60}, Output: contract.Destination{Bucket: "b"},
+		Request: applymanifests.Request{
+			Source: applymanifests.Source{Bucket: "b", Key: "m.yaml"}, Namespace: "shop", Mode: applymanifests.ModeApply,
+			Wait: applymanifests.Wait{TimeoutSeconds: 60}, Output: contract.Destination{Bucket: "b"},
 		},
-		Manifests: contract.LoadedManifests{SHA256: hex.EncodeToString(sum[:]), Objects: strings.Count(manifests, "\nkind:")},
+		Manifests: applymanifests.LoadedManifests{SHA256: hex.EncodeToString(sum[:]), Objects: strings.Count(manifests, "\nkind:")},
 	}
 	return in, b, endpoint
 }
@@ -152,7 +153,7 @@ func TestAnObjectOfAHostileServer(t *testing.T) {
 			for _, c := range []struct {
 				function, sentence string
 				cluster            cluster
-				payload            func(contract.ManifestsSession) any
+				payload            func(applymanifests.Session) any
 			}{
 				{"plan-manifests", "planned, of the dry run", cluster{patched: answer}, planned},
 				{"plan-manifests", "planned, of that and the live object", cluster{got: answer, patched: func(w http.ResponseWriter) { answer(spaced{w}) }}, planned},
@@ -178,17 +179,17 @@ func (s spaced) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-func planned(in contract.ManifestsSession) any  { return contract.PlanManifests{ManifestsSession: in} }
-func verified(in contract.ManifestsSession) any { return contract.VerifyApply{ManifestsSession: in} }
-func applied(in contract.ManifestsSession) any {
-	return contract.ApplyManifests{ManifestsSession: in, Plan: contract.Plan{Actions: strings.Repeat("m", in.Manifests.Objects)}}
+func planned(in applymanifests.Session) any  { return applymanifests.PlanManifests{Session: in} }
+func verified(in applymanifests.Session) any { return applymanifests.VerifyApply{Session: in} }
+func applied(in applymanifests.Session) any {
+	return applymanifests.ApplyManifests{Session: in, Plan: applymanifests.Plan{Actions: strings.Repeat("m", in.Manifests.Objects)}}
 }
-func checked(in contract.ManifestsSession) any {
+func checked(in applymanifests.Session) any {
 	names := make([]string, in.Manifests.Objects)
 	for i := range names {
 		names[i] = fmt.Sprintf("c%05d", i)
 	}
-	return contract.CheckReadiness{Session: in.Session, Wait: in.Request.Wait, WaitFor: []contract.Reference{{Kind: "ConfigMap", Namespace: "shop", Path: "/api/v1/namespaces/shop/configmaps", Names: names}}}
+	return applymanifests.CheckReadiness{Session: in.Session, Wait: in.Request.Wait, WaitFor: []applymanifests.Reference{{Kind: "ConfigMap", Namespace: "shop", Path: "/api/v1/namespaces/shop/configmaps", Names: names}}}
 }
 
 func TestTheKindsOfAHostileServer(t *testing.T) {
@@ -222,7 +223,7 @@ func TestTheKindsOfAHostileServer(t *testing.T) {
 			}
 			for _, c := range []struct {
 				function string
-				payload  func(contract.ManifestsSession) any
+				payload  func(applymanifests.Session) any
 			}{{"plan-manifests", planned}, {"apply-manifests", applied}, {"verify-apply", verified}} {
 				in, _, endpoint := manifestsSession(t, cluster{kinds: answer}.ServeHTTP, b.String())
 				invoke(t, c.function, c.payload(in), endpoint)
@@ -247,12 +248,12 @@ func TestManifestsThatAreLarge(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
 			in, _, endpoint := manifestsSession(t, cluster{}.ServeHTTP, text)
-			in.Request.Wait = contract.Wait{} // for which their names would be too many
-			o := invoke(t, "load-manifests", contract.LoadManifests{Execution: in.Execution, Cluster: in.Cluster, Request: in.Request}, endpoint)
+			in.Request.Wait = applymanifests.Wait{} // for which their names would be too many
+			o := invoke(t, "load-manifests", applymanifests.LoadManifests{Execution: in.Execution, Cluster: in.Cluster, Request: in.Request}, endpoint)
 			ends(t, o, "", "")
 			for _, c := range []struct {
 				function string
-				payload  func(contract.ManifestsSession) any
+				payload  func(applymanifests.Session) any
 			}{{"verify-apply", verified}, {"plan-manifests", planned}, {"apply-manifests", applied}} {
 				ends(t, invoke(t, c.function, c.payload(in), endpoint), "", "")
 			}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/documents"
 	"github.com/kubestep/kubestep/internal/manifests"
 )
@@ -75,7 +76,7 @@ func TestManifests(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			_, endpoint := s3(t, map[string]string{"all.yaml": text})
-			in := contract.LoadManifests{Request: contract.ApplyRequest{Namespace: "default", Mode: contract.PlanOnly, Source: contract.ManifestSource{Bucket: "b", Key: "all.yaml"}}}
+			in := applymanifests.LoadManifests{Request: applymanifests.Request{Namespace: "default", Mode: applymanifests.ModePlan, Source: applymanifests.Source{Bucket: "b", Key: "all.yaml"}}}
 			o := invoke(t, "load-manifests", in, endpoint)
 			if o.failure.ErrorType != "" {
 				ends(t, o, contract.InvalidInput, "The manifests h")

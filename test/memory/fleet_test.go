@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/fleet"
 )
 
@@ -60,7 +61,7 @@ func TestAListOfClusters(t *testing.T) {
 				"workflow": "pod-inventory", "source": map[string]string{"bucket": "bucket", "key": name}, "output": map[string]string{"bucket": "bucket"},
 			})
 			require.NoError(t, err)
-			invoke(t, "find-clusters", contract.FindClusters{Execution: fleetExecution, StartedAt: time.Unix(0, 0), Input: input}, endpoint,
+			invoke(t, "find-clusters", contractfleet.FindClusters{Execution: fleetExecution, StartedAt: time.Unix(0, 0), Input: input}, endpoint,
 				"KUBESTEP_POD_INVENTORY_ARN=arn:aws:states:eu-west-1:111122223333:stateMachine:kubestep-pod-inventory:live", "KUBESTEP_FLEET_WORKFLOWS=pod-inventory")
 		})
 	}
@@ -70,19 +71,19 @@ func TestTheOutcomesOfALargeFleet(t *testing.T) {
 	target := func(i int) contract.Target {
 		return contract.Target{ClusterName: fmt.Sprintf("c%05d%s", i, strings.Repeat("n", 90)), Region: "eu-west-1", RoleARN: "arn:aws:iam::111122223333:role/" + strings.Repeat("r", 64)}
 	}
-	of := contract.Fleet{
-		Name: "nightly", Execution: fleetExecution, Workflow: "pod-inventory", Clusters: contract.MaxFleetClusters, InS3: true, Concurrency: 40,
+	of := contractfleet.Fleet{
+		Name: "nightly", Execution: fleetExecution, Workflow: "pod-inventory", Clusters: contractfleet.MaxClusters, InS3: true, Concurrency: 40,
 		StateMachineARN: "arn:aws:states:eu-west-1:111122223333:stateMachine:kubestep-pod-inventory:live", Executions: "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory",
 		Output: contract.Destination{Bucket: "bucket"},
 	}
-	list := make([]contract.FleetCluster, of.Clusters)
+	list := make([]contractfleet.Cluster, of.Clusters)
 	for i := range list {
-		list[i] = contract.FleetCluster{Target: target(i), Attempt: 2, Execution: fleet.ExecutionName(of, target(i), 2)}
+		list[i] = contractfleet.Cluster{Target: target(i), Attempt: 2, Execution: fleet.ExecutionName(of, target(i), 2)}
 	}
 	text, err := json.Marshal(list)
 	require.NoError(t, err)
 	outcome := func(i int, cause string, totals map[string]int) string {
-		text, err := json.Marshal(contract.FleetOutcome{Target: target(i), Attempt: 2, Status: contract.Failed, Error: strings.Repeat("E", 60) + fmt.Sprint(i), Cause: cause, Totals: totals})
+		text, err := json.Marshal(contractfleet.Outcome{Target: target(i), Attempt: 2, Status: contractfleet.StatusFailed, Error: strings.Repeat("E", 60) + fmt.Sprint(i), Cause: cause, Totals: totals})
 		require.NoError(t, err)
 		return string(text)
 	}
@@ -103,28 +104,28 @@ func TestTheOutcomesOfALargeFleet(t *testing.T) {
 				}
 			}
 			_, endpoint := s3(t, objects)
-			run := contract.FleetRan{Round: 2, Attempt: 2, List: fleetFolder + "clusters-2.json", Size: len(list), Begun: len(list)}
-			invoke(t, "summarize", contract.Summarize{Fleet: of, Request: json.RawMessage(`{}`), Run: run}, endpoint)
+			run := contractfleet.Ran{Round: 2, Attempt: 2, List: fleetFolder + "clusters-2.json", Size: len(list), Begun: len(list)}
+			invoke(t, "summarize", contractfleet.Summarize{Fleet: of, Request: json.RawMessage(`{}`), Run: run}, endpoint)
 		})
 	}
 	t.Run("in a list that is no list", func(t *testing.T) {
 		for _, name := range []string{"[" + strings.Repeat("{},", 5<<20) + "{}]", strings.Repeat("[", 15<<20), strings.Repeat("x", 15<<20)} {
 			_, endpoint := s3(t, map[string]string{fleetFolder + "clusters-2.json": name, fleetFolder + "clusters-1.json": name})
-			run := contract.FleetRan{Round: 2, Attempt: 2, List: fleetFolder + "clusters-2.json", Size: len(list), Begun: len(list)}
-			invoke(t, "summarize", contract.Summarize{Fleet: of, Request: json.RawMessage(`{}`), Run: run}, endpoint)
+			run := contractfleet.Ran{Round: 2, Attempt: 2, List: fleetFolder + "clusters-2.json", Size: len(list), Begun: len(list)}
+			invoke(t, "summarize", contractfleet.Summarize{Fleet: of, Request: json.RawMessage(`{}`), Run: run}, endpoint)
 		}
 	})
 }
 
 // What an execution of a cluster ends with passes between states, 256 KiB at the most.
 func TestTheResultOfAClustersExecution(t *testing.T) {
-	of := contract.Fleet{Name: "nightly", Execution: fleetExecution, Workflow: "pod-inventory", Clusters: 1, Output: contract.Destination{Bucket: "bucket"}}
+	of := contractfleet.Fleet{Name: "nightly", Execution: fleetExecution, Workflow: "pod-inventory", Clusters: 1, Output: contract.Destination{Bucket: "bucket"}}
 	text := func(value any) json.RawMessage {
 		encoded, err := json.Marshal(value)
 		require.NoError(t, err)
 		return encoded
 	}
-	results := map[string]contract.ExecutionResult{
+	results := map[string]contractfleet.ExecutionResult{
 		"a long cause":          {Status: "FAILED", Error: strings.Repeat("E", 30<<10), Cause: strings.Repeat("<", 200<<10)},
 		"a cause of causes":     {Status: "FAILED", Error: "States.TaskFailed", Cause: strings.Repeat(`{"Cause":"`, 20<<10)},
 		"a dense output":        {Status: "SUCCEEDED", Output: text("[" + strings.Repeat("{},", 80<<10) + "{}]")},
@@ -138,8 +139,8 @@ func TestTheResultOfAClustersExecution(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
 			_, endpoint := s3(t, nil)
-			cluster := contract.FleetCluster{Target: contract.Target{ClusterName: "a", Region: "eu-west-1"}, Execution: "nightly-a-1", Attempt: 1}
-			invoke(t, "record-outcome", contract.RecordOutcome{Fleet: of, Cluster: cluster, Result: results[sentence]}, endpoint)
+			cluster := contractfleet.Cluster{Target: contract.Target{ClusterName: "a", Region: "eu-west-1"}, Execution: "nightly-a-1", Attempt: 1}
+			invoke(t, "record-outcome", contractfleet.RecordOutcome{Fleet: of, Cluster: cluster, Result: results[sentence]}, endpoint)
 		})
 	}
 }
@@ -158,7 +159,7 @@ func TestTheInputOfAnExecution(t *testing.T) {
 			for _, workflow := range []string{"pod-inventory", "apply-manifests"} {
 				invoke(t, "describe-cluster", contract.DescribeCluster{Execution: fleetExecution, Workflow: workflow, Input: json.RawMessage(input)}, "AWS_ENDPOINT_URL=http://127.0.0.1:9")
 			}
-			invoke(t, "find-clusters", contract.FindClusters{Execution: fleetExecution, Input: json.RawMessage(input)}, "AWS_ENDPOINT_URL=http://127.0.0.1:9")
+			invoke(t, "find-clusters", contractfleet.FindClusters{Execution: fleetExecution, Input: json.RawMessage(input)}, "AWS_ENDPOINT_URL=http://127.0.0.1:9")
 		})
 	}
 }

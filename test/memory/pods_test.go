@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 )
 
 const (
@@ -59,7 +60,7 @@ func TestATableOfPods(t *testing.T) {
 		"that is refused with 16 MiB": {nil, contract.ClusterUnreachable, "(500)"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			in := contract.ListPods{Session: session(t, func(w http.ResponseWriter, _ *http.Request) {
+			in := podinventory.ListPods{Session: session(t, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
 				if c.answer == nil {
 					w.WriteHeader(http.StatusInternalServerError)
@@ -99,7 +100,7 @@ func TestAListOfNamespaces(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
-			in := contract.ListPods{Session: session(t, func(w http.ResponseWriter, r *http.Request) {
+			in := podinventory.ListPods{Session: session(t, func(w http.ResponseWriter, r *http.Request) {
 				if strings.HasSuffix(r.URL.Path, "/pods") {
 					w.WriteHeader(http.StatusForbidden)
 					_, _ = io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","code":403}`)

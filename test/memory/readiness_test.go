@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 )
 
 // Eight objects are looked at at once.
@@ -36,7 +37,7 @@ func TestObjectsThatAreWaitedFor(t *testing.T) {
 		"with more than etcd takes": func(w io.Writer) { write(w, pod+`{"message":"`, "x", 15*megabyte, `"}}`) },
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			in := contract.CheckReadiness{
+			in := applymanifests.CheckReadiness{
 				Session: session(t, func(w http.ResponseWriter, r *http.Request) {
 					w.Header().Set("Content-Type", "application/json")
 					switch {
@@ -48,8 +49,8 @@ func TestObjectsThatAreWaitedFor(t *testing.T) {
 						write(w, `{"resources":[{}`, `,{"name":"a"}`, 15*megabyte, `]}`)
 					}
 				}),
-				Wait:    contract.Wait{TimeoutSeconds: 60},
-				WaitFor: []contract.Reference{{Kind: "A", Namespace: "shop", Path: "/api/v1/namespaces/shop/as", Names: strings.Split("a b c d e f g h", " ")}},
+				Wait:    applymanifests.Wait{TimeoutSeconds: 60},
+				WaitFor: []applymanifests.Reference{{Kind: "A", Namespace: "shop", Path: "/api/v1/namespaces/shop/as", Names: strings.Split("a b c d e f g h", " ")}},
 			}
 			t.Parallel()
 			o := invoke(t, "check-readiness", in)

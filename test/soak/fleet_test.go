@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/local/standin"
 	"github.com/kubestep/kubestep/local/world"
@@ -73,10 +74,10 @@ func TestAFleetOfManyClustersHasOneOutcomeForEach(t *testing.T) {
 	require.NoError(t, err)
 
 	require.Equal(t, types.ExecutionStatusSucceeded, e.Status, "%s: %s", e.Error, e.Cause)
-	var output contract.FleetOutput
+	var output fleet.Output
 	require.NoError(t, json.Unmarshal([]byte(e.Output), &output))
 	assert.Equal(t, *clusters, output.Summary.Clusters)
-	assert.Equal(t, map[contract.OutcomeStatus]int{contract.Succeeded: *clusters - gone, contract.Failed: gone}, output.Summary.ByStatus)
+	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: *clusters - gone, fleet.StatusFailed: gone}, output.Summary.ByStatus)
 	assert.Equal(t, (*clusters-gone)*podsOfEach, output.Summary.Totals["pods"])
 	require.Len(t, output.Summary.Failures, 1)
 	assert.Equal(t, string(contract.ClusterNotFound), output.Summary.Failures[0].Error)

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/local/world"
 )
 
@@ -78,7 +79,7 @@ func (o outcome) answered() error {
 	}
 	d := json.NewDecoder(strings.NewReader(o.output))
 	d.DisallowUnknownFields()
-	var output contract.PodInventory
+	var output podinventory.Output
 	if err := d.Decode(&output); err != nil {
 		return fmt.Errorf("its output cannot be read: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 )
 
 var (
@@ -36,7 +36,7 @@ type view struct {
 	Script template.JS
 	// Policy lets nothing run or load but what is in the page, told by its hash.
 	Policy   string
-	Summary  contract.FleetSummary
+	Summary  fleet.Summary
 	Headline string
 	// Verdict is a class: well, tolerable or bad.
 	Verdict string
@@ -53,15 +53,15 @@ type view struct {
 
 // segment is a part of the bar of outcomes, in thousandths of it.
 type segment struct {
-	Status      contract.OutcomeStatus
+	Status      fleet.Status
 	Clusters    int
 	From, Width float64
 }
 
 // HTML writes the page: one file that loads nothing.
 func (r Report) HTML(w io.Writer) error {
-	notStarted := r.Summary.ByStatus[contract.NotStarted]
-	failed := r.Summary.Clusters - r.Summary.ByStatus[contract.Succeeded] - notStarted
+	notStarted := r.Summary.ByStatus[fleet.StatusNotStarted]
+	failed := r.Summary.Clusters - r.Summary.ByStatus[fleet.StatusSucceeded] - notStarted
 	v := view{
 		Style:     template.CSS(style), //nolint:gosec // the file page.css
 		Script:    template.JS(script), //nolint:gosec // the file page.js
@@ -124,11 +124,11 @@ func headline(clusters, failed, notStarted int) string {
 }
 
 // segments share the bar. One cluster of thousands is still to be seen.
-func segments(s contract.FleetSummary) []segment {
+func segments(s fleet.Summary) []segment {
 	const whole, least = 1000.0, 4.0
 	var all []segment
 	sum := 0.0
-	for _, status := range contract.OutcomeStatuses() {
+	for _, status := range fleet.Statuses() {
 		if n := s.ByStatus[status]; n > 0 {
 			width := max(least, whole*float64(n)/float64(s.Clusters))
 			all = append(all, segment{Status: status, Clusters: n, Width: width})
@@ -167,7 +167,7 @@ func duration(seconds float64) string {
 }
 
 // words are the status as a person reads it, and title is a figure's name as a heading.
-func words(status contract.OutcomeStatus) string {
+func words(status fleet.Status) string {
 	return title(strings.ReplaceAll(strings.ToLower(string(status)), "_", " "))
 }
 
@@ -179,13 +179,13 @@ func title(name string) string {
 }
 
 // class is the status as a class of the style.
-func class(status contract.OutcomeStatus) string {
+func class(status fleet.Status) string {
 	switch status {
-	case contract.Succeeded:
+	case fleet.StatusSucceeded:
 		return "ok"
-	case contract.TimedOut:
+	case fleet.StatusTimedOut:
 		return "late"
-	case contract.Aborted, contract.NotStarted:
+	case fleet.StatusAborted, fleet.StatusNotStarted:
 		return "off"
 	default:
 		return "bad"

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 )
 
 func TestInABrowser(t *testing.T) {
@@ -29,7 +29,7 @@ func sortsAndFilters(t *testing.T, in *browser) {
 	small.Totals = map[string]int{"pods": 999}
 	slow.Seconds = 125
 	late := failed("late", "")
-	late.Status, late.Error = contract.TimedOut, "States.Timeout"
+	late.Status, late.Error = fleet.StatusTimedOut, "States.Timeout"
 	b := in.open(t, page(t, of(well("big"), small, slow, failed("broken", "No answer."), late)), 1280, 900)
 
 	assert.Equal(t, "broken late big small slow", b.names(), "those that failed come first")
@@ -62,7 +62,7 @@ func sortsAndFilters(t *testing.T, in *browser) {
 
 func hostileTextsDoNothing(t *testing.T, in *browser) {
 	t.Helper()
-	var all []contract.FleetOutcome
+	var all []fleet.Outcome
 	for _, evil := range hostile {
 		bad := failed(evil, evil)
 		bad.Error, bad.Region = evil, evil

@@ -9,16 +9,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 )
 
 var picture = flag.String("picture", "", "the `folder` to write the pictures of README to")
 
 // sample is a realistic fleet.
-func sample() []contract.FleetOutcome {
+func sample() []fleet.Outcome {
 	regions, stages := []string{"eu-west-1", "eu-central-1", "us-east-1", "ap-southeast-2"}, []string{"prod", "stage", "dev"}
 	teams := []string{"payments", "search", "checkout", "ml", "edge", "tools", "data"}
-	var all []contract.FleetOutcome
+	var all []fleet.Outcome
 	for i := range 86 {
 		o := well(fmt.Sprintf("%s-%s-%02d", teams[i%7], stages[i%3], i))
 		o.Region, o.Seconds = regions[i%4], float64(i%13)/3+1.2
@@ -28,13 +28,13 @@ func sample() []contract.FleetOutcome {
 		}
 		switch {
 		case i%17 == 3:
-			o.Status, o.Error, o.Totals = contract.Failed, "Unauthorized", nil
+			o.Status, o.Error, o.Totals = fleet.StatusFailed, "Unauthorized", nil
 			o.Cause = fmt.Sprintf("Cluster %s does not accept the token of arn:aws:iam::111122223333:role/kubestep-mint-token, because the role is not mapped. Map it: aws eks create-access-entry --cluster-name %s …", o.ClusterName, o.ClusterName)
 		case i%31 == 5:
-			o.Status, o.Error, o.Totals, o.Attempt, o.Seconds = contract.Failed, "ClusterUnreachable", nil, 2, 63
+			o.Status, o.Error, o.Totals, o.Attempt, o.Seconds = fleet.StatusFailed, "ClusterUnreachable", nil, 2, 63
 			o.Cause = fmt.Sprintf("The API server of cluster %s did not answer within 10 s. Open port 443 of its security group to the functions.", o.ClusterName)
 		case i == 44:
-			o.Status, o.Error, o.Cause, o.Totals, o.Seconds = contract.TimedOut, "States.Timeout", "The execution ran out of time.", nil, 900
+			o.Status, o.Error, o.Cause, o.Totals, o.Seconds = fleet.StatusTimedOut, "States.Timeout", "The execution ran out of time.", nil, 900
 		}
 		all = append(all, o)
 	}

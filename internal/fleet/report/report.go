@@ -16,26 +16,27 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/shell"
 )
 
 // Report is a fleet that is done.
 type Report struct {
-	Fleet contract.Fleet
+	Fleet fleet.Fleet
 	// Request is what each cluster was asked, as JSON; empty for nothing.
 	Request  string
-	Summary  contract.FleetSummary
-	Outcomes []contract.FleetOutcome
+	Summary  fleet.Summary
+	Outcomes []fleet.Outcome
 	// Pending are the clusters that were not started, in the order in which they would have begun.
 	Pending []contract.Target
 	// Execution is the name of a cluster's execution.
-	Execution  func(contract.FleetOutcome) string
+	Execution  func(fleet.Outcome) string
 	FinishedAt time.Time
 }
 
 // Row is a cluster with its outcome.
 type Row struct {
-	contract.FleetOutcome
+	fleet.Outcome
 	// Account is the 12 digits of the cluster's AWS account.
 	Account string `json:"account"`
 	// Execution is the ARN of the execution, and URL its page in the console, if the partition has one.
@@ -59,7 +60,7 @@ func (r Report) rows() iter.Seq[Row] {
 		switch o := r.Outcomes[i]; {
 		case o.Failed():
 			return 0
-		case o.Status == contract.NotStarted:
+		case o.Status == fleet.StatusNotStarted:
 			return 1
 		default:
 			return 2
@@ -78,7 +79,7 @@ func (r Report) rows() iter.Seq[Row] {
 	return func(yield func(Row) bool) {
 		for _, i := range order {
 			o := r.Outcomes[i]
-			row := Row{FleetOutcome: o, Account: own}
+			row := Row{Outcome: o, Account: own}
 			if o.RoleARN != "" {
 				row.Account = account(o.RoleARN)
 				if several[row.Account] {
@@ -90,7 +91,7 @@ func (r Report) rows() iter.Seq[Row] {
 				// The outcome has whole seconds.
 				row.Earlier = o.StartedAt.Before(r.Fleet.StartedAt.Truncate(time.Second))
 			}
-			if o.ClusterName != "" && o.Status != contract.NotStarted {
+			if o.ClusterName != "" && o.Status != fleet.StatusNotStarted {
 				row.Execution = r.Fleet.Executions + ":" + r.Execution(o)
 				row.URL = ConsoleURL(row.Execution)
 			}
@@ -140,9 +141,9 @@ const maxRequest = 500
 
 // Commands are those that run the clusters again that failed, and that go on with those
 // that were not started, from the lists of them in S3. Each is empty if there are none.
-func (r Report) Commands(at *contract.FleetReport) (again, goOn string) {
-	notStarted := r.Summary.ByStatus[contract.NotStarted]
-	if r.Summary.Clusters-r.Summary.ByStatus[contract.Succeeded]-notStarted > 0 {
+func (r Report) Commands(at *fleet.Report) (again, goOn string) {
+	notStarted := r.Summary.ByStatus[fleet.StatusNotStarted]
+	if r.Summary.Clusters-r.Summary.ByStatus[fleet.StatusSucceeded]-notStarted > 0 {
 		again = r.command(at.Bucket, at.Failed)
 	}
 	if notStarted > 0 {
@@ -171,7 +172,7 @@ func (r Report) command(bucket, list string) string {
 // JSON writes the summary and every cluster.
 func (r Report) JSON(w io.Writer) error {
 	head, err := contract.Encode(struct {
-		contract.FleetSummary
+		fleet.Summary
 		Execution  string    `json:"execution"`
 		URL        string    `json:"url"`
 		StartedAt  time.Time `json:"startedAt"`

@@ -15,14 +15,15 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/fleet/report"
 )
 
 var start = time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
 
 // of returns the report of these outcomes.
-func of(outcomes ...contract.FleetOutcome) report.Report {
-	summary := contract.FleetSummary{Fleet: "nightly", Workflow: "pod-inventory", Clusters: len(outcomes), ByStatus: map[contract.OutcomeStatus]int{}, Totals: map[string]int{}}
+func of(outcomes ...fleet.Outcome) report.Report {
+	summary := fleet.Summary{Fleet: "nightly", Workflow: "pod-inventory", Clusters: len(outcomes), ByStatus: map[fleet.Status]int{}, Totals: map[string]int{}}
 	failures := map[string]int{}
 	for _, o := range outcomes {
 		summary.ByStatus[o.Status]++
@@ -36,29 +37,29 @@ func of(outcomes ...contract.FleetOutcome) report.Report {
 		if !known {
 			at = len(summary.Failures)
 			failures[o.Error] = at
-			summary.Failures = append(summary.Failures, contract.FleetFailure{Error: o.Error, Cause: o.Cause, Names: []string{o.ClusterName}})
+			summary.Failures = append(summary.Failures, fleet.Failure{Error: o.Error, Cause: o.Cause, Names: []string{o.ClusterName}})
 		}
 		summary.Failures[at].Clusters++
 	}
 	return report.Report{
-		Fleet: contract.Fleet{
+		Fleet: fleet.Fleet{
 			Name: "nightly", Workflow: "pod-inventory", StartedAt: start,
 			Execution:  "arn:aws:states:eu-west-1:111122223333:execution:kubestep-fleet:nightly",
 			Executions: "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory",
 		},
 		Summary: summary, Outcomes: outcomes, FinishedAt: start.Add(95 * time.Second),
-		Execution: func(o contract.FleetOutcome) string { return "nightly-" + o.ClusterName },
+		Execution: func(o fleet.Outcome) string { return "nightly-" + o.ClusterName },
 	}
 }
 
-func well(name string) contract.FleetOutcome {
-	return contract.FleetOutcome{Target: contract.Target{ClusterName: name, Region: "eu-west-1"}, Attempt: 1, Status: contract.Succeeded, Totals: map[string]int{"pods": 1200, "unhealthy": 3}, Seconds: 4.3}
+func well(name string) fleet.Outcome {
+	return fleet.Outcome{Target: contract.Target{ClusterName: name, Region: "eu-west-1"}, Attempt: 1, Status: fleet.StatusSucceeded, Totals: map[string]int{"pods": 1200, "unhealthy": 3}, Seconds: 4.3}
 }
 
-func failed(name, cause string) contract.FleetOutcome {
-	return contract.FleetOutcome{
+func failed(name, cause string) fleet.Outcome {
+	return fleet.Outcome{
 		Target:  contract.Target{ClusterName: name, Region: "us-east-1", RoleARN: "arn:aws:iam::444455556666:role/kubestep"},
-		Attempt: 2, Status: contract.Failed, Error: "ClusterUnreachable", Cause: cause, Seconds: 61,
+		Attempt: 2, Status: fleet.StatusFailed, Error: "ClusterUnreachable", Cause: cause, Seconds: 61,
 	}
 }
 
@@ -133,10 +134,10 @@ func TestThePageSaysWhatWasAskedAndHowToRunWhatFailedAgain(t *testing.T) {
 	r := of(well("alpha"), failed("beta", "No answer."))
 	r.Fleet.Tolerated, r.Fleet.Output = 3, contract.Destination{Bucket: "reports", Prefix: "kubestep/"}
 	r.Request = `{"labelSelector":"app in ('a', b)","namespaces":["*"]}`
-	again, goOn := r.Commands(&contract.FleetReport{Bucket: "reports", Failed: "kubestep/nightly/failed.jsonl"})
+	again, goOn := r.Commands(&fleet.Report{Bucket: "reports", Failed: "kubestep/nightly/failed.jsonl"})
 	assert.Empty(t, goOn, "everything was started")
 	assert.Equal(t, `kubestep fleet --workflow pod-inventory --request '{"labelSelector":"app in ('\''a'\'', b)","namespaces":["*"]}' --source s3://reports/kubestep/nightly/failed.jsonl --report s3://reports/kubestep/`, again)
-	r.Summary.Report = &contract.FleetReport{Again: again}
+	r.Summary.Report = &fleet.Report{Again: again}
 
 	shown := text(elements(t, page(t, r), "main")[0])
 	assert.Contains(t, shown, "May failat most 3")
@@ -145,15 +146,15 @@ func TestThePageSaysWhatWasAskedAndHowToRunWhatFailedAgain(t *testing.T) {
 
 	r.Request = `{"manifests":"` + strings.Repeat("a", 10_000) + `"}`
 	assert.Less(t, len(page(t, r)), 30_000, "a request may hold manifests")
-	again, _ = r.Commands(&contract.FleetReport{Bucket: "reports", Failed: "failed.jsonl"})
+	again, _ = r.Commands(&fleet.Report{Bucket: "reports", Failed: "failed.jsonl"})
 	assert.Contains(t, again, "--request @FILE --source")
 	r.Request = ""
-	again, _ = r.Commands(&contract.FleetReport{Bucket: "reports", Failed: "failed.jsonl"})
+	again, _ = r.Commands(&fleet.Report{Bucket: "reports", Failed: "failed.jsonl"})
 	assert.NotContains(t, again, "--request")
 
 	r = of(well("alpha"))
-	r.Summary.Report = &contract.FleetReport{Bucket: "reports"}
-	again, _ = r.Commands(&contract.FleetReport{Bucket: "reports", Failed: "failed.jsonl"})
+	r.Summary.Report = &fleet.Report{Bucket: "reports"}
+	again, _ = r.Commands(&fleet.Report{Bucket: "reports", Failed: "failed.jsonl"})
 	assert.Empty(t, again, "nothing is to be run again")
 	shown = text(elements(t, page(t, r), "main")[0])
 	assert.Contains(t, shown, "May failnone")
@@ -163,9 +164,9 @@ func TestThePageSaysWhatWasAskedAndHowToRunWhatFailedAgain(t *testing.T) {
 // stopped returns the report of a fleet that stopped after its second cluster.
 func stopped() report.Report {
 	pending := []contract.Target{{ClusterName: "zeta", Region: "eu-west-1"}, {ClusterName: "gamma", Region: "eu-west-1"}}
-	outcomes := []contract.FleetOutcome{well("alpha"), failed("beta", "Not ready.")}
+	outcomes := []fleet.Outcome{well("alpha"), failed("beta", "Not ready.")}
 	for _, target := range pending {
-		outcomes = append(outcomes, contract.FleetOutcome{Target: target, Status: contract.NotStarted, Error: contract.NotStartedError, Cause: "The fleet had stopped."})
+		outcomes = append(outcomes, fleet.Outcome{Target: target, Status: fleet.StatusNotStarted, Error: fleet.NotStartedError, Cause: "The fleet had stopped."})
 	}
 	r := of(outcomes...)
 	r.Pending, r.Request, r.Summary.Workflow = pending, `{"mode":"apply"}`, "apply-manifests"
@@ -175,11 +176,11 @@ func stopped() report.Report {
 
 func TestTheReportSaysWhatWasNotStartedAndHowToGoOn(t *testing.T) {
 	r := stopped()
-	again, goOn := r.Commands(&contract.FleetReport{Bucket: "reports", Failed: "a/failed.jsonl", NotStarted: "a/notstarted.jsonl"})
+	again, goOn := r.Commands(&fleet.Report{Bucket: "reports", Failed: "a/failed.jsonl", NotStarted: "a/notstarted.jsonl"})
 	const command = `kubestep fleet --workflow apply-manifests --request '{"mode":"apply"}' --concurrency 2 --tolerate 0 --source s3://reports/a/`
 	assert.Equal(t, command+"failed.jsonl --report s3://reports/a", again, "as careful as before")
 	assert.Equal(t, command+"notstarted.jsonl --report s3://reports/a", goOn)
-	r.Summary.Report = &contract.FleetReport{Again: again, Continue: goOn}
+	r.Summary.Report = &fleet.Report{Again: again, Continue: goOn}
 
 	all := page(t, r)
 	assert.Equal(t, "1 of 4 clusters failed, 2 were not started", text(elements(t, all, "h1")[0]))
@@ -288,7 +289,7 @@ func TestHostileNamesAndCausesAreText(t *testing.T) {
 			}
 
 			var read struct {
-				Outcomes []contract.FleetOutcome `json:"outcomes"`
+				Outcomes []fleet.Outcome `json:"outcomes"`
 			}
 			require.NoError(t, json.Unmarshal([]byte(write(t, func(b *bytes.Buffer) error { return r.JSON(b) })), &read))
 			assert.Equal(t, evil, read.Outcomes[0].Cause)
@@ -324,8 +325,8 @@ func TestTheConsoleIsThatOfThePartition(t *testing.T) {
 }
 
 // many returns outcomes with the longest possible names and causes.
-func many(n int, of func(string) contract.FleetOutcome) []contract.FleetOutcome {
-	all := make([]contract.FleetOutcome, n)
+func many(n int, of func(string) fleet.Outcome) []fleet.Outcome {
+	all := make([]fleet.Outcome, n)
 	for i := range all {
 		all[i] = of(fmt.Sprintf("cluster-of-a-team-with-a-long-name-%05d", i))
 	}
@@ -333,7 +334,7 @@ func many(n int, of func(string) contract.FleetOutcome) []contract.FleetOutcome 
 }
 
 func TestAThousandClustersFitInAMegabyte(t *testing.T) {
-	worst := func(name string) contract.FleetOutcome {
+	worst := func(name string) fleet.Outcome {
 		o := failed(name, strings.Repeat("word ", 50))
 		o.StartedAt = start
 		return o

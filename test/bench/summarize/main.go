@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/fleet"
 )
 
@@ -34,9 +35,9 @@ func main() {
 func summarize(ctx context.Context, clusters int, endpoint string) error {
 	store := fleet.NewStore(aws.Config{Region: "eu-west-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
 	began := time.Now()
-	run, err := fleet.Summarizer{Store: store, Now: time.Now}.Summarize(ctx, contract.Summarize{
-		Run: contract.FleetRan{Round: 1, Attempt: contract.MaxAttempts, List: "111122223333/eu-west-1/kubestep-fleet/bench/clusters.json", Size: clusters, Begun: clusters},
-		Fleet: contract.Fleet{
+	run, err := fleet.Summarizer{Store: store, Now: time.Now}.Summarize(ctx, contractfleet.Summarize{
+		Run: contractfleet.Ran{Round: 1, Attempt: contractfleet.MaxAttempts, List: "111122223333/eu-west-1/kubestep-fleet/bench/clusters.json", Size: clusters, Begun: clusters},
+		Fleet: contractfleet.Fleet{
 			Name: "bench", Workflow: "pod-inventory", StartedAt: began, Clusters: clusters, Tolerated: clusters, InS3: true, Output: contract.Destination{Bucket: "reports"},
 			Execution: "arn:aws:states:eu-west-1:111122223333:execution:kubestep-fleet:bench", Executions: "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory",
 		},

@@ -1,20 +1,44 @@
-package contract
+// Package podinventory is what passes between the states of the machine pod-inventory,
+// which lists the pods of a cluster.
+package podinventory
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
 
 // Other sums up, among totals, what is beyond their bound. It is not a valid name
 // of a namespace, and no reason in Kubernetes has parentheses.
 const Other = "(other)"
 
+// Request is what pod-inventory reads out of the execution input beside the target.
+type Request struct {
+	// Namespaces to list, each once, at most MaxNamespaces; by default "default".
+	// contract.AllNamespaces alone stands for all that there are.
+	Namespaces []string `json:"namespaces"`
+	// LabelSelector and FieldSelector are Kubernetes selectors; empty selects all.
+	LabelSelector string `json:"labelSelector"`
+	FieldSelector string `json:"fieldSelector"`
+	// OnDenied says what happens if RBAC denies a namespace: fail (the default) ends
+	// the execution, and skip lists the others.
+	OnDenied contract.OnDenied `json:"onDenied"`
+	// MaxItems is how many pods the output holds at most, 0 to MaxMaxItems; the
+	// totals count all.
+	MaxItems int `json:"maxItems"`
+	// Output is where every pod is written to; nowhere if its bucket is empty.
+	Output contract.Destination `json:"output"`
+}
+
 // ListPods is the payload of list-pods.
 type ListPods struct {
-	Session
+	contract.Session
 	Namespaces    []string `json:"namespaces"`
 	LabelSelector string   `json:"labelSelector"`
 	FieldSelector string   `json:"fieldSelector"`
 	MaxItems      int      `json:"maxItems"`
 	// Output is where to write every pod to; nowhere if its bucket is empty.
-	Output Destination `json:"output"`
+	Output contract.Destination `json:"output"`
 	// Pods is what earlier rounds found; empty in the first.
 	Pods Listing `json:"pods"`
 }
@@ -44,7 +68,7 @@ type Pods struct {
 	// moment: a list took longer than the cluster keeps its past.
 	Consistent bool `json:"consistent"`
 	// Archive is where every pod was written to; null if that was not asked for.
-	Archive *Archive `json:"archive"`
+	Archive *contract.Archive `json:"archive"`
 }
 
 // Cursor is where a round of listing stopped.
@@ -82,11 +106,11 @@ type Pod struct {
 	Unhealthy bool `json:"unhealthy,omitempty"`
 }
 
-// PodInventory is the output of an execution of pod-inventory that succeeded.
-type PodInventory struct {
-	Cluster ClusterSummary `json:"cluster"`
-	Access  Access         `json:"access"`
-	Pods    Pods           `json:"pods"`
+// Output is the output of an execution of pod-inventory that succeeded.
+type Output struct {
+	Cluster contract.ClusterSummary `json:"cluster"`
+	Access  contract.Access         `json:"access"`
+	Pods    Pods                    `json:"pods"`
 }
 
 // statuses are the statuses that have a metric of their own. CloudWatch bills each
@@ -115,4 +139,24 @@ func (l Listing) Metrics() map[string]int {
 		metrics["pods."+status] += pods
 	}
 	return metrics
+}
+
+// Figures are what a fleet reads of an Output: without
+// the rows, which take longer to read than all else that is done for a cluster.
+type Figures struct {
+	Pods struct {
+		Total int `json:"total"`
+		// Unhealthy is nil in the output of a version that did not count them.
+		Unhealthy *int `json:"unhealthy"`
+	} `json:"pods"`
+}
+
+// Figures are what a fleet adds up of an execution: the pods, and the unhealthy ones as
+// the inventory counts them.
+func (o Figures) Figures() map[string]int {
+	figures := map[string]int{"pods": o.Pods.Total}
+	if o.Pods.Unhealthy != nil {
+		figures["unhealthy"] = *o.Pods.Unhealthy
+	}
+	return figures
 }

@@ -1,19 +1,23 @@
-package contract
+// Package applymanifests is what passes between the states of the machine
+// apply-manifests, which plans and applies manifests in a cluster.
+package applymanifests
 
 import (
 	"encoding/json"
 	"log/slog"
 	"time"
+
+	"github.com/kubestep/kubestep/internal/contract"
 )
 
-// ApplyRequest is what apply-manifests reads of the execution input, beside the
+// Request is what apply-manifests reads of the execution input, beside the
 // target, with each default filled in.
-type ApplyRequest struct {
+type Request struct {
 	// Manifests are a string of YAML documents or an array of objects; null if they
 	// are in S3.
 	Manifests json.RawMessage `json:"manifests"`
 	// Source is where the manifests are in S3; its bucket is empty if they are inline.
-	Source ManifestSource `json:"source"`
+	Source Source `json:"source"`
 	// Namespace is for objects that name none; by default "default".
 	Namespace string `json:"namespace"`
 	// Mode is plan, which changes nothing and is the default, or apply.
@@ -27,21 +31,21 @@ type ApplyRequest struct {
 	// Wait says how long to wait until all objects are ready.
 	Wait Wait `json:"wait"`
 	// Output is where the whole difference is written to; nowhere if its bucket is empty.
-	Output Destination `json:"output"`
+	Output contract.Destination `json:"output"`
 }
 
 // Mode is how far apply-manifests goes.
 type Mode string
 
 const (
-	// PlanOnly tells what applying would change, and changes nothing.
-	PlanOnly Mode = "plan"
-	// Apply applies what was planned.
-	Apply Mode = "apply"
+	// ModePlan tells what applying would change, and changes nothing.
+	ModePlan Mode = "plan"
+	// ModeApply applies what was planned.
+	ModeApply Mode = "apply"
 )
 
-// ManifestSource is an object in S3 with YAML documents, 10 MB at most.
-type ManifestSource struct {
+// Source is an object in S3 with YAML documents, 10 MB at most.
+type Source struct {
 	Bucket string `json:"bucket"`
 	Key    string `json:"key"`
 	// VersionID is the version of the object; empty for the current one.
@@ -60,16 +64,18 @@ const MaxWaitSeconds = 3600
 // LoadManifests is the payload of load-manifests.
 type LoadManifests struct {
 	// Execution is the execution's ARN.
-	Execution string       `json:"execution"`
-	Cluster   Cluster      `json:"cluster"`
-	Request   ApplyRequest `json:"request"`
+	Execution string           `json:"execution"`
+	Cluster   contract.Cluster `json:"cluster"`
+	Request   Request          `json:"request"`
 	// Progress is what was applied before the cluster was described again, as in
-	// ManifestsSession.
+	// Session.
 	Progress string `json:"progress"`
 }
 
 // LogAttrs has the execution and the cluster.
-func (in LoadManifests) LogAttrs() []slog.Attr { return logAttrs(in.Execution, in.Cluster.Name) }
+func (in LoadManifests) LogAttrs() []slog.Attr {
+	return contract.LogAttrs(in.Execution, in.Cluster.Name)
+}
 
 // LoadedManifests is the result of load-manifests. The manifests themselves do not
 // pass between states: each function reads them again, and compares their hash.
@@ -82,11 +88,11 @@ type LoadedManifests struct {
 	Objects int `json:"objects"`
 }
 
-// ManifestsSession is what a function needs to work on the manifests in the cluster.
+// Session is what a function needs to work on the manifests in the cluster.
 // It is embedded in the payload of each function that does.
-type ManifestsSession struct {
-	Session
-	Request   ApplyRequest    `json:"request"`
+type Session struct {
+	contract.Session
+	Request   Request         `json:"request"`
 	Manifests LoadedManifests `json:"manifests"`
 	// Progress is what was applied before the cluster was described again: the hash of
 	// the manifests, a colon, and Applied.Done. It is empty before.
@@ -95,7 +101,7 @@ type ManifestsSession struct {
 
 // VerifyApply is the payload of verify-apply.
 type VerifyApply struct {
-	ManifestsSession
+	Session
 	// Access is what earlier rounds found; empty in the first.
 	Access VerifiedApply `json:"access"`
 }
@@ -113,7 +119,7 @@ type VerifiedApply struct {
 
 // PlanManifests is the payload of plan-manifests.
 type PlanManifests struct {
-	ManifestsSession
+	Session
 	// Plan is what earlier rounds found; empty in the first.
 	Plan Plan `json:"plan"`
 }
@@ -189,10 +195,10 @@ type Action string
 // The actions, by the words of kubectl, and one for an object that is being deleted:
 // what is applied to it goes with it.
 const (
-	Created    Action = "created"
-	Configured Action = "configured"
-	Unchanged  Action = "unchanged"
-	Deleting   Action = "deleting"
+	ActionCreated    Action = "created"
+	ActionConfigured Action = "configured"
+	ActionUnchanged  Action = "unchanged"
+	ActionDeleting   Action = "deleting"
 )
 
 // Diff is a difference as text in S3, in parts.
@@ -211,7 +217,7 @@ func (p Plan) Metrics() map[string]int {
 
 // ApplyManifests is the payload of apply-manifests.
 type ApplyManifests struct {
-	ManifestsSession
+	Session
 	Plan Plan `json:"plan"`
 	// Apply is what earlier rounds did; empty in the first.
 	Apply Applied `json:"apply"`
@@ -233,7 +239,7 @@ type Applied struct {
 
 // CheckReadiness is the payload of check-readiness.
 type CheckReadiness struct {
-	Session
+	contract.Session
 	Wait    Wait        `json:"wait"`
 	WaitFor []Reference `json:"waitFor"`
 	// Readiness is what earlier rounds found; empty in the first.
@@ -283,10 +289,10 @@ type NotReadyObject struct {
 	Message string `json:"message"`
 }
 
-// ApplyResult is the output of an execution of apply-manifests that succeeded.
-type ApplyResult struct {
-	Cluster ClusterSummary `json:"cluster"`
-	Mode    Mode           `json:"mode"`
+// Output is the output of an execution of apply-manifests that succeeded.
+type Output struct {
+	Cluster contract.ClusterSummary `json:"cluster"`
+	Mode    Mode                    `json:"mode"`
 	// Drift is true if the cluster was not as the manifests say.
 	Drift bool       `json:"drift"`
 	Plan  PlanReport `json:"plan"`
@@ -301,4 +307,14 @@ type ApplyResult struct {
 	// written their status for a while: they have one, and their controllers may never
 	// write it, or not run.
 	Unobserved []ObjectName `json:"unobserved"`
+}
+
+// Figures are what a fleet adds up of an execution: the objects by what applying does
+// to them, and the clusters that were not as the manifests say.
+func (o Output) Figures() map[string]int {
+	drift := 0
+	if o.Drift {
+		drift = 1
+	}
+	return map[string]int{"created": o.Plan.Created, "configured": o.Plan.Configured, "unchanged": o.Plan.Unchanged, "applied": o.Applied, "drift": drift}
 }

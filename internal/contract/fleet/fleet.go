@@ -1,8 +1,12 @@
-package contract
+// Package fleet is what passes between the states of the machine fleet, which runs a
+// workflow on many clusters.
+package fleet
 
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/kubestep/kubestep/internal/contract"
 )
 
 // ClustersFailed is the error of a fleet of which more clusters failed than are
@@ -10,12 +14,12 @@ import (
 const ClustersFailed = "ClustersFailed"
 
 const (
-	// MaxFleetClusters bounds the clusters of a fleet.
-	MaxFleetClusters = 10_000
-	// MaxFleetInState is how many clusters, and then outcomes, pass between states. A
+	// MaxClusters bounds the clusters of a fleet.
+	MaxClusters = 10_000
+	// MaxInState is how many clusters, and then outcomes, pass between states. A
 	// larger fleet needs an output in S3.
-	MaxFleetInState = 500
-	// MaxOutcomeBytes bounds an outcome: MaxFleetInState of them leave room for the
+	MaxInState = 500
+	// MaxOutcomeBytes bounds an outcome: MaxInState of them leave room for the
 	// rest of the document in the 256 KiB that Step Functions allows.
 	MaxOutcomeBytes = 400
 	// MaxAttempts is how often a cluster is tried: a second time if the first failed
@@ -37,7 +41,7 @@ type FoundClusters struct {
 	Fleet Fleet `json:"fleet"`
 	// Request is what each cluster is asked: the workflow's input without the target.
 	Request json.RawMessage `json:"request"`
-	Run     FleetRun        `json:"run"`
+	Run     Run             `json:"run"`
 }
 
 // Fleet is what the states share.
@@ -69,88 +73,88 @@ type Fleet struct {
 	// InS3 reports whether clusters and outcomes are in Output, not in the state.
 	InS3 bool `json:"inS3"`
 	// Output is where the report is written; its bucket is empty if nowhere.
-	Output Destination `json:"output"`
+	Output contract.Destination `json:"output"`
 }
 
-// FleetRun is where a fleet stands: what the next Map runs and, once there is nothing
+// Run is where a fleet stands: what the next Map runs and, once there is nothing
 // left to run, what became of it.
-type FleetRun struct {
+type Run struct {
 	// Round counts the Maps, from 1.
 	Round int `json:"round"`
 	// Attempt is 1, or 2 for those that are tried again.
 	Attempt int `json:"attempt"`
 	// Clusters are those to run. The list at the key List of the output's bucket takes
 	// their place if the fleet is in S3.
-	Clusters []FleetCluster `json:"clusters"`
-	List     string         `json:"list"`
+	Clusters []Cluster `json:"clusters"`
+	List     string    `json:"list"`
 	// Size is how many there are to run.
 	Size int `json:"size"`
 	// Begun is how many clusters of the fleet have been given to a Map so far, and
 	// Pending are the others; it is empty if they are in S3.
-	Begun   int      `json:"begun"`
-	Pending []Target `json:"pending"`
+	Begun   int               `json:"begun"`
+	Pending []contract.Target `json:"pending"`
 	// Failed is how many clusters have failed for good so far.
 	Failed int `json:"failed"`
 	// Outcomes are those that are settled; empty if they are in S3.
-	Outcomes []FleetOutcome `json:"outcomes"`
-	Verdict  Verdict        `json:"verdict"`
+	Outcomes []Outcome `json:"outcomes"`
+	Verdict  Verdict   `json:"verdict"`
 	// Summary is empty before all outcomes are settled.
-	Summary FleetSummary `json:"summary"`
+	Summary Summary `json:"summary"`
 	// Cause is the sentence of ClustersFailed.
 	Cause string `json:"cause"`
 }
 
-// FleetRan is a FleetRun after its Map: in the place of the clusters are their outcomes.
-type FleetRan struct {
-	Round    int            `json:"round"`
-	Attempt  int            `json:"attempt"`
-	Clusters []FleetOutcome `json:"clusters"`
-	List     string         `json:"list"`
-	Size     int            `json:"size"`
-	Begun    int            `json:"begun"`
-	Pending  []Target       `json:"pending"`
-	Failed   int            `json:"failed"`
-	Outcomes []FleetOutcome `json:"outcomes"`
+// Ran is a Run after its Map: in the place of the clusters are their outcomes.
+type Ran struct {
+	Round    int               `json:"round"`
+	Attempt  int               `json:"attempt"`
+	Clusters []Outcome         `json:"clusters"`
+	List     string            `json:"list"`
+	Size     int               `json:"size"`
+	Begun    int               `json:"begun"`
+	Pending  []contract.Target `json:"pending"`
+	Failed   int               `json:"failed"`
+	Outcomes []Outcome         `json:"outcomes"`
 }
 
-// FleetCluster is a cluster that is to be run.
-type FleetCluster struct {
-	Target Target `json:"target"`
+// Cluster is a cluster that is to be run.
+type Cluster struct {
+	Target contract.Target `json:"target"`
 	// Execution is the name of its execution.
 	Execution string `json:"execution"`
 	Attempt   int    `json:"attempt"`
 }
 
-// OutcomeStatus is how the execution for a cluster ended.
-type OutcomeStatus string
+// Status is how the execution for a cluster ended.
+type Status string
 
 // The statuses are those of Step Functions, and one for what never became an execution.
 const (
-	Succeeded OutcomeStatus = "SUCCEEDED"
-	Failed    OutcomeStatus = "FAILED"
-	TimedOut  OutcomeStatus = "TIMED_OUT"
-	Aborted   OutcomeStatus = "ABORTED"
-	// NotStarted means that the fleet stopped before: too many clusters had failed.
-	NotStarted OutcomeStatus = "NOT_STARTED"
+	StatusSucceeded Status = "SUCCEEDED"
+	StatusFailed    Status = "FAILED"
+	StatusTimedOut  Status = "TIMED_OUT"
+	StatusAborted   Status = "ABORTED"
+	// StatusNotStarted means that the fleet stopped before: too many clusters had failed.
+	StatusNotStarted Status = "NOT_STARTED"
 )
 
-// NotStartedError is the error of a cluster that is NotStarted.
+// NotStartedError is the error of a cluster that is StatusNotStarted.
 const NotStartedError = "NotStarted"
 
-// OutcomeStatuses are all there are, the best first.
-func OutcomeStatuses() []OutcomeStatus {
-	return []OutcomeStatus{Succeeded, Failed, TimedOut, Aborted, NotStarted}
+// Statuses are all there are, the best first.
+func Statuses() []Status {
+	return []Status{StatusSucceeded, StatusFailed, StatusTimedOut, StatusAborted, StatusNotStarted}
 }
 
 // Failed reports whether the cluster was tried and did not succeed.
-func (o FleetOutcome) Failed() bool { return o.Status != Succeeded && o.Status != NotStarted }
+func (o Outcome) Failed() bool { return o.Status != StatusSucceeded && o.Status != StatusNotStarted }
 
-// FleetOutcome is what became of a cluster, in at most MaxOutcomeBytes.
-type FleetOutcome struct {
-	Target
+// Outcome is what became of a cluster, in at most MaxOutcomeBytes.
+type Outcome struct {
+	contract.Target
 	// Attempt is 0 for a cluster that is NotStarted.
-	Attempt int           `json:"attempt"`
-	Status  OutcomeStatus `json:"status"`
+	Attempt int    `json:"attempt"`
+	Status  Status `json:"status"`
 	// Error is the name, and Cause the sentence, clipped; both are empty if it succeeded.
 	Error string `json:"error,omitempty"`
 	Cause string `json:"cause,omitempty"`
@@ -167,7 +171,7 @@ type FleetOutcome struct {
 // RecordOutcome is the payload of record-outcome.
 type RecordOutcome struct {
 	Fleet   Fleet           `json:"fleet"`
-	Cluster FleetCluster    `json:"cluster"`
+	Cluster Cluster         `json:"cluster"`
 	Result  ExecutionResult `json:"result"`
 }
 
@@ -187,7 +191,7 @@ type ExecutionResult struct {
 
 // RecordedOutcome is the result of record-outcome: the outcome, or nothing if it is in S3.
 type RecordedOutcome struct {
-	*FleetOutcome
+	*Outcome
 }
 
 // Summarize is the payload of summarize.
@@ -195,40 +199,40 @@ type Summarize struct {
 	Fleet Fleet `json:"fleet"`
 	// Request is what each cluster was asked, for the report.
 	Request json.RawMessage `json:"request"`
-	Run     FleetRan        `json:"run"`
+	Run     Ran             `json:"run"`
 }
 
 // Verdict is what the machine does next.
 type Verdict string
 
 const (
-	// TryAgain runs the clusters that are worth a second try.
-	TryAgain Verdict = "TryAgain"
-	// GoOn runs the next clusters of a fleet that changes them.
-	GoOn Verdict = "GoOn"
-	// Tolerable means that no more clusters failed than are tolerated.
-	Tolerable Verdict = "Tolerable"
-	// Intolerable fails with ClustersFailed.
-	Intolerable Verdict = "Intolerable"
+	// VerdictTryAgain runs the clusters that are worth a second try.
+	VerdictTryAgain Verdict = "TryAgain"
+	// VerdictGoOn runs the next clusters of a fleet that changes them.
+	VerdictGoOn Verdict = "GoOn"
+	// VerdictTolerable means that no more clusters failed than are tolerated.
+	VerdictTolerable Verdict = "Tolerable"
+	// VerdictIntolerable fails with ClustersFailed.
+	VerdictIntolerable Verdict = "Intolerable"
 )
 
-// FleetSummary adds up the outcomes.
-type FleetSummary struct {
+// Summary adds up the outcomes.
+type Summary struct {
 	Fleet    string `json:"fleet"`
 	Workflow string `json:"workflow"`
 	Clusters int    `json:"clusters"`
 	// ByStatus counts the clusters.
-	ByStatus map[OutcomeStatus]int `json:"byStatus"`
+	ByStatus map[Status]int `json:"byStatus"`
 	// Totals adds up the clusters' figures.
 	Totals map[string]int `json:"totals"`
 	// Failures are the errors, the most frequent first.
-	Failures []FleetFailure `json:"failures"`
+	Failures []Failure `json:"failures"`
 	// Report is null if the input has no output.
-	Report *FleetReport `json:"report"`
+	Report *Report `json:"report"`
 }
 
-// FleetFailure is one error name, and whom it hit.
-type FleetFailure struct {
+// Failure is one error name, and whom it hit.
+type Failure struct {
 	Error    string `json:"error"`
 	Clusters int    `json:"clusters"`
 	// Names are the first of them, and Cause is that of the first.
@@ -236,8 +240,8 @@ type FleetFailure struct {
 	Cause string   `json:"cause"`
 }
 
-// FleetReport is where the report is in S3.
-type FleetReport struct {
+// Report is where the report is in S3.
+type Report struct {
 	Bucket string `json:"bucket"`
 	HTML   string `json:"html"`
 	CSV    string `json:"csv"`
@@ -253,39 +257,9 @@ type FleetReport struct {
 	Continue   string `json:"continue"`
 }
 
-// FleetOutput is the output of an execution of a fleet.
-type FleetOutput struct {
-	Summary FleetSummary `json:"summary"`
+// Output is the output of an execution of a fleet.
+type Output struct {
+	Summary Summary `json:"summary"`
 	// Outcomes are those of all clusters; empty if they are in S3.
-	Outcomes []FleetOutcome `json:"outcomes"`
-}
-
-// PodFigures are what a fleet reads of the output of pod-inventory, a PodInventory: without
-// the rows, which take longer to read than all else that is done for a cluster.
-type PodFigures struct {
-	Pods struct {
-		Total int `json:"total"`
-		// Unhealthy is nil in the output of a version that did not count them.
-		Unhealthy *int `json:"unhealthy"`
-	} `json:"pods"`
-}
-
-// Figures are what a fleet adds up of an execution: the pods, and the unhealthy ones as
-// the inventory counts them.
-func (o PodFigures) Figures() map[string]int {
-	figures := map[string]int{"pods": o.Pods.Total}
-	if o.Pods.Unhealthy != nil {
-		figures["unhealthy"] = *o.Pods.Unhealthy
-	}
-	return figures
-}
-
-// Figures are what a fleet adds up of an execution: the objects by what applying does
-// to them, and the clusters that were not as the manifests say.
-func (r ApplyResult) Figures() map[string]int {
-	drift := 0
-	if r.Drift {
-		drift = 1
-	}
-	return map[string]int{"created": r.Plan.Created, "configured": r.Plan.Configured, "unchanged": r.Plan.Unchanged, "applied": r.Applied, "drift": drift}
+	Outcomes []Outcome `json:"outcomes"`
 }
