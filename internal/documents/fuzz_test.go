@@ -105,33 +105,19 @@ func decoded(t *testing.T, text []byte) any {
 
 // inJSON reads nothing but JSON values.
 func inJSON(text []byte) ([]any, error) {
-	var all []any
 	if first := bytes.TrimSpace(text); len(first) == 0 || first[0] != '{' && first[0] != '[' {
 		return nil, errors.New("in JSON, an object begins with {")
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
-	for {
-		var value any
-		err := decoder.Decode(&value)
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if value, err = jsonable(value); err != nil {
-			return nil, err
-		}
-		if value != nil {
-			all = append(all, value)
-		}
-	}
+	return readAll(decoder)
 }
 
 // inYAML reads the YAML documents that are not empty.
-func inYAML(text []byte) (all []any, err error) {
-	decoder := yamlv2.NewDecoder(bytes.NewReader(text))
+func inYAML(text []byte) ([]any, error) { return readAll(yamlv2.NewDecoder(bytes.NewReader(text))) }
+
+// readAll reads the values that are not empty.
+func readAll(decoder interface{ Decode(value any) error }) (all []any, err error) {
 	for {
 		var value any
 		err := decoder.Decode(&value)
@@ -188,11 +174,8 @@ func jsonable(value any) (any, error) {
 	case int:
 		return json.Number(strconv.Itoa(value)), nil
 	case json.Number:
-		if i, err := strconv.ParseInt(string(value), 10, 64); err == nil {
-			return json.Number(strconv.FormatInt(i, 10)), nil
-		}
-		if u, err := strconv.ParseUint(string(value), 10, 64); err == nil {
-			return json.Number(strconv.FormatUint(u, 10)), nil
+		if whole, ok := wholeNumber(string(value)); ok {
+			return whole, nil
 		}
 		f, err := value.Float64()
 		if err != nil {
@@ -209,11 +192,8 @@ func jsonable(value any) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if i, err := strconv.ParseInt(string(text), 10, 64); err == nil {
-			return json.Number(strconv.FormatInt(i, 10)), nil
-		}
-		if u, err := strconv.ParseUint(string(text), 10, 64); err == nil {
-			return json.Number(strconv.FormatUint(u, 10)), nil
+		if whole, ok := wholeNumber(string(text)); ok {
+			return whole, nil
 		}
 		return json.Number(text), nil
 	case string:
@@ -224,6 +204,15 @@ func jsonable(value any) (any, error) {
 	default:
 		return value, nil
 	}
+}
+
+// wholeNumber is a number of 64 bits without a fraction, in its shortest form.
+func wholeNumber(text string) (json.Number, bool) {
+	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return json.Number(strconv.FormatInt(i, 10)), true
+	}
+	u, err := strconv.ParseUint(text, 10, 64)
+	return json.Number(strconv.FormatUint(u, 10)), err == nil
 }
 
 func keyOf(key any) (string, error) {

@@ -346,11 +346,7 @@ func (w *writer) merge(n *yaml.Node) ([]entry, *Problem) {
 			if item.Kind == yaml.SequenceNode {
 				return nil, w.problem(item, wrongMerge)
 			}
-			entries, problem := w.merge(item)
-			if problem != nil {
-				return nil, problem
-			}
-			if problem := w.union(&names, entries); problem != nil {
+			if problem := w.mergeInto(&names, item); problem != nil {
 				return nil, problem
 			}
 		}
@@ -375,11 +371,7 @@ func (w *writer) merge(n *yaml.Node) ([]entry, *Problem) {
 			}
 		}
 		for _, merge := range merges {
-			entries, problem := w.merge(merge)
-			if problem != nil {
-				return nil, problem
-			}
-			if problem := w.union(&names, entries); problem != nil {
+			if problem := w.mergeInto(&names, merge); problem != nil {
 				return nil, problem
 			}
 		}
@@ -390,6 +382,15 @@ func (w *writer) merge(n *yaml.Node) ([]entry, *Problem) {
 }
 
 const wrongMerge = "the value of a merge key (<<) is neither a mapping nor a sequence of mappings"
+
+// mergeInto adds the entries of a merge that are not there yet.
+func (w *writer) mergeInto(names *nameSet, merge *yaml.Node) *Problem {
+	entries, problem := w.merge(merge)
+	if problem != nil {
+		return problem
+	}
+	return w.union(names, entries)
+}
 
 // union adds the entries that are not there yet.
 func (w *writer) union(names *nameSet, entries []entry) *Problem {
