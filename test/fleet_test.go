@@ -49,7 +49,7 @@ func (s *scenario) fleet(t *testing.T, input map[string]any) follow.Execution {
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
-	follower := follow.Follower{Client: s.client, Clock: follow.WallClock{}, Interval: 250 * time.Millisecond, Out: s.progress}
+	follower := follow.Follower{Client: s.client, Interval: 250 * time.Millisecond, Out: s.progress}
 	e, err := follower.Start(ctx, follow.Start{StateMachineARN: s.stack.StateMachineARN("fleet"), Input: string(text)})
 	require.NoError(t, err)
 	if e.Status == types.ExecutionStatusSucceeded {

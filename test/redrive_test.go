@@ -45,7 +45,7 @@ func (s *scenario) follow(t *testing.T, execution string) follow.Execution {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	follower := follow.Follower{Client: s.client, Clock: follow.WallClock{}, Interval: 250 * time.Millisecond, Out: io.Discard}
+	follower := follow.Follower{Client: s.client, Interval: 250 * time.Millisecond, Out: io.Discard}
 	e, err := follower.Follow(ctx, execution)
 	require.NoError(t, err)
 	return e

@@ -93,7 +93,7 @@ func (s *scenario) start(t *testing.T, machine, input string) follow.Execution {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	follower := follow.Follower{Client: s.client, Clock: follow.WallClock{}, Interval: 250 * time.Millisecond, Out: s.progress}
+	follower := follow.Follower{Client: s.client, Interval: 250 * time.Millisecond, Out: s.progress}
 	execution, err := follower.Start(ctx, follow.Start{StateMachineARN: machine, Input: input})
 	require.NoError(t, err)
 	return execution

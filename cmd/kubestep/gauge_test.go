@@ -85,7 +85,7 @@ func TestTheClustersOfAFleetAreCountedByOutcomeAsTheyCome(t *testing.T) {
 	gauge.use(sfn.New(sfn.Options{Region: "eu-west-1", BaseEndpoint: aws.String(s.URL), Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}))
 	var out bytes.Buffer
 	follower := follow.Follower{
-		Client: gauge.client, Clock: follow.WallClock{}, Interval: time.Millisecond, Out: &out, Live: true, Event: gauge.event,
+		Client: gauge.client, Interval: time.Millisecond, Out: &out, Live: true, Event: gauge.event,
 		Detail: func(ctx context.Context, room int) string {
 			gauge.next = time.Time{} // each look counts
 			return gauge.detail(ctx, room)
@@ -169,7 +169,7 @@ func TestALiveLineKeepsWithinTheTerminal(t *testing.T) {
 	}
 	var out bytes.Buffer
 	follower := follow.Follower{
-		Client: gauge.client, Clock: follow.WallClock{}, Interval: time.Millisecond, Out: &out, Live: true, Event: gauge.event, Detail: gauge.detail,
+		Client: gauge.client, Interval: time.Millisecond, Out: &out, Live: true, Event: gauge.event, Detail: gauge.detail,
 		Width: func() int { return 80 },
 	}
 

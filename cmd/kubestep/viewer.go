@@ -117,7 +117,6 @@ func (v *viewer) show(cmd *cobra.Command, region string, wrong problems, run fun
 	progress := cmd.ErrOrStderr()
 	follower := &follow.Follower{
 		Client:   client,
-		Clock:    follow.WallClock{},
 		Interval: interval,
 		Out:      progress,
 		Live:     terminal.Is(progress),

@@ -5,12 +5,12 @@ import (
 	"os"
 
 	"github.com/kubestep/kubestep/internal/bearer"
-	"github.com/kubestep/kubestep/internal/clock"
+	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/readiness"
 	"github.com/kubestep/kubestep/internal/task"
 )
 
 func main() {
-	checker := readiness.Checker{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))), Clock: clock.Wall{}}
+	checker := readiness.Checker{Kube: kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))}}
 	task.Start("CheckReadiness", checker.Check)
 }

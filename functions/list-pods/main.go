@@ -9,8 +9,8 @@ import (
 	"github.com/kubestep/kubestep/internal/archive"
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/bearer"
-	"github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
+	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/internal/store"
 	"github.com/kubestep/kubestep/internal/task"
@@ -19,8 +19,7 @@ import (
 func main() {
 	bucket := s3.NewFromConfig(task.Must(awsapi.Config(os.Getenv)))
 	lister := pods.Lister{
-		Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
-		Clock:  clock.Wall{},
+		Kube: kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
 		Archive: func(in podinventory.ListPods) pods.Writer {
 			return archive.NewWriter(store.New(bucket, in.Execution), in.Output, in.Pods.Archive)
 		},

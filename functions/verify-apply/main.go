@@ -9,7 +9,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/bearer"
-	"github.com/kubestep/kubestep/internal/clock"
+	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/task"
 )
@@ -20,8 +20,7 @@ func main() {
 			S3:           s3.NewFromConfig(task.Must(awsapi.Config(os.Getenv))),
 			AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ","),
 		},
-		Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
-		Clock:  clock.Wall{},
+		Kube: kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
 	}
 	task.Start("VerifyApply", applier.Verify)
 }

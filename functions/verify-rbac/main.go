@@ -6,14 +6,13 @@ import (
 
 	"github.com/kubestep/kubestep/internal/access"
 	"github.com/kubestep/kubestep/internal/bearer"
-	"github.com/kubestep/kubestep/internal/clock"
+	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/task"
 )
 
 func main() {
 	verifier := access.Verifier{
-		Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
-		Clock:  clock.Wall{},
+		Kube: kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
 	}
 	task.Start("VerifyRBAC", verifier.Verify)
 }

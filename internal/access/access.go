@@ -28,8 +28,7 @@ const (
 
 // Verifier verifies access.
 type Verifier struct {
-	Opener kube.Opener
-	Clock  batch.Clock
+	Kube kube.Connector
 }
 
 // Review is the answer to a check.
@@ -46,12 +45,12 @@ type Review struct {
 // Throttled, CertificateNotTrusted, ClusterUnreachable if the cluster could not be
 // asked or its authorizer could not answer.
 func (v Verifier) Verify(ctx context.Context, in contract.VerifyRBAC) (contract.VerifiedAccess, error) {
-	conn, err := kube.Connect(v.Opener, in.Session)
+	conn, err := v.Kube.Connect(in.Session)
 	if err != nil {
 		return contract.VerifiedAccess{}, err
 	}
 	defer conn.Close()
-	reviews, err := reviewAll(ctx, v.Clock, conn, in.Checks)
+	reviews, err := reviewAll(ctx, conn, in.Checks)
 	if err != nil {
 		return contract.VerifiedAccess{}, err
 	}
@@ -63,12 +62,12 @@ func (v Verifier) Verify(ctx context.Context, in contract.VerifyRBAC) (contract.
 }
 
 // reviewAll reviews the checks, several at the same time, and answers in their order.
-func reviewAll(ctx context.Context, clock batch.Clock, conn *kube.Conn, checks []contract.Check) ([]Review, error) {
+func reviewAll(ctx context.Context, conn *kube.Conn, checks []contract.Check) ([]Review, error) {
 	reviews, each := make([]Review, len(checks)), make([]*Review, len(checks))
 	for i, check := range checks {
 		reviews[i].Check, each[i] = check, &reviews[i]
 	}
-	done, err := batch.Each(ctx, batch.NewRound(ctx, clock), each, func(ctx context.Context, review *Review) (err error) {
+	done, err := batch.Each(ctx, batch.NewRound(ctx), each, func(ctx context.Context, review *Review) (err error) {
 		*review, err = Ask(ctx, conn, review.Check)
 		return err
 	})

@@ -13,7 +13,6 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 
 	"github.com/kubestep/kubestep/internal/access"
-	"github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 )
@@ -53,7 +52,7 @@ func (r *reviews) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 
 func verify(t *testing.T, answer http.HandlerFunc, checks ...contract.Check) (contract.VerifiedAccess, error) {
 	t.Helper()
-	return access.Verifier{Opener: kubetest.Opener{}, Clock: clock.Wall{}}.Verify(t.Context(), contract.VerifyRBAC{Session: kubetest.Session(kubetest.Serve(t, answer)), Checks: checks})
+	return access.Verifier{Kube: kubetest.Connector}.Verify(t.Context(), contract.VerifyRBAC{Session: kubetest.Session(kubetest.Serve(t, answer)), Checks: checks})
 }
 
 // pods are checks of listing pods in namespaces.
@@ -119,7 +118,7 @@ func TestWhatIsReviewedAcrossTheClusterIsAnsweredAsOne(t *testing.T) {
 func TestANamespaceIsGrantedOnlyIfAllItsChecksAre(t *testing.T) {
 	server := &reviews{answer: allow}
 	server.byName = map[string]authorizationv1.SubjectAccessReviewStatus{"secrets": {Reason: "no secrets"}}
-	verified, err := access.Verifier{Opener: kubetest.Opener{}, Clock: clock.Wall{}}.Verify(t.Context(), contract.VerifyRBAC{
+	verified, err := access.Verifier{Kube: kubetest.Connector}.Verify(t.Context(), contract.VerifyRBAC{
 		Session: kubetest.Session(kubetest.Serve(t, server.ServeHTTP)), OnDenied: contract.OnDeniedSkip,
 		Checks: append(pods("shop", "bank"), contract.Check{Verb: "list", Resource: "secrets", Namespace: "shop"}),
 	})
@@ -196,7 +195,7 @@ func TestWhatIsDeniedIsSkippedIfTheInputAsksForIt(t *testing.T) {
 		}
 		return allow("")
 	}}
-	verified, err := access.Verifier{Opener: kubetest.Opener{}, Clock: clock.Wall{}}.Verify(t.Context(), contract.VerifyRBAC{
+	verified, err := access.Verifier{Kube: kubetest.Connector}.Verify(t.Context(), contract.VerifyRBAC{
 		Session: kubetest.Session(kubetest.Serve(t, server.ServeHTTP)), Checks: pods("shop", "default", "bank"), OnDenied: contract.OnDeniedSkip,
 	})
 
@@ -215,7 +214,7 @@ func TestADoubtIsNotSkipped(t *testing.T) {
 	server := &reviews{answer: func(string) authorizationv1.SubjectAccessReviewStatus {
 		return authorizationv1.SubjectAccessReviewStatus{EvaluationError: "webhook timed out"}
 	}}
-	_, err := access.Verifier{Opener: kubetest.Opener{}, Clock: clock.Wall{}}.Verify(t.Context(), contract.VerifyRBAC{
+	_, err := access.Verifier{Kube: kubetest.Connector}.Verify(t.Context(), contract.VerifyRBAC{
 		Session: kubetest.Session(kubetest.Serve(t, server.ServeHTTP)), Checks: pods("shop"), OnDenied: contract.OnDeniedSkip,
 	})
 	var named *contract.Error

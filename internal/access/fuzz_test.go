@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/access"
-	"github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 )
@@ -20,7 +19,7 @@ import (
 // The reviews come from whatever is at the cluster's endpoint: the API server, its authorizers, or a proxy.
 func FuzzVerify(f *testing.F) {
 	cluster, answer := kubetest.ServeWhat(f)
-	verifier := access.Verifier{Opener: kubetest.Opener{}, Clock: clock.Wall{}}
+	verifier := access.Verifier{Kube: kubetest.Connector}
 
 	review := func(status string) string {
 		return `{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","metadata":{},"spec":{"resourceAttributes":{"namespace":"shop","verb":"list","version":"*","resource":"pods"}},"status":` + status + `}`

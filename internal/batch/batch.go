@@ -27,18 +27,10 @@ const (
 	unbounded = 15 * time.Minute
 )
 
-// Clock is the time.
-type Clock interface {
-	Now() time.Time
-	// Sleep returns after d, or with an error if ctx ends before.
-	Sleep(ctx context.Context, d time.Duration) error
-}
-
 // Round is one invocation's share of the objects: it ends before the function
 // must, and the next round goes on where it stopped.
 type Round struct {
-	clock Clock
-	end   time.Time
+	end time.Time
 
 	mu        sync.Mutex // guards what follows
 	begun     int
@@ -49,16 +41,26 @@ type Round struct {
 }
 
 // NewRound begins a round that ends before ctx does.
-func NewRound(ctx context.Context, clock Clock) *Round {
-	return &Round{clock: clock, end: Deadline(ctx, clock).Add(-Reserve)}
+func NewRound(ctx context.Context) *Round {
+	return &Round{end: Deadline(ctx).Add(-Reserve)}
 }
 
 // Deadline is the end of the function's time.
-func Deadline(ctx context.Context, clock Clock) time.Time {
+func Deadline(ctx context.Context) time.Time {
 	if deadline, bounded := ctx.Deadline(); bounded {
 		return deadline
 	}
-	return clock.Now().Add(unbounded)
+	return time.Now().Add(unbounded)
+}
+
+// Sleep returns after d, or with an error if ctx ends before.
+func Sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // RetryAfter is how long the API server asks to wait with an error 429.
@@ -138,15 +140,15 @@ func (r *Round) End() {
 }
 
 // Left is the time that is left.
-func (r *Round) Left() time.Duration { return r.end.Sub(r.clock.Now()) }
+func (r *Round) Left() time.Duration { return time.Until(r.end) }
 
 // one does an object, and waits if the API server asks for it. It reports whether
 // the object is done.
 func (r *Round) one(ctx context.Context, do func() error) (bool, error) {
 	for {
-		began := r.clock.Now()
+		began := time.Now()
 		err := do()
-		took := r.clock.Now().Sub(began)
+		took := time.Since(began)
 		r.mu.Lock()
 		r.slowest = max(r.slowest, took)
 		left := r.Left()
@@ -160,7 +162,7 @@ func (r *Round) one(ctx context.Context, do func() error) (bool, error) {
 			r.mu.Unlock()
 			return false, err
 		}
-		if wait := RetryAfter(err); wait < left && r.clock.Sleep(ctx, wait) == nil {
+		if wait := RetryAfter(err); wait < left && Sleep(ctx, wait) == nil {
 			continue
 		}
 		r.mu.Lock()

@@ -3,9 +3,9 @@ package batch
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -13,29 +13,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// fakeClock advances only in Sleep.
-type fakeClock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *fakeClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *fakeClock) Sleep(_ context.Context, d time.Duration) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-	return nil
-}
-
 // during runs a round of that many seconds.
-func during(seconds int) (*Round, *fakeClock) {
-	clock := &fakeClock{now: time.Unix(0, 0)}
-	return &Round{clock: clock, end: clock.now.Add(time.Duration(seconds) * time.Second)}, clock
+func during(seconds int) *Round {
+	return &Round{end: time.Now().Add(time.Duration(seconds) * time.Second)}
 }
 
 // numbers are 0 to n-1.
@@ -48,7 +28,7 @@ func numbers(n int) []int {
 }
 
 func TestARoundDoesEachObjectOnce(t *testing.T) {
-	r, _ := during(60)
+	r := during(60)
 	var times [100]atomic.Int32
 	done, err := Each(t.Context(), r, numbers(100), func(_ context.Context, i int) error {
 		times[i].Add(1)
@@ -62,28 +42,31 @@ func TestARoundDoesEachObjectOnce(t *testing.T) {
 }
 
 func TestARoundEndsBeforeItsTimeDoesAndTheNextOneGoesOn(t *testing.T) {
-	rounds := 0
-	for left := numbers(30); len(left) > 0; rounds++ {
-		r, clock := during(10)
-		done, err := Each(t.Context(), r, left, func(context.Context, int) error {
-			return clock.Sleep(t.Context(), time.Second)
-		})
-		require.NoError(t, err)
-		require.Positive(t, done, "each round does something")
-		left = left[done:]
-	}
-	assert.Greater(t, rounds, 2)
+	synctest.Test(t, func(t *testing.T) {
+		rounds := 0
+		for left := numbers(30); len(left) > 0; rounds++ {
+			r := during(10)
+			done, err := Each(t.Context(), r, left, func(context.Context, int) error {
+				time.Sleep(5 * time.Second)
+				return nil
+			})
+			require.NoError(t, err)
+			require.Positive(t, done, "each round does something")
+			left = left[done:]
+		}
+		assert.Greater(t, rounds, 2)
+	})
 }
 
 func TestARoundWithoutTimeDoesOneObject(t *testing.T) {
-	r, _ := during(-1)
+	r := during(-1)
 	next, err := Each(t.Context(), r, numbers(10), func(context.Context, int) error { return nil })
 	require.NoError(t, err)
 	assert.Equal(t, 1, next)
 }
 
 func TestARoundStopsAtAnErrorAndCompletesWhatIsUnderWay(t *testing.T) {
-	r, _ := during(60)
+	r := during(60)
 	broken := errors.New("broken")
 	var completed atomic.Int32
 	failed := make(chan struct{})
@@ -102,17 +85,20 @@ func TestARoundStopsAtAnErrorAndCompletesWhatIsUnderWay(t *testing.T) {
 }
 
 func TestARoundWaitsAsTheServerAsks(t *testing.T) {
-	r, clock := during(60)
-	var refused atomic.Bool
-	next, err := Each(t.Context(), r, numbers(1), func(context.Context, int) error {
-		if !refused.Swap(true) {
-			return apierrors.NewTooManyRequests("later", 7)
-		}
-		return nil
+	synctest.Test(t, func(t *testing.T) {
+		r := during(60)
+		began := time.Now()
+		var refused atomic.Bool
+		next, err := Each(t.Context(), r, numbers(1), func(context.Context, int) error {
+			if !refused.Swap(true) {
+				return apierrors.NewTooManyRequests("later", 7)
+			}
+			return nil
+		})
+		require.NoError(t, err)
+		assert.Equal(t, 1, next)
+		assert.Equal(t, 7*time.Second, time.Since(began))
 	})
-	require.NoError(t, err)
-	assert.Equal(t, 1, next)
-	assert.Equal(t, time.Unix(7, 0), clock.Now())
 }
 
 func TestARoundLeavesALongerWaitToTheMachine(t *testing.T) {
@@ -121,7 +107,7 @@ func TestARoundLeavesALongerWaitToTheMachine(t *testing.T) {
 		"with what is done, if something is": {1, 1},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			r, _ := during(60)
+			r := during(60)
 			first := make(chan struct{})
 			next, err := Each(t.Context(), r, numbers(2), func(_ context.Context, i int) error {
 				if i >= c.refusedFrom {
@@ -140,22 +126,24 @@ func TestARoundLeavesALongerWaitToTheMachine(t *testing.T) {
 }
 
 func TestTheRoundKeepsWhatItHasIfTheLastCallTakesTooLong(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	r, _ := during(60)
-	next, err := Each(ctx, r, numbers(2), func(ctx context.Context, i int) error {
-		if i == 1 {
-			<-ctx.Done()
-			return ctx.Err()
-		}
-		return nil
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		r := during(60)
+		next, err := Each(ctx, r, numbers(2), func(ctx context.Context, i int) error {
+			if i == 1 {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		})
+		require.NoError(t, err)
+		assert.Equal(t, 1, next)
 	})
-	require.NoError(t, err)
-	assert.Equal(t, 1, next)
 }
 
 func TestARoundThatIsEndedCompletesWhatIsUnderWay(t *testing.T) {
-	r, _ := during(60)
+	r := during(60)
 	var begun atomic.Int64
 	done, err := Each(t.Context(), r, numbers(100), func(context.Context, int) error {
 		if begun.Add(1) == 20 {

@@ -101,24 +101,6 @@ func (f *fakeStepFunctions) GetExecutionHistory(ctx context.Context, in *sfn.Get
 	return out, nil
 }
 
-// fakeClock advances only in Sleep.
-type fakeClock struct {
-	now    time.Time
-	waited func(total time.Duration)
-}
-
-func (c *fakeClock) Now() time.Time { return c.now }
-
-func (c *fakeClock) After(d time.Duration) <-chan time.Time {
-	c.now = c.now.Add(d)
-	if c.waited != nil {
-		c.waited(c.now.Sub(began))
-	}
-	done := make(chan time.Time, 1)
-	done <- c.now
-	return done
-}
-
 // recorded returns a recorded history, without inputs and outputs.
 func recorded(t *testing.T, name string) []types.HistoryEvent {
 	t.Helper()

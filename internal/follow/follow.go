@@ -26,26 +26,10 @@ type Client interface {
 	GetExecutionHistory(context.Context, *sfn.GetExecutionHistoryInput, ...func(*sfn.Options)) (*sfn.GetExecutionHistoryOutput, error)
 }
 
-// Clock is what is needed of the time; WallClock is the real one.
-type Clock interface {
-	Now() time.Time
-	After(time.Duration) <-chan time.Time
-}
-
-// WallClock is the computer's clock.
-type WallClock struct{}
-
-// Now is time.Now.
-func (WallClock) Now() time.Time { return time.Now() }
-
-// After is time.After.
-func (WallClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
-
 // Follower follows executions. It holds nothing of an execution itself, so one
 // may follow many at once (with a writer that allows for it).
 type Follower struct {
 	Client Client
-	Clock  Clock
 	// Interval is the time between two reads of the history. On AWS a fifth of
 	// a second is well within the account's quota of GetExecutionHistory, which
 	// refills with 20 calls a second in the larger Regions and 15 in the others:
@@ -181,14 +165,14 @@ func (f *Follower) follow(ctx context.Context, execution Execution) (Execution, 
 }
 
 func (f *Follower) progress() *progress {
-	return &progress{out: f.Out, live: f.Live, verbose: f.Verbose, style: f.Style, now: f.Clock.Now, width: f.Width}
+	return &progress{out: f.Out, live: f.Live, verbose: f.Verbose, style: f.Style, width: f.Width}
 }
 
 // watch looks at the history until the execution has ended, and all of its
 // history is seen.
 func (f *Follower) watch(ctx context.Context, execution Execution, show *progress) (Execution, error) {
 	past := newHistory()
-	begun := f.Clock.Now()
+	begun := time.Now()
 	var page *string
 	for look := 1; ; look++ {
 		over := execution.Status != types.ExecutionStatusRunning
@@ -202,7 +186,7 @@ func (f *Follower) watch(ctx context.Context, execution Execution, show *progres
 			}
 		})
 		execution.Path, execution.Steps = past.path, past.steps
-		settled := f.Clock.Now().Sub(begun) >= settling
+		settled := time.Since(begun) >= settling
 		if err != nil && (settled || !notThereYet(err)) {
 			return execution, err
 		}
@@ -230,7 +214,7 @@ func (f *Follower) watch(ctx context.Context, execution Execution, show *progres
 		select {
 		case <-ctx.Done():
 			return execution, context.Cause(ctx)
-		case <-f.Clock.After(f.Interval):
+		case <-time.After(f.Interval):
 		}
 	}
 }

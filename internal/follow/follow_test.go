@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,7 +20,15 @@ import (
 )
 
 func follower(client follow.Client, out io.Writer) *follow.Follower {
-	return &follow.Follower{Client: client, Clock: &fakeClock{now: began}, Interval: 200 * time.Millisecond, Out: out}
+	return &follow.Follower{Client: client, Interval: 200 * time.Millisecond, Out: out}
+}
+
+// started starts an execution and follows it, in a bubble in which nothing takes time but
+// the pauses.
+func started(t *testing.T, f *follow.Follower) (got follow.Execution, err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { got, err = f.Start(t.Context(), start) })
+	return got, err
 }
 
 var start = follow.Start{StateMachineARN: machine, Input: `{"clusterName":"demo"}`, Name: "one"}
@@ -27,7 +36,7 @@ var start = follow.Start{StateMachineARN: machine, Input: `{"clusterName":"demo"
 func TestStart(t *testing.T) {
 	fake := &fakeStepFunctions{events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", "")}
 	var out bytes.Buffer
-	got, err := follower(fake, &out).Start(t.Context(), start)
+	got, err := started(t, follower(fake, &out))
 	require.NoError(t, err)
 
 	assert.Equal(t, execution, got.ARN)
@@ -70,7 +79,7 @@ func TestStartGivesEachExecutionAFreshName(t *testing.T) {
 
 func TestStartThatIsRefusedIsAnError(t *testing.T) {
 	refusal := &types.StateMachineDoesNotExist{Message: aws.String("State Machine Does Not Exist")}
-	_, err := follower(&fakeStepFunctions{startError: refusal}, io.Discard).Start(t.Context(), start)
+	_, err := started(t, follower(&fakeStepFunctions{startError: refusal}, io.Discard))
 	assert.ErrorIs(t, err, refusal)
 }
 
@@ -78,7 +87,7 @@ func TestAFailedExecutionIsShownWithItsWholeCause(t *testing.T) {
 	cause := `{"errorType":"Forbidden","errorMessage":"kubestep may not list pods in shop. Apply this:\n\n  kubectl apply -k rbac/namespace -n shop\n"}`
 	fake := &fakeStepFunctions{events: recorded(t, "refreshed.json"), end: ends(types.ExecutionStatusFailed, "Forbidden", cause)}
 	var out bytes.Buffer
-	got, err := follower(fake, &out).Start(t.Context(), start)
+	got, err := started(t, follower(fake, &out))
 	require.NoError(t, err)
 
 	assert.Equal(t, types.ExecutionStatusFailed, got.Status)
@@ -94,16 +103,18 @@ func TestAFailedExecutionIsShownWithItsWholeCause(t *testing.T) {
 }
 
 func TestFollow(t *testing.T) {
-	fake := &fakeStepFunctions{events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", "")}
-	got, err := follower(fake, io.Discard).Follow(t.Context(), execution)
-	require.NoError(t, err)
-	assert.Equal(t, "one", got.Name)
-	assert.Len(t, got.Path, 14)
-	assert.Empty(t, fake.started, "it starts nothing")
+	synctest.Test(t, func(t *testing.T) {
+		fake := &fakeStepFunctions{events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", "")}
+		got, err := follower(fake, io.Discard).Follow(t.Context(), execution)
+		require.NoError(t, err)
+		assert.Equal(t, "one", got.Name)
+		assert.Len(t, got.Path, 14)
+		assert.Empty(t, fake.started, "it starts nothing")
 
-	_, err = follower(fake, io.Discard).Follow(t.Context(), "arn:aws:states:eu-west-1:123456789012:execution:pod-inventory:other")
-	var unknown *types.ExecutionDoesNotExist
-	assert.ErrorAs(t, err, &unknown)
+		_, err = follower(fake, io.Discard).Follow(t.Context(), "arn:aws:states:eu-west-1:123456789012:execution:pod-inventory:other")
+		var unknown *types.ExecutionDoesNotExist
+		assert.ErrorAs(t, err, &unknown)
+	})
 }
 
 func TestFollowOfAnExecutionThatIsOverLooksOnce(t *testing.T) {
@@ -116,9 +127,9 @@ func TestFollowOfAnExecutionThatIsOverLooksOnce(t *testing.T) {
 }
 
 func TestTheSameIsShownHoweverTheHistoryArrives(t *testing.T) {
-	want, err := follower(&fakeStepFunctions{
+	want, err := started(t, follower(&fakeStepFunctions{
 		events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", ""),
-	}, io.Discard).Start(t.Context(), start)
+	}, io.Discard))
 	require.NoError(t, err)
 
 	for name, fake := range map[string]*fakeStepFunctions{
@@ -134,7 +145,7 @@ func TestTheSameIsShownHoweverTheHistoryArrives(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			fake.events, fake.end = recorded(t, "retried.json"), ends(types.ExecutionStatusSucceeded, "", "")
 			var out bytes.Buffer
-			got, err := follower(fake, &out).Start(t.Context(), start)
+			got, err := started(t, follower(fake, &out))
 			require.NoError(t, err)
 			assert.Equal(t, want, got)
 			golden(t, "retried", out.String())
@@ -147,7 +158,7 @@ func TestPagesThatAreFullAreNotReadAgain(t *testing.T) {
 		events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", ""),
 		pageSize: 10, perLook: 4,
 	}
-	_, err := follower(fake, io.Discard).Start(t.Context(), start)
+	_, err := started(t, follower(fake, io.Discard))
 	require.NoError(t, err)
 	seen := ""
 	for _, token := range fake.tokens {
@@ -159,7 +170,7 @@ func TestPagesThatAreFullAreNotReadAgain(t *testing.T) {
 
 func TestAnExecutionThatStaysUnknownIsAnError(t *testing.T) {
 	fake := &fakeStepFunctions{events: recorded(t, "retried.json"), unknownFor: 1000}
-	_, err := follower(fake, io.Discard).Start(t.Context(), start)
+	_, err := started(t, follower(fake, io.Discard))
 	var unknown *types.ExecutionDoesNotExist
 	require.ErrorAs(t, err, &unknown)
 	assert.Less(t, fake.looks, 30)
@@ -172,28 +183,26 @@ func TestAnEndWithoutAnEventIsNoticed(t *testing.T) {
 	end := ends(types.ExecutionStatusTimedOut, "", "")
 	end.StopDate = nil
 	var out bytes.Buffer
-	got, err := follower(&fakeStepFunctions{events: s.events, end: end}, &out).Start(t.Context(), start)
+	got, err := started(t, follower(&fakeStepFunctions{events: s.events, end: end}, &out))
 	require.NoError(t, err)
 	assert.Equal(t, types.ExecutionStatusTimedOut, got.Status)
 	assert.Equal(t, "Execution "+execution+"\n\nTIMED_OUT, in ListPods\n", out.String())
 }
 
 func TestAnExecutionThatIsInterruptedRunsOn(t *testing.T) {
-	ctx, interrupt := context.WithCancel(t.Context())
-	fake := &fakeStepFunctions{events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", ""), perLook: 1}
-	var out bytes.Buffer
-	f := follower(fake, &out)
-	f.Clock = &fakeClock{now: began, waited: func(total time.Duration) {
-		if total >= 2*time.Second {
-			interrupt()
-		}
-	}}
-	got, err := f.Start(ctx, start)
-	require.ErrorIs(t, err, context.Canceled)
-	assert.Equal(t, "interrupted; the execution continues: "+execution, err.Error())
-	assert.Equal(t, types.ExecutionStatusRunning, got.Status)
-	assert.Equal(t, []string{"DescribeCluster", "WithFreshToken", "MintToken"}, got.Path)
-	assert.NotContains(t, out.String(), "RUNNING")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, interrupt := context.WithCancel(t.Context())
+		fake := &fakeStepFunctions{events: recorded(t, "retried.json"), end: ends(types.ExecutionStatusSucceeded, "", ""), perLook: 1}
+		var out bytes.Buffer
+		f := follower(fake, &out)
+		time.AfterFunc(1900*time.Millisecond, interrupt)
+		got, err := f.Start(ctx, start)
+		require.ErrorIs(t, err, context.Canceled)
+		assert.Equal(t, "interrupted; the execution continues: "+execution, err.Error())
+		assert.Equal(t, types.ExecutionStatusRunning, got.Status)
+		assert.Equal(t, []string{"DescribeCluster", "WithFreshToken", "MintToken"}, got.Path)
+		assert.NotContains(t, out.String(), "RUNNING")
+	})
 }
 
 func TestAStartThatIsInterruptedSaysThatItMayRun(t *testing.T) {
@@ -209,28 +218,30 @@ func TestTheRunningStateIsRedrawnOnATerminal(t *testing.T) {
 	var out bytes.Buffer
 	f := follower(fake, &out)
 	f.Live = true
-	_, err := f.Start(t.Context(), start)
+	_, err := started(t, f)
 	require.NoError(t, err)
 	golden(t, "live", strings.NewReplacer("\r\x1b[K", "\n<clear>", "\x1b[?7l", "<nowrap>", "\x1b[?7h", "<wrap>").Replace(out.String()))
 }
 
 func TestAnExecutionThatWasRedrivenRunsAgain(t *testing.T) {
-	history := newScript()
-	history.enter(types.HistoryEventTypeTaskStateEntered, "A")
-	history.event(types.HistoryEventTypeExecutionAborted)
-	history.event(types.HistoryEventTypeExecutionRedriven)
-	history.enter(types.HistoryEventTypeTaskStateEntered, "B")
-	history.exit(types.HistoryEventTypeTaskStateExited, "B")
-	history.event(types.HistoryEventTypeExecutionSucceeded)
-	var out bytes.Buffer
-	f := follower(&fakeStepFunctions{events: history.events, end: ends(types.ExecutionStatusSucceeded, "", ""), perLook: 1}, &out)
-	f.Live = true
+	synctest.Test(t, func(t *testing.T) {
+		history := newScript()
+		history.enter(types.HistoryEventTypeTaskStateEntered, "A")
+		history.event(types.HistoryEventTypeExecutionAborted)
+		history.event(types.HistoryEventTypeExecutionRedriven)
+		history.enter(types.HistoryEventTypeTaskStateEntered, "B")
+		history.exit(types.HistoryEventTypeTaskStateExited, "B")
+		history.event(types.HistoryEventTypeExecutionSucceeded)
+		var out bytes.Buffer
+		f := follower(&fakeStepFunctions{events: history.events, end: ends(types.ExecutionStatusSucceeded, "", ""), perLook: 1}, &out)
+		f.Live = true
 
-	got, err := f.Follow(t.Context(), execution)
+		got, err := f.Follow(t.Context(), execution)
 
-	require.NoError(t, err)
-	assert.Equal(t, []string{"A", "B"}, got.Path)
-	assert.Regexp(t, `(?s)B +0 ms.*✓ B`, out.String(), "what runs is drawn")
+		require.NoError(t, err)
+		assert.Equal(t, []string{"A", "B"}, got.Path)
+		assert.Regexp(t, `(?s)B +0 ms.*✓ B`, out.String(), "what runs is drawn")
+	})
 }
 
 func TestVerboseShowsTheInputAndWholeCauses(t *testing.T) {
@@ -243,7 +254,7 @@ func TestVerboseShowsTheInputAndWholeCauses(t *testing.T) {
 	var out bytes.Buffer
 	f := follower(fake, &out)
 	f.Verbose = true
-	_, err := f.Start(t.Context(), start)
+	_, err := started(t, f)
 	require.NoError(t, err)
 	golden(t, "verbose", out.String())
 }
@@ -253,7 +264,7 @@ func TestColorsMarkWhatFailed(t *testing.T) {
 	var out bytes.Buffer
 	f := follower(fake, &out)
 	f.Style = true
-	_, err := f.Start(t.Context(), start)
+	_, err := started(t, f)
 	require.NoError(t, err)
 	for _, want := range []string{"\x1b[32m✓\x1b[0m DescribeCluster", "\x1b[31m✗\x1b[0m VerifyRBAC", "\x1b[1m\x1b[31mFAILED after 2.4 s: Forbidden\x1b[0m"} {
 		assert.Contains(t, out.String(), want)
@@ -267,7 +278,7 @@ func TestNoControlCharacterReachesTheOutput(t *testing.T) {
 	s.add(types.HistoryEvent{Type: types.HistoryEventTypeExecutionFailed})
 	fake := &fakeStepFunctions{events: s.events, end: ends(types.ExecutionStatusFailed, "Bad\x1b]0;title\x07", "first\n\x1b[31msecond\u202e")}
 	var out bytes.Buffer
-	_, err := follower(fake, &out).Start(t.Context(), start)
+	_, err := started(t, follower(fake, &out))
 	require.NoError(t, err)
 	golden(t, "hostile", out.String())
 	assert.NotRegexp(t, regexp.MustCompile("[\x00-\x09\x0b-\x1f\x7f\u0080-\u009f\u202e]"), out.String())

@@ -22,7 +22,6 @@ type progress struct {
 	// verbose shows the whole cause of each failed attempt.
 	verbose bool
 	style   terminal.Style
-	now     func() time.Time
 	// width is how many characters the live line has room for; nil if that is not known.
 	width func() int
 
@@ -78,7 +77,7 @@ func (p *progress) running(what, detail string) {
 		return
 	}
 	if what != p.doing {
-		p.doing, p.since = what, p.now()
+		p.doing, p.since = what, time.Now()
 	}
 	p.clear()
 	if what == "" {
@@ -89,7 +88,7 @@ func (p *progress) running(what, detail string) {
 	if detail != "" {
 		detail = "  " + detail
 	}
-	line := []rune(fmt.Sprintf("%c %-21s %8s%s", spinner[p.frame], terminal.Line(what), duration(p.now().Sub(p.since)), detail))
+	line := []rune(fmt.Sprintf("%c %-21s %8s%s", spinner[p.frame], terminal.Line(what), duration(time.Since(p.since)), detail))
 	// What does not fit, the terminal would draw over its last column.
 	p.write("%s%s%s", terminal.NoWrap, string(line[:min(len(line), p.columns())]), terminal.Wrap)
 }

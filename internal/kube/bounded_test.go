@@ -69,7 +69,7 @@ func TestAnEndlessAnswerIsCutAndNamed(t *testing.T) {
 }
 
 func connect(t *testing.T, cluster contract.Cluster) *kube.Conn {
-	conn, err := kube.Connect(kubetest.Opener{}, kubetest.Session(cluster))
+	conn, err := kubetest.Connector.Connect(kubetest.Session(cluster))
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
 	return conn

@@ -4,8 +4,10 @@
 package kube
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -40,6 +42,13 @@ type Conn struct {
 	place chan struct{} // for large answers
 }
 
+// Connector makes clients of clusters.
+type Connector struct {
+	Opener Opener
+	// Dial is the network; nil is the computer's.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
 // Connect opens the token and makes a client with connections of its own, to be
 // closed: an execution environment may freeze for minutes between two invocations,
 // and a connection that died meanwhile costs more than a new one. Nothing is sent
@@ -47,11 +56,11 @@ type Conn struct {
 //
 // Errors: Unauthorized if the token does not open, CertificateNotTrusted,
 // Unexpected.
-func Connect(opener Opener, s contract.Session) (*Conn, error) {
+func (c Connector) Connect(s contract.Session) (*Conn, error) {
 	if !strings.HasPrefix(s.Cluster.Endpoint, "https://") {
 		return nil, contract.Errorf(contract.Unexpected, "The endpoint of cluster %s is not an https URL, so no token is sent there", s.Cluster.Name)
 	}
-	token, err := opener.Open(s.Token.Sealed, bearer.BindingFor(s.Execution, s.Cluster))
+	token, err := c.Opener.Open(s.Token.Sealed, bearer.BindingFor(s.Execution, s.Cluster))
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +78,7 @@ func Connect(opener Opener, s contract.Session) (*Conn, error) {
 			CAData: authority,
 		},
 		UserAgent: userAgent(s.Execution),
+		Dial:      c.Dial,
 		// Within a Region, compressing a page of rows takes longer than sending it.
 		DisableCompression: true,
 		// The default, 5 a second, would delay the pages of pods; the callers bound what

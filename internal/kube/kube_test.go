@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -21,7 +22,7 @@ import (
 
 // get sends a request to the cluster, as a workflow does.
 func get(ctx context.Context, cluster contract.Cluster) error {
-	conn, err := kube.Connect(kubetest.Opener{}, kubetest.Session(cluster))
+	conn, err := kubetest.Connector.Connect(kubetest.Session(cluster))
 	if err != nil {
 		return err
 	}
@@ -47,19 +48,19 @@ func TestConnectOpensTheSealForThisExecutionAndCluster(t *testing.T) {
 	assert.Equal(t, "kubestep/nightly", asked.Get("User-Agent"), "an audit log leads back to the execution")
 
 	t.Run("and sends nothing if it does not open", func(t *testing.T) {
-		_, err := kube.Connect(closed{}, kubetest.Session(cluster))
+		_, err := kube.Connector{Opener: closed{}}.Connect(kubetest.Session(cluster))
 		assertNamed(t, contract.Unauthorized, err)
 	})
 	t.Run("nor if the endpoint is not https", func(t *testing.T) {
 		plain := cluster
 		plain.Endpoint = strings.Replace(cluster.Endpoint, "https://", "http://", 1)
-		_, err := kube.Connect(kubetest.Opener{}, kubetest.Session(plain))
+		_, err := kubetest.Connector.Connect(kubetest.Session(plain))
 		assertNamed(t, contract.Unexpected, err)
 	})
 	t.Run("with a user agent that is a header, whatever the execution's name", func(t *testing.T) {
 		s := kubetest.Session(cluster)
 		s.Execution = "arn:aws:states:eu-west-1:111122223333:execution:m:Läuf (1)\r\n"
-		conn, err := kube.Connect(kubetest.Opener{}, s)
+		conn, err := kubetest.Connector.Connect(s)
 		require.NoError(t, err)
 		defer conn.Close()
 		require.NoError(t, conn.Get().AbsPath("/api").Do(t.Context()).Error())
@@ -129,12 +130,14 @@ func TestEveryAnswerOfAClusterHasAName(t *testing.T) {
 
 func TestAClusterThatDoesNotAnswerIsUnreachable(t *testing.T) {
 	t.Run("a hang ends with the deadline", func(t *testing.T) {
-		hang := make(chan struct{})
-		cluster := kubetest.Serve(t, func(http.ResponseWriter, *http.Request) { <-hang })
-		defer close(hang)
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		assertNamed(t, contract.ClusterUnreachable, get(ctx, cluster))
+		synctest.Test(t, func(t *testing.T) {
+			hang := make(chan struct{})
+			cluster := kubetest.Serve(t, func(http.ResponseWriter, *http.Request) { <-hang })
+			defer close(hang)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			assertNamed(t, contract.ClusterUnreachable, get(ctx, cluster))
+		})
 	})
 	t.Run("nothing listens", func(t *testing.T) {
 		cluster := kubetest.Serve(t, nil)
@@ -195,7 +198,7 @@ func TestTheFixIsOneCommandWhateverTheRoleIsCalled(t *testing.T) {
 		"CONFIG_MAP": {`--arn arn:aws:iam::111122223333:role/a,b --username`, `{rolearn: "arn:aws:iam::111122223333:role/a,b", username`},
 	} {
 		s.Cluster.AuthenticationMode = mode
-		conn, err := kube.Connect(kubetest.Opener{}, s)
+		conn, err := kubetest.Connector.Connect(s)
 		require.NoError(t, err)
 		message := conn.Explain(conn.Get().AbsPath("/api").MaxRetries(0).Do(t.Context()).Error(), "look").Message
 		conn.Close()

@@ -57,7 +57,7 @@ func (l *longList) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestTheNextPageOfALongListIsRequestedWhileOneIsRead(t *testing.T) {
-	got, err := run(t.Context(), t, nil, newLongList().ServeHTTP, nil)
+	got, err := run(t.Context(), t, newLongList().ServeHTTP, nil)
 	require.NoError(t, err)
 	assert.Equal(t, 3500, got.total(), "a page that is read only after the next was requested would hang otherwise")
 	assert.Nil(t, got.Cursor)
@@ -75,7 +75,7 @@ func TestAPageThatWasRequestedAheadAndIsRefusedIsRequestedAgain(t *testing.T) {
 		_, _ = fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","metadata":{"continue":"three again"},"status":"Failure","reason":"Expired","code":410}`)
 		return true
 	}
-	got, err := run(t.Context(), t, nil, server.ServeHTTP, nil)
+	got, err := run(t.Context(), t, server.ServeHTTP, nil)
 	require.NoError(t, err)
 	assert.Equal(t, 3500, got.total())
 	assert.True(t, got.Expired)
@@ -93,7 +93,7 @@ func TestAPageThatBreaksOffCountsForNothingAndSoDoesTheOneAhead(t *testing.T) {
 		<-server.requested["three"]
 		panic(http.ErrAbortHandler)
 	}
-	_, err := run(t.Context(), t, nil, server.ServeHTTP, nil)
+	_, err := run(t.Context(), t, server.ServeHTTP, nil)
 	name, _ := kubetest.Told(t, err)
 	assert.Equal(t, "ClusterUnreachable", name)
 }
@@ -113,7 +113,7 @@ func TestPagesGetSmallerTowardsTheEndOfALongList(t *testing.T) {
 			t.Parallel()
 			var mu sync.Mutex
 			var limits []string
-			got, err := run(t.Context(), t, nil, func(w http.ResponseWriter, r *http.Request) {
+			got, err := run(t.Context(), t, func(w http.ResponseWriter, r *http.Request) {
 				asked := r.URL.Query().Get("limit")
 				mu.Lock()
 				limits = append(limits, asked)

@@ -23,13 +23,13 @@ func TestAllNamespacesAreListedOneByOne(t *testing.T) {
 		"a/pods?":             table("", row("a1", "1/1", "Running")),
 		"b/pods?":             table("", row("b1", "1/1", "Running")),
 	}}
-	got, err := run(t.Context(), t, nil, server.ServeHTTP, everywhere)
+	got, err := run(t.Context(), t, server.ServeHTTP, everywhere)
 	require.NoError(t, err)
 	assert.Equal(t, map[string]int{"a": 1, "b": 1}, got.byNamespace())
 
 	t.Run("and a later round continues after those that were begun", func(t *testing.T) {
 		server.Requests = nil
-		again, err := run(t.Context(), t, nil, server.ServeHTTP, func(in *list.Request) {
+		again, err := run(t.Context(), t, server.ServeHTTP, func(in *list.Request) {
 			everywhere(in)
 			in.Cursor = &podinventory.Cursor{Next: "b"}
 		})
@@ -39,7 +39,7 @@ func TestAllNamespacesAreListedOneByOne(t *testing.T) {
 	})
 	t.Run("and not at all once only an open place is left", func(t *testing.T) {
 		server.Requests = nil
-		_, err := run(t.Context(), t, nil, server.ServeHTTP, func(in *list.Request) {
+		_, err := run(t.Context(), t, server.ServeHTTP, func(in *list.Request) {
 			everywhere(in)
 			in.Cursor = &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "b"}}}
 		})
@@ -51,7 +51,7 @@ func TestAllNamespacesAreListedOneByOne(t *testing.T) {
 func TestNamespacesThatMayNotBeListedAreForbiddenWithTheFix(t *testing.T) {
 	for sentence, cursor := range map[string]*podinventory.Cursor{"in the first round": nil, "in a later one": {Next: "b"}} {
 		t.Run(sentence, func(t *testing.T) {
-			_, err := run(t.Context(), t, nil, func(w http.ResponseWriter, _ *http.Request) {
+			_, err := run(t.Context(), t, func(w http.ResponseWriter, _ *http.Request) {
 				kubetest.Refuse(w, 403, metav1.StatusReasonForbidden, "namespaces is forbidden")
 			}, func(in *list.Request) {
 				everywhere(in)

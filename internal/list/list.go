@@ -73,13 +73,13 @@ type Result struct {
 //
 // Errors: Unauthorized, Forbidden, InvalidInput for a selector that the cluster does not
 // know, Throttled, CertificateNotTrusted, ClusterUnreachable, and those of Page.Add.
-func List(ctx context.Context, clock batch.Clock, conn *kube.Conn, request Request, begin func(namespace string) Page) (Result, error) {
-	deadline := batch.Deadline(ctx, clock)
+func List(ctx context.Context, conn *kube.Conn, request Request, begin func(namespace string) Page) (Result, error) {
+	deadline := batch.Deadline(ctx)
 	end := deadline.Add(-request.Reserve)
-	r := &round{Request: request, conn: conn, clock: clock, begin: begin}
+	r := &round{Request: request, conn: conn, begin: begin}
 	// A request ends with the round, so that there is time left for the answer; but
 	// every round has time for a page.
-	half := deadline.Add(-deadline.Sub(clock.Now()) / 2)
+	half := deadline.Add(-time.Until(deadline) / 2)
 	if half.Before(end) {
 		half = end
 	}
@@ -89,7 +89,7 @@ func List(ctx context.Context, clock batch.Clock, conn *kube.Conn, request Reque
 	if err != nil {
 		return Result{}, err
 	}
-	r.schedule = newSchedule(clock, end, names, request.Cursor)
+	r.schedule = newSchedule(end, names, request.Cursor)
 	if err := r.list(ctx, pages); err != nil {
 		return Result{}, err
 	}

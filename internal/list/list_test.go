@@ -9,16 +9,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/batch"
-	realclock "github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
-	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/list"
 	"github.com/kubestep/kubestep/internal/list/listtest"
@@ -26,33 +25,10 @@ import (
 
 var row, table = listtest.Row, listtest.Table
 
-// clock advances only when the test sets it.
-type clock struct {
-	mu    sync.Mutex
-	now   time.Time
-	slept []time.Duration
-}
-
-func newClock() *clock { return &clock{now: time.Now()} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Sleep(_ context.Context, d time.Duration) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-	c.slept = append(c.slept, d)
-	return nil
-}
-
 // takes makes every answer take a time.
-func (c *clock) takes(d time.Duration) func(http.ResponseWriter, *http.Request) bool {
+func takes(d time.Duration) func(http.ResponseWriter, *http.Request) bool {
 	return func(http.ResponseWriter, *http.Request) bool {
-		_ = c.Sleep(context.Background(), d)
+		time.Sleep(d)
 		return false
 	}
 }
@@ -102,15 +78,12 @@ func (l *listed) byNamespace() map[string]int {
 	return counts
 }
 
-// run lists the pods of the namespace shop, by the real time if clock is nil.
-func run(ctx context.Context, t *testing.T, clock batch.Clock, server http.HandlerFunc, change func(*list.Request)) (*listed, error) {
+// run lists the pods of the namespace shop.
+func run(ctx context.Context, t *testing.T, server http.HandlerFunc, change func(*list.Request)) (*listed, error) {
 	t.Helper()
-	conn, err := kube.Connect(kubetest.Opener{}, kubetest.Session(kubetest.Serve(t, server)))
+	conn, err := kubetest.Connector.Connect(kubetest.Session(kubetest.Serve(t, server)))
 	require.NoError(t, err)
 	defer conn.Close()
-	if clock == nil {
-		clock = realclock.Wall{}
-	}
 	request := list.Request{
 		Resource: list.Resource{Path: "/api/v1", Name: "pods", Columns: []list.Column{
 			{Name: "Name", MaxBytes: 253, Required: true}, {Name: "Ready", MaxBytes: 16}, {Name: "Status", MaxBytes: 64, Required: true}, {Name: "Restarts", MaxBytes: 32},
@@ -126,39 +99,39 @@ func run(ctx context.Context, t *testing.T, clock batch.Clock, server http.Handl
 		change(&request)
 	}
 	l := &listed{rows: map[string][]string{}}
-	l.Result, err = list.List(ctx, clock, conn, request, func(namespace string) list.Page { return &page{listed: l, namespace: namespace} })
+	l.Result, err = list.List(ctx, conn, request, func(namespace string) list.Page { return &page{listed: l, namespace: namespace} })
 	return l, err
 }
 
 func TestWhenTimeIsUpACursorSaysWhereToContinueAndTheRoundsAddUp(t *testing.T) {
-	server := &listtest.API{Pages: map[string]string{
-		"a/pods?":    table("two", row("a1", "0/1", "Pending")),
-		"a/pods?two": table("", row("a2", "1/1", "Running")),
-		"b/pods?":    table("", row("b1", "1/1", "Running")),
-		"c/pods?":    table(""),
-	}}
-	var cursor *podinventory.Cursor
-	var all []string
-	rounds := 0
-	for rounds < 10 && (rounds == 0 || cursor != nil) {
-		rounds++
-		clock := newClock()
-		server.Before = clock.takes(5 * time.Second)
-		ctx, cancel := context.WithDeadline(t.Context(), clock.Now().Add(12*time.Second))
-		got, err := run(ctx, t, clock, server.ServeHTTP, func(in *list.Request) {
-			in.Namespaces, in.Cursor = []string{"a", "b", "c"}, cursor
-		})
-		cancel()
-		require.NoError(t, err)
-		assert.False(t, got.Expired)
-		cursor = got.Cursor
-		all = slices.Concat(all, got.rows["a"], got.rows["b"], got.rows["c"])
-	}
-	require.Greater(t, rounds, 1, "a second page of 5 s would have ended too late")
-	assert.Nil(t, cursor)
-	slices.Sort(all)
-	assert.Equal(t, []string{"a1 0/1 Pending 3 (5m ago)", "a2 1/1 Running 3 (5m ago)", "b1 1/1 Running 3 (5m ago)"}, all)
-	assert.Len(t, server.Requests, 4, "nothing is asked for twice")
+	synctest.Test(t, func(t *testing.T) {
+		server := &listtest.API{Pages: map[string]string{
+			"a/pods?":    table("two", row("a1", "0/1", "Pending")),
+			"a/pods?two": table("", row("a2", "1/1", "Running")),
+			"b/pods?":    table("", row("b1", "1/1", "Running")),
+			"c/pods?":    table(""),
+		}, Before: takes(5 * time.Second)}
+		var cursor *podinventory.Cursor
+		var all []string
+		rounds := 0
+		for rounds < 10 && (rounds == 0 || cursor != nil) {
+			rounds++
+			ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
+			got, err := run(ctx, t, server.ServeHTTP, func(in *list.Request) {
+				in.Namespaces, in.Cursor = []string{"a", "b", "c"}, cursor
+			})
+			cancel()
+			require.NoError(t, err)
+			assert.False(t, got.Expired)
+			cursor = got.Cursor
+			all = slices.Concat(all, got.rows["a"], got.rows["b"], got.rows["c"])
+		}
+		require.Greater(t, rounds, 1, "a second page of 5 s would have ended too late")
+		assert.Nil(t, cursor)
+		slices.Sort(all)
+		assert.Equal(t, []string{"a1 0/1 Pending 3 (5m ago)", "a2 1/1 Running 3 (5m ago)", "b1 1/1 Running 3 (5m ago)"}, all)
+		assert.Len(t, server.Requests, 4, "nothing is asked for twice")
+	})
 }
 
 func TestARoundContinuesAtEveryOpenPlaceAndThenAtTheNamespacesNotBegun(t *testing.T) {
@@ -167,7 +140,7 @@ func TestARoundContinuesAtEveryOpenPlaceAndThenAtTheNamespacesNotBegun(t *testin
 		"c/pods?":    table("", row("c1", "1/1", "Running")),
 		"d/pods?":    table("", row("d1", "1/1", "Running")),
 	}}
-	got, err := run(t.Context(), t, nil, server.ServeHTTP, func(in *list.Request) {
+	got, err := run(t.Context(), t, server.ServeHTTP, func(in *list.Request) {
 		in.Namespaces = []string{"a", "b", "c", "d"}
 		in.Cursor = &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "b", Continue: "two"}, {Namespace: "c"}}, Begun: []string{"a", "b", "c"}}
 	})
@@ -179,7 +152,7 @@ func TestARoundContinuesAtEveryOpenPlaceAndThenAtTheNamespacesNotBegun(t *testin
 // With "onDenied": "skip" the machine continues with what is granted now.
 func TestANamespaceThatIsGrantedBetweenRoundsIsListedAndOneThatIsRevokedIsNot(t *testing.T) {
 	server := &listtest.API{Pages: map[string]string{"a/pods?": table("", row("a1", "1/1", "Running")), "d/pods?": table("", row("d1", "1/1", "Running"))}}
-	got, err := run(t.Context(), t, nil, server.ServeHTTP, func(in *list.Request) {
+	got, err := run(t.Context(), t, server.ServeHTTP, func(in *list.Request) {
 		// The first round was granted b, c and d. Since then c was revoked, and a granted.
 		in.Namespaces = []string{"a", "b", "d"}
 		in.Cursor = &podinventory.Cursor{Begun: []string{"b"}}
@@ -202,7 +175,7 @@ func TestAContinueTokenThatExpiredGoesOnWithTheServersNewOne(t *testing.T) {
 			return true
 		},
 	}
-	got, err := run(t.Context(), t, nil, server.ServeHTTP, nil)
+	got, err := run(t.Context(), t, server.ServeHTTP, nil)
 	require.NoError(t, err)
 	assert.True(t, got.Expired)
 	assert.Nil(t, got.Cursor)
@@ -210,24 +183,26 @@ func TestAContinueTokenThatExpiredGoesOnWithTheServersNewOne(t *testing.T) {
 }
 
 func TestAContinueTokenThatKeepsExpiringIsFollowedWithPauses(t *testing.T) {
-	clock, refused := newClock(), 0
-	server := &listtest.API{
-		Pages: map[string]string{"shop/pods?": table("old", row("a", "1/1", "Running")), "shop/pods?new": table("")},
-		Before: func(w http.ResponseWriter, r *http.Request) bool {
-			if refused == 4 || !r.URL.Query().Has("continue") {
-				return false
-			}
-			refused++
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusGone)
-			_, _ = fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","metadata":{"continue":"new"},"status":"Failure","reason":"Expired","code":410}`)
-			return true
-		},
-	}
-	got, err := run(t.Context(), t, clock, server.ServeHTTP, nil)
-	require.NoError(t, err)
-	assert.Equal(t, 1, got.total())
-	assert.Equal(t, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}, clock.slept, "none after the first")
+	synctest.Test(t, func(t *testing.T) {
+		began, refused := time.Now(), 0
+		server := &listtest.API{
+			Pages: map[string]string{"shop/pods?": table("old", row("a", "1/1", "Running")), "shop/pods?new": table("")},
+			Before: func(w http.ResponseWriter, r *http.Request) bool {
+				if refused == 4 || !r.URL.Query().Has("continue") {
+					return false
+				}
+				refused++
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusGone)
+				_, _ = fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","metadata":{"continue":"new"},"status":"Failure","reason":"Expired","code":410}`)
+				return true
+			},
+		}
+		got, err := run(t.Context(), t, server.ServeHTTP, nil)
+		require.NoError(t, err)
+		assert.Equal(t, 1, got.total())
+		assert.Equal(t, (1+2+4)*time.Second, time.Since(began), "none after the first")
+	})
 }
 
 func TestARetryAfterIsHonoredWithinTheTimeThereIs(t *testing.T) {
@@ -238,92 +213,99 @@ func TestARetryAfterIsHonoredWithinTheTimeThereIs(t *testing.T) {
 	}
 	pages := map[string]string{"a/pods?": table("", row("a1", "1/1", "Running")), "b/pods?": table("", row("b1", "1/1", "Running"))}
 	t.Run("by waiting as long as the server says", func(t *testing.T) {
-		clock, refused := newClock(), 0
-		server := &listtest.API{Pages: pages, Before: func(w http.ResponseWriter, _ *http.Request) bool {
-			refused++
-			return refused <= 2 && throttle(w)
-		}}
-		got, err := run(t.Context(), t, clock, server.ServeHTTP, func(in *list.Request) { in.Namespaces = []string{"a"} })
-		require.NoError(t, err)
-		assert.Equal(t, 1, got.total())
-		assert.Equal(t, []time.Duration{7 * time.Second, 7 * time.Second}, clock.slept)
+		synctest.Test(t, func(t *testing.T) {
+			began, refused := time.Now(), 0
+			server := &listtest.API{Pages: pages, Before: func(w http.ResponseWriter, _ *http.Request) bool {
+				refused++
+				return refused <= 2 && throttle(w)
+			}}
+			got, err := run(t.Context(), t, server.ServeHTTP, func(in *list.Request) { in.Namespaces = []string{"a"} })
+			require.NoError(t, err)
+			assert.Equal(t, 1, got.total())
+			assert.Equal(t, 2*7*time.Second, time.Since(began))
+		})
 	})
-	short := func(t *testing.T, clock *clock) context.Context {
-		ctx, cancel := context.WithDeadline(t.Context(), clock.Now().Add(5*time.Second))
+	short := func(t *testing.T) context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		t.Cleanup(cancel)
 		return ctx
 	}
 	t.Run("by leaving it to the machine where nothing was listed", func(t *testing.T) {
-		clock := newClock()
-		server := &listtest.API{Pages: pages, Before: func(w http.ResponseWriter, _ *http.Request) bool { return throttle(w) }}
-		_, err := run(short(t, clock), t, clock, server.ServeHTTP, func(in *list.Request) { in.Namespaces = []string{"a"} })
-		var named *contract.Error
-		require.ErrorAs(t, err, &named)
-		assert.Equal(t, contract.Throttled, named.Name)
-		assert.Empty(t, clock.slept)
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			server := &listtest.API{Pages: pages, Before: func(w http.ResponseWriter, _ *http.Request) bool { return throttle(w) }}
+			_, err := run(short(t), t, server.ServeHTTP, func(in *list.Request) { in.Namespaces = []string{"a"} })
+			var named *contract.Error
+			require.ErrorAs(t, err, &named)
+			assert.Equal(t, contract.Throttled, named.Name)
+			assert.Zero(t, time.Since(began))
+		})
 	})
 	t.Run("by leaving it to the next round where something was", func(t *testing.T) {
-		clock := newClock()
-		server := &listtest.API{Pages: map[string]string{"a/pods?": table("two", row("a1", "1/1", "Running"))}, Before: func(w http.ResponseWriter, r *http.Request) bool {
-			return r.URL.Query().Get("continue") == "two" && throttle(w)
-		}}
-		got, err := run(short(t, clock), t, clock, server.ServeHTTP, func(in *list.Request) { in.Namespaces = []string{"a"} })
-		require.NoError(t, err)
-		assert.Equal(t, 1, got.total())
-		assert.Equal(t, &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "a", Continue: "two"}}, Begun: []string{"a"}}, got.Cursor)
+		synctest.Test(t, func(t *testing.T) {
+			server := &listtest.API{Pages: map[string]string{"a/pods?": table("two", row("a1", "1/1", "Running"))}, Before: func(w http.ResponseWriter, r *http.Request) bool {
+				return r.URL.Query().Get("continue") == "two" && throttle(w)
+			}}
+			got, err := run(short(t), t, server.ServeHTTP, func(in *list.Request) { in.Namespaces = []string{"a"} })
+			require.NoError(t, err)
+			assert.Equal(t, 1, got.total())
+			assert.Equal(t, &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "a", Continue: "two"}}, Begun: []string{"a"}}, got.Cursor)
+		})
 	})
 }
 
 func TestAPageThatHangsIsLeftToTheNextRoundAndCountsForNothing(t *testing.T) {
-	t.Parallel()
-	whole := table("", row("a2", "1/1", "Running"), row("a3", "1/1", "Running"))
-	server := &listtest.API{Pages: map[string]string{"shop/pods?": table("two", row("a1", "1/1", "Running"))}, Before: func(w http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Query().Get("continue") != "two" {
-			return false
-		}
-		_, _ = fmt.Fprint(w, whole[:len(whole)-30]) // its first row is whole
-		w.(http.Flusher).Flush()
-		<-r.Context().Done()
-		return true
-	}}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	got, err := run(ctx, t, nil, server.ServeHTTP, nil)
-	require.NoError(t, err)
-	assert.Equal(t, 1, got.total())
-	assert.Equal(t, &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "shop", Continue: "two"}}, Begun: []string{"shop"}}, got.Cursor)
+	synctest.Test(t, func(t *testing.T) {
+		whole := table("", row("a2", "1/1", "Running"), row("a3", "1/1", "Running"))
+		server := &listtest.API{Pages: map[string]string{"shop/pods?": table("two", row("a1", "1/1", "Running"))}, Before: func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Get("continue") != "two" {
+				return false
+			}
+			_, _ = fmt.Fprint(w, whole[:len(whole)-30]) // its first row is whole
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+			return true
+		}}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		got, err := run(ctx, t, server.ServeHTTP, nil)
+		require.NoError(t, err)
+		assert.Equal(t, 1, got.total())
+		assert.Equal(t, &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "shop", Continue: "two"}}, Begun: []string{"shop"}}, got.Cursor)
+	})
 }
 
 func TestPagesGrowWithWhatTheOnesBeforeTook(t *testing.T) {
-	many := func(from, n int) []string {
-		rows := make([]string, n)
-		for i := range rows {
-			rows[i] = row(fmt.Sprintf("p%05d", from+i), "1/1", "Running")
+	synctest.Test(t, func(t *testing.T) {
+		many := func(from, n int) []string {
+			rows := make([]string, n)
+			for i := range rows {
+				rows[i] = row(fmt.Sprintf("p%05d", from+i), "1/1", "Running")
+			}
+			return rows
 		}
-		return rows
-	}
-	limits := func(took time.Duration, rowsOfTheFirst int, budget time.Duration) []string {
-		clock := newClock()
-		server := &listtest.API{Pages: map[string]string{"shop/pods?": table("two", many(0, rowsOfTheFirst)...), "shop/pods?two": table("")}, Before: clock.takes(took)}
-		ctx, cancel := context.WithDeadline(t.Context(), clock.Now().Add(budget))
-		defer cancel()
-		_, err := run(ctx, t, clock, server.ServeHTTP, nil)
-		require.NoError(t, err)
-		var all []string
-		for _, r := range server.Requests {
-			all = append(all, r.URL.Query().Get("limit"))
+		limits := func(took time.Duration, rowsOfTheFirst int, budget time.Duration) []string {
+			server := &listtest.API{Pages: map[string]string{"shop/pods?": table("two", many(0, rowsOfTheFirst)...), "shop/pods?two": table("")}, Before: takes(took)}
+			ctx, cancel := context.WithTimeout(t.Context(), budget)
+			defer cancel()
+			_, err := run(ctx, t, server.ServeHTTP, nil)
+			require.NoError(t, err)
+			var all []string
+			for _, r := range server.Requests {
+				all = append(all, r.URL.Query().Get("limit"))
+			}
+			return all
 		}
-		return all
-	}
-	assert.Equal(t, []string{"1000", "10000"}, limits(time.Millisecond, 1000, time.Minute), "as many as may be decoded at once")
-	assert.Equal(t, []string{"1000", "2500"}, limits(2*time.Second, 1000, time.Minute), "as many as come in five seconds")
-	assert.Equal(t, []string{"1000", "1166"}, limits(2*time.Second, 1000, 10*time.Second), "or in a third of the time that is left")
-	assert.Equal(t, []string{"1000"}, limits(4*time.Second, 1000, 10*time.Second), "and none where it is short")
+		assert.Equal(t, []string{"1000", "10000"}, limits(time.Millisecond, 1000, time.Minute), "as many as may be decoded at once")
+		assert.Equal(t, []string{"1000", "2500"}, limits(2*time.Second, 1000, time.Minute), "as many as come in five seconds")
+		assert.Equal(t, []string{"1000", "1166"}, limits(2*time.Second, 1000, 10*time.Second), "or in a third of the time that is left")
+		assert.Equal(t, []string{"1000"}, limits(4*time.Second, 1000, 10*time.Second), "and none where it is short")
+	})
 }
 
 func TestColumnsAreFoundByName(t *testing.T) {
 	page := `{"kind":"Table","metadata":{},"columnDefinitions":[{"name":"Extra"},{"name":"readiness gates"},{"name":"Status"},{"name":"Name"},{"name":"Restarts"},{"name":"READY"}],"rows":[{"cells":["x","<none>","Running","cart",4,"1/1"]}]}`
-	got, err := run(t.Context(), t, nil, (&listtest.API{Pages: map[string]string{"shop/pods?": page}}).ServeHTTP, nil)
+	got, err := run(t.Context(), t, (&listtest.API{Pages: map[string]string{"shop/pods?": page}}).ServeHTTP, nil)
 	require.NoError(t, err)
 	assert.Equal(t, map[string][]string{"shop": {"cart 1/1 Running 4"}}, got.rows)
 }
@@ -342,7 +324,7 @@ func TestAnAnswerThatIsNotATableIsAnError(t *testing.T) {
 		"with cells that are an object": `{"kind":"Table","metadata":{},"columnDefinitions":` + listtest.Header + `,"rows":[{"cells":{}}]}`,
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			_, err := run(t.Context(), t, nil, (&listtest.API{Pages: map[string]string{"shop/pods?": page}}).ServeHTTP, nil)
+			_, err := run(t.Context(), t, (&listtest.API{Pages: map[string]string{"shop/pods?": page}}).ServeHTTP, nil)
 			var named *contract.Error
 			require.ErrorAs(t, err, &named)
 			assert.Equal(t, contract.ClusterUnreachable, named.Name)
@@ -351,16 +333,18 @@ func TestAnAnswerThatIsNotATableIsAnError(t *testing.T) {
 }
 
 func TestARefusalHasAName(t *testing.T) {
-	for code, name := range map[int32]contract.ErrorName{400: contract.InvalidInput, 401: contract.Unauthorized, 403: contract.Forbidden, 429: contract.Throttled, 503: contract.ClusterUnreachable} {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // too short to wait
-		defer cancel()
-		_, err := run(ctx, t, nil, func(w http.ResponseWriter, _ *http.Request) {
-			kubetest.Refuse(w, code, "", "field label not supported")
-		}, nil)
-		var named *contract.Error
-		require.ErrorAs(t, err, &named, code)
-		assert.Equal(t, name, named.Name, code)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		for code, name := range map[int32]contract.ErrorName{400: contract.InvalidInput, 401: contract.Unauthorized, 403: contract.Forbidden, 429: contract.Throttled, 503: contract.ClusterUnreachable} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // too short to wait
+			defer cancel()
+			_, err := run(ctx, t, func(w http.ResponseWriter, _ *http.Request) {
+				kubetest.Refuse(w, code, "", "field label not supported")
+			}, nil)
+			var named *contract.Error
+			require.ErrorAs(t, err, &named, code)
+			assert.Equal(t, name, named.Name, code)
+		}
+	})
 }
 
 // test/memory runs the function with them, in its memory.
@@ -374,7 +358,7 @@ func TestATableThatNoAPIServerSendsIsRefusedBeforeItIsRead(t *testing.T) {
 		"with a cell too deep":               {table("", `{"cells":["a","b",`+long("[", 20_000)), "exceeded max depth"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			_, err := run(t.Context(), t, nil, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, c.table) }, func(*list.Request) {})
+			_, err := run(t.Context(), t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, c.table) }, func(*list.Request) {})
 			name, message := kubetest.Told(t, err)
 			assert.Equal(t, "ClusterUnreachable", name)
 			assert.Contains(t, message, "what answers at https://127.0.0.1")
@@ -383,7 +367,7 @@ func TestATableThatNoAPIServerSendsIsRefusedBeforeItIsRead(t *testing.T) {
 		})
 	}
 	t.Run("and a row of all that etcd can hold is read", func(t *testing.T) {
-		got, err := run(t.Context(), t, nil, func(w http.ResponseWriter, _ *http.Request) {
+		got, err := run(t.Context(), t, func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, table("", row(long("n", 1500<<10), "1/1", "Running"), row("b", "1/1", "Running")))
 		}, func(*list.Request) {})
 		require.NoError(t, err)

@@ -44,7 +44,7 @@ type request struct {
 
 func (r *round) request(ctx context.Context, at podinventory.Place, limit int) *request {
 	ctx, cancel := context.WithCancel(ctx)
-	q := &request{began: r.clock.Now(), cancel: cancel, done: make(chan struct{})}
+	q := &request{began: time.Now(), cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(q.done)
 		get := r.table(r.Resource).Namespace(at.Namespace).Param("limit", strconv.Itoa(limit))

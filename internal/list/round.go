@@ -30,7 +30,6 @@ const (
 type round struct {
 	Request
 	conn     *kube.Conn
-	clock    batch.Clock
 	begin    func(namespace string) Page
 	schedule *schedule
 	expired  atomic.Bool // a continue token
@@ -125,7 +124,7 @@ func (r *round) follow(ctx, pages context.Context, at podinventory.Place) error 
 			continue
 		}
 		expired = 0
-		r.schedule.arrived(got, r.clock.Now().Sub(current.began))
+		r.schedule.arrived(got, time.Since(current.began))
 		if err := page.Add(ctx, got.rows); err != nil {
 			return err
 		}
@@ -173,7 +172,7 @@ func (r *round) recover(ctx context.Context, at podinventory.Place, err error, e
 
 // wait waits if there is time, and reports whether it did.
 func (r *round) wait(ctx context.Context, d time.Duration) bool {
-	return d < r.schedule.timeLeft() && r.clock.Sleep(ctx, d) == nil
+	return d < r.schedule.timeLeft() && batch.Sleep(ctx, d) == nil
 }
 
 // continuation is the continue token that a 410 carries.

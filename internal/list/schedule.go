@@ -5,15 +5,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
 )
 
 // schedule says what a round lists next, and whether there is time for it. It is
 // safe for concurrent use.
 type schedule struct {
-	clock batch.Clock
-	end   time.Time
+	end time.Time
 
 	mu         sync.Mutex // guards what follows
 	pace       pace
@@ -34,8 +32,8 @@ type names struct {
 }
 
 // newSchedule continues where the earlier rounds stopped. It ends at end.
-func newSchedule(clock batch.Clock, end time.Time, request names, cursor *podinventory.Cursor) *schedule {
-	s := &schedule{clock: clock, end: end, namespaces: request.list, everywhere: request.everywhere}
+func newSchedule(end time.Time, request names, cursor *podinventory.Cursor) *schedule {
+	s := &schedule{end: end, namespaces: request.list, everywhere: request.everywhere}
 	if cursor == nil {
 		return s
 	}
@@ -103,7 +101,7 @@ func (s *schedule) limit(remaining int) (int, bool) {
 	return rows, enough && s.throttled == nil
 }
 
-func (s *schedule) timeLeft() time.Duration { return s.end.Sub(s.clock.Now()) }
+func (s *schedule) timeLeft() time.Duration { return time.Until(s.end) }
 
 // arrived takes a page into account.
 func (s *schedule) arrived(p page, took time.Duration) {

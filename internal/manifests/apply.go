@@ -45,7 +45,7 @@ func (a Applier) Apply(ctx context.Context, in applymanifests.ApplyManifests) (a
 	}
 	defer s.Conn.Close()
 	work := &applier{
-		session: s, clock: a.Clock, actions: batch.NewLedger(in.Plan.Actions, len(s.targets)), ledger: batch.NewLedger(in.Apply.Done, len(s.targets)),
+		session: s, actions: batch.NewLedger(in.Plan.Actions, len(s.targets)), ledger: batch.NewLedger(in.Apply.Done, len(s.targets)),
 		warnings: append([]string{}, in.Apply.Warnings...), known: saidBy(in.Plan.PlanReport),
 	}
 	for i, letter := range work.actions {
@@ -58,7 +58,7 @@ func (a Applier) Apply(ctx context.Context, in applymanifests.ApplyManifests) (a
 		}
 	}
 	began := string(work.ledger)
-	if err := work.stages(ctx, batch.NewRound(ctx, a.Clock)); err != nil {
+	if err := work.stages(ctx, batch.NewRound(ctx)); err != nil {
 		var named *contract.Error
 		if !errors.As(err, &named) {
 			named = s.Conn.Explain(err, "apply the manifests")
@@ -76,8 +76,6 @@ const skipped = 's'
 // applier applies objects.
 type applier struct {
 	*session
-	clock batch.Clock
-
 	actions batch.Ledger // of the plan
 
 	mu       sync.Mutex // guards what follows
@@ -110,7 +108,7 @@ func (a *applier) stages(ctx context.Context, r *batch.Round) error {
 func (a *applier) one(ctx context.Context, t objects.Target) error {
 	ctx, end := a.Conn.Turn(ctx)
 	defer end()
-	began := a.clock.Now()
+	began := time.Now()
 	for {
 		answer, err := a.Put(ctx, t, false)
 		if err == nil {
@@ -124,10 +122,10 @@ func (a *applier) one(ctx context.Context, t objects.Target) error {
 			return nil
 		case apierrors.IsTooManyRequests(err):
 			return err
-		case apierrors.IsNotFound(err) && t.Defined && a.clock.Now().Sub(began) < establishing && a.clock.Sleep(ctx, interval) == nil:
+		case apierrors.IsNotFound(err) && t.Defined && time.Since(began) < establishing && batch.Sleep(ctx, interval) == nil:
 			// A CRD is established a moment before each API server serves its kind.
-		case a.clock.Now().Sub(began) < settling && a.settles(t, err) && a.clock.Sleep(ctx, interval) == nil:
-		case a.clock.Now().Sub(began) < restarting && hasFailedWebhook(err) && a.clock.Sleep(ctx, interval) == nil:
+		case time.Since(began) < settling && a.settles(t, err) && batch.Sleep(ctx, interval) == nil:
+		case time.Since(began) < restarting && hasFailedWebhook(err) && batch.Sleep(ctx, interval) == nil:
 		case len(objects.Conflicts(err)) > 0:
 			return contract.Errorf(contract.FieldConflict, `%s in cluster %s sets fields that another manager owns: %s. Remove these fields from the manifests, or take them with "force": true (--force)`,
 				t, a.Conn.Cluster.Name, enumerate(wordedAs(objects.Conflicts(err), objects.Conflict.String)))
@@ -193,7 +191,7 @@ func saidBy(plan applymanifests.PlanReport) map[string]bool {
 // establish waits until the API server serves the kinds that the manifests define.
 // It reports whether it does; if not, the next round waits on.
 func (a *applier) establish(ctx context.Context, r *batch.Round) (bool, error) {
-	end := a.clock.Now().Add(establishing)
+	end := time.Now().Add(establishing)
 	for _, t := range a.targets {
 		if !t.IsDefinition() {
 			continue
@@ -207,13 +205,13 @@ func (a *applier) establish(ctx context.Context, r *batch.Round) (bool, error) {
 			if ok {
 				break
 			}
-			if reason != "" || a.clock.Now().After(end) {
+			if reason != "" || time.Now().After(end) {
 				return false, contract.Errorf(contract.NotReady, "Cluster %s does not serve the kind that %s defines, so its objects cannot be applied: %s", a.Conn.Cluster.Name, t, cmp.Or(reason, "it is not established yet"))
 			}
 			if r.Begun() && r.Left() <= interval {
 				return false, nil
 			}
-			if err := a.clock.Sleep(ctx, interval); err != nil {
+			if err := batch.Sleep(ctx, interval); err != nil {
 				return false, a.Conn.Explain(err, "wait for "+t.String())
 			}
 		}

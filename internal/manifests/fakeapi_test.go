@@ -19,7 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
@@ -188,7 +187,7 @@ type tester struct {
 func execution(t *testing.T, text string, changes ...func(*applymanifests.Request)) *tester {
 	t.Helper()
 	f := &tester{fakeAPI: newFakeAPI(t), files: bucket{"m.yaml": text}}
-	f.applier = manifests.Applier{Source: manifests.Source{S3: f.files, AllowedKinds: []string{"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}}, Opener: kubetest.Opener{}, Clock: clock.Wall{}}
+	f.applier = manifests.Applier{Source: manifests.Source{S3: f.files, AllowedKinds: []string{"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}}, Kube: kubetest.Connector}
 	f.session.Session = kubetest.Session(f.cluster)
 	f.session.Token.Group = "kubestep-appliers"
 	f.session.Request = applymanifests.Request{Source: applymanifests.Source{Bucket: "b", Key: "m.yaml"}, Namespace: "shop", Mode: applymanifests.ModeApply}
@@ -213,9 +212,9 @@ func (f *tester) apply(t *testing.T) (applymanifests.Plan, applymanifests.Applie
 	return plan, applied, err
 }
 
-// hurried returns a context with time for one object of a round.
-func hurried(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+// within is the context of a function with that time.
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
 }

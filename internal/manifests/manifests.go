@@ -20,8 +20,7 @@ const FieldManager = "kubestep"
 // Applier is the work of the functions that connect: Verify, Plan and Apply.
 type Applier struct {
 	Source Source
-	Opener kube.Opener
-	Clock  batch.Clock
+	Kube   kube.Connector
 }
 
 // session is the connection of one invocation, and what it is to work on.
@@ -35,7 +34,7 @@ type session struct {
 
 // openSession connects, and finds out where each object is in the API.
 func (a Applier) openSession(ctx context.Context, in applymanifests.Session, given []objects.Object) (*session, error) {
-	conn, err := kube.Connect(a.Opener, in.Session)
+	conn, err := a.Kube.Connect(in.Session)
 	if err != nil {
 		return nil, err
 	}

@@ -1,13 +1,13 @@
 package manifests_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -205,32 +205,34 @@ func TestAnObjectThatIsRightButNotOwnedIsAppliedAndIsNotDrift(t *testing.T) {
 }
 
 func TestPlanAndApplyGoOnWhereTheRoundBeforeStopped(t *testing.T) {
-	f := execution(t, configMaps(30))
-	var plan applymanifests.Plan
-	rounds := 0
-	for ; !plan.Complete; rounds++ {
-		before := strings.Count(plan.Actions, ".")
-		next, err := f.applier.Plan(hurried(t), applymanifests.PlanManifests{Session: f.session, Plan: plan})
-		require.NoError(t, err)
-		if rounds > 0 {
-			assert.Less(t, strings.Count(next.Actions, "."), before)
+	synctest.Test(t, func(t *testing.T) {
+		f := execution(t, configMaps(30))
+		var plan applymanifests.Plan
+		rounds := 0
+		for ; !plan.Complete; rounds++ {
+			before := strings.Count(plan.Actions, ".")
+			next, err := f.applier.Plan(within(t, time.Second), applymanifests.PlanManifests{Session: f.session, Plan: plan})
+			require.NoError(t, err)
+			if rounds > 0 {
+				assert.Less(t, strings.Count(next.Actions, "."), before)
+			}
+			plan = next
 		}
-		plan = next
-	}
-	assert.Greater(t, rounds, 1)
-	assert.Equal(t, 30, plan.Created)
-	assert.Len(t, plan.Objects, 30)
-	assert.Equal(t, 30, f.patches, "each object once")
+		assert.Greater(t, rounds, 1)
+		assert.Equal(t, 30, plan.Created)
+		assert.Len(t, plan.Objects, 30)
+		assert.Equal(t, 30, f.patches, "each object once")
 
-	var applied applymanifests.Applied
-	for !applied.Complete {
-		next, err := f.applier.Apply(hurried(t), applymanifests.ApplyManifests{Session: f.session, Plan: plan, Apply: applied})
-		require.NoError(t, err)
-		assert.Greater(t, next.Applied, applied.Applied)
-		applied = next
-	}
-	assert.Equal(t, 30, applied.Applied)
-	assert.Len(t, f.applied, 30)
+		var applied applymanifests.Applied
+		for !applied.Complete {
+			next, err := f.applier.Apply(within(t, time.Second), applymanifests.ApplyManifests{Session: f.session, Plan: plan, Apply: applied})
+			require.NoError(t, err)
+			assert.Greater(t, next.Applied, applied.Applied)
+			applied = next
+		}
+		assert.Equal(t, 30, applied.Applied)
+		assert.Len(t, f.applied, 30)
+	})
 }
 
 func TestTheReportHasABoundAndKeepsWhatChanges(t *testing.T) {
@@ -333,18 +335,17 @@ func TestEachRefusalHasItsName(t *testing.T) {
 		"an owner that is another's":      {403, metav1.StatusReasonForbidden, `configmaps "c0" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: , <nil>`, contract.Forbidden, "This is about permissions on the object that metadata.ownerReferences names"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			f := execution(t, configMaps(1))
-			f.refuse[path("c0")] = says(c.code, c.reason, c.message)
-			f.applier.Clock = &fakeClock{now: time.Now()} // a webhook is asked again
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			_, err := f.plan(ctx)
-			name, message := kubetest.Told(t, err)
-			assert.Equal(t, string(c.name), name)
-			assert.Contains(t, message, c.want)
-			if c.name != contract.Forbidden || strings.Contains(c.want, "not about") {
-				assert.NotContains(t, message, "\n---\n")
-			}
+			synctest.Test(t, func(t *testing.T) {
+				f := execution(t, configMaps(1))
+				f.refuse[path("c0")] = says(c.code, c.reason, c.message)
+				_, err := f.plan(within(t, time.Minute)) // a webhook is asked again
+				name, message := kubetest.Told(t, err)
+				assert.Equal(t, string(c.name), name)
+				assert.Contains(t, message, c.want)
+				if c.name != contract.Forbidden || strings.Contains(c.want, "not about") {
+					assert.NotContains(t, message, "\n---\n")
+				}
+			})
 		})
 	}
 }
@@ -529,32 +530,30 @@ spec:
 `
 
 func TestObjectsOfANewKindWaitUntilItIsServed(t *testing.T) {
-	const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"
-	const widget = "/apis/example.com/v1/namespaces/shop/widgets/one"
-	f := execution(t, crd)
-	plan, err := f.plan(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, "its CRD is among the manifests", plan.Objects[0].Unchecked)
-	assert.Equal(t, 2, plan.Created)
+	synctest.Test(t, func(t *testing.T) {
+		const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"
+		const widget = "/apis/example.com/v1/namespaces/shop/widgets/one"
+		f := execution(t, crd)
+		plan, err := f.plan(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, "its CRD is among the manifests", plan.Objects[0].Unchecked)
+		assert.Equal(t, 2, plan.Created)
 
-	f.refuse[definition] = func(w http.ResponseWriter, r *http.Request) bool {
-		f.patch(w, r)
-		f.objects[r.URL.Path]["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Established", "status": "True"}}}
-		return true
-	}
-	asked := 0
-	f.refuse[widget] = func(w http.ResponseWriter, _ *http.Request) bool {
-		asked++
-		if asked == 1 {
-			kubetest.Refuse(w, http.StatusNotFound, metav1.StatusReasonNotFound, "the server could not find the requested resource")
+		f.establishes(definition)
+		asked := 0
+		f.refuse[widget] = func(w http.ResponseWriter, _ *http.Request) bool {
+			asked++
+			if asked == 1 {
+				kubetest.Refuse(w, http.StatusNotFound, metav1.StatusReasonNotFound, "the server could not find the requested resource")
+			}
+			return asked == 1
 		}
-		return asked == 1
-	}
-	applied, err := f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
-	require.NoError(t, err)
-	assert.True(t, applied.Complete)
-	assert.Equal(t, []string{definition, widget}, f.applied)
-	assert.Equal(t, 2, asked)
+		applied, err := f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
+		require.NoError(t, err)
+		assert.True(t, applied.Complete)
+		assert.Equal(t, []string{definition, widget}, f.applied)
+		assert.Equal(t, 2, asked)
+	})
 }
 
 func TestADefinitionThatIsRefusedStopsItsObjects(t *testing.T) {

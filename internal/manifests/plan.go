@@ -60,7 +60,7 @@ func (a Applier) Plan(ctx context.Context, in applymanifests.PlanManifests) (app
 	p := &planner{session: s, ledger: batch.NewLedger(in.Plan.Actions, len(s.targets)), report: in.Plan.PlanReport, texts: map[int]string{}}
 	part := len(s.targets) - p.ledger.Count(batch.IsLeft)
 	// The definitions come first: an object of a kind that changes may not be right yet.
-	r := batch.NewRound(ctx, a.Clock)
+	r := batch.NewRound(ctx)
 	p.round = r
 	for _, filter := range []func(objects.Target) bool{isDefinition, isNoDefinition} {
 		targets := s.pending(p.ledger, filter)

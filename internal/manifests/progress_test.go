@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -31,29 +32,32 @@ func TestWhatARoundAppliedIsNotLostByItsLastError(t *testing.T) {
 		{contract.Unauthorized, says(401, metav1.StatusReasonUnauthorized, "Unauthorized")},
 	} {
 		t.Run(string(c.name), func(t *testing.T) {
-			f := execution(t, configMaps(40))
-			plan, err := f.plan(t.Context())
-			require.NoError(t, err)
-			f.refuse[path("c20")] = unlessDry(c.refuse)
-
-			payload := applymanifests.ApplyManifests{Session: f.session, Plan: plan}
-			payload.Apply, err = f.applier.Apply(t.Context(), payload)
-			require.NoError(t, err, "the next round meets the error first")
-			assert.False(t, payload.Apply.Complete)
-			assert.Positive(t, payload.Apply.Applied)
-			for range 10 {
-				if payload.Apply.Applied == 39 {
-					break
-				}
-				payload.Apply, err = f.applier.Apply(t.Context(), payload)
+			synctest.Test(t, func(t *testing.T) {
+				f := execution(t, configMaps(40))
+				plan, err := f.plan(t.Context())
 				require.NoError(t, err)
-			}
-			require.Equal(t, 39, payload.Apply.Applied)
-			_, err = f.applier.Apply(t.Context(), payload)
-			name, message := kubetest.Told(t, err)
-			assert.Equal(t, string(c.name), name)
-			assert.Contains(t, message, "Before that, 39 of 40 objects were applied and are left in place: ConfigMap shop/c0, ")
-			assert.NotContains(t, message, "Nothing was applied")
+				f.before = takes(time.Millisecond) // so that others are under way
+				f.refuse[path("c20")] = unlessDry(c.refuse)
+
+				payload := applymanifests.ApplyManifests{Session: f.session, Plan: plan}
+				payload.Apply, err = f.applier.Apply(t.Context(), payload)
+				require.NoError(t, err, "the next round meets the error first")
+				assert.False(t, payload.Apply.Complete)
+				assert.Positive(t, payload.Apply.Applied)
+				for range 10 {
+					if payload.Apply.Applied == 39 {
+						break
+					}
+					payload.Apply, err = f.applier.Apply(t.Context(), payload)
+					require.NoError(t, err)
+				}
+				require.Equal(t, 39, payload.Apply.Applied)
+				_, err = f.applier.Apply(t.Context(), payload)
+				name, message := kubetest.Told(t, err)
+				assert.Equal(t, string(c.name), name)
+				assert.Contains(t, message, "Before that, 39 of 40 objects were applied and are left in place: ConfigMap shop/c0, ")
+				assert.NotContains(t, message, "Nothing was applied")
+			})
 		})
 	}
 }
@@ -229,32 +233,31 @@ func TestARoleAndItsBindingAreAppliedInOneGo(t *testing.T) {
 }
 
 func TestARoleIsSeenByTheAPIServerAMomentAfterItIsApplied(t *testing.T) {
-	f := execution(t, roleAndBinding)
-	clock := &fakeClock{now: time.Now()}
-	f.applier.Clock = clock
-	missing, asked := f.missingRole(roles+"reader"), 0
-	f.refuse[bindings+"read"] = func(w http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Query().Get("dryRun") == "" {
-			if asked++; asked <= 3 {
-				delete(f.objects, roles+"reader")
-			} else {
-				f.objects[roles+"reader"] = map[string]any{}
+	synctest.Test(t, func(t *testing.T) {
+		f, began := execution(t, roleAndBinding), time.Now()
+		missing, asked := f.missingRole(roles+"reader"), 0
+		f.refuse[bindings+"read"] = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Get("dryRun") == "" {
+				if asked++; asked <= 3 {
+					delete(f.objects, roles+"reader")
+				} else {
+					f.objects[roles+"reader"] = map[string]any{}
+				}
 			}
+			return missing(w, r)
 		}
-		return missing(w, r)
-	}
-	_, applied, err := f.apply(t)
-	require.NoError(t, err)
-	assert.Equal(t, 3, applied.Applied)
-	assert.Len(t, clock.slept, 3)
+		_, applied, err := f.apply(t)
+		require.NoError(t, err)
+		assert.Equal(t, 3, applied.Applied)
+		assert.Equal(t, 3*200*time.Millisecond, time.Since(began))
 
-	asked = -1000
-	f = execution(t, roleAndBinding)
-	f.applier.Clock = clock
-	f.refuse[bindings+"read"] = f.missingRole("/never")
-	_, _, err = f.apply(t)
-	_, message := kubetest.Told(t, err)
-	assert.Contains(t, message, "Before that, 2 of 3 objects were applied and are left in place: Role shop/reader, ConfigMap shop/c")
+		asked = -1000
+		f = execution(t, roleAndBinding)
+		f.refuse[bindings+"read"] = f.missingRole("/never")
+		_, _, err = f.apply(t)
+		_, message := kubetest.Told(t, err)
+		assert.Contains(t, message, "Before that, 2 of 3 objects were applied and are left in place: Role shop/reader, ConfigMap shop/c")
+	})
 }
 
 func TestAnObjectThatNeedsAnotherOfTheManifestsIsUnchecked(t *testing.T) {
@@ -304,12 +307,8 @@ func TestAnObjectThatNeedsAnotherOfTheManifestsIsUnchecked(t *testing.T) {
 	}
 }
 
-func TestTheSchemaOfACRDThatChangedIsInUseAMomentLater(t *testing.T) {
-	const widget = "/apis/example.com/v1/namespaces/shop/widgets/one"
-	const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"
-	f := execution(t, crd)
-	clock := &fakeClock{now: time.Now()}
-	f.applier.Clock = clock
+// establishes makes a CRD established once it is applied.
+func (f *tester) establishes(definition string) {
 	f.refuse[definition] = func(w http.ResponseWriter, r *http.Request) bool {
 		f.patch(w, r)
 		if object := f.objects[r.URL.Path]; object != nil {
@@ -317,64 +316,68 @@ func TestTheSchemaOfACRDThatChangedIsInUseAMomentLater(t *testing.T) {
 		}
 		return true
 	}
-	asked := 0
-	f.refuse[widget] = func(w http.ResponseWriter, _ *http.Request) bool {
-		if asked++; asked <= 4 {
-			kubetest.Refuse(w, 500, "", "failed to create typed patch object (shop/one; example.com/v1, Kind=Widget): .spec.num: expected string, got &value.valueUnstructured{Value:1}")
-			return true
-		}
-		return false
-	}
-	_, applied, err := f.apply(t)
-	require.NoError(t, err)
-	assert.Equal(t, 2, applied.Applied)
-	assert.Len(t, clock.slept, 4)
+}
 
+func TestTheSchemaOfACRDThatChangedIsInUseAMomentLater(t *testing.T) {
+	const widget = "/apis/example.com/v1/namespaces/shop/widgets/one"
+	const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"
+	t.Run("and waited for", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, began := execution(t, crd), time.Now()
+			f.establishes(definition)
+			asked := 0
+			f.refuse[widget] = func(w http.ResponseWriter, _ *http.Request) bool {
+				if asked++; asked <= 4 {
+					kubetest.Refuse(w, 500, "", "failed to create typed patch object (shop/one; example.com/v1, Kind=Widget): .spec.num: expected string, got &value.valueUnstructured{Value:1}")
+					return true
+				}
+				return false
+			}
+			_, applied, err := f.apply(t)
+			require.NoError(t, err)
+			assert.Equal(t, 2, applied.Applied)
+			assert.Equal(t, 4*200*time.Millisecond, time.Since(began))
+		})
+	})
 	for sentence, message := range map[string]string{
 		"an object that is too large":             "etcdserver: request is too large",
 		"one that is stored under another schema": "failed to create typed live object (shop/one; example.com/v1, Kind=Widget): .spec.num: expected numeric (int or float), got string",
 	} {
 		t.Run("and not waited for by "+sentence, func(t *testing.T) {
-			f := execution(t, crd)
-			clock := &fakeClock{now: time.Now()}
-			f.applier.Clock = clock
-			f.refuse[definition] = func(w http.ResponseWriter, r *http.Request) bool {
-				f.patch(w, r)
-				if object := f.objects[r.URL.Path]; object != nil {
-					object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Established", "status": "True"}}}
-				}
-				return true
-			}
-			f.refuse[widget] = says(500, "", message)
-			_, _, err := f.apply(t)
-			name, _ := kubetest.Told(t, err)
-			assert.Equal(t, "InvalidInput", name)
-			assert.Empty(t, clock.slept)
+			synctest.Test(t, func(t *testing.T) {
+				f, began := execution(t, crd), time.Now()
+				f.establishes(definition)
+				f.refuse[widget] = says(500, "", message)
+				_, _, err := f.apply(t)
+				name, _ := kubetest.Told(t, err)
+				assert.Equal(t, "InvalidInput", name)
+				assert.Zero(t, time.Since(began))
+			})
 		})
 	}
 }
 
 func TestAWebhookMayBeReplacedWhileObjectsAreApplied(t *testing.T) {
-	f := execution(t, configMaps(1))
-	clock := &fakeClock{now: time.Now()}
-	f.applier.Clock = clock
-	plan, err := f.plan(t.Context())
-	require.NoError(t, err)
-	down := says(500, metav1.StatusReasonInternalError, `Internal error occurred: failed calling webhook "w": failed to call webhook: Post "https://w": connection refused`)
-	asked := 0
-	f.refuse[path("c0")] = func(w http.ResponseWriter, r *http.Request) bool {
-		asked++
-		return asked <= 3 && down(w, r)
-	}
-	applied, err := f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
-	require.NoError(t, err)
-	assert.Equal(t, 1, applied.Applied)
+	synctest.Test(t, func(t *testing.T) {
+		f := execution(t, configMaps(1))
+		plan, err := f.plan(t.Context())
+		require.NoError(t, err)
+		down := says(500, metav1.StatusReasonInternalError, `Internal error occurred: failed calling webhook "w": failed to call webhook: Post "https://w": connection refused`)
+		asked := 0
+		f.refuse[path("c0")] = func(w http.ResponseWriter, r *http.Request) bool {
+			asked++
+			return asked <= 3 && down(w, r)
+		}
+		applied, err := f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
+		require.NoError(t, err)
+		assert.Equal(t, 1, applied.Applied)
 
-	f.refuse[path("c0")] = down
-	began := clock.Now()
-	_, err = f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
-	name, message := kubetest.Told(t, err)
-	assert.Equal(t, "WebhookFailed", name)
-	assert.True(t, strings.HasSuffix(message, ". Nothing was applied"), message)
-	assert.LessOrEqual(t, clock.Now().Sub(began), 2*time.Second)
+		f.refuse[path("c0")] = down
+		began := time.Now()
+		_, err = f.applier.Apply(t.Context(), applymanifests.ApplyManifests{Session: f.session, Plan: plan})
+		name, message := kubetest.Told(t, err)
+		assert.Equal(t, "WebhookFailed", name)
+		assert.True(t, strings.HasSuffix(message, ". Nothing was applied"), message)
+		assert.LessOrEqual(t, time.Since(began), 2*time.Second)
+	})
 }

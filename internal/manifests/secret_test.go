@@ -2,7 +2,6 @@ package manifests_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -17,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -210,46 +210,47 @@ var echoes = map[string]echo{
 }
 
 // said is all that comes of the Secret: plan, apply, difference, errors and log.
-func said(t *testing.T, values map[string]string, tell echo, dryRun bool) string {
+func said(t *testing.T, values map[string]string, tell echo, dryRun bool) (text string) {
 	t.Helper()
-	f := execution(t, secretManifest(t, values), func(r *applymanifests.Request) { r.Output = contract.Destination{Bucket: "b", Prefix: "diffs"} })
-	const at = "/api/v1/namespaces/shop/secrets/db"
-	f.objects[at] = map[string]any{"metadata": map[string]any{"resourceVersion": "6"}, "data": map[string]any{"key-1": "b2xk"}}
-	if tell != nil {
-		f.refuse[at] = func(w http.ResponseWriter, r *http.Request) bool {
-			if dryRun != (r.URL.Query().Get("dryRun") == "All") {
-				return false
+	synctest.Test(t, func(t *testing.T) {
+		f := execution(t, secretManifest(t, values), func(r *applymanifests.Request) { r.Output = contract.Destination{Bucket: "b", Prefix: "diffs"} })
+		const at = "/api/v1/namespaces/shop/secrets/db"
+		f.objects[at] = map[string]any{"metadata": map[string]any{"resourceVersion": "6"}, "data": map[string]any{"key-1": "b2xk"}}
+		if tell != nil {
+			f.refuse[at] = func(w http.ResponseWriter, r *http.Request) bool {
+				if dryRun != (r.URL.Query().Get("dryRun") == "All") {
+					return false
+				}
+				body, _ := io.ReadAll(r.Body)
+				tell(w, values[slices.Sorted(maps.Keys(values))[0]], body)
+				return true
 			}
-			body, _ := io.ReadAll(r.Body)
-			tell(w, values[slices.Sorted(maps.Keys(values))[0]], body)
-			return true
 		}
-	}
-	var out bytes.Buffer
-	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == "time" || a.Key == "_aws" || a.Key == "durationMs" || a.Key == "coldStart" {
-			return slog.Attr{}
+		var out bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == "time" || a.Key == "_aws" || a.Key == "durationMs" || a.Key == "coldStart" {
+				return slog.Attr{}
+			}
+			return a
+		}}))
+		answer := func(of any, err error) {
+			text, _ := json.Marshal(of)
+			fmt.Fprintf(&out, "%s\n%v\n", text, err)
 		}
-		return a
-	}}))
-	answer := func(of any, err error) {
-		text, _ := json.Marshal(of)
-		fmt.Fprintf(&out, "%s\n%v\n", text, err)
-	}
-	f.applier.Clock = &fakeClock{now: time.Now()} // some answers are asked for again
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	plan, err := task.Adapt(log, f.applier.Plan)(ctx, applymanifests.PlanManifests{Session: f.session})
-	answer(plan, err)
-	in := applymanifests.ApplyManifests{Session: f.session, Plan: applymanifests.Plan{Actions: "m"}}
-	applied, err := task.Adapt(log, f.applier.Apply)(ctx, in)
-	answer(applied, err)
-	for key, text := range f.files {
-		if strings.HasPrefix(key, "diffs/") {
-			out.WriteString(text)
+		ctx := within(t, time.Minute) // some answers are asked for again
+		plan, err := task.Adapt(log, f.applier.Plan)(ctx, applymanifests.PlanManifests{Session: f.session})
+		answer(plan, err)
+		in := applymanifests.ApplyManifests{Session: f.session, Plan: applymanifests.Plan{Actions: "m"}}
+		applied, err := task.Adapt(log, f.applier.Apply)(ctx, in)
+		answer(applied, err)
+		for key, text := range f.files {
+			if strings.HasPrefix(key, "diffs/") {
+				out.WriteString(text)
+			}
 		}
-	}
-	return strings.ReplaceAll(out.String(), f.cluster.Endpoint, "https://demo")
+		text = strings.ReplaceAll(out.String(), f.cluster.Endpoint, "https://demo")
+	})
+	return text
 }
 
 // everyWay are the kinds of values that are told in every way, the others in some.

@@ -32,7 +32,7 @@ func (a Applier) Verify(ctx context.Context, in applymanifests.VerifyApply) (app
 	}
 	defer s.Conn.Close()
 	v := newVerifier(s, in.Access)
-	r := batch.NewRound(ctx, a.Clock)
+	r := batch.NewRound(ctx)
 	for _, review := range []struct {
 		pending func() []int
 		one     func(context.Context, int) error

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	realclock "github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/list/listtest"
@@ -22,7 +21,7 @@ import (
 // Who can write a pod's status can write cells of the table, and whatever is at the cluster's endpoint can write all of it.
 func FuzzList(f *testing.F) {
 	cluster, answer := kubetest.ServeWhat(f)
-	lister := pods.Lister{Opener: kubetest.Opener{}, Clock: realclock.Wall{}}
+	lister := pods.Lister{Kube: kubetest.Connector}
 
 	whole := table("", row("cart", "1/1", "Running"), row("pay", "0/1", "CrashLoopBackOff"))
 	for _, page := range []string{

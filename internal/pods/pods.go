@@ -27,8 +27,7 @@ type Writer interface {
 
 // Lister lists pods.
 type Lister struct {
-	Opener kube.Opener
-	Clock  batch.Clock
+	Kube kube.Connector
 	// Archive makes a Writer for a request that asks for one.
 	Archive func(podinventory.ListPods) Writer
 }
@@ -40,7 +39,7 @@ type Lister struct {
 // does not know, Throttled, CertificateNotTrusted, ClusterUnreachable; and, if pods
 // are written to S3, AccessDenied and AWSUnreachable.
 func (l Lister) List(ctx context.Context, in podinventory.ListPods) (podinventory.Listing, error) {
-	conn, err := kube.Connect(l.Opener, in.Session)
+	conn, err := l.Kube.Connect(in.Session)
 	if err != nil {
 		return podinventory.Listing{}, err
 	}
@@ -57,7 +56,7 @@ func (l Lister) List(ctx context.Context, in podinventory.ListPods) (podinventor
 		r.writer = l.Archive(in)
 		request.Reserve = writeReserve
 	}
-	result, err := list.List(ctx, l.Clock, conn, request, r.page)
+	result, err := list.List(ctx, conn, request, r.page)
 	if err != nil {
 		return podinventory.Listing{}, err
 	}

@@ -10,13 +10,13 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	realclock "github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
@@ -28,10 +28,7 @@ var row, table = listtest.Row, listtest.Table
 
 func listPods(ctx context.Context, t *testing.T, l pods.Lister, server http.HandlerFunc, change func(*podinventory.ListPods)) (podinventory.Listing, error) {
 	t.Helper()
-	l.Opener = kubetest.Opener{}
-	if l.Clock == nil {
-		l.Clock = realclock.Wall{}
-	}
+	l.Kube = kubetest.Connector
 	in := podinventory.ListPods{Session: kubetest.Session(kubetest.Serve(t, server)), Namespaces: []string{"shop"}, MaxItems: pods.DefaultMaxItems}
 	if change != nil {
 		change(&in)
@@ -223,23 +220,24 @@ func (w *slowWriter) Finish(ctx context.Context, complete bool) (*contract.Archi
 }
 
 func TestAPageThatHangsLeavesTimeToWriteWhatWasListed(t *testing.T) {
-	t.Parallel()
-	server := &listtest.API{Pages: map[string]string{"shop/pods?": table("two", row("a1", "1/1", "Running"))}, Before: func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Query().Get("continue") != "two" {
-			return false
-		}
-		<-r.Context().Done()
-		return true
-	}}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	w := &slowWriter{}
-	got, err := listPods(ctx, t, pods.Lister{Archive: func(podinventory.ListPods) pods.Writer { return w }}, server.ServeHTTP, func(in *podinventory.ListPods) { in.Output.Bucket = "inventories" })
-	require.NoError(t, err)
-	assert.Equal(t, 1, got.Total)
-	assert.NotNil(t, got.Cursor, "the next round continues")
-	require.Len(t, w.left, 1)
-	assert.Greater(t, w.left[0], 700*time.Millisecond, "half of the time is left to Finish")
+	synctest.Test(t, func(t *testing.T) {
+		server := &listtest.API{Pages: map[string]string{"shop/pods?": table("two", row("a1", "1/1", "Running"))}, Before: func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Get("continue") != "two" {
+				return false
+			}
+			<-r.Context().Done()
+			return true
+		}}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		w := &slowWriter{}
+		got, err := listPods(ctx, t, pods.Lister{Archive: func(podinventory.ListPods) pods.Writer { return w }}, server.ServeHTTP, func(in *podinventory.ListPods) { in.Output.Bucket = "inventories" })
+		require.NoError(t, err)
+		assert.Equal(t, 1, got.Total)
+		assert.NotNil(t, got.Cursor, "the next round continues")
+		require.Len(t, w.left, 1)
+		assert.Equal(t, 6*time.Second, w.left[0])
+	})
 }
 
 func TestIfNothingIsGrantedNothingIsListed(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubestep/kubestep/internal/clock"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/readiness"
@@ -19,7 +18,7 @@ import (
 // Who can write an object's status decides what is read of it.
 func FuzzCheck(f *testing.F) {
 	cluster, answer := kubetest.ServeWhat(f)
-	checker := readiness.Checker{Opener: kubetest.Opener{}, Clock: clock.Wall{}}
+	checker := readiness.Checker{Kube: kubetest.Connector}
 	for _, kind := range []string{
 		"v1 Pod", "batch/v1 Job", "apps/v1 StatefulSet", "apps/v1 DaemonSet", "apps/v1 Deployment", "apps/v1 ReplicaSet", "v1 PersistentVolumeClaim", "v1 Service",
 		"networking.k8s.io/v1 Ingress", "autoscaling/v1 HorizontalPodAutoscaler", "apiextensions.k8s.io/v1 CustomResourceDefinition", "argoproj.io/v1alpha1 Rollout", "case.example/v1 Lake",

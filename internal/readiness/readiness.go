@@ -52,8 +52,7 @@ const (
 
 // Checker checks readiness.
 type Checker struct {
-	Opener kube.Opener
-	Clock  batch.Clock
+	Kube kube.Connector
 }
 
 // Check looks at the objects that were not ready in the rounds before and, once all
@@ -62,7 +61,7 @@ type Checker struct {
 // Errors: NotReady once one has failed or the time to wait is over, Unauthorized,
 // Forbidden, Throttled, CertificateNotTrusted, ClusterUnreachable.
 func (c Checker) Check(ctx context.Context, in applymanifests.CheckReadiness) (applymanifests.Readiness, error) {
-	conn, err := kube.Connect(c.Opener, in.Session)
+	conn, err := c.Kube.Connect(in.Session)
 	if err != nil {
 		return applymanifests.Readiness{}, err
 	}
@@ -70,12 +69,12 @@ func (c Checker) Check(ctx context.Context, in applymanifests.CheckReadiness) (a
 	timeout := time.Duration(in.Wait.TimeoutSeconds) * time.Second
 	until := in.Readiness.Until
 	if until.IsZero() {
-		until = c.Clock.Now().Add(timeout).UTC()
+		until = time.Now().Add(timeout).UTC()
 	}
 	objects := flatten(in.WaitFor)
 	r := &round{conn: conn, ledger: batch.NewLedger(in.Readiness.Done, len(objects)), objects: objects, kinds: map[string]*kind{}}
-	r.observing = c.Clock.Now().Sub(until.Add(-timeout)) < observing
-	work := batch.NewRound(ctx, c.Clock)
+	r.observing = time.Since(until.Add(-timeout)) < observing
+	work := batch.NewRound(ctx)
 	err = r.look(ctx, work, batch.IsLeft)
 	if err == nil && !r.ledger.Has(batch.IsLeft) {
 		err = r.look(ctx, work, isUnconfirmed)
@@ -84,7 +83,7 @@ func (c Checker) Check(ctx context.Context, in applymanifests.CheckReadiness) (a
 		return applymanifests.Readiness{}, conn.Explain(err, "get the objects of the manifests")
 	}
 	slices.SortFunc(r.notReady, func(a, b awaited) int { return a.index - b.index })
-	left := until.Sub(c.Clock.Now())
+	left := time.Until(until)
 	if r.ledger.Has(batch.IsLeft) {
 		if r.failed || left <= 0 {
 			return applymanifests.Readiness{}, r.error(timeout - max(left, 0))

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -25,28 +26,8 @@ const (
 	configMap = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"one"}}`
 )
 
-// fakeClock advances only in Sleep, and with the answers of the world.
-type fakeClock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *fakeClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *fakeClock) Sleep(_ context.Context, d time.Duration) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-	return nil
-}
-
 // world is a cluster whose objects a test changes, and the executions that wait for them.
 type world struct {
-	clock   *fakeClock
 	checker readiness.Checker
 	payload applymanifests.CheckReadiness
 
@@ -65,12 +46,12 @@ type answer struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{clock: &fakeClock{now: time.Now().UTC()}, objects: map[string]string{}, answers: map[string]answer{}}
+	w := &world{objects: map[string]string{}, answers: map[string]answer{}}
 	cluster := kubetest.Serve(t, func(rw http.ResponseWriter, r *http.Request) {
+		time.Sleep(w.takes)
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.gets = append(w.gets, r.URL.Path)
-		_ = w.clock.Sleep(r.Context(), w.takes)
 		if a, ok := w.answers[r.URL.Path]; ok {
 			kubetest.Refuse(rw, a.code, a.reason, a.message)
 			return
@@ -81,7 +62,7 @@ func newWorld(t *testing.T) *world {
 		}
 		kubetest.Refuse(rw, http.StatusNotFound, metav1.StatusReasonNotFound, "not found")
 	})
-	w.checker = readiness.Checker{Opener: kubetest.Opener{}, Clock: w.clock}
+	w.checker = readiness.Checker{Kube: kubetest.Connector}
 	w.payload = applymanifests.CheckReadiness{Session: kubetest.Session(cluster), Wait: applymanifests.Wait{TimeoutSeconds: 60}, WaitFor: []applymanifests.Reference{
 		{Kind: "ConfigMap", Namespace: "shop", Path: "/api/v1/namespaces/shop/configmaps", Names: []string{"one"}},
 		{Kind: "Deployment", Namespace: "shop", Path: "/apis/apps/v1/namespaces/shop/deployments", Names: []string{"web"}},
@@ -109,6 +90,20 @@ func (w *world) put(kind, name, object string) {
 	w.objects["/apis/case.example/v1"] = `{"kind":"APIResourceList","resources":[{"name":"things"},{"name":"things/status"}]}`
 }
 
+// replicate makes the payload wait for n others in the place of the last object, which are
+// there unless object is empty.
+func (w *world) replicate(n int, object string) {
+	last := &w.payload.WaitFor[len(w.payload.WaitFor)-1]
+	last.Names = nil
+	for i := range n {
+		name := fmt.Sprintf("web-%d", i)
+		last.Names = append(last.Names, name)
+		if object != "" {
+			w.objects[last.Path+"/"+name] = object
+		}
+	}
+}
+
 // round checks once, and keeps the answer for the next round.
 func (w *world) round(t *testing.T) applymanifests.Readiness {
 	t.Helper()
@@ -119,25 +114,27 @@ func (w *world) round(t *testing.T) applymanifests.Readiness {
 }
 
 func TestAnExecutionWaitsUntilAllIsReady(t *testing.T) {
-	w := newWorld(t)
-	r := w.round(t)
-	assert.False(t, r.Complete)
-	assert.Equal(t, "r.", r.Done)
-	assert.Equal(t, 2, r.WaitSeconds)
-	assert.Equal(t, w.clock.now.Add(time.Minute), r.Until)
-	require.Len(t, r.NotReady, 1)
-	assert.Equal(t, "Deployment web InProgress", strings.Join([]string{r.NotReady[0].Kind, r.NotReady[0].Name, r.NotReady[0].Status}, " "))
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.round(t)
+		assert.False(t, r.Complete)
+		assert.Equal(t, "r.", r.Done)
+		assert.Equal(t, 2, r.WaitSeconds)
+		assert.Equal(t, time.Now().Add(time.Minute).UTC(), r.Until)
+		require.Len(t, r.NotReady, 1)
+		assert.Equal(t, "Deployment web InProgress", strings.Join([]string{r.NotReady[0].Kind, r.NotReady[0].Name, r.NotReady[0].Status}, " "))
 
-	w.clock.now = w.clock.now.Add(40 * time.Second)
-	w.gets = nil
-	assert.Equal(t, 10, w.round(t).WaitSeconds, "longer after a longer time")
-	assert.Equal(t, []string{web}, w.gets, "what was ready is not asked for again before all was")
+		time.Sleep(40 * time.Second)
+		w.gets = nil
+		assert.Equal(t, 10, w.round(t).WaitSeconds, "longer after a longer time")
+		assert.Equal(t, []string{web}, w.gets, "what was ready is not asked for again before all was")
 
-	w.deploy(2, "")
-	r = w.round(t)
-	assert.True(t, r.Complete)
-	assert.Empty(t, r.NotReady)
-	assert.Equal(t, "RR", r.Done)
+		w.deploy(2, "")
+		r = w.round(t)
+		assert.True(t, r.Complete)
+		assert.Empty(t, r.NotReady)
+		assert.Equal(t, "RR", r.Done)
+	})
 }
 
 func TestOnceAllWereReadyAllAreLookedAtAgain(t *testing.T) {
@@ -164,41 +161,40 @@ func TestOnceAllWereReadyAllAreLookedAtAgain(t *testing.T) {
 }
 
 func TestWhatIsNotReadyAtTheLastLookIsNamedOnceTheTimeIsOver(t *testing.T) {
-	w := newWorld(t)
-	w.round(t)
-	w.deploy(2, "")
-	delete(w.objects, one)
-	w.clock.now = w.clock.now.Add(time.Minute)
-	_, err := w.checker.Check(t.Context(), w.payload)
-	_, message := kubetest.Told(t, err)
-	assert.Contains(t, message, "After 1m0s, 1 of 2 objects in cluster demo are not ready: ConfigMap shop/one (NotFound: it does not exist)")
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.round(t)
+		w.deploy(2, "")
+		delete(w.objects, one)
+		time.Sleep(time.Minute)
+		_, err := w.checker.Check(t.Context(), w.payload)
+		_, message := kubetest.Told(t, err)
+		assert.Contains(t, message, "After 1m0s, 1 of 2 objects in cluster demo are not ready: ConfigMap shop/one (NotFound: it does not exist)")
+	})
 }
 
 func TestALastLookGoesOnInTheNextRound(t *testing.T) {
-	w := newWorld(t)
-	w.payload.WaitFor[1].Names = nil
-	for i := range 30 {
-		name := fmt.Sprintf("web-%d", i)
-		w.payload.WaitFor[1].Names = append(w.payload.WaitFor[1].Names, name)
-		w.objects["/apis/apps/v1/namespaces/shop/deployments/"+name] = deployment(2, "")
-	}
-	w.payload.Readiness.Done = strings.Repeat("r", 31)
-	w.payload.Readiness.Until = w.clock.now.Add(-time.Second) // which does not end a look that finds nothing wrong
-	rounds, complete := 0, false
-	for ; rounds < 31 && !complete; rounds++ {
-		w.gets = nil
-		w.takes = time.Second
-		ctx, cancel := context.WithDeadline(t.Context(), w.clock.now.Add(20*time.Second))
-		r, err := w.checker.Check(ctx, w.payload)
-		cancel()
-		require.NoError(t, err)
-		require.NotEmpty(t, w.gets)
-		require.NotContains(t, r.Done, ".")
-		w.payload.Readiness, complete = r, r.Complete
-	}
-	assert.True(t, complete)
-	assert.Greater(t, rounds, 1)
-	assert.Equal(t, strings.Repeat("R", 31), w.payload.Readiness.Done)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.replicate(30, deployment(2, ""))
+		w.payload.Readiness.Done = strings.Repeat("r", 31)
+		w.payload.Readiness.Until = time.Now().Add(-time.Second) // which does not end a look that finds nothing wrong
+		rounds, complete := 0, false
+		for ; rounds < 31 && !complete; rounds++ {
+			w.gets = nil
+			w.takes = 5 * time.Second
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			r, err := w.checker.Check(ctx, w.payload)
+			cancel()
+			require.NoError(t, err)
+			require.NotEmpty(t, w.gets)
+			require.NotContains(t, r.Done, ".")
+			w.payload.Readiness, complete = r, r.Complete
+		}
+		assert.True(t, complete)
+		assert.Greater(t, rounds, 1)
+		assert.Equal(t, strings.Repeat("R", 31), w.payload.Readiness.Done)
+	})
 }
 
 func TestWhatHasEndedMayGo(t *testing.T) {
@@ -223,37 +219,35 @@ func TestWhatHasEndedMayGo(t *testing.T) {
 }
 
 func TestAnObjectThatNothingObservesCountsAsReadyAfterAWhileAndTheOutputSaysSo(t *testing.T) {
-	w := newWorld(t)
-	w.put("Thing", "one", of("case.example/v1", "Thing", `"spec":{}`))
-	w.clock.now = w.clock.now.Add(time.Hour) // what came before does not count
-	r := w.round(t)
-	assert.Equal(t, ".", r.Done)
-	assert.Empty(t, r.Unobserved)
-	w.clock.now = w.clock.now.Add(29 * time.Second)
-	assert.Equal(t, ".", w.round(t).Done)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.put("Thing", "one", of("case.example/v1", "Thing", `"spec":{}`))
+		time.Sleep(time.Hour) // what came before does not count
+		r := w.round(t)
+		assert.Equal(t, ".", r.Done)
+		assert.Empty(t, r.Unobserved)
+		time.Sleep(29 * time.Second)
+		assert.Equal(t, ".", w.round(t).Done)
 
-	w.clock.now = w.clock.now.Add(time.Second)
-	r = w.round(t)
-	assert.True(t, r.Complete)
-	assert.Equal(t, "U", r.Done)
-	assert.Equal(t, []applymanifests.ObjectName{{Kind: "Thing", Namespace: "shop", Name: "one"}}, r.Unobserved)
+		time.Sleep(time.Second)
+		r = w.round(t)
+		assert.True(t, r.Complete)
+		assert.Equal(t, "U", r.Done)
+		assert.Equal(t, []applymanifests.ObjectName{{Kind: "Thing", Namespace: "shop", Name: "one"}}, r.Unobserved)
 
-	w.payload.Readiness, w.payload.Wait.TimeoutSeconds = applymanifests.Readiness{}, 10
-	w.round(t)
-	w.clock.now = w.clock.now.Add(11 * time.Second)
-	_, err := w.checker.Check(t.Context(), w.payload)
-	_, message := kubetest.Told(t, err)
-	assert.Contains(t, message, "Thing shop/one (InProgress: nothing has written its status yet", "a shorter wait does not shorten that")
+		w.payload.Readiness, w.payload.Wait.TimeoutSeconds = applymanifests.Readiness{}, 10
+		w.round(t)
+		time.Sleep(11 * time.Second)
+		_, err := w.checker.Check(t.Context(), w.payload)
+		_, message := kubetest.Told(t, err)
+		assert.Contains(t, message, "Thing shop/one (InProgress: nothing has written its status yet", "a shorter wait does not shorten that")
+	})
 }
 
 func TestWhetherAKindHasAStatusIsAskedOnceForAllItsObjects(t *testing.T) {
 	w := newWorld(t)
 	w.put("Thing", "one", of("case.example/v1", "Thing", `"spec":{}`))
-	for i := range 50 {
-		name := fmt.Sprintf("t%d", i)
-		w.payload.WaitFor[0].Names = append(w.payload.WaitFor[0].Names, name)
-		w.objects["/apis/case.example/v1/namespaces/shop/things/"+name] = of("case.example/v1", "Thing", `"spec":{}`)
-	}
+	w.replicate(51, of("case.example/v1", "Thing", `"spec":{}`))
 	assert.Equal(t, strings.Repeat(".", 51), w.round(t).Done)
 	assert.Len(t, w.gets, 52)
 
@@ -328,36 +322,40 @@ func TestEveryObjectThatMayNotBeReadIsNamed(t *testing.T) {
 }
 
 func TestATokenThatEndsAndAThrottleAreErrorsOfTheRound(t *testing.T) {
-	for want, a := range map[string]answer{
-		"Unauthorized": {http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "no"},
-		"Throttled":    {http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "later"},
-	} {
-		for _, path := range []string{web, "/apis/case.example/v1"} {
-			w := newWorld(t)
-			w.payload.WaitFor = w.payload.WaitFor[1:]
-			if path != web {
-				w.put("Thing", "one", of("case.example/v1", "Thing", `"spec":{}`))
+	synctest.Test(t, func(t *testing.T) {
+		for want, a := range map[string]answer{
+			"Unauthorized": {http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "no"},
+			"Throttled":    {http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "later"},
+		} {
+			for _, path := range []string{web, "/apis/case.example/v1"} {
+				w := newWorld(t)
+				w.payload.WaitFor = w.payload.WaitFor[1:]
+				if path != web {
+					w.put("Thing", "one", of("case.example/v1", "Thing", `"spec":{}`))
+				}
+				w.answers[path] = a
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				_, err := w.checker.Check(ctx, w.payload)
+				cancel()
+				name, _ := kubetest.Told(t, err)
+				assert.Equal(t, want, name, path)
 			}
-			w.answers[path] = a
-			ctx, cancel := context.WithDeadline(t.Context(), w.clock.now.Add(20*time.Second))
-			_, err := w.checker.Check(ctx, w.payload)
-			cancel()
-			name, _ := kubetest.Told(t, err)
-			assert.Equal(t, want, name, path)
 		}
-	}
+	})
 }
 
 func TestTheTimeToWaitBeginsWithTheFirstRoundAndEnds(t *testing.T) {
-	w := newWorld(t)
-	w.round(t)
-	w.clock.now = w.clock.now.Add(59 * time.Second)
-	assert.Equal(t, 2, w.round(t).WaitSeconds, "one more round at the end")
-	w.clock.now = w.clock.now.Add(2 * time.Second)
-	_, err := w.checker.Check(t.Context(), w.payload)
-	name, message := kubetest.Told(t, err)
-	assert.Equal(t, "NotReady", name)
-	assert.Contains(t, message, "After 1m0s, 1 of 2 objects in cluster demo are not ready: Deployment shop/web (InProgress: ")
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.round(t)
+		time.Sleep(59 * time.Second)
+		assert.Equal(t, 2, w.round(t).WaitSeconds, "one more round at the end")
+		time.Sleep(2 * time.Second)
+		_, err := w.checker.Check(t.Context(), w.payload)
+		name, message := kubetest.Told(t, err)
+		assert.Equal(t, "NotReady", name)
+		assert.Contains(t, message, "After 1m0s, 1 of 2 objects in cluster demo are not ready: Deployment shop/web (InProgress: ")
+	})
 }
 
 func TestWhatFailsPermanentlyIsNotWaitedFor(t *testing.T) {
@@ -378,18 +376,17 @@ func TestAnObjectThatIsDeletedIsNotReady(t *testing.T) {
 }
 
 func TestManyObjectsThatAreNotReadyAreReportedInPart(t *testing.T) {
-	w := newWorld(t)
-	w.payload.WaitFor[1].Names = nil
-	for i := range 900 {
-		w.payload.WaitFor[1].Names = append(w.payload.WaitFor[1].Names, fmt.Sprintf("web-%d", i))
-	}
-	r := w.round(t)
-	assert.Less(t, len(r.NotReady), 300)
-	assert.NotEmpty(t, r.NotReady)
-	assert.Equal(t, 900, strings.Count(r.Done, "."))
-	w.clock.now = w.clock.now.Add(time.Hour)
-	_, err := w.checker.Check(t.Context(), w.payload)
-	_, message := kubetest.Told(t, err)
-	assert.Contains(t, message, "900 of 901 objects")
-	assert.Contains(t, message, ", and 880 more. All objects were applied")
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.replicate(900, "")
+		r := w.round(t)
+		assert.Less(t, len(r.NotReady), 300)
+		assert.NotEmpty(t, r.NotReady)
+		assert.Equal(t, 900, strings.Count(r.Done, "."))
+		time.Sleep(time.Hour)
+		_, err := w.checker.Check(t.Context(), w.payload)
+		_, message := kubetest.Told(t, err)
+		assert.Contains(t, message, "900 of 901 objects")
+		assert.Contains(t, message, ", and 880 more. All objects were applied")
+	})
 }

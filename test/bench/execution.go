@@ -24,7 +24,7 @@ func (b *bench) execution(ctx context.Context, input string) (execution, error) 
 		return execution{}, err
 	}
 	client := sfn.NewFromConfig(developer)
-	follower := follow.Follower{Client: client, Clock: follow.WallClock{}, Interval: 100 * time.Millisecond, Out: io.Discard}
+	follower := follow.Follower{Client: client, Interval: 100 * time.Millisecond, Out: io.Discard}
 	done, err := follower.Start(ctx, follow.Start{StateMachineARN: b.world.Stack(world.StackName).StateMachineARN("pod-inventory"), Input: input})
 	if err != nil {
 		return execution{}, err

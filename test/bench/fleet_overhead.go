@@ -78,7 +78,7 @@ func (b *bench) measureOverhead(ctx context.Context) (overhead, error) {
 	if err != nil {
 		return overhead{}, err
 	}
-	follower := follow.Follower{Client: sfn.NewFromConfig(developer), Clock: follow.WallClock{}, Interval: time.Second, Out: io.Discard}
+	follower := follow.Follower{Client: sfn.NewFromConfig(developer), Interval: time.Second, Out: io.Discard}
 	e, err := follower.Start(ctx, follow.Start{StateMachineARN: stack.StateMachineARN("fleet"), Input: string(input)})
 	if err != nil {
 		return overhead{}, err

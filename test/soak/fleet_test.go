@@ -69,7 +69,7 @@ func TestAFleetOfManyClustersHasOneOutcomeForEach(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Minute)
 	defer cancel()
 	began := time.Now()
-	follower := follow.Follower{Client: sfn.NewFromConfig(developer), Clock: follow.WallClock{}, Interval: time.Second, Out: io.Discard}
+	follower := follow.Follower{Client: sfn.NewFromConfig(developer), Interval: time.Second, Out: io.Discard}
 	e, err := follower.Start(ctx, follow.Start{StateMachineARN: w.Stack(world.StackName).StateMachineARN("fleet"), Input: string(input)})
 	require.NoError(t, err)
 

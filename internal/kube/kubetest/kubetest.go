@@ -1,5 +1,5 @@
-// Package kubetest serves a cluster's API to a unit test: a TLS server on
-// loopback whose answers the test writes by hand.
+// Package kubetest serves a cluster's API to a unit test: a TLS server in memory whose
+// answers the test writes by hand.
 package kubetest
 
 import (
@@ -49,6 +49,8 @@ func Serve(t testing.TB, answer http.HandlerFunc) contract.Cluster {
 // ServeOn is Serve, on a server that the test has made.
 func ServeOn(t testing.TB, server *httptest.Server) contract.Cluster {
 	t.Helper()
+	_ = server.Listener.Close()
+	server.Listener = listen()
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that a test makes fail
 	server.StartTLS()
 	t.Cleanup(server.Close)
