@@ -170,7 +170,7 @@ release() {
 }
 
 deploy() {
-	local status mode bucket known parameter state given output_bucket group name mapping
+	local status mode bucket known parameter state given output_bucket group name mapping content
 	need_aws
 	need_go
 	read_params
@@ -183,11 +183,12 @@ deploy() {
 	fi
 	# A cluster in mode CONFIG_MAP does not accept access entries. PARAMS overrides this.
 	given=(ClusterName="${CLUSTER:-}" CreateAccessEntry="$([[ ${mode:-} == CONFIG_MAP ]] && echo false || echo true)")
+	content='[^[:space:]{}]' # more than an empty object
 	known=$(sed -n '/^Parameters:/,/^[A-Z].*:$/s/^  \([A-Za-z]*\):$/\1/p' template.yml)
 	for parameter in ${params[@]+"${params[@]}"}; do
 		if [[ $parameter != *=* ]] || ! grep -qxF "${parameter%%=*}" <<<"$known"; then
 			lacks "a parameter of template.yml that is set by NAME=VALUE: PARAMS holds $parameter"
-		elif [[ ${parameter%%=*} == *Input && ${parameter#*=} == *[![:space:]{}]* && $parameter != *\"* ]]; then
+		elif [[ ${parameter%%=*} == *Input && ${parameter#*=} =~ $content && $parameter != *\"* ]]; then
 			lacks "an execution input in JSON for ${parameter%%=*}: PARAMS holds $parameter, whose quotes the shell took away. Put the whole parameter in quotes: PARAMS=\"'${parameter%%=*}={\\\"namespaces\\\": [\\\"shop\\\"]}'\""
 		fi
 	done
