@@ -1,6 +1,7 @@
 package statemachine
 
 import (
+	"reflect"
 	"slices"
 
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
@@ -12,7 +13,9 @@ import (
 // readiness. If a pass both planned and applied, an attempt that came after a failed
 // one would plan what is applied in part already, and report it as unchanged.
 func ApplyManifests() Machine {
+	of := documentOf[applymanifests.Document]()
 	described := cluster{
+		document: of,
 		workflow: "apply-manifests",
 		results: Object{
 			"manifests": Object{},
@@ -28,11 +31,14 @@ func ApplyManifests() Machine {
 		Comment:        "Applies manifests to an EKS cluster: describe the cluster, load the manifests, mint a token, verify access, plan by a dry run, apply, wait until they are ready.",
 		StartAt:        "DescribeCluster",
 		TimeoutSeconds: applymanifests.MaxWaitSeconds + 1800,
+		Document:       of.leaves,
+		Output:         reflect.TypeFor[applymanifests.Output](),
 		States: slices.Concat(
 			States{
 				described.describe(),
-				loadManifests(),
+				loadManifests(of),
 				try{
+					document:  of,
 					name:      "WithFreshToken",
 					mintToken: "MintToken",
 					work: States{
@@ -43,7 +49,7 @@ func ApplyManifests() Machine {
 							Choices: []Rule{{Variable: "$.apply.complete", BooleanEquals: new(true), Next: "CheckReadiness"}},
 							Default: "VerifyApply",
 						},
-						verifyApply("IsPlanned"),
+						verifyApply(of, "IsPlanned"),
 						{
 							Name:    "IsPlanned",
 							Type:    Choice,
@@ -54,9 +60,9 @@ func ApplyManifests() Machine {
 							},
 							Default: "PlanManifests",
 						},
-						planManifests(),
-						applyManifests(),
-						checkReadiness(),
+						planManifests(of),
+						applyManifests(of),
+						checkReadiness(of),
 					},
 					next: "WhatIsLeft",
 				}.state(),
@@ -80,22 +86,7 @@ func ApplyManifests() Machine {
 					SecondsPath: "$.readiness.waitSeconds",
 					Next:        "WithFreshToken",
 				},
-				{
-					Name:    "Output",
-					Type:    Pass,
-					Comment: "The output: nothing of how to reach the cluster.",
-					Parameters: Object{
-						"cluster":      copied("$.cluster", "name", "arn", "region", "version", "status"),
-						"mode.$":       "$.request.mode",
-						"drift.$":      "$.plan.drift",
-						"plan":         copied("$.plan", "created", "configured", "unchanged", "deleting", "adopted", "objects", "truncated", "diff"),
-						"applied.$":    "$.apply.applied",
-						"warnings.$":   "$.apply.warnings",
-						"ready.$":      "$.readiness.complete",
-						"unobserved.$": "$.readiness.unobserved",
-					},
-					End: true,
-				},
+				output[applymanifests.Output](of, "The output: nothing of how to reach the cluster."),
 			},
 			described.refresh(),
 			failures(),
@@ -103,79 +94,53 @@ func ApplyManifests() Machine {
 	}
 }
 
-func loadManifests() State {
-	return invoke("LoadManifests",
-		Object{"execution.$": "$$.Execution.Id", "cluster.$": "$.cluster", "request.$": "$.request", "progress.$": "$.progress"},
-		State{
-			Name:           "LoadManifests",
-			Comment:        "Reads the manifests and names every problem of them, before the cluster is asked.",
-			TimeoutSeconds: 65,
-			ResultSelector: result("versionId", "sha256", "objects"),
-			ResultPath:     "$.manifests",
-			Catch:          failureCatchers(),
-			Next:           "WithFreshToken",
-		})
+func loadManifests(of document) State {
+	return invoke(of, applymanifests.FunctionLoadManifests, State{
+		Name:           "LoadManifests",
+		Comment:        "Reads the manifests and names every problem of them, before the cluster is asked.",
+		TimeoutSeconds: 65,
+		ResultPath:     "$.manifests",
+		Catch:          failureCatchers(),
+		Next:           "WithFreshToken",
+	})
 }
 
-// ofManifests is the payload of a function that works on the manifests in the cluster,
-// with the keys that it needs beside.
-func ofManifests(keys ...string) Object {
-	payload := copied("$", append(keys, "cluster", "token", "request", "manifests", "progress")...)
-	payload["execution.$"] = "$$.Execution.Id"
-	return payload
-}
-
-func verifyApply(next string) State {
-	return invoke("VerifyApply", ofManifests("access"), State{
+func verifyApply(of document, next string) State {
+	return invoke(of, applymanifests.FunctionVerifyApply, State{
 		Name:           "VerifyApply",
 		Comment:        "Asks the cluster whether this identity may read and apply each object, until all are reviewed or its time is up. Later passes do not ask again.",
 		TimeoutSeconds: 65,
-		ResultSelector: result("checks", "complete", "done"),
 		ResultPath:     "$.access",
 		Next:           next,
 	})
 }
 
-func planManifests() State {
-	return invoke("PlanManifests", ofManifests("plan"), State{
+func planManifests(of document) State {
+	return invoke(of, applymanifests.FunctionPlanManifests, State{
 		Name:           "PlanManifests",
 		Comment:        "Asks by a dry run what applying would do, until all objects are planned or its time is up.",
 		TimeoutSeconds: 65,
-		ResultSelector: result("created", "configured", "unchanged", "deleting", "adopted", "drift", "objects", "truncated", "diff", "complete", "actions", "waitFor"),
 		ResultPath:     "$.plan",
 		End:            true,
 	})
 }
 
-func applyManifests() State {
-	payload := ofManifests("plan", "apply")
-	payload["attempt.$"] = "$$.State.RetryCount"
-	return invoke("ApplyManifests", payload, State{
+func applyManifests(of document) State {
+	return invoke(of, applymanifests.FunctionApplyManifests, State{
 		Name:           "ApplyManifests",
 		Comment:        "Applies what the plan would change, in stages, until all is applied or its time is up.",
 		TimeoutSeconds: 65,
-		ResultSelector: result("complete", "applied", "warnings", "done"),
 		ResultPath:     "$.apply",
 		End:            true,
 	})
 }
 
-func checkReadiness() State {
-	return invoke("CheckReadiness",
-		Object{
-			"execution.$": "$$.Execution.Id",
-			"cluster.$":   "$.cluster",
-			"token.$":     "$.token",
-			"wait.$":      "$.request.wait",
-			"waitFor.$":   "$.plan.waitFor",
-			"readiness.$": "$.readiness",
-		},
-		State{
-			Name:           "CheckReadiness",
-			Comment:        "Looks which objects are ready, and fails once one never will be or the time to wait is over.",
-			TimeoutSeconds: 65,
-			ResultSelector: result("complete", "until", "waitSeconds", "notReady", "unobserved", "done"),
-			ResultPath:     "$.readiness",
-			End:            true,
-		})
+func checkReadiness(of document) State {
+	return invoke(of, applymanifests.FunctionCheckReadiness, State{
+		Name:           "CheckReadiness",
+		Comment:        "Looks which objects are ready, and fails once one never will be or the time to wait is over.",
+		TimeoutSeconds: 65,
+		ResultPath:     "$.readiness",
+		End:            true,
+	})
 }

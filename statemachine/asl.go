@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 )
 
 // Machine is a state machine.
@@ -20,6 +21,9 @@ type Machine struct {
 	StartAt        string
 	TimeoutSeconds int `json:",omitempty"`
 	States         States
+
+	// Document is the type of the execution's data, and Output the type of its output.
+	Document, Output reflect.Type `json:"-"`
 }
 
 // States are written as an object, in their order: the flow reads from top to bottom.
@@ -56,6 +60,8 @@ type State struct {
 	// Parameters are also a Pass's, a Parallel's and a Map's.
 	Parameters     Object `json:",omitempty"`
 	TimeoutSeconds int    `json:",omitempty"`
+	// Sends and Receives are the types of the payload and the result of a function.
+	Sends, Receives reflect.Type `json:"-"`
 
 	// Of a Parallel.
 	Branches []Branch `json:",omitempty"`
@@ -178,6 +184,9 @@ type ItemProcessor struct {
 	ProcessorConfig *ProcessorConfig `json:",omitempty"`
 	StartAt         string
 	States          States
+
+	// Document is the type of an item's data.
+	Document reflect.Type `json:"-"`
 }
 
 // ProcessorConfig says where a Map runs: in the execution itself (INLINE) or in child

@@ -1,10 +1,15 @@
 package statemachine
 
-import "github.com/kubestep/kubestep/internal/contract"
+import (
+	"maps"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
 
 // cluster is how a machine comes by the cluster that it works on, and by fresh data of
 // it once the data proved stale.
 type cluster struct {
+	document document
 	// workflow is the name by which describe-cluster knows how to read the input.
 	workflow string
 	// results are the keys that later states write to, each empty at first: JSONPath
@@ -56,25 +61,22 @@ func staleCatcher() Catcher {
 }
 
 func (c cluster) state(name string, refresh bool, comment string) State {
-	document := result("target", "request", "checks", "cluster", "progress")
-	document["refreshed"] = refresh
-	for key, empty := range c.results {
-		document[key] = empty
-	}
-	payload := Object{"execution.$": "$$.Execution.Id", "workflow": c.workflow, "input.$": "$$.Execution.Input", "refresh": refresh}
+	payload := Object{"workflow": c.workflow, "refresh": refresh}
 	if refresh && c.progress != "" {
 		payload["progress.$"] = c.progress
 	} else {
 		payload["progress"] = ""
 	}
-	return invoke("DescribeCluster", payload,
-		State{
-			Name:           name,
-			Comment:        comment,
-			TimeoutSeconds: 20,
-			ResultSelector: document,
-			ResultPath:     "$",
-			Catch:          failureCatchers(),
-			Next:           c.next,
-		})
+	laid := Object{"refreshed": refresh}
+	maps.Copy(laid, c.results)
+	return invoke(c.document, contract.FunctionDescribeCluster, State{
+		Name:           name,
+		Comment:        comment,
+		TimeoutSeconds: 20,
+		Parameters:     payload,
+		ResultSelector: laid,
+		ResultPath:     "$",
+		Catch:          failureCatchers(),
+		Next:           c.next,
+	})
 }

@@ -1,6 +1,7 @@
 package statemachine
 
 import (
+	"reflect"
 	"slices"
 
 	"github.com/kubestep/kubestep/internal/contract/fleet"
@@ -22,13 +23,16 @@ func alreadyExists() []string {
 // The clusters are items in the state or, if they are too many for it, a list in S3. A
 // state reads items from the one or the other, so there are two of RunClusters.
 func Fleet() Machine {
+	of := documentOf[fleet.Document]()
 	return Machine{
 		Comment:        "Runs a workflow on many EKS clusters: find them, run an execution for each, add up what became of them.",
 		StartAt:        "FindClusters",
 		TimeoutSeconds: 24 * 60 * 60,
+		Document:       of.leaves,
+		Output:         reflect.TypeFor[fleet.Output](),
 		States: slices.Concat(
 			States{
-				findClusters(),
+				findClusters(of),
 				{
 					Name:    "WhereClustersAre",
 					Type:    Choice,
@@ -36,13 +40,13 @@ func Fleet() Machine {
 					Choices: []Rule{{Variable: "$.fleet.inS3", BooleanEquals: new(true), Next: "RunListedClusters"}},
 					Default: "RunClusters",
 				},
-				eachCluster{name: "RunClusters", label: "clusters"}.state(),
-				eachCluster{name: "RunListedClusters", label: "listed", suffix: "OfList", reader: &ItemReader{
+				eachCluster{document: of, name: "RunClusters", label: "clusters"}.state(),
+				eachCluster{document: of, name: "RunListedClusters", label: "listed", suffix: "OfList", reader: &ItemReader{
 					Resource:     "arn:${AWSPartition}:states:::s3:getObject",
 					ReaderConfig: Object{"InputType": "JSON"},
 					Parameters:   Object{"Bucket.$": "$.fleet.output.bucket", "Key.$": "$.run.list"},
 				}}.state(),
-				summarize(),
+				summarize(of),
 				{
 					Name:    "Verdict",
 					Type:    Choice,
@@ -54,13 +58,7 @@ func Fleet() Machine {
 					},
 					Default: "ClustersFailed",
 				},
-				{
-					Name:       "Output",
-					Type:       Pass,
-					Comment:    "The output: the summary and, if they are in the state, the outcomes.",
-					Parameters: Object{"summary.$": "$.run.summary", "outcomes.$": "$.run.outcomes"},
-					End:        true,
-				},
+				output[fleet.Output](of, "The output: the summary and, if they are in the state, the outcomes."),
 				{
 					Name:      "ClustersFailed",
 					Type:      Fail,
@@ -75,36 +73,32 @@ func Fleet() Machine {
 }
 
 // findClusters is the state that lays down the document.
-func findClusters() State {
-	return invoke("FindClusters",
-		Object{"execution.$": "$$.Execution.Id", "startedAt.$": "$$.Execution.StartTime", "input.$": "$$.Execution.Input"},
-		State{
-			Name:           "FindClusters",
-			Comment:        "Checks the input, finds the clusters, and names their executions. Starts nothing if anything is wrong.",
-			TimeoutSeconds: 305,
-			ResultSelector: result("fleet", "request", "run"),
-			ResultPath:     "$",
-			Catch:          failureCatchers(),
-			Next:           "WhereClustersAre",
-		})
+func findClusters(of document) State {
+	return invoke(of, fleet.FunctionFindClusters, State{
+		Name:           "FindClusters",
+		Comment:        "Checks the input, finds the clusters, and names their executions. Starts nothing if anything is wrong.",
+		TimeoutSeconds: 305,
+		ResultPath:     "$",
+		Catch:          failureCatchers(),
+		Next:           "WhereClustersAre",
+	})
 }
 
-func summarize() State {
-	return invoke("Summarize",
-		Object{"fleet.$": "$.fleet", "request.$": "$.request", "run.$": "$.run"},
-		State{
-			Name:           "Summarize",
-			Comment:        "Names the clusters that are to be run next or, once there are none, adds up the outcomes and writes the report.",
-			TimeoutSeconds: 125,
-			ResultSelector: result("round", "attempt", "clusters", "list", "size", "begun", "pending", "failed", "outcomes", "verdict", "summary", "cause"),
-			ResultPath:     "$.run",
-			Catch:          failureCatchers(),
-			Next:           "Verdict",
-		})
+func summarize(of document) State {
+	of.reads = reflect.TypeFor[fleet.RanDocument]()
+	return invoke(of, fleet.FunctionSummarize, State{
+		Name:           "Summarize",
+		Comment:        "Names the clusters that are to be run next or, once there are none, adds up the outcomes and writes the report.",
+		TimeoutSeconds: 125,
+		ResultPath:     "$.run",
+		Catch:          failureCatchers(),
+		Next:           "Verdict",
+	})
 }
 
 // eachCluster runs the workflow on each cluster.
 type eachCluster struct {
+	document    document
 	name, label string
 	// suffix tells the states inside apart from those of the other: a name is there
 	// once in a machine.
@@ -120,7 +114,7 @@ func (e eachCluster) state() State {
 		Comment:            "Runs an execution for each cluster. In the place of the clusters come their outcomes.",
 		Label:              e.label,
 		ItemReader:         e.reader,
-		ItemSelector:       Object{"fleet.$": "$.fleet", "request.$": "$.request", "cluster.$": "$$.Map.Item.Value", "result": Object{}},
+		ItemSelector:       e.document.copied(reflect.TypeFor[fleet.Item](), Object{"result": Object{}}),
 		MaxConcurrencyPath: "$.fleet.concurrency",
 		// An item that ends without an outcome, such as one that outgrows the state, is
 		// Summarize's to count.
@@ -129,6 +123,7 @@ func (e eachCluster) state() State {
 			ProcessorConfig: &ProcessorConfig{Mode: "DISTRIBUTED", ExecutionType: "STANDARD"},
 			StartAt:         "RunWorkflow" + e.suffix,
 			States:          e.states(),
+			Document:        reflect.TypeFor[fleet.Item](),
 		},
 		ResultPath: "$.run.clusters",
 		Catch:      failureCatchers(),
@@ -209,15 +204,13 @@ func (e eachCluster) states() States {
 			ResultPath: "$.cluster",
 			Next:       "RunWorkflow" + e.suffix,
 		},
-		invoke("RecordOutcome",
-			Object{"fleet.$": "$.fleet", "cluster.$": "$.cluster", "result.$": "$.result"},
-			State{
-				Name:           record,
-				Comment:        "Makes a bounded outcome of it, in the state or in S3.",
-				TimeoutSeconds: 20,
-				OutputPath:     "$.Payload",
-				End:            true,
-			}),
+		invoke(documentOf[fleet.Item](), fleet.FunctionRecordOutcome, State{
+			Name:           record,
+			Comment:        "Makes a bounded outcome of it, in the state or in S3.",
+			TimeoutSeconds: 20,
+			OutputPath:     "$.Payload",
+			End:            true,
+		}),
 	}
 }
 

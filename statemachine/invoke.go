@@ -1,26 +1,52 @@
 package statemachine
 
-// invoke makes a state a Task that sends the payload to a function, with the retries
-// that every function has. template.yml substitutes the function's ARN.
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// invoke makes a state a Task that invokes a function, with the retries that every
+// function has. template.yml substitutes the function's ARN.
+//
+// The payload is copied from the document, but for what s.Parameters sets. All of the
+// result goes to s.ResultPath: to a field of the document that has its type or, at "$",
+// to fields of the document, beside what s.ResultSelector sets.
 //
 // The resource is lambda:invoke and not the function's ARN: AWS advises it, and only
 // there are Lambda's errors named alike by Step Functions and the local engine.
-func invoke(function string, payload Object, s State) State {
+func invoke[In, Out any](of document, function contract.Function[In, Out], s State) State {
+	const payload = "$.Payload"
 	s.Type = Task
 	s.Resource = "arn:${AWSPartition}:states:::lambda:invoke"
-	s.Parameters = Object{"FunctionName": "${" + function + "FunctionArn}", "Payload": payload}
+	s.Sends, s.Receives = reflect.TypeFor[In](), reflect.TypeFor[Out]()
+	s.Parameters = Object{"FunctionName": "${" + string(function) + "FunctionArn}", "Payload": of.copied(s.Sends, s.Parameters)}
 	s.Retry = taskRetries()
+	if s.OutputPath == payload {
+		return s // all of it is what the state leaves
+	}
+	leaves, laid := source{"$", of.leaves}, s.ResultSelector
+	s.ResultSelector = source{payload, s.Receives}.copied(s.Receives, nil)
+	if s.ResultPath != "$" {
+		if at := leaves.at(s.ResultPath); at != s.Receives {
+			panic(fmt.Sprintf("%s answers a %s, and %s is a %s", function, s.Receives, s.ResultPath, at))
+		}
+		return s
+	}
+	for key, value := range laid {
+		mustHave(of.leaves, key)
+		s.ResultSelector[key] = value
+	}
+	for _, f := range fields(s.Receives) {
+		if at := mustHave(of.leaves, f.name); at != f.Type && f.Type != raw {
+			panic(fmt.Sprintf("%s answers %s, a %s, which is a %s in the document", function, f.name, f.Type, at))
+		}
+	}
 	return s
 }
 
-// copied is a template of those fields, each copied from the field of that name.
-func copied(from string, fields ...string) Object {
-	template := Object{}
-	for _, field := range fields {
-		template[field+".$"] = from + "." + field
-	}
-	return template
+// output is the state that makes the output of the document.
+func output[T any](of document, comment string) State {
+	return State{Name: "Output", Type: Pass, Comment: comment, Parameters: of.copied(reflect.TypeFor[T](), nil), End: true}
 }
-
-// result is the ResultSelector that takes those fields from a function's result.
-func result(fields ...string) Object { return copied("$.Payload", fields...) }

@@ -1,6 +1,11 @@
 package statemachine
 
-import "slices"
+import (
+	"reflect"
+	"slices"
+
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
+)
 
 // PodInventory lists the pods of a cluster, in rounds.
 //
@@ -8,18 +13,22 @@ import "slices"
 // token and its own five attempts, and a retry in the tenth round does not list the
 // first nine again.
 func PodInventory() Machine {
-	described := cluster{workflow: "pod-inventory", results: Object{"pods": Object{}}, next: "WithFreshToken"}
+	of := documentOf[podinventory.Document]()
+	described := cluster{document: of, workflow: "pod-inventory", results: Object{"pods": Object{}}, next: "WithFreshToken"}
 	return Machine{
 		Comment:        "Lists the pods of an EKS cluster: describe the cluster, mint a token, verify access, list.",
 		StartAt:        "DescribeCluster",
 		TimeoutSeconds: 900,
+		Document:       of.leaves,
+		Output:         reflect.TypeFor[podinventory.Output](),
 		States: slices.Concat(
 			States{
 				described.describe(),
 				try{
+					document:  of,
 					name:      "WithFreshToken",
 					mintToken: "MintToken",
-					work:      States{verifyRBAC("ListPods"), listPods()},
+					work:      States{verifyRBAC(of, "ListPods"), listPods(of)},
 					next:      "MorePods",
 				}.state(),
 				{
@@ -29,17 +38,7 @@ func PodInventory() Machine {
 					Choices: []Rule{{Variable: "$.pods.cursor", IsNull: new(false), Next: "WithFreshToken"}},
 					Default: "Output",
 				},
-				{
-					Name:    "Output",
-					Type:    Pass,
-					Comment: "The output: nothing of how to reach the cluster.",
-					Parameters: Object{
-						"cluster": copied("$.cluster", "name", "arn", "region", "version", "status"),
-						"access":  copied("$.access", "allowed", "namespaces"),
-						"pods":    copied("$.pods", "total", "unhealthy", "byNamespace", "byStatus", "items", "truncated", "consistent", "archive"),
-					},
-					End: true,
-				},
+				output[podinventory.Output](of, "The output: nothing of how to reach the cluster."),
 			},
 			described.refresh(),
 			failures(),
@@ -47,25 +46,12 @@ func PodInventory() Machine {
 	}
 }
 
-func listPods() State {
-	return invoke("ListPods",
-		Object{
-			"execution.$":     "$$.Execution.Id",
-			"cluster.$":       "$.cluster",
-			"token.$":         "$.token",
-			"namespaces.$":    "$.access.granted",
-			"labelSelector.$": "$.request.labelSelector",
-			"fieldSelector.$": "$.request.fieldSelector",
-			"maxItems.$":      "$.request.maxItems",
-			"output.$":        "$.request.output",
-			"pods.$":          "$.pods",
-		},
-		State{
-			Name:           "ListPods",
-			Comment:        "Lists pods until all are listed or its time is up; then a cursor says where to go on.",
-			TimeoutSeconds: 65,
-			ResultSelector: result("total", "unhealthy", "byNamespace", "byStatus", "items", "truncated", "consistent", "archive", "cursor"),
-			ResultPath:     "$.pods",
-			End:            true,
-		})
+func listPods(of document) State {
+	return invoke(of, podinventory.FunctionListPods, State{
+		Name:           "ListPods",
+		Comment:        "Lists pods until all are listed or its time is up; then a cursor says where to go on.",
+		TimeoutSeconds: 65,
+		ResultPath:     "$.pods",
+		End:            true,
+	})
 }

@@ -10,7 +10,8 @@ import (
 // Parallel of one branch is one: its Retry starts the branch again from the state that
 // mints. A Retry of a single task would replay its input, and with it the dead token.
 type try struct {
-	name string
+	document document
+	name     string
 	// mintToken is the name of the state that mints. A machine with two blocks gives
 	// them different ones: a name is there once in a machine.
 	mintToken string
@@ -21,16 +22,13 @@ type try struct {
 }
 
 func (t try) state() State {
-	mint := invoke("MintToken",
-		Object{"execution.$": "$$.Execution.Id", "cluster.$": "$.cluster", "roleArn.$": "$.target.roleArn"},
-		State{
-			Name:           t.mintToken,
-			Comment:        "Signs a bearer token for the cluster and seals it: it opens only in this execution, for this endpoint.",
-			TimeoutSeconds: 20,
-			ResultSelector: result("sealed", "expiresAt", "principal", "group"),
-			ResultPath:     "$.token",
-			Next:           t.work[0].Name,
-		})
+	mint := invoke(t.document, contract.FunctionMintToken, State{
+		Name:           t.mintToken,
+		Comment:        "Signs a bearer token for the cluster and seals it: it opens only in this execution, for this endpoint.",
+		TimeoutSeconds: 20,
+		ResultPath:     "$.token",
+		Next:           t.work[0].Name,
+	})
 	return State{
 		Name:     t.name,
 		Type:     Parallel,
@@ -51,21 +49,12 @@ func (t try) state() State {
 
 // verifyRBAC is the state that asks the cluster whether the machine may do what it is
 // about to do.
-func verifyRBAC(next string) State {
-	return invoke("VerifyRBAC",
-		Object{
-			"execution.$": "$$.Execution.Id",
-			"cluster.$":   "$.cluster",
-			"token.$":     "$.token",
-			"checks.$":    "$.checks",
-			"onDenied.$":  "$.request.onDenied",
-		},
-		State{
-			Name:           "VerifyRBAC",
-			Comment:        "Asks the cluster whether this identity has the permissions that the request needs.",
-			TimeoutSeconds: 35,
-			ResultSelector: result("allowed", "namespaces", "granted"),
-			ResultPath:     "$.access",
-			Next:           next,
-		})
+func verifyRBAC(of document, next string) State {
+	return invoke(of, contract.FunctionVerifyRBAC, State{
+		Name:           "VerifyRBAC",
+		Comment:        "Asks the cluster whether this identity has the permissions that the request needs.",
+		TimeoutSeconds: 35,
+		ResultPath:     "$.access",
+		Next:           next,
+	})
 }

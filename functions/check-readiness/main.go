@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/kubestep/kubestep/internal/bearer"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/readiness"
 	"github.com/kubestep/kubestep/internal/task"
@@ -12,5 +13,5 @@ import (
 
 func main() {
 	checker := readiness.Checker{Kube: kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))}}
-	task.Start("CheckReadiness", checker.Check)
+	task.Start(applymanifests.FunctionCheckReadiness, checker.Check)
 }

@@ -31,5 +31,5 @@ func main() {
 		TTL:         ttl,
 		Attestation: task.Must(attestation.New(os.Getenv("KUBESTEP_ATTESTATION_KEY"))),
 	}
-	task.Start("DescribeCluster", describer.Describe)
+	task.Start(contract.FunctionDescribeCluster, describer.Describe)
 }

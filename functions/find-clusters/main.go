@@ -7,6 +7,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/pods"
@@ -27,5 +28,5 @@ func main() {
 			},
 		},
 	}
-	task.Start("FindClusters", finder.Find)
+	task.Start(contractfleet.FunctionFindClusters, finder.Find)
 }

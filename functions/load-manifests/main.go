@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/kubestep/kubestep/internal/awsapi"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/task"
 )
@@ -17,5 +18,5 @@ func main() {
 		S3:           s3.NewFromConfig(task.Must(awsapi.Config(os.Getenv))),
 		AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ","),
 	}
-	task.Start("LoadManifests", source.Load)
+	task.Start(applymanifests.FunctionLoadManifests, source.Load)
 }

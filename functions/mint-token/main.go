@@ -8,6 +8,7 @@ import (
 	"github.com/kubestep/kubestep/internal/attestation"
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/bearer"
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/task"
 	"github.com/kubestep/kubestep/internal/token"
 )
@@ -24,5 +25,5 @@ func main() {
 		Sealer:      task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY"))),
 		Now:         time.Now,
 	}
-	task.Start("MintToken", minter.Mint)
+	task.Start(contract.FunctionMintToken, minter.Mint)
 }

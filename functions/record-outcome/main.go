@@ -6,6 +6,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/task"
@@ -19,5 +20,5 @@ func main() {
 		},
 		Store: fleet.NewStore(task.Must(awsapi.Config(os.Getenv))),
 	}
-	task.Start("RecordOutcome", recorder.Record)
+	task.Start(contractfleet.FunctionRecordOutcome, recorder.Record)
 }

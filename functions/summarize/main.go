@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kubestep/kubestep/internal/awsapi"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/task"
 )
@@ -15,5 +16,5 @@ func main() {
 		Store: fleet.NewStore(task.Must(awsapi.Config(os.Getenv))),
 		Now:   time.Now,
 	}
-	task.Start("Summarize", summarizer.Summarize)
+	task.Start(contractfleet.FunctionSummarize, summarizer.Summarize)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/bearer"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/task"
@@ -22,5 +23,5 @@ func main() {
 		},
 		Kube: kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
 	}
-	task.Start("VerifyApply", applier.Verify)
+	task.Start(applymanifests.FunctionVerifyApply, applier.Verify)
 }

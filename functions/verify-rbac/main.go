@@ -6,6 +6,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/access"
 	"github.com/kubestep/kubestep/internal/bearer"
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/task"
 )
@@ -14,5 +15,5 @@ func main() {
 	verifier := access.Verifier{
 		Kube: kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
 	}
-	task.Start("VerifyRBAC", verifier.Verify)
+	task.Start(contract.FunctionVerifyRBAC, verifier.Verify)
 }

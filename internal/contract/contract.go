@@ -82,11 +82,11 @@ type Destination struct {
 // DescribeCluster is the payload of describe-cluster.
 type DescribeCluster struct {
 	// Execution is the execution's ARN.
-	Execution string `json:"execution"`
+	Execution string `json:"execution" path:"$$.Execution.Id"`
 	// Workflow is the name of the workflow whose input it is.
 	Workflow string `json:"workflow"`
 	// Input is the execution input as it was given, unchecked.
-	Input json.RawMessage `json:"input"`
+	Input json.RawMessage `json:"input" path:"$$.Execution.Input"`
 	// Refresh bypasses the cache, because its data proved stale.
 	Refresh bool `json:"refresh"`
 	// Progress is what the workflow has to remember of what it did before a refresh.
@@ -109,9 +109,9 @@ type DescribedCluster struct {
 // MintToken is the payload of mint-token.
 type MintToken struct {
 	// Execution is the execution's ARN; the token opens in no other.
-	Execution string  `json:"execution"`
+	Execution string  `json:"execution" path:"$$.Execution.Id"`
 	Cluster   Cluster `json:"cluster"`
-	RoleARN   string  `json:"roleArn"`
+	RoleARN   string  `json:"roleArn" path:"$.target.roleArn"`
 }
 
 // Token is the result of mint-token: a bearer token, sealed.
@@ -129,7 +129,7 @@ type Token struct {
 // the payload of each function that does.
 type Session struct {
 	// Execution is the execution's ARN.
-	Execution string  `json:"execution"`
+	Execution string  `json:"execution" path:"$$.Execution.Id"`
 	Cluster   Cluster `json:"cluster"`
 	Token     Token   `json:"token"`
 }
@@ -138,7 +138,7 @@ type Session struct {
 type VerifyRBAC struct {
 	Session
 	Checks   []Check  `json:"checks"`
-	OnDenied OnDenied `json:"onDenied"`
+	OnDenied OnDenied `json:"onDenied" path:"$.request.onDenied"`
 }
 
 // VerifiedAccess is the result of verify-rbac.

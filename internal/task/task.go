@@ -43,10 +43,9 @@ const (
 // Handler is the work of a state.
 type Handler[In, Out any] func(context.Context, In) (Out, error)
 
-// Start serves invocations until Lambda ends the environment. state is the name of
-// the function's state.
-func Start[In, Out any](state string, handle Handler[In, Out]) {
-	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("stackName", os.Getenv("KUBESTEP_STACK"), "state", state)
+// Start serves invocations of a function until Lambda ends the environment.
+func Start[In, Out any](function contract.Function[In, Out], handle Handler[In, Out]) {
+	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("stackName", os.Getenv("KUBESTEP_STACK"), "state", string(function))
 	if limit := MemoryLimit(os.Getenv); limit > 0 {
 		debug.SetMemoryLimit(limit)
 	}

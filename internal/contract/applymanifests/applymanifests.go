@@ -61,10 +61,38 @@ type Wait struct {
 // MaxWaitSeconds bounds how long an execution waits for objects to be ready.
 const MaxWaitSeconds = 3600
 
+// Document is the document of an execution.
+type Document struct {
+	contract.Document
+	// Request is what the workflow was asked for, with a default for each key that the
+	// input left out.
+	Request Request `json:"request"`
+	// Manifests are the version and the hash of the manifests that were read, and how many
+	// objects they hold: the manifests themselves are not in the state.
+	Manifests LoadedManifests `json:"manifests"`
+	// Access is which checks are allowed, by kind and object.
+	Access VerifiedApply `json:"access"`
+	// Plan is what would change.
+	Plan Plan `json:"plan"`
+	// Apply is what changed, and where the next round continues.
+	Apply Applied `json:"apply"`
+	// Readiness is which objects are ready.
+	Readiness Readiness `json:"readiness"`
+}
+
+// The functions, in their order.
+const (
+	FunctionLoadManifests  contract.Function[LoadManifests, LoadedManifests] = "LoadManifests"
+	FunctionVerifyApply    contract.Function[VerifyApply, VerifiedApply]     = "VerifyApply"
+	FunctionPlanManifests  contract.Function[PlanManifests, Plan]            = "PlanManifests"
+	FunctionApplyManifests contract.Function[ApplyManifests, Applied]        = "ApplyManifests"
+	FunctionCheckReadiness contract.Function[CheckReadiness, Readiness]      = "CheckReadiness"
+)
+
 // LoadManifests is the payload of load-manifests.
 type LoadManifests struct {
 	// Execution is the execution's ARN.
-	Execution string           `json:"execution"`
+	Execution string           `json:"execution" path:"$$.Execution.Id"`
 	Cluster   contract.Cluster `json:"cluster"`
 	Request   Request          `json:"request"`
 	// Progress is what was applied before the cluster was described again, as in
@@ -222,7 +250,7 @@ type ApplyManifests struct {
 	// Apply is what earlier rounds did; empty in the first.
 	Apply Applied `json:"apply"`
 	// Attempt counts the retries of this round.
-	Attempt int `json:"attempt"`
+	Attempt int `json:"attempt" path:"$$.State.RetryCount"`
 }
 
 // Applied is the result of apply-manifests.
@@ -240,8 +268,8 @@ type Applied struct {
 // CheckReadiness is the payload of check-readiness.
 type CheckReadiness struct {
 	contract.Session
-	Wait    Wait        `json:"wait"`
-	WaitFor []Reference `json:"waitFor"`
+	Wait    Wait        `json:"wait" path:"$.request.wait"`
+	WaitFor []Reference `json:"waitFor" path:"$.plan.waitFor"`
 	// Readiness is what earlier rounds found; empty in the first.
 	Readiness Readiness `json:"readiness"`
 }
@@ -292,21 +320,21 @@ type NotReadyObject struct {
 // Output is the output of an execution of apply-manifests that succeeded.
 type Output struct {
 	Cluster contract.ClusterSummary `json:"cluster"`
-	Mode    Mode                    `json:"mode"`
+	Mode    Mode                    `json:"mode" path:"$.request.mode"`
 	// Drift is true if the cluster was not as the manifests say.
-	Drift bool       `json:"drift"`
+	Drift bool       `json:"drift" path:"$.plan.drift"`
 	Plan  PlanReport `json:"plan"`
 	// Applied counts the objects that were applied: 0 in mode plan.
-	Applied int `json:"applied"`
+	Applied int `json:"applied" path:"$.apply.applied"`
 	// Warnings are what the API server warned of, about objects that had no dry run. The
 	// others have theirs in Plan.
-	Warnings []string `json:"warnings"`
+	Warnings []string `json:"warnings" path:"$.apply.warnings"`
 	// Ready is true if every object was ready, and false if that was not asked for.
-	Ready bool `json:"ready"`
+	Ready bool `json:"ready" path:"$.readiness.complete"`
 	// Unobserved are some of the objects that count as ready although no controller has
 	// written their status for a while: they have one, and their controllers may never
 	// write it, or not run.
-	Unobserved []ObjectName `json:"unobserved"`
+	Unobserved []ObjectName `json:"unobserved" path:"$.readiness.unobserved"`
 }
 
 // Figures are what a fleet adds up of an execution: the objects by what applying does

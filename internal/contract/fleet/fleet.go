@@ -27,13 +27,48 @@ const (
 	MaxAttempts = 2
 )
 
+// Document is the document of an execution.
+type Document struct {
+	// Fleet is what the states share: the name, the workflow, how many may fail, and where
+	// the report goes.
+	Fleet Fleet `json:"fleet"`
+	// Request is what each cluster is asked.
+	Request json.RawMessage `json:"request"`
+	// Run are the clusters, and their outcomes so far.
+	Run Run `json:"run"`
+}
+
+// RanDocument is a Document after its Map.
+type RanDocument struct {
+	Fleet   Fleet           `json:"fleet"`
+	Request json.RawMessage `json:"request"`
+	Run     Ran             `json:"run"`
+}
+
+// Item is the document of an item of the Map.
+type Item struct {
+	Fleet   Fleet           `json:"fleet"`
+	Request json.RawMessage `json:"request"`
+	// Cluster is the cluster of this item.
+	Cluster Cluster `json:"cluster" path:"$$.Map.Item.Value"`
+	// Result is how the execution of the cluster ended.
+	Result ExecutionResult `json:"result"`
+}
+
+// The functions, in their order.
+const (
+	FunctionFindClusters  contract.Function[FindClusters, FoundClusters]    = "FindClusters"
+	FunctionRecordOutcome contract.Function[RecordOutcome, RecordedOutcome] = "RecordOutcome"
+	FunctionSummarize     contract.Function[Summarize, Run]                 = "Summarize"
+)
+
 // FindClusters is the payload of find-clusters.
 type FindClusters struct {
 	// Execution is the ARN of the fleet's execution.
-	Execution string    `json:"execution"`
-	StartedAt time.Time `json:"startedAt"`
+	Execution string    `json:"execution" path:"$$.Execution.Id"`
+	StartedAt time.Time `json:"startedAt" path:"$$.Execution.StartTime"`
 	// Input is the execution input as it was given, unchecked.
-	Input json.RawMessage `json:"input"`
+	Input json.RawMessage `json:"input" path:"$$.Execution.Input"`
 }
 
 // FoundClusters is the result of find-clusters.
@@ -259,7 +294,7 @@ type Report struct {
 
 // Output is the output of an execution of a fleet.
 type Output struct {
-	Summary Summary `json:"summary"`
+	Summary Summary `json:"summary" path:"$.run.summary"`
 	// Outcomes are those of all clusters; empty if they are in S3.
-	Outcomes []Outcome `json:"outcomes"`
+	Outcomes []Outcome `json:"outcomes" path:"$.run.outcomes"`
 }

@@ -30,15 +30,30 @@ type Request struct {
 	Output contract.Destination `json:"output"`
 }
 
+// Document is the document of an execution.
+type Document struct {
+	contract.Document
+	// Request is what the workflow was asked for, with a default for each key that the
+	// input left out.
+	Request Request `json:"request"`
+	// Access is which checks are allowed, by namespace.
+	Access contract.VerifiedAccess `json:"access"`
+	// Pods are totals, the first pods, and the cursor, where the next round continues.
+	Pods Listing `json:"pods"`
+}
+
+// FunctionListPods lists the pods.
+const FunctionListPods contract.Function[ListPods, Listing] = "ListPods"
+
 // ListPods is the payload of list-pods.
 type ListPods struct {
 	contract.Session
-	Namespaces    []string `json:"namespaces"`
-	LabelSelector string   `json:"labelSelector"`
-	FieldSelector string   `json:"fieldSelector"`
-	MaxItems      int      `json:"maxItems"`
+	Namespaces    []string `json:"namespaces" path:"$.access.granted"`
+	LabelSelector string   `json:"labelSelector" path:"$.request.labelSelector"`
+	FieldSelector string   `json:"fieldSelector" path:"$.request.fieldSelector"`
+	MaxItems      int      `json:"maxItems" path:"$.request.maxItems"`
 	// Output is where to write every pod to; nowhere if its bucket is empty.
-	Output contract.Destination `json:"output"`
+	Output contract.Destination `json:"output" path:"$.request.output"`
 	// Pods is what earlier rounds found; empty in the first.
 	Pods Listing `json:"pods"`
 }
