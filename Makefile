@@ -32,7 +32,7 @@ GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0
 CYCLONEDX_GOMOD := v1.10.0
 
-.PHONY: bench bench-fleet bench-quick bench-ready help run test race up down soak fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition
+.PHONY: bench bench-fleet bench-quick bench-ready help run test race up down soak fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition workflows
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -191,6 +191,11 @@ lint-definition: .local/node/done
 	@command -v npm >/dev/null || { echo "Node.js is missing, which checks the definition and the IAM policies: https://nodejs.org says how to install it" >&2; exit 1; }
 	@echo "· installing the validators of the definition and the IAM simulator into .local/node, once" >&2
 	@rm -rf .local/node && mkdir -p .local/node && cp $^ .local/node/ && cd .local/node && npm ci --ignore-scripts --silent --no-audit --no-fund && touch done
+
+workflows: need-go ## write all that is generated of the workflows: their lists, definitions, schemas, and tables of the documentation
+	go run ./hack/workflows
+	@$(MAKE) definition schema
+	go run ./statemachine/tables
 
 definition: need-go ## write the definitions of the state machines, from the Go values in statemachine/
 	go run ./statemachine/definition

@@ -242,12 +242,14 @@ deploy() {
 }
 
 start() {
-	local machine
+	local machine variable
 	need_aws
 	need_go
 	# Whatever the output is called: it holds the ARN of the alias of the workflow's state machine.
 	machine=$(described "Outputs[?ends_with(OutputValue, ':stateMachine:$STACK-$WORKFLOW:live')].OutputValue | [0]")
 	# The local world has a stack that CloudFormation does not know.
+	variable=$(tr a-z- A-Z_ <<<"$WORKFLOW")_ARN
+	[[ -n $machine || -n $named ]] || machine=${!variable:-}
 	[[ -n $machine || -n $named || $WORKFLOW != pod-inventory ]] || machine=${STATE_MACHINE_ARN:-}
 	[[ -n $machine ]] || lacks "the state machine $STACK-$WORKFLOW of the stack $STACK in $region of account $account: make deploy CLUSTER=… creates it"
 	stop_if_missing

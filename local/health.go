@@ -50,7 +50,7 @@ func answers(ctx context.Context, variables map[string]string) error {
 		Region: variables["AWS_REGION"], BaseEndpoint: aws.String(variables["AWS_ENDPOINT_URL"]), RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider(variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"], variables["AWS_SESSION_TOKEN"]),
 	})
-	if _, err := engine.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: aws.String(variables["STATE_MACHINE_ARN"])}); err != nil {
+	if _, err := engine.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: aws.String(variables["FLEET_ARN"])}); err != nil {
 		return fmt.Errorf("the Step Functions engine does not answer: %w", err)
 	}
 	config, err := clientcmd.BuildConfigFromFlags("", variables["KUBECONFIG"])

@@ -18,6 +18,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
+	"github.com/kubestep/kubestep/internal/workflows"
 	"github.com/kubestep/kubestep/local/session"
 	"github.com/kubestep/kubestep/local/world"
 )
@@ -48,7 +51,7 @@ func command(ctx context.Context, args []string) (int, error) {
 		args = []string{""}
 	}
 	flags := flag.NewFlagSet("local "+args[0], flag.ExitOnError)
-	workflow := flags.String("workflow", "pod-inventory", "the `name` of the workflow to run")
+	workflow := flags.String("workflow", podinventory.Name, "the `name` of the workflow to run")
 	input := flags.String("input", "", "the execution `input` (that of local/inputs if not set)")
 	output := flags.String("output", "table", "print the output as table, json or yaml")
 	state := flags.String("state", filepath.Join(root, stateFolder), "the `folder` of the world's state: each folder can have a world")
@@ -121,18 +124,20 @@ func (l local) writeEnv(ctx context.Context, w *world.World) error {
 		return fmt.Errorf("issue credentials: %w", err)
 	}
 	deployed := w.Stack(world.StackName)
-	return l.folder.WriteEnv(map[string]string{
+	variables := map[string]string{
 		"AWS_ENDPOINT_URL":      w.Endpoint,
 		"AWS_ACCESS_KEY_ID":     credentials.AccessKeyID,
 		"AWS_SECRET_ACCESS_KEY": credentials.SecretAccessKey,
 		"AWS_SESSION_TOKEN":     credentials.SessionToken,
 		"AWS_REGION":            world.Region,
 		"AWS_DEFAULT_REGION":    world.Region,
-		"STATE_MACHINE_ARN":     deployed.StateMachineARN("pod-inventory"),
-		"FLEET_ARN":             deployed.StateMachineARN("fleet"),
-		"APPLY_MANIFESTS_ARN":   deployed.StateMachineARN("apply-manifests"),
+		"STATE_MACHINE_ARN":     deployed.StateMachineARN(podinventory.Name), // the name of before
 		"KUBECONFIG":            w.ControlPlane.Kubeconfig,
-	}, l.bin())
+	}
+	for _, workflow := range workflows.All() {
+		variables[workflow.Variable()] = deployed.StateMachineARN(workflow.Name)
+	}
+	return l.folder.WriteEnv(variables, l.bin())
 }
 
 // bin is the folder of kubestep, and of kubectl and aws for computers that do not have them.
@@ -158,10 +163,19 @@ func (l local) lend() error {
 	return nil
 }
 
+// example is the input of a workflow in local/inputs or, if there is none, the local cluster.
+func (l local) example(workflow string) string {
+	file := filepath.Join(l.root, "local", "inputs", workflow+".json")
+	if _, err := os.Stat(file); err != nil {
+		return `{"clusterName":"` + world.ClusterName + `"}`
+	}
+	return "@" + file
+}
+
 // run starts one execution, in the running world or in one that it starts.
 func (l local) run(ctx context.Context, workflow, input, output string) (int, error) {
 	if input == "" {
-		input = "@" + filepath.Join(l.root, "local", "inputs", workflow+".json")
+		input = l.example(workflow)
 	}
 	lock, err := l.folder.Lock()
 	switch {
@@ -199,7 +213,7 @@ func (l local) run(ctx context.Context, workflow, input, output string) (int, er
 	kubestep.Cancel = func() error { return kubestep.Process.Signal(os.Interrupt) }
 	kubestep.WaitDelay = 5 * time.Second
 	err = kubestep.Run()
-	if workflow == "fleet" {
+	if workflow == fleet.Name {
 		page, pageErr := l.savePage(ctx, variables, name, input)
 		switch {
 		case pageErr != nil:

@@ -37,7 +37,7 @@ func (l local) savePage(ctx context.Context, env map[string]string, execution, i
 		Region: env["AWS_REGION"], BaseEndpoint: aws.String(env["AWS_ENDPOINT_URL"]), UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], env["AWS_SESSION_TOKEN"]),
 	})
-	page, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &asked.Output.Bucket, Key: aws.String(store.Prefix(asked.Output) + executionARN(env["FLEET_ARN"], execution).Folder() + "report.html")})
+	page, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &asked.Output.Bucket, Key: aws.String(store.Prefix(asked.Output) + contract.MachineARN(env["FLEET_ARN"]).Execution(execution).Folder() + "report.html")})
 	if _, none := errors.AsType[*types.NoSuchKey](err); none {
 		return "", nil
 	}
@@ -54,12 +54,4 @@ func (l local) savePage(ctx context.Context, env map[string]string, execution, i
 		return "", fmt.Errorf("save the report: %w", err)
 	}
 	return name, nil
-}
-
-// executionARN is the ARN of an execution of a state machine, of which the ARN may name an alias.
-func executionARN(machine, name string) contract.ExecutionARN {
-	const parts = 7 // arn:PARTITION:states:REGION:ACCOUNT:stateMachine:NAME
-	all := strings.Split(machine, ":")
-	all = append(all[:min(len(all), parts)], name)
-	return contract.ExecutionARN(strings.Replace(strings.Join(all, ":"), ":stateMachine:", ":execution:", 1))
 }

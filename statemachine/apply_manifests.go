@@ -16,7 +16,7 @@ func ApplyManifests() Machine {
 	of := documentOf[applymanifests.Document]()
 	described := cluster{
 		document: of,
-		workflow: "apply-manifests",
+		workflow: applymanifests.Name,
 		results: Object{
 			"manifests": Object{},
 			"access":    Object{"checks": 0, "complete": false, "done": ""},

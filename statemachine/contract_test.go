@@ -97,6 +97,9 @@ func TestEveryFieldOfTheDocumentIsLaidDownAtTheStartOrWrittenByAState(t *testing
 		}
 		for _, s := range all(m) {
 			written[strings.TrimPrefix(s.ResultPath, "$.")] = true
+			for _, c := range s.Catch {
+				written[strings.TrimPrefix(c.ResultPath, "$.")] = true
+			}
 		}
 		for _, name := range names(m.Document) {
 			assert.Contains(t, written, name)

@@ -14,7 +14,7 @@ import (
 // first nine again.
 func PodInventory() Machine {
 	of := documentOf[podinventory.Document]()
-	described := cluster{document: of, workflow: "pod-inventory", results: Object{"pods": Object{}}, next: "WithFreshToken"}
+	described := cluster{document: of, workflow: podinventory.Name, results: Object{"pods": Object{}}, next: "WithFreshToken"}
 	return Machine{
 		Comment:        "Lists the pods of an EKS cluster: describe the cluster, mint a token, verify access, list.",
 		StartAt:        "DescribeCluster",

@@ -16,6 +16,8 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
+	"github.com/kubestep/kubestep/internal/manifests"
+	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/local/cloudformation"
 	"github.com/kubestep/kubestep/local/sam"
 )
@@ -491,8 +493,8 @@ func (w widget) expressions() []string {
 func TestTheDashboardShowsWhatTheFunctionsCountAndNoPanelTwoOfThem(t *testing.T) {
 	t.Parallel()
 	counted := map[string]map[string]int{
-		"pods":    podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{"Running": 1, "Strange": 1}}}.Metrics(),
-		"objects": applymanifests.Plan{Complete: true}.Metrics(),
+		"pods":    pods.Metrics(podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{"Running": 1, "Strange": 1}}}),
+		"objects": manifests.Metrics(applymanifests.Plan{Complete: true}),
 	}
 	for enabled, prefixes := range map[string][]string{"false": {"pods"}, "true": {"pods", "objects"}} {
 		stack := evaluated(t, "aws", map[string]string{"EnableApply": enabled})

@@ -35,7 +35,7 @@ func newShell(t *testing.T, kubeconfig string) shell {
 	return shell{append(os.Environ(),
 		"AWS_ENDPOINT_URL="+local.Endpoint, "AWS_REGION=eu-west-1", "AWS_DEFAULT_REGION=eu-west-1",
 		"AWS_ACCESS_KEY_ID="+credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+credentials.SecretAccessKey, "AWS_SESSION_TOKEN="+credentials.SessionToken,
-		"KUBECONFIG="+kubeconfig, "STATE_MACHINE_ARN=",
+		"KUBECONFIG="+kubeconfig, "POD_INVENTORY_ARN=", "STATE_MACHINE_ARN=",
 	)}
 }
 

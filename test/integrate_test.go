@@ -22,7 +22,7 @@ func TestTheCommandsOfIntegrateMDStartExecutionsAndWait(t *testing.T) {
 	s.mapRole(t)
 	path, err := filepath.Abs(filepath.Join(repository, "build", "local"))
 	require.NoError(t, err)
-	given := []string{"STATE_MACHINE_ARN=" + s.machine + ":live", "PATH=" + path + string(os.PathListSeparator) + os.Getenv("PATH")}
+	given := []string{"POD_INVENTORY_ARN=" + s.machine + ":live", "PATH=" + path + string(os.PathListSeparator) + os.Getenv("PATH")}
 	var found string
 	for _, block := range commands(t, "docs/integrate.md") {
 		found, _, err = newShell(t, local.ControlPlane.Kubeconfig).run(t, given, "bash", "-euc", block)

@@ -18,7 +18,7 @@ import (
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
-	"github.com/kubestep/kubestep/internal/pods"
+	workflowpods "github.com/kubestep/kubestep/internal/workflow/podinventory"
 	"github.com/kubestep/kubestep/local/lambdahost"
 	"github.com/kubestep/kubestep/test/apiproxy"
 )
@@ -96,7 +96,7 @@ func TestASealedTokenOpensWhereItWasMintedForAndIsSentNowhereElse(t *testing.T) 
 	var minted contract.Token
 	require.Empty(t, s.invoke(t, "mint-token", contract.MintToken{Execution: execution, Cluster: cluster}, &minted))
 	session := contract.Session{Execution: execution, Cluster: cluster, Token: minted}
-	checks := pods.Checks([]string{"default"}, pods.DefaultGroup)
+	checks := workflowpods.Checks([]string{"default"}, workflowpods.DefaultGroup)
 
 	elsewhere := cluster
 	elsewhere.Endpoint = them.endpoint

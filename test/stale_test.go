@@ -152,7 +152,7 @@ func TestAContinueTokenThatTheAPIServerNoLongerTakesGoesOnWithItsNewOne(t *testi
 		Session: contract.Session{Execution: execution, Cluster: cluster, Token: minted}, Namespaces: []string{"default"}, MaxItems: 1000,
 		Pods: podinventory.Listing{
 			Pods:   podinventory.Pods{Total: 1, ByNamespace: map[string]int{"default": 1}, ByStatus: map[string]int{"Pending": 1}, Items: []podinventory.Pod{{Namespace: "default", Name: "a", Status: "Pending"}}, Consistent: true},
-			Cursor: &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "default", Continue: first.Continue}}, Begun: []string{"default"}},
+			Cursor: &contract.Cursor{Open: []contract.Place{{Namespace: "default", Continue: first.Continue}}, Begun: []string{"default"}},
 		},
 	}, &listing))
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -13,16 +14,12 @@ import (
 	"github.com/kubestep/kubestep/internal/follow"
 )
 
-func applyManifests() workflow {
-	return workflow{name: "apply-manifests", variable: "APPLY_MANIFESTS_ARN", table: planTable}
-}
-
 // apply is the verb that applies manifests to a cluster.
-func apply() *cobra.Command {
+func apply(m machine) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "apply [CLUSTER] -f FILE",
-		Aliases: []string{applyManifests().name},
-		Short:   "Apply manifests to a cluster",
+		Aliases: []string{m.Name},
+		Short:   m.Summary,
 		Long: `Apply manifests to an EKS cluster by server-side apply, or only plan it: show what
 would be created and configured, and which fields would change.
 
@@ -49,60 +46,71 @@ S3 and name them with --source. So must be those that are larger than 128 KiB.`,
   kubestep apply demo --source s3://my-manifests/shop.yaml`,
 		SuggestFor: []string{"deploy", "diff", "plan"},
 	}
-	start := newStarter(cmd, applyManifests())
+	var o applyOptions
+	start := newStarter(cmd, m, &o.request)
 	start.advice, start.check = adviseOnApply, checkInline
 	start.addTarget(cmd)
-	start.keys["namespace"], start.keys["force"], start.keys["field-manager"] = "namespace", "force", "fieldManager"
-	var o applyOptions
-	o.addFlags(cmd)
+	o.addFlags(cmd, start)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var wrong problems
-		input := o.input(cmd, &wrong)
-		start.target(args, input, &wrong)
+		start.set = o.complete(cmd, &wrong)
+		start.readTarget(args, &wrong)
 		if o.detailed {
 			start.verdict = drift
 		}
-		return start.start(cmd, input, wrong)
+		return start.start(cmd, wrong)
 	}
 	return cmd
 }
 
-// applyOptions are the flags of kubestep apply that are more than a key of the execution input.
+// applyOptions are the flags of kubestep apply.
 type applyOptions struct {
+	request        applymanifests.Request
 	files          []string
 	source, diff   string
 	plan, detailed bool
 	wait           time.Duration
 }
 
-func (o *applyOptions) addFlags(cmd *cobra.Command) {
+func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&o.files, "filename", "f", nil, "read manifests from this `FILE`, or from standard input if it is -; repeat it for several")
 	flags.StringVar(&o.source, "source", "", "read manifests from S3: `s3://BUCKET/KEY`")
 	flags.BoolVar(&o.plan, "plan", false, "show what would change, and apply nothing")
 	flags.BoolVar(&o.detailed, "detailed-exitcode", false, "with --plan: exit with status 3 if the cluster is not as the manifests say")
-	flags.Bool("force", false, "take the fields that other field managers own")
+	flags.BoolVar(&o.request.Force, "force", false, "take the fields that other field managers own")
 	flags.DurationVar(&o.wait, "wait", 0, "wait up to this `DURATION`, such as 5m, until every object is ready")
-	flags.StringP("namespace", "n", "", "apply objects that name no namespace to this `NAMESPACE` (default if not set)")
+	flags.StringVarP(&o.request.Namespace, "namespace", "n", "", "apply objects that name no namespace to this `NAMESPACE` (default if not set)")
 	flags.StringVar(&o.diff, "diff", "", "also write the whole difference to S3, below `s3://BUCKET/PREFIX`")
-	flags.String("field-manager", "", "own what is applied by this `NAME` (kubestep if not set)")
+	flags.StringVar(&o.request.FieldManager, "field-manager", "", "own what is applied by this `NAME` (kubestep if not set)")
+	start.sets(map[string]any{
+		"source": &o.request.Source, "namespace": &o.request.Namespace, "force": &o.request.Force, "field-manager": &o.request.FieldManager,
+		"wait": &o.request.Wait, "diff": &o.request.Output,
+	})
 	for _, flag := range []string{"field-manager", "source", "wait", "namespace", "diff"} {
 		complete(cmd, flag)
 	}
 }
 
-// input is the part of the execution input that the options set.
-func (o *applyOptions) input(cmd *cobra.Command, wrong *problems) map[string]any {
-	flags, input := cmd.Flags(), map[string]any{}
-	o.manifests(cmd, input, wrong)
+// complete completes the request, and returns the addresses of the fields that it sets
+// although no flag does.
+func (o *applyOptions) complete(cmd *cobra.Command, wrong *problems) (set []any) {
+	flags := cmd.Flags()
+	o.manifests(cmd, wrong)
+	if o.request.Manifests != nil {
+		set = append(set, &o.request.Manifests)
+	}
 	switch {
 	case o.plan:
-		input["mode"] = applymanifests.ModePlan
+		o.request.Mode = applymanifests.ModePlan
 	case len(o.files) > 0 || flags.Changed("source"):
-		input["mode"] = applymanifests.ModeApply
+		o.request.Mode = applymanifests.ModeApply
+	}
+	if o.request.Mode != "" {
+		set = append(set, &o.request.Mode)
 	}
 	if flags.Changed("wait") {
-		input["wait"] = applymanifests.Wait{TimeoutSeconds: int(math.Ceil(o.wait.Seconds()))}
+		o.request.Wait.TimeoutSeconds = int(math.Ceil(o.wait.Seconds()))
 		if o.wait < time.Second || o.wait > applymanifests.MaxWaitSeconds*time.Second {
 			wrong.add("--wait %s is not between 1s and 1h", o.wait)
 		}
@@ -114,24 +122,23 @@ func (o *applyOptions) input(cmd *cobra.Command, wrong *problems) map[string]any
 		wrong.add("--detailed-exitcode is for --plan")
 	}
 	if flags.Changed("diff") {
-		input["output"] = destination("--diff", o.diff, wrong)
+		o.request.Output = destination("--diff", o.diff, wrong)
 	}
-	return input
+	return set
 }
 
-// manifests puts the manifests, or where they are, into the execution input.
-func (o *applyOptions) manifests(cmd *cobra.Command, input map[string]any, wrong *problems) {
+// manifests puts the manifests, or where they are, into the request.
+func (o *applyOptions) manifests(cmd *cobra.Command, wrong *problems) {
 	inS3 := cmd.Flags().Changed("source")
 	switch {
 	case len(o.files) > 0 && inS3:
 		wrong.add("--filename and --source cannot be used together")
 	case len(o.files) > 0:
-		if text := readFiles(cmd, o.files, namespaceOf(cmd), wrong); text != "" {
-			input["manifests"] = text
+		if text := readFiles(cmd, o.files, cmp.Or(o.request.Namespace, "default"), wrong); text != "" {
+			o.request.Manifests, _ = encode(text) // a string encodes
 		}
 	case inS3:
-		bucket, key := location("--source", o.source, "s3://BUCKET/KEY", wrong)
-		input["source"] = applymanifests.Source{Bucket: bucket, Key: key}
+		o.request.Source.Bucket, o.request.Source.Key = location("--source", o.source, "s3://BUCKET/KEY", wrong)
 	case !cmd.Flags().Changed("input"):
 		wrong.add("there are no manifests: use --filename, --source or --input")
 	}
@@ -155,12 +162,4 @@ func adviseOnApply(execution follow.Execution) string {
 		return "\nWith this command: --force\n"
 	}
 	return ""
-}
-
-// namespaceOf is the value of --namespace, for objects without a namespace.
-func namespaceOf(cmd *cobra.Command) string {
-	if namespace, err := cmd.Flags().GetString("namespace"); err == nil && namespace != "" {
-		return namespace
-	}
-	return "default"
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,6 +14,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/shell"
 )
@@ -105,7 +105,7 @@ func refused(err error, api smithy.APIError, a asked) string {
 		// StartExecution answers with the execution itself if name and input are those of
 		// one that is running:
 		// https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
-		return fmt.Sprintf("there is an execution named %s already. Use another --name, or see that one: kubestep follow %s", a.name, shell.Quote(executionARN(a.stateMachineARN, a.name)))
+		return fmt.Sprintf("there is an execution named %s already. Use another --name, or see that one: kubestep follow %s", a.name, shell.Quote(string(contract.MachineARN(a.stateMachineARN).Execution(a.name))))
 	case "ExecutionDoesNotExist":
 		return fmt.Sprintf("there is no execution %s. Check the ARN; Step Functions deletes an execution 90 days after its end", a.executionARN)
 	case "StateMachineDoesNotExist":
@@ -119,14 +119,4 @@ func refused(err error, api smithy.APIError, a asked) string {
 	default:
 		return fmt.Sprintf("Step Functions refuses %s: %s: %s", action, code, api.ErrorMessage())
 	}
-}
-
-// executionARN is that of an execution of a state machine, or of its alias:
-// stateMachine:NAME:ALIAS.
-func executionARN(stateMachineARN, name string) string {
-	parts := strings.Split(stateMachineARN, ":")
-	if len(parts) < 7 {
-		return name
-	}
-	return strings.Join(parts[:5], ":") + ":execution:" + parts[6] + ":" + name
 }

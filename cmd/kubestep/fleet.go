@@ -8,27 +8,25 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/spf13/cobra"
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
 
-func fleetWorkflow() workflow {
-	return workflow{name: "fleet", variable: "FLEET_ARN", gauge: func() (gauge, table) {
-		g := &fleetGauge{}
-		return g, g.table
-	}}
+func newFleetGauge() (gauge, table) {
+	g := &fleetGauge{}
+	return g, g.table
 }
 
 // fleetVerb is the verb that runs a workflow on many clusters.
-func fleetVerb() *cobra.Command {
+func fleetVerb(m machine) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fleet [CLUSTER...]",
-		Short: "Run a workflow on many clusters",
+		Short: m.Summary,
 		Long: `Run a workflow on many EKS clusters, each as an execution of its own, and print the
 results. A cluster that fails does not stop the others, but a fleet that applies
 manifests begins no other once more have failed than --tolerate allows.
@@ -54,59 +52,65 @@ Regions and roles that the flags name, or those of a list in S3.`,
   kubestep fleet --source s3://my-bucket/kubestep/111122223333/eu-west-1/kubestep-fleet/nightly/failed.jsonl --request '{"namespaces":["*"]}'`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	start := newStarter(cmd, fleetWorkflow())
-	start.check = checkFleet
-	start.defaults["workflow"] = podInventory().name
-	start.keys["workflow"], start.keys["region"], start.keys["role-arn"], start.keys["concurrency"] = "workflow", "regions", "roleArns", "concurrency"
 	var o fleetOptions
-	o.addFlags(cmd)
+	start := newStarter(cmd, m, &o.fleet)
+	start.check = checkFleet
+	start.otherwise = []any{&o.fleet.Workflow}
+	o.addFlags(cmd, start)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var wrong problems
-		input := o.input(cmd, args, &wrong)
-		return start.start(cmd, input, wrong)
+		start.set = o.complete(cmd, args, &wrong)
+		return start.start(cmd, wrong)
 	}
 	return cmd
 }
 
-// fleetOptions are the flags of kubestep fleet that are more than a key of the execution input.
+// fleetOptions are the flags of kubestep fleet.
 type fleetOptions struct {
-	tags                              map[string]string
+	fleet                             fleet.Input
 	source, request, tolerate, report string
 }
 
-func (o *fleetOptions) addFlags(cmd *cobra.Command) {
+func (o *fleetOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags := cmd.Flags()
-	flags.String("workflow", podInventory().name, "run the workflow of this `NAME`")
-	flags.StringSlice("region", nil, "take the clusters of this AWS `REGION`; repeat it for more")
-	flags.StringSlice("role-arn", nil, "take the clusters that the IAM role of this `ARN` sees; repeat it for more")
-	flags.StringToStringVar(&o.tags, "tag", nil, "take the clusters that have this tag, `KEY=VALUE`; repeat it for more")
+	flags.StringVar(&o.fleet.Workflow, "workflow", podinventory.Name, "run the workflow of this `NAME`")
+	flags.StringSliceVar(&o.fleet.Regions, "region", nil, "take the clusters of this AWS `REGION`; repeat it for more")
+	flags.StringSliceVar(&o.fleet.RoleARNs, "role-arn", nil, "take the clusters that the IAM role of this `ARN` sees; repeat it for more")
+	flags.StringToStringVar(&o.fleet.Tags, "tag", nil, "take the clusters that have this tag, `KEY=VALUE`; repeat it for more")
 	flags.StringVar(&o.source, "source", "", "take the clusters of a list, `s3://BUCKET/KEY`: CSV, or a line of JSON each")
 	flags.StringVar(&o.request, "request", "", "the input of the workflow without the cluster, the same for all: `JSON` or @FILE")
-	flags.Int("concurrency", 0, "run at most this `NUMBER` of clusters at once (40 if not set)")
+	flags.IntVar(&o.fleet.Concurrency, "concurrency", 0, "run at most this `NUMBER` of clusters at once (40 if not set)")
 	flags.StringVar(&o.tolerate, "tolerate", "", "succeed if at most this `NUMBER` of clusters fail, or a percentage such as 5% (none if not set)")
 	flags.StringVar(&o.report, "report", "", "write the report below `s3://BUCKET/PREFIX`")
 	flags.Lookup("tag").DefValue = "" // help would say (default [])
-	complete(cmd, "workflow", podInventory().name, applyManifests().name)
+	start.sets(map[string]any{
+		"workflow": &o.fleet.Workflow, "request": &o.fleet.Request, "region": &o.fleet.Regions, "role-arn": &o.fleet.RoleARNs, "tag": &o.fleet.Tags,
+		"source": &o.fleet.Source, "concurrency": &o.fleet.Concurrency, "tolerate": &o.fleet.ToleratedFailures, "report": &o.fleet.Output,
+	})
+	complete(cmd, "workflow", onOneCluster()...)
 	for _, flag := range []string{"region", "role-arn", "tag", "source", "concurrency", "tolerate", "report"} {
 		complete(cmd, flag)
 	}
 }
 
-// input is the part of the execution input that the options and the arguments set.
-func (o *fleetOptions) input(cmd *cobra.Command, clusters []string, wrong *problems) map[string]any {
-	flags, input := cmd.Flags(), map[string]any{}
-	if len(clusters) > 0 {
-		input["clusters"] = clusters
+// complete completes the input, and returns the addresses of the fields that it sets
+// although no flag does.
+func (o *fleetOptions) complete(cmd *cobra.Command, args []string, wrong *problems) (set []any) {
+	flags := cmd.Flags()
+	for _, arg := range args {
+		cluster, _ := encode(arg) // a string encodes
+		o.fleet.Clusters = append(o.fleet.Clusters, cluster)
 	}
-	if flags.Changed("tag") {
-		input["tags"] = o.tags
+	if len(args) > 0 {
+		set = append(set, &o.fleet.Clusters)
 	}
 	if flags.Changed("source") {
 		bucket, key := location("--source", o.source, "s3://BUCKET/KEY", wrong)
-		input["source"] = map[string]string{"bucket": bucket, "key": key}
+		o.fleet.Source = &fleet.Source{Bucket: bucket, Key: key}
 	}
 	if flags.Changed("report") {
-		input["output"] = destination("--report", o.report, wrong)
+		report := destination("--report", o.report, wrong)
+		o.fleet.Output = &report
 	}
 	if flags.Changed("request") {
 		text, err := read(o.request, cmd.InOrStdin())
@@ -115,27 +119,38 @@ func (o *fleetOptions) input(cmd *cobra.Command, clusters []string, wrong *probl
 		}
 		if err != nil {
 			wrong.add("--request %v", err)
-		} else {
-			input["request"] = json.RawMessage(text)
+			text = "null"
 		}
+		o.fleet.Request = json.RawMessage(text)
 	}
 	if flags.Changed("tolerate") {
-		input["toleratedFailures"] = o.tolerated(wrong)
+		o.fleet.ToleratedFailures = o.tolerated(wrong)
 	}
-	return input
+	return set
 }
 
 // tolerated is a number of clusters, or a percentage.
-func (o *fleetOptions) tolerated(wrong *problems) map[string]int {
+func (o *fleetOptions) tolerated(wrong *problems) *fleet.ToleratedFailures {
 	number, isPercentage := strings.CutSuffix(o.tolerate, "%")
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 0 {
 		wrong.add("--tolerate %q is not a number such as 3, nor a percentage such as 5%%", o.tolerate)
 	}
 	if isPercentage {
-		return map[string]int{"percentage": n}
+		return &fleet.ToleratedFailures{Percentage: &n}
 	}
-	return map[string]int{"count": n}
+	return &fleet.ToleratedFailures{Count: &n}
+}
+
+// onOneCluster are the names of the workflows that a fleet may run.
+func onOneCluster() []string {
+	var names []string
+	for _, m := range machines() {
+		if m.OnOneCluster() {
+			names = append(names, m.Name)
+		}
+	}
+	return names
 }
 
 // destination is where a flag says that the workflow is to write.
@@ -232,8 +247,8 @@ func (g *fleetGauge) names(failure fleet.Failure) []string {
 		// Summarize takes the names from the first outcomes with this error.
 		if len(places[name]) > 1 && i < len(those) && those[i].ClusterName == name {
 			text += " (" + cell(those[i].Region)
-			if parsed, err := arn.Parse(those[i].RoleARN); err == nil {
-				text += ", account " + cell(parsed.AccountID)
+			if account := contract.ARN(those[i].RoleARN).Account(); account != "" {
+				text += ", account " + cell(account)
 			}
 			text += ")"
 		}

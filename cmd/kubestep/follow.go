@@ -21,7 +21,7 @@ output. The execution may be running or over.`,
   kubestep follow arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:morning
 
   # Start an execution with the aws command and follow it
-  kubestep follow "$(aws stepfunctions start-execution --state-machine-arn "$STATE_MACHINE_ARN" \
+  kubestep follow "$(aws stepfunctions start-execution --state-machine-arn "$POD_INVENTORY_ARN" \
     --input '{"clusterName":"demo"}' --query executionArn --output text)"`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -39,10 +39,8 @@ output. The execution may be running or over.`,
 		view.table = func(follow.Execution, terminal.Style) (string, error) {
 			return "", fmt.Errorf("%s is not one of kubestep's state machines: use --output json", args[0])
 		}
-		if w, ok := workflowOf(parsed.Resource); ok {
-			view.use(w)
-		}
-		return view.show(cmd, parsed.Region, wrong, func(f *follow.Follower) (follow.Execution, error) {
+		view.recognizes = true
+		return view.show(cmd, parsed.Region(), wrong, func(f *follow.Follower) (follow.Execution, error) {
 			execution, err := f.Follow(cmd.Context(), args[0])
 			explained := explain(err, execution, asked{executionARN: args[0]})
 			if err != nil && execution.Status == "" && cmd.Context().Err() == nil { // nobody knows whether there is one

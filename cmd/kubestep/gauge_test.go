@@ -30,7 +30,7 @@ func fleetHistory(t *testing.T, looks int) func(look int) []map[string]any {
 	t.Helper()
 	document := func(run fleet.Run) map[string]any {
 		text, err := json.Marshal(map[string]any{
-			"fleet": fleet.Fleet{Name: "nightly", StateMachineARN: machine, Clusters: 4, StartedAt: time.Unix(fleetBegan, 0)}, "run": run,
+			"fleet": fleet.Fleet{Name: "nightly", StateMachineARN: podMachine, Clusters: 4, StartedAt: time.Unix(fleetBegan, 0)}, "run": run,
 		})
 		require.NoError(t, err)
 		return map[string]any{"output": string(text)}
@@ -67,7 +67,7 @@ func merge(m map[string]any, key string, value any) map[string]any {
 
 // listed is an execution of a cluster, which started that many seconds after the fleet.
 func listed(name, status string, after int) map[string]any {
-	return map[string]any{"name": name, "status": status, "startDate": fleetBegan + after, "executionArn": "arn", "stateMachineArn": machine}
+	return map[string]any{"name": name, "status": status, "startDate": fleetBegan + after, "executionArn": "arn", "stateMachineArn": podMachine}
 }
 
 func TestTheClustersOfAFleetAreCountedByOutcomeAsTheyCome(t *testing.T) {
@@ -133,7 +133,7 @@ func TestWithoutATerminalAFleetThatFailedPrintsItsFailuresAndNoBar(t *testing.T)
 func TestAFleetWhoseExecutionsCannotBeListedIsFollowedAllTheSame(t *testing.T) {
 	s := newStepFunctions(t, nil)
 	s.executions = func() []map[string]any { return nil }
-	gauge := &fleetGauge{fleet: fleet.Fleet{Name: "nightly", StateMachineARN: machine, Clusters: 2}, counts: map[fleet.Status]int{fleet.StatusSucceeded: 1}}
+	gauge := &fleetGauge{fleet: fleet.Fleet{Name: "nightly", StateMachineARN: podMachine, Clusters: 2}, counts: map[fleet.Status]int{fleet.StatusSucceeded: 1}}
 	gauge.use(sfn.New(sfn.Options{Region: "eu-west-1", BaseEndpoint: aws.String(s.URL), Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}))
 	s.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -4,18 +4,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
 )
 
-func podInventory() workflow {
-	return workflow{name: "pod-inventory", variable: "STATE_MACHINE_ARN", table: podTable}
-}
-
 // inventory is the verb that lists the pods of a cluster.
-func inventory() *cobra.Command {
+func inventory(m machine) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "inventory [CLUSTER]",
-		Aliases: []string{podInventory().name},
-		Short:   "List the pods of a cluster",
+		Aliases: []string{m.Name},
+		Short:   m.Summary,
 		Long: `List the pods of an EKS cluster, the unhealthy ones first.
 
 CLUSTER is the name of the cluster. Leave it out if the stack has a default cluster
@@ -36,56 +33,54 @@ CLUSTER is the name of the cluster. Leave it out if the stack has a default clus
   kubestep inventory --input @input.json`,
 		SuggestFor: []string{"start", "list", "pods", "get"},
 	}
-	start := newStarter(cmd, podInventory())
-	start.addTarget(cmd)
-	start.keys["namespace"] = "namespaces"
-	start.keys["selector"] = "labelSelector"
-	start.keys["field-selector"] = "fieldSelector"
-	start.keys["max-items"] = "maxItems"
-	start.keys["on-denied"] = "onDenied"
 	var o inventoryOptions
-	o.addFlags(cmd)
+	start := newStarter(cmd, m, &o.request)
+	start.addTarget(cmd)
+	o.addFlags(cmd, start)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var wrong problems
-		input := o.input(cmd, &wrong)
-		start.target(args, input, &wrong)
-		return start.start(cmd, input, wrong)
+		o.complete(cmd, &wrong)
+		start.readTarget(args, &wrong)
+		return start.start(cmd, wrong)
 	}
 	return cmd
 }
 
-// inventoryOptions are the flags of kubestep inventory that are more than a key of the execution input.
+// inventoryOptions are the flags of kubestep inventory.
 type inventoryOptions struct {
+	request podinventory.Request
 	all     bool
 	archive string
 }
 
-func (o *inventoryOptions) addFlags(cmd *cobra.Command) {
+func (o *inventoryOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags := cmd.Flags()
-	flags.StringSliceP("namespace", "n", nil, "list this `NAMESPACE`; repeat it, or separate several by commas (the namespace default if not set)")
+	flags.StringSliceVarP(&o.request.Namespaces, "namespace", "n", nil, "list this `NAMESPACE`; repeat it, or separate several by commas (the namespace default if not set)")
 	flags.BoolVarP(&o.all, "all-namespaces", "A", false, "list all namespaces")
-	flags.StringP("selector", "l", "", "list the pods whose labels match this `SELECTOR`, such as app=web,tier!=db")
-	flags.String("field-selector", "", "list the pods whose fields match this `SELECTOR`, such as status.phase=Running")
-	flags.Int("max-items", 0, "print at most this `NUMBER` of pods, 0 to 1000; the totals count all (100 if not set)")
-	flags.String("on-denied", "", "if RBAC denies a namespace: `fail|skip`; skip lists the others (fail if not set)")
+	flags.StringVarP(&o.request.LabelSelector, "selector", "l", "", "list the pods whose labels match this `SELECTOR`, such as app=web,tier!=db")
+	flags.StringVar(&o.request.FieldSelector, "field-selector", "", "list the pods whose fields match this `SELECTOR`, such as status.phase=Running")
+	flags.IntVar(&o.request.MaxItems, "max-items", 0, "print at most this `NUMBER` of pods, 0 to 1000; the totals count all (100 if not set)")
+	flags.StringVar((*string)(&o.request.OnDenied), "on-denied", "", "if RBAC denies a namespace: `fail|skip`; skip lists the others (fail if not set)")
 	flags.StringVar(&o.archive, "archive", "", "also write every pod to S3, below `s3://BUCKET/PREFIX`")
+	start.sets(map[string]any{
+		"namespace": &o.request.Namespaces, "all-namespaces": &o.request.Namespaces, "selector": &o.request.LabelSelector,
+		"field-selector": &o.request.FieldSelector, "max-items": &o.request.MaxItems, "on-denied": &o.request.OnDenied, "archive": &o.request.Output,
+	})
 	complete(cmd, "on-denied", string(contract.OnDeniedFail), string(contract.OnDeniedSkip))
 	for _, flag := range []string{"namespace", "selector", "field-selector", "max-items", "archive"} {
 		complete(cmd, flag)
 	}
 }
 
-// input is the part of the execution input that the options set.
-func (o *inventoryOptions) input(cmd *cobra.Command, wrong *problems) map[string]any {
-	input := map[string]any{}
+// complete completes the request.
+func (o *inventoryOptions) complete(cmd *cobra.Command, wrong *problems) {
 	if o.all {
-		input["namespaces"] = []string{contract.AllNamespaces}
+		o.request.Namespaces = []string{contract.AllNamespaces}
 		if cmd.Flags().Changed("namespace") {
 			wrong.add("--namespace and --all-namespaces cannot be used together")
 		}
 	}
 	if cmd.Flags().Changed("archive") {
-		input["output"] = destination("--archive", o.archive, wrong)
+		o.request.Output = destination("--archive", o.archive, wrong)
 	}
-	return input
 }

@@ -2,9 +2,9 @@
 // their states as they happen, and prints their output. It calls the Step
 // Functions API and nothing else, on AWS or wherever AWS_ENDPOINT_URL points.
 //
-// Each verb is a file: inventory.go is the one to copy. It names its workflow
-// (workflow.go), adds its flags to those that all verbs share (starter.go), and
-// prints a table of its own.
+// Each workflow has a verb (machine.go). One with flags and a table of its own is a file:
+// inventory.go is the one to copy. It adds its flags to those that all verbs share
+// (starter.go), and they set fields of the workflow's request.
 package main
 
 import (
@@ -81,7 +81,10 @@ NO_COLOR turns colors off.`,
 	cmd.SetVersionTemplate("kubestep {{.Version}}\n")
 	// 100 columns are as wide as the examples.
 	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
-	cmd.AddCommand(inventory(), apply(), fleetVerb(), followVerb(), versionVerb())
+	for _, m := range machines() {
+		cmd.AddCommand(m.verb(m))
+	}
+	cmd.AddCommand(followVerb(), versionVerb())
 	return cmd
 }
 

@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	machine   = "arn:aws:states:eu-west-1:123456789012:stateMachine:pod-inventory"
-	execution = "arn:aws:states:eu-west-1:123456789012:execution:pod-inventory:one"
+	podMachine = "arn:aws:states:eu-west-1:123456789012:stateMachine:pod-inventory"
+	execution  = "arn:aws:states:eu-west-1:123456789012:execution:pod-inventory:one"
 )
 
 // stepFunctions is a fake of the Step Functions API, with one execution that ends when it is started.
@@ -34,6 +34,8 @@ type stepFunctions struct {
 	refuse string
 	// onHistory is called at each request for the history.
 	onHistory func()
+	// workflow is what describe-cluster is told.
+	workflow string
 	// running keeps the execution from ending.
 	running bool
 	// history is that of an execution, by look; nil for one of DescribeCluster.
@@ -52,7 +54,7 @@ type call struct {
 // newStepFunctions serves it, and makes it the only AWS of the command's environment.
 func newStepFunctions(t *testing.T, outcome map[string]any) *stepFunctions {
 	t.Helper()
-	s := &stepFunctions{outcome: outcome}
+	s := &stepFunctions{outcome: outcome, workflow: "pod-inventory"}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	environment(t)
@@ -67,7 +69,7 @@ func environment(t *testing.T) {
 	t.Helper()
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
-		if strings.HasPrefix(name, "AWS_") || strings.HasSuffix(name, "STATE_MACHINE_ARN") {
+		if strings.HasPrefix(name, "AWS_") || strings.HasSuffix(name, "_ARN") {
 			t.Setenv(name, "")
 			require.NoError(t, os.Unsetenv(name))
 		}
@@ -104,10 +106,13 @@ func (s *stepFunctions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		events := []map[string]any{
 			{"id": 1, "type": "ExecutionStarted", "timestamp": started},
 			{"id": 2, "type": "TaskStateEntered", "timestamp": started, "stateEnteredEventDetails": map[string]any{"name": "DescribeCluster"}},
-			{"id": 3, "previousEventId": 2, "type": "TaskStateExited", "timestamp": started + 0.041, "stateExitedEventDetails": map[string]any{"name": "DescribeCluster"}},
+			{"id": 3, "previousEventId": 2, "type": "TaskScheduled", "timestamp": started, "taskScheduledEventDetails": map[string]any{
+				"resourceType": "lambda", "resource": "invoke", "region": "eu-west-1", "parameters": `{"FunctionName":"f","Payload":{"workflow":"` + s.workflow + `"}}`,
+			}},
+			{"id": 4, "previousEventId": 3, "type": "TaskStateExited", "timestamp": started + 0.041, "stateExitedEventDetails": map[string]any{"name": "DescribeCluster"}},
 		}
 		if !s.running {
-			events = append(events, map[string]any{"id": 4, "previousEventId": 3, "type": "ExecutionSucceeded", "timestamp": stopped})
+			events = append(events, map[string]any{"id": 5, "previousEventId": 4, "type": "ExecutionSucceeded", "timestamp": stopped})
 		}
 		if s.history != nil {
 			events = s.history(len(s.called(action)))
@@ -145,14 +150,14 @@ func pods(t *testing.T) map[string]any {
 
 func TestInventoryPrintsThePods(t *testing.T) {
 	s := newStepFunctions(t, pods(t))
-	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
+	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", podMachine)
 	assert.Equal(t, succeeded, status)
 	assert.Equal(t, "Execution "+execution+"\n✓ DescribeCluster          41 ms\n\n", stderr)
 	golden(t, "inventory", stdout)
 
 	started := s.called("StartExecution")
 	require.Len(t, started, 1)
-	assert.Equal(t, machine, started[0].body["stateMachineArn"])
+	assert.Equal(t, podMachine, started[0].body["stateMachineArn"])
 	assert.Equal(t, "{}", started[0].body["input"])
 	assert.NotEmpty(t, started[0].body["name"])
 	assert.Contains(t, started[0].authorization, "/eu-west-1/states/", "the Region is that of the ARN")
@@ -160,7 +165,7 @@ func TestInventoryPrintsThePods(t *testing.T) {
 
 func TestInventoryPassesAnInputOnUnchanged(t *testing.T) {
 	s := newStepFunctions(t, pods(t))
-	t.Setenv("STATE_MACHINE_ARN", machine)
+	t.Setenv("STATE_MACHINE_ARN", podMachine)
 	t.Setenv("AWS_REGION", "us-east-1")
 	file := filepath.Join(t.TempDir(), "input.json")
 	require.NoError(t, os.WriteFile(file, []byte("{\n\"clusterName\": \"demo\"}\n"), 0o600))
@@ -169,7 +174,7 @@ func TestInventoryPassesAnInputOnUnchanged(t *testing.T) {
 	require.Equal(t, succeeded, status, stderr)
 	started := s.called("StartExecution")
 	require.Len(t, started, 1)
-	assert.Equal(t, machine, started[0].body["stateMachineArn"])
+	assert.Equal(t, podMachine, started[0].body["stateMachineArn"])
 	assert.Equal(t, "{\n\"clusterName\": \"demo\"}\n", started[0].body["input"])
 	assert.Equal(t, "mine", started[0].body["name"])
 	assert.Contains(t, started[0].authorization, "/eu-west-1/states/", "a state machine can be called in its own Region only")
@@ -178,7 +183,7 @@ func TestInventoryPassesAnInputOnUnchanged(t *testing.T) {
 func TestStandardOutputHoldsOnlyJSON(t *testing.T) {
 	outcome := pods(t)
 	newStepFunctions(t, outcome)
-	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine, "--output", "json")
+	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", podMachine, "--output", "json")
 	assert.Equal(t, succeeded, status)
 	assert.JSONEq(t, outcome["output"].(string), stdout)
 	assert.True(t, strings.HasPrefix(stdout, "{\n  \"access\""), "it is indented")
@@ -189,12 +194,12 @@ func TestStandardOutputHoldsOnlyJSON(t *testing.T) {
 func TestAnExecutionThatFailsIsAFailure(t *testing.T) {
 	outcome := map[string]any{"status": "FAILED", "error": "Forbidden", "cause": "The group may not list pods in shop.\nkubectl apply -k rbac/namespace -n shop"}
 	newStepFunctions(t, outcome)
-	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
+	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", podMachine)
 	assert.Equal(t, failed, status)
 	assert.Empty(t, stdout)
 	assert.Contains(t, stderr, "FAILED after 2.4 s: Forbidden\n\nThe group may not list pods in shop.\nkubectl apply -k rbac/namespace -n shop\n")
 
-	status, stdout, stderr = kubestep(t.Context(), "inventory", "--state-machine-arn", machine, "--output", "json")
+	status, stdout, stderr = kubestep(t.Context(), "inventory", "--state-machine-arn", podMachine, "--output", "json")
 	assert.Equal(t, failed, status)
 	assert.JSONEq(t, `{"executionArn":"`+execution+`","status":"FAILED","error":"Forbidden","cause":"The group may not list pods in shop.\nkubectl apply -k rbac/namespace -n shop"}`, stdout)
 	assert.Contains(t, stderr, "FAILED after 2.4 s: Forbidden")
@@ -205,12 +210,12 @@ func TestAnExecutionThatFailsIsAFailure(t *testing.T) {
 }
 
 func TestWhatTheAPIRefusesIsSaidInASentence(t *testing.T) {
-	start := []string{"inventory", "--state-machine-arn", machine + ":live", "--name", "one"}
+	start := []string{"inventory", "--state-machine-arn", podMachine + ":live", "--name", "one"}
 	for code, test := range map[string]struct {
 		args []string
 		want string
 	}{
-		"StateMachineDoesNotExist":    {start, "there is no state machine " + machine + ":live. Check --state-machine-arn or STATE_MACHINE_ARN"},
+		"StateMachineDoesNotExist":    {start, "there is no state machine " + podMachine + ":live. Check --state-machine-arn or POD_INVENTORY_ARN"},
 		"ExecutionAlreadyExists":      {start, "there is an execution named one already. Use another --name, or see that one: kubestep follow " + execution},
 		"ExecutionDoesNotExist":       {[]string{"follow", execution}, "there is no execution " + execution + ". Check the ARN"},
 		"AccessDeniedException":       {start, "the AWS credentials do not allow states:StartExecution: refused"},
@@ -234,7 +239,7 @@ func TestAnEndpointThatDoesNotAnswerIsNamed(t *testing.T) {
 	s := newStepFunctions(t, nil)
 	s.Close()
 	t.Setenv("AWS_MAX_ATTEMPTS", "1")
-	status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
+	status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", podMachine)
 	assert.Equal(t, misused, status)
 	assert.Regexp(t, `^kubestep inventory: http://127\.0\.0\.1:\d+ does not answer \(.*connection refused\)\. If this is the local world, start it with make up and run source \.local/env again\nNothing was started\. Run kubestep inventory --help for the flags and examples\.\n$`, stderr)
 }
@@ -251,7 +256,7 @@ func TestWhatMayHaveStartedIsNotSaidToBeNothing(t *testing.T) {
 			broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { lose(w) }))
 			t.Cleanup(broken.Close)
 			t.Setenv("AWS_ENDPOINT_URL", broken.URL)
-			status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
+			status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", podMachine)
 			assert.Equal(t, failed, status)
 			assert.NotContains(t, stderr, "Nothing was started")
 		})
@@ -263,7 +268,7 @@ func TestALostConnectionLeavesTheExecutionRunning(t *testing.T) {
 	s.running = true
 	t.Setenv("AWS_MAX_ATTEMPTS", "1")
 	s.history = func(int) []map[string]any { panic(http.ErrAbortHandler) }
-	_, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
+	_, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", podMachine)
 	assert.Contains(t, stderr, " does not answer (EOF).")
 	assert.Contains(t, stderr, "\nThe execution continues. To see it: kubestep follow "+execution+"\n")
 }
@@ -278,7 +283,7 @@ func TestAFailureNamesTheFlagThatFixesIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			test.outcome["status"] = "FAILED"
 			newStepFunctions(t, test.outcome)
-			_, _, stderr := kubestep(t.Context(), "apply", "--state-machine-arn", machine, "--input", "{}")
+			_, _, stderr := kubestep(t.Context(), "apply", "--state-machine-arn", podMachine, "--input", "{}")
 			assert.True(t, strings.HasSuffix(stderr, test.want), stderr)
 		})
 	}
@@ -294,7 +299,7 @@ func TestVersion(t *testing.T) {
 
 func TestAnOutputOfAnotherMachineIsAFailure(t *testing.T) {
 	newStepFunctions(t, map[string]any{"status": "SUCCEEDED", "output": `[1]`})
-	status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine)
+	status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", podMachine)
 	assert.Equal(t, failed, status)
 	assert.Contains(t, stderr, "pod-inventory does not write such an output")
 }
@@ -304,7 +309,7 @@ func TestAnInterruptLeavesTheExecutionRunning(t *testing.T) {
 	s.running = true
 	ctx, interrupt := context.WithCancel(t.Context())
 	s.onHistory = func() { time.AfterFunc(10*time.Millisecond, interrupt) }
-	status, _, stderr := kubestep(ctx, "inventory", "--state-machine-arn", machine)
+	status, _, stderr := kubestep(ctx, "inventory", "--state-machine-arn", podMachine)
 	assert.Equal(t, interrupted, status, "as a shell has it")
 	assert.Contains(t, stderr, "the execution continues: "+execution+"\n")
 }
@@ -338,7 +343,7 @@ func TestFlagsSetKeysOfTheInput(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStepFunctions(t, pods(t))
-			status, _, stderr := kubestep(t.Context(), append([]string{"inventory", "--state-machine-arn", machine}, test.args...)...)
+			status, _, stderr := kubestep(t.Context(), append([]string{"inventory", "--state-machine-arn", podMachine}, test.args...)...)
 			require.Equal(t, succeeded, status, stderr)
 			started := s.called("StartExecution")
 			require.Len(t, started, 1)
@@ -349,7 +354,7 @@ func TestFlagsSetKeysOfTheInput(t *testing.T) {
 
 func TestCharactersOfAnInputStayReadable(t *testing.T) {
 	s := newStepFunctions(t, pods(t))
-	status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine, "-l", "a<b&c")
+	status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", podMachine, "-l", "a<b&c")
 	require.Equal(t, succeeded, status, stderr)
 	assert.Equal(t, `{"labelSelector":"a<b&c"}`, s.called("StartExecution")[0].body["input"])
 }
@@ -357,24 +362,24 @@ func TestCharactersOfAnInputStayReadable(t *testing.T) {
 func TestAnInputCanComeFromStandardInput(t *testing.T) {
 	s := newStepFunctions(t, pods(t))
 	var out, err bytes.Buffer
-	status := run(t.Context(), []string{"inventory", "--state-machine-arn", machine, "--input", "-"}, strings.NewReader(`{"clusterName":"demo"}`), &out, &err)
+	status := run(t.Context(), []string{"inventory", "--state-machine-arn", podMachine, "--input", "-"}, strings.NewReader(`{"clusterName":"demo"}`), &out, &err)
 	require.Equal(t, succeeded, status, err.String())
 	assert.Equal(t, `{"clusterName":"demo"}`, s.called("StartExecution")[0].body["input"])
 }
 
 // make run and make start use the name of the workflow.
 func TestAVerbAnswersToTheNameOfItsWorkflow(t *testing.T) {
-	for _, w := range workflows() {
-		verb, _, err := root().Find([]string{w.name})
+	for _, m := range machines() {
+		verb, _, err := root().Find([]string{m.Name})
 		require.NoError(t, err)
-		assert.True(t, verb.Name() == w.name || verb.HasAlias(w.name), w.name)
+		assert.True(t, verb.Name() == m.Name || verb.HasAlias(m.Name), m.Name)
 	}
 }
 
 func TestYAMLMeansTheSameAsJSON(t *testing.T) {
 	outcome := pods(t)
 	newStepFunctions(t, outcome)
-	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", machine, "-o", "yaml")
+	status, stdout, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", podMachine, "-o", "yaml")
 	require.Equal(t, succeeded, status, stderr)
 	golden(t, "inventory-yaml", stdout)
 	back, err := yaml.YAMLToJSON([]byte(stdout))
@@ -385,12 +390,12 @@ func TestYAMLMeansTheSameAsJSON(t *testing.T) {
 
 func TestVerboseShowsTheInput(t *testing.T) {
 	newStepFunctions(t, pods(t))
-	_, _, stderr := kubestep(t.Context(), "inventory", "demo", "--state-machine-arn", machine, "-v")
+	_, _, stderr := kubestep(t.Context(), "inventory", "demo", "--state-machine-arn", podMachine, "-v")
 	assert.True(t, strings.HasPrefix(stderr, `Input {"clusterName":"demo"}`+"\n"), stderr)
 }
 
 func TestFollowShowsAnotherStateMachineAsJSONOnly(t *testing.T) {
-	newStepFunctions(t, pods(t))
+	newStepFunctions(t, pods(t)).workflow = "other"
 	other := "arn:aws:states:eu-west-1:123456789012:execution:other:one"
 	status, _, stderr := kubestep(t.Context(), "follow", other)
 	assert.Equal(t, failed, status)
@@ -407,7 +412,7 @@ func TestWrongUsageIsReportedAllAtOnceBeforeAnythingStarts(t *testing.T) {
 		"no command":              {nil, []string{"kubestep inventory demo -n shop", "Show an execution that was started already"}},
 		"an unknown command":      {[]string{"delete"}, []string{`unknown command "delete" for "kubestep"`}},
 		"a command of other days": {[]string{"start"}, []string{`unknown command "start"`, "Did you mean this?\n  inventory"}},
-		"no state machine":        {[]string{"inventory"}, []string{"--state-machine-arn", "STATE_MACHINE_ARN"}},
+		"no state machine":        {[]string{"inventory"}, []string{"--state-machine-arn", "POD_INVENTORY_ARN"}},
 		"an unknown flag":         {[]string{"inventory", "--cluster", "demo"}, []string{"unknown flag: --cluster"}},
 		"a number that is none":   {[]string{"inventory", "--max-items", "all"}, []string{`invalid argument "all" for "--max-items"`}},
 		"all that can be wrong with inventory": {
@@ -422,15 +427,15 @@ func TestWrongUsageIsReportedAllAtOnceBeforeAnythingStarts(t *testing.T) {
 				"--namespace and --all-namespaces cannot be used together", `--archive "bucket" is not of the form s3://BUCKET/PREFIX`,
 			},
 		},
-		"an input file that is missing": {[]string{"inventory", "--state-machine-arn", machine, "--input", "@none.json"}, []string{"--input cannot be read", "none.json"}},
-		"an empty input":                {[]string{"inventory", "--state-machine-arn", machine, "--input", ""}, []string{"--input is not valid JSON"}},
-		"an input that takes no keys":   {[]string{"inventory", "demo", "--state-machine-arn", machine, "--input", "[]"}, []string{"--input is not a JSON object, so clusterName cannot be set in it"}},
-		"an input that is too large":    {[]string{"inventory", "--state-machine-arn", machine, "--input", `"` + strings.Repeat("x", 262144) + `"`}, []string{"--input has 262146 bytes"}},
+		"an input file that is missing": {[]string{"inventory", "--state-machine-arn", podMachine, "--input", "@none.json"}, []string{"--input cannot be read", "none.json"}},
+		"an empty input":                {[]string{"inventory", "--state-machine-arn", podMachine, "--input", ""}, []string{"--input is not valid JSON"}},
+		"an input that takes no keys":   {[]string{"inventory", "demo", "--state-machine-arn", podMachine, "--input", "[]"}, []string{"--input is not a JSON object, so clusterName cannot be set in it"}},
+		"an input that is too large":    {[]string{"inventory", "--state-machine-arn", podMachine, "--input", `"` + strings.Repeat("x", 262144) + `"`}, []string{"--input has 262146 bytes"}},
 		"help of an unknown command":    {[]string{"help", "nonsense"}, []string{`kubestep: unknown command "nonsense"`, "Run kubestep --help"}},
 		"completion without a shell":    {[]string{"completion"}, []string{"there is no shell: name bash, zsh, fish or powershell"}},
 		"completion of another shell":   {[]string{"completion", "ksh"}, []string{`unknown command "ksh" for "kubestep completion"`}},
 		"no execution":                  {[]string{"follow"}, []string{"give its ARN"}},
-		"what is not an execution":      {[]string{"follow", machine, "more"}, []string{"arn:aws:states:REGION:ACCOUNT:execution:NAME", `"more": expected one execution`}},
+		"what is not an execution":      {[]string{"follow", podMachine, "more"}, []string{"arn:aws:states:REGION:ACCOUNT:execution:NAME", `"more": expected one execution`}},
 		"what would harm the terminal":  {[]string{"follow", "\x1b[31m"}, []string{`\x1b[31m`}},
 		"an output that follow has not": {[]string{"follow", execution, "-o", "wide"}, []string{`--output "wide" is not table, json or yaml`}},
 	} {
@@ -472,7 +477,7 @@ func TestEveryVerbHasHelpWithExamples(t *testing.T) {
 			assert.Contains(t, stdout, "Examples:\n  # ")
 		}
 	}
-	t.Setenv("STATE_MACHINE_ARN", machine)
+	t.Setenv("POD_INVENTORY_ARN", podMachine)
 	_, stdout, _ := kubestep(t.Context(), "inventory", "--help")
 	golden(t, "help-inventory", stdout)
 	_, stdout, _ = kubestep(t.Context(), "--help")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/objects"
 )
@@ -135,8 +136,8 @@ func checkInline(document json.RawMessage) error {
 		if !strings.EqualFold(key, "manifests") || string(value) == "null" {
 			continue
 		}
-		if len(value) > manifests.MaxInline {
-			return fmt.Errorf("the manifests have %d bytes: expected at most %d in an execution input. Put them in S3 and set source, as --source does", len(value), manifests.MaxInline)
+		if len(value) > applymanifests.MaxInline {
+			return fmt.Errorf("the manifests have %d bytes: expected at most %d in an execution input. Put them in S3 and set source, as --source does", len(value), applymanifests.MaxInline)
 		}
 		if _, err := manifests.ReadInline(value, rules(namespace)); err != nil {
 			return err //nolint:wrapcheck // it is about the manifests already

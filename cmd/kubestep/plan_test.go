@@ -103,7 +103,7 @@ func TestApplyStartsAnExecutionOfTheManifests(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			s := newStepFunctions(t, map[string]any{"status": "SUCCEEDED", "output": `{}`})
-			status, _, stderr := kubestep(t.Context(), append([]string{"apply", "--state-machine-arn", machine}, c.args...)...)
+			status, _, stderr := kubestep(t.Context(), append([]string{"apply", "--state-machine-arn", podMachine}, c.args...)...)
 			require.Equal(t, succeeded, status, stderr)
 			started := s.called("StartExecution")
 			require.Len(t, started, 1)
@@ -124,7 +124,7 @@ func TestApplySaysWhatIsWrongBeforeItStarts(t *testing.T) {
 	} {
 		t.Run(want, func(t *testing.T) {
 			s := newStepFunctions(t, nil)
-			status, _, stderr := kubestep(t.Context(), append([]string{"apply", "--state-machine-arn", machine}, args...)...)
+			status, _, stderr := kubestep(t.Context(), append([]string{"apply", "--state-machine-arn", podMachine}, args...)...)
 			assert.Equal(t, misused, status)
 			assert.Contains(t, stderr, want)
 			assert.Empty(t, s.calls)
@@ -171,7 +171,7 @@ func TestManifestsThatCannotBeAppliedReachNoHistory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStepFunctions(t, nil)
-			status, stdout, stderr := kubestep(t.Context(), append(c.args, "--state-machine-arn", machine)...)
+			status, stdout, stderr := kubestep(t.Context(), append(c.args, "--state-machine-arn", podMachine)...)
 			assert.Equal(t, misused, status)
 			assert.Empty(t, stdout)
 			for _, want := range append(c.want, "Nothing was started.") {
@@ -218,7 +218,7 @@ func TestAPlanHasAnExitStatusForDriftIfItIsAskedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStepFunctions(t, map[string]any{"status": "SUCCEEDED", "output": c.output})
-			status, _, stderr := kubestep(t.Context(), append([]string{"apply", "-f", file, "--state-machine-arn", machine}, c.args...)...)
+			status, _, stderr := kubestep(t.Context(), append([]string{"apply", "-f", file, "--state-machine-arn", podMachine}, c.args...)...)
 			assert.Equal(t, c.want, status, stderr)
 			assert.Equal(t, c.want != misused, len(s.called("StartExecution")) == 1)
 		})

@@ -8,12 +8,14 @@ import (
 	"io"
 	"maps"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/follow"
 )
 
@@ -27,22 +29,29 @@ var executionName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,80}$`)
 // starter starts an execution of a workflow and shows it.
 type starter struct {
 	*viewer
-	workflow workflow
-	// keys maps a flag to the key of the execution input that it sets.
-	keys map[string]string
-	// defaults are keys of the execution input that are set if nothing else sets them.
-	defaults map[string]any
+	machine machine
+	// request points to what the execution input holds beside the target. Of both, only the
+	// fields that are set replace what --input holds: the machine has the defaults.
+	request any
+	cluster contract.Target
+	// flags maps a flag to the address of the field that it sets, and set has the addresses
+	// of fields that are set.
+	flags map[string]any
+	set   []any
+	// otherwise has the addresses of fields that are set if --input does not set them.
+	otherwise []any
 	// check says what of an execution input must not be started; nil for most verbs.
 	check func(document json.RawMessage) error
 
 	stateMachineARN, name, input string
 }
 
-// newStarter adds the flags of a verb that starts executions of a workflow.
-func newStarter(cmd *cobra.Command, w workflow) *starter {
-	s := &starter{viewer: newViewer(cmd), workflow: w, keys: map[string]string{}, defaults: map[string]any{}}
-	s.use(w)
-	cmd.Flags().StringVar(&s.stateMachineARN, "state-machine-arn", os.Getenv(w.variable), "use the state machine or alias of this `ARN`; "+w.variable+" sets it too")
+// newStarter adds the flags of a verb that starts executions of a machine. request points
+// to what its input holds beside the target.
+func newStarter(cmd *cobra.Command, m machine, request any) *starter {
+	s := &starter{viewer: newViewer(cmd), machine: m, request: request, flags: map[string]any{}}
+	s.use(m)
+	cmd.Flags().StringVar(&s.stateMachineARN, "state-machine-arn", m.arn(), "use the state machine or alias of this `ARN`; "+m.Variable()+" sets it too")
 	cmd.Flags().Lookup("state-machine-arn").DefValue = "" // help is the same everywhere
 	cmd.Flags().StringVar(&s.name, "name", "", "start the execution under this `NAME` (a random one if not set)")
 	cmd.Flags().StringVarP(&s.input, "input", "i", "{}", "execution input as `JSON`, @FILE, or - for standard input; other flags set keys in it")
@@ -51,42 +60,45 @@ func newStarter(cmd *cobra.Command, w workflow) *starter {
 	return s
 }
 
+// sets says which field each flag sets, by its address.
+func (s *starter) sets(fields map[string]any) { maps.Copy(s.flags, fields) }
+
 // addTarget adds what says which cluster an execution is for: the flags here, and
-// the argument in target.
+// the argument in readTarget.
 func (s *starter) addTarget(cmd *cobra.Command) {
-	cmd.Flags().String("region", "", "the cluster is in this AWS `REGION` (that of the state machine if not set)")
-	cmd.Flags().String("role-arn", "", "assume the IAM role of this `ARN`, for a cluster in another account")
-	s.keys["region"], s.keys["role-arn"] = "region", "roleArn"
+	cmd.Flags().StringVar(&s.cluster.Region, "region", "", "the cluster is in this AWS `REGION` (that of the state machine if not set)")
+	cmd.Flags().StringVar(&s.cluster.RoleARN, "role-arn", "", "assume the IAM role of this `ARN`, for a cluster in another account")
+	s.flags["region"], s.flags["role-arn"] = &s.cluster.Region, &s.cluster.RoleARN
 	complete(cmd, "region")
 	complete(cmd, "role-arn")
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 }
 
-// target puts the cluster that the arguments name into the input.
-func (s *starter) target(args []string, input map[string]any, wrong *problems) {
+// readTarget reads the cluster that the arguments name.
+func (s *starter) readTarget(args []string, wrong *problems) {
 	if len(args) > 0 {
-		input["clusterName"] = args[0]
+		s.cluster.ClusterName = args[0]
+		s.set = append(s.set, &s.cluster.ClusterName)
 	}
 	if len(args) > 1 {
 		wrong.add("%q: expected one cluster", strings.Join(args[1:], " "))
 	}
 }
 
-// start starts an execution and shows it, unless there are problems. The keys in
-// set, and those of the flags that are set, replace those of --input.
-func (s *starter) start(cmd *cobra.Command, set map[string]any, wrong problems) error {
+// start starts an execution and shows it, unless there are problems.
+func (s *starter) start(cmd *cobra.Command, wrong problems) error {
 	region := ""
 	if s.stateMachineARN == "" {
-		wrong.add("there is no state machine: use --state-machine-arn, or set %s", s.workflow.variable)
+		wrong.add("there is no state machine: use --state-machine-arn, or set %s", s.machine.Variable())
 	} else {
-		region = parseARN("--state-machine-arn", s.stateMachineARN, "stateMachine", &wrong).Region
+		region = parseARN("--state-machine-arn", s.stateMachineARN, "stateMachine", &wrong).Region()
 	}
-	for flag, key := range s.keys {
+	for flag, field := range s.flags {
 		if cmd.Flags().Changed(flag) {
-			set[key] = value(cmd, flag)
+			s.set = append(s.set, field)
 		}
 	}
-	input, err := s.document(cmd.InOrStdin(), set)
+	input, err := s.document(cmd.InOrStdin())
 	var refused error
 	if err == nil && s.check != nil {
 		refused = s.check(json.RawMessage(input))
@@ -105,32 +117,27 @@ func (s *starter) start(cmd *cobra.Command, set map[string]any, wrong problems) 
 	return s.show(cmd, region, wrong, func(f *follow.Follower) (follow.Execution, error) {
 		execution, err := f.Start(cmd.Context(), follow.Start{StateMachineARN: s.stateMachineARN, Input: input, Name: s.name})
 		if err != nil && execution.ARN == "" && cmd.Context().Err() == nil && s.line.startedNothing(err) {
-			return execution, problems{explain(err, execution, asked{stateMachineARN: s.stateMachineARN, variable: s.workflow.variable, name: s.name}).Error()}
+			return execution, problems{explain(err, execution, asked{stateMachineARN: s.stateMachineARN, variable: s.machine.Variable(), name: s.name}).Error()}
 		}
-		return execution, explain(err, execution, asked{stateMachineARN: s.stateMachineARN, variable: s.workflow.variable, name: s.name, executionARN: execution.ARN})
+		return execution, explain(err, execution, asked{stateMachineARN: s.stateMachineARN, variable: s.machine.Variable(), name: s.name, executionARN: execution.ARN})
 	})
 }
 
-// value is that of a flag, in the type that JSON has for it.
-func value(cmd *cobra.Command, name string) any {
-	flag := cmd.Flags().Lookup(name)
-	switch flag.Value.Type() {
-	case "int":
-		v, _ := cmd.Flags().GetInt(name)
-		return v
-	case "bool":
-		v, _ := cmd.Flags().GetBool(name)
-		return v
-	case "stringSlice":
-		v, _ := cmd.Flags().GetStringSlice(name)
-		return v
-	default:
-		return flag.Value.String()
+// members are fields of the struct that is pointed to, by their names in JSON.
+func members(of any, addresses []any) map[string]any {
+	found := map[string]any{}
+	value := reflect.ValueOf(of).Elem()
+	for _, f := range reflect.VisibleFields(value.Type()) {
+		field := value.FieldByIndex(f.Index)
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); slices.Contains(addresses, field.Addr().Interface()) {
+			found[name] = field.Interface()
+		}
 	}
+	return found
 }
 
 // document is the execution input: that of --input, with some keys set.
-func (s *starter) document(stdin io.Reader, set map[string]any) (string, error) {
+func (s *starter) document(stdin io.Reader) (string, error) {
 	document, err := read(s.input, stdin)
 	if err != nil {
 		return "", err
@@ -140,8 +147,10 @@ func (s *starter) document(stdin io.Reader, set map[string]any) (string, error) 
 	}
 	var keys map[string]json.RawMessage
 	isObject := json.Unmarshal([]byte(document), &keys) == nil && keys != nil
-	for key, value := range s.defaults {
-		if _, given := keys[key]; isObject && !given && set[key] == nil {
+	set := members(s.request, s.set)
+	maps.Copy(set, members(&s.cluster, s.set))
+	for key, value := range members(s.request, s.otherwise) {
+		if _, given := keys[key]; isObject && !given {
 			set[key] = value
 		}
 	}

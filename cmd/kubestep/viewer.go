@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -20,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
@@ -47,12 +47,15 @@ type viewer struct {
 	table table
 	// gauge watches over an execution; nil for most verbs.
 	gauge gauge
+	// recognizes means that the first events say which machine the execution is of.
+	recognizes bool
 	// advice is how the flags of the verb fix a failure; nil for most verbs.
 	advice func(follow.Execution) string
 	// verdict is an exit status for an execution that succeeded; nil for most verbs.
 	verdict func(follow.Execution) error
-	// line is the connection to AWS.
-	line *line
+	// line is the connection to AWS, and states the client that uses it.
+	line   *line
+	states *sfn.Client
 }
 
 // gauge adds to what is shown of an execution.
@@ -88,12 +91,41 @@ func newViewer(cmd *cobra.Command) *viewer {
 	return v
 }
 
-// use makes the viewer show executions of a workflow.
-func (v *viewer) use(w workflow) {
-	v.table = w.table
-	if w.gauge != nil {
-		v.gauge, v.table = w.gauge()
+// use makes the viewer show executions of a machine.
+func (v *viewer) use(m machine) {
+	v.table = m.table
+	if m.gauge != nil {
+		v.gauge, v.table = m.gauge()
 	}
+}
+
+// event takes an event of the history.
+func (v *viewer) event(e types.HistoryEvent) {
+	if v.recognizes {
+		if m, ok := machineOf(e); ok {
+			v.recognizes = false
+			v.use(m)
+			v.watch()
+		}
+	}
+	if v.gauge != nil {
+		v.gauge.event(e)
+	}
+}
+
+// watch lets the gauge call the API.
+func (v *viewer) watch() {
+	if v.gauge != nil {
+		v.gauge.use(v.states)
+	}
+}
+
+// detail is the gauge's, if there is one.
+func (v *viewer) detail(ctx context.Context, room int) string {
+	if v.gauge == nil {
+		return ""
+	}
+	return v.gauge.detail(ctx, room)
 }
 
 // complete sets the values that a shell offers for a flag. Without values it
@@ -109,25 +141,24 @@ func (v *viewer) show(cmd *cobra.Command, region string, wrong problems, run fun
 	if !slices.Contains([]string{asTable, asJSON, asYAML}, v.output) {
 		wrong.add("--output %q is not table, json or yaml", v.output)
 	}
-	client := v.client(cmd.Context(), region, &wrong)
+	v.states = v.client(cmd.Context(), region, &wrong)
 	if len(wrong) > 0 {
 		return wrong
 	}
 	// The standard output is for what was asked for, and for nothing else.
 	progress := cmd.ErrOrStderr()
 	follower := &follow.Follower{
-		Client:   client,
+		Client:   v.states,
 		Interval: interval,
 		Out:      progress,
 		Live:     terminal.Is(progress),
 		Style:    terminal.Colors(progress),
 		Verbose:  v.verbose,
+		Event:    v.event,
+		Detail:   v.detail,
 		Width:    func() int { return terminal.Width(progress) },
 	}
-	if v.gauge != nil {
-		v.gauge.use(client)
-		follower.Event, follower.Detail = v.gauge.event, v.gauge.detail
-	}
+	v.watch()
 	execution, err := run(follower)
 	if _, misused := errors.AsType[problems](err); misused {
 		return err
@@ -240,9 +271,9 @@ func (v *viewer) client(ctx context.Context, region string, wrong *problems) *sf
 
 // parseARN checks an ARN of Step Functions. Its Region is the one to call: a
 // state machine can be called in its own Region only.
-func parseARN(what, value, resource string, wrong *problems) arn.ARN {
-	a, err := arn.Parse(value)
-	if err != nil || a.Service != "states" || a.Region == "" || !strings.HasPrefix(a.Resource, resource+":") {
+func parseARN(what, value, resource string, wrong *problems) contract.ARN {
+	a := contract.ARN(value)
+	if a.Service() != "states" || a.Region() == "" || !strings.HasPrefix(a.Resource(), resource+":") {
 		wrong.add("%s %q is not of the form arn:aws:states:REGION:ACCOUNT:%s:NAME", what, value, resource)
 	}
 	return a

@@ -11,9 +11,9 @@ import (
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/cluster"
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/manifests"
-	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/internal/task"
+	"github.com/kubestep/kubestep/internal/workflow"
+	"github.com/kubestep/kubestep/internal/workflows"
 )
 
 func main() {
@@ -21,12 +21,9 @@ func main() {
 	ttl := task.Must(time.ParseDuration(os.Getenv("KUBESTEP_CACHE_TTL")))
 	roles := awsapi.NewRoles(cfg, os.Getenv("KUBESTEP_EXTERNAL_ID"))
 	describer := cluster.Describer{
-		EKS:      cluster.API(cfg, roles.Credentials),
-		Defaults: contract.Target{ClusterName: os.Getenv("KUBESTEP_CLUSTER_NAME"), Region: cfg.Region},
-		Workflows: map[string]cluster.Workflow{
-			"pod-inventory":   pods.Workflow(os.Getenv("KUBESTEP_KUBERNETES_GROUP")),
-			"apply-manifests": manifests.Workflow,
-		},
+		EKS:         cluster.API(cfg, roles.Credentials),
+		Defaults:    contract.Target{ClusterName: os.Getenv("KUBESTEP_CLUSTER_NAME"), Region: cfg.Region},
+		Workflows:   workflow.Readers(workflows.All(), os.Getenv),
 		Cache:       cache.NewLRUExpireCache(cluster.MaxCached),
 		TTL:         ttl,
 		Attestation: task.Must(attestation.New(os.Getenv("KUBESTEP_ATTESTATION_KEY"))),

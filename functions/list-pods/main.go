@@ -24,5 +24,5 @@ func main() {
 			return archive.NewWriter(store.New(bucket, in.Execution), in.Output, in.Pods.Archive)
 		},
 	}
-	task.Start(podinventory.FunctionListPods, lister.List)
+	task.Start(podinventory.FunctionListPods, lister.List, task.Metrics(pods.Metrics))
 }

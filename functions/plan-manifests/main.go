@@ -23,5 +23,5 @@ func main() {
 		},
 		Kube: kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
 	}
-	task.Start(applymanifests.FunctionPlanManifests, applier.Plan)
+	task.Start(applymanifests.FunctionPlanManifests, applier.Plan, task.Metrics(manifests.Metrics))
 }

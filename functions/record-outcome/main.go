@@ -5,20 +5,16 @@ import (
 	"os"
 
 	"github.com/kubestep/kubestep/internal/awsapi"
-	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
-	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/task"
+	"github.com/kubestep/kubestep/internal/workflows"
 )
 
 func main() {
 	recorder := fleet.Recorder{
-		Totals: map[string]fleet.Totals{
-			"pod-inventory":   fleet.TotalsOf[podinventory.Figures],
-			"apply-manifests": fleet.TotalsOf[applymanifests.Output],
-		},
-		Store: fleet.NewStore(task.Must(awsapi.Config(os.Getenv))),
+		Workflows: workflows.All(),
+		Store:     fleet.NewStore(task.Must(awsapi.Config(os.Getenv))),
 	}
 	task.Start(contractfleet.FunctionRecordOutcome, recorder.Record)
 }

@@ -83,11 +83,11 @@ func (r *Roles) Credentials(roleARN, execution string) aws.CredentialsProvider {
 var notInSessionName = regexp.MustCompile(`[^\w+=,.@-]`)
 
 func sessionName(execution string) string {
-	name := notInSessionName.ReplaceAllString("kubestep-"+contract.ExecutionName(execution), "-")
+	name := notInSessionName.ReplaceAllString("kubestep-"+contract.ExecutionARN(execution).Name(), "-")
 	return name[:min(len(name), maxSessionName)]
 }
 
 // UserAgent adds the execution's name to a call, for CloudTrail.
 func UserAgent(execution string) func(*middleware.Stack) error {
-	return awsmiddleware.AddUserAgentKeyValue("kubestep", contract.ExecutionName(execution))
+	return awsmiddleware.AddUserAgentKeyValue("kubestep", contract.ExecutionARN(execution).Name())
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/workflow"
 )
 
 // EKS is what is called of the EKS API.
@@ -33,10 +34,6 @@ type Attester interface {
 	Attest(execution, roleARN string, cluster contract.Cluster) (contract.Cluster, error)
 }
 
-// Workflow reads what a workflow wants out of the execution input beside the target:
-// its request, completed, and the permissions that it needs.
-type Workflow func(*input.Fields) (request any, checks []contract.Check)
-
 // Describer describes clusters and caches what EKS said.
 type Describer struct {
 	// EKS returns the API of a Region, called as a role for an execution; an empty
@@ -44,8 +41,8 @@ type Describer struct {
 	EKS func(region, roleARN, execution string) EKS
 	// Defaults complete the target.
 	Defaults contract.Target
-	// Workflows are those whose inputs are accepted, by name.
-	Workflows map[string]Workflow
+	// Workflows read the inputs that are accepted, each what a workflow of that name wants.
+	Workflows map[string]workflow.Read
 	// Cache keeps descriptions, each for TTL, and no errors. In Lambda it lives as long
 	// as the execution environment, which has one invocation at a time.
 	Cache       *cache.LRUExpireCache
@@ -100,13 +97,13 @@ func (d *Describer) Describe(ctx context.Context, in contract.DescribeCluster) (
 
 // read reads the execution input: the target, and what the workflow wants.
 func (d *Describer) read(in contract.DescribeCluster) (contract.DescribedCluster, error) {
-	workflow, known := d.Workflows[in.Workflow]
+	readRequest, known := d.Workflows[in.Workflow]
 	if !known {
 		return contract.DescribedCluster{}, contract.Errorf(contract.Unexpected, "describe-cluster does not know the workflow %q. Deploy the whole stack, so that the state machine and its functions are of one version", in.Workflow)
 	}
 	fields := input.Read(in.Input, `{"clusterName": "demo"}`)
 	target := input.Target(fields, d.Defaults)
-	request, checks := workflow(fields)
+	request, checks := readRequest(fields)
 	if err := fields.Err(); err != nil {
 		return contract.DescribedCluster{}, err
 	}

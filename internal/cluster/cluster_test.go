@@ -23,6 +23,7 @@ import (
 	"github.com/kubestep/kubestep/internal/cluster"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/workflow"
 )
 
 const pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -81,7 +82,7 @@ func newWorld(answer func(string) (*types.Cluster, error)) *world {
 			return &w.eks
 		},
 		Defaults: contract.Target{Region: "eu-west-1"},
-		Workflows: map[string]cluster.Workflow{"painting": func(f *input.Fields) (any, []contract.Check) {
+		Workflows: map[string]workflow.Read{"painting": func(f *input.Fields) (any, []contract.Check) {
 			p := painting{Colour: "red"}
 			f.String("colour", &p.Colour)
 			return p, []contract.Check{{Verb: "paint", Resource: "walls", Namespace: p.Colour}}

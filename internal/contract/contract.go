@@ -189,6 +189,24 @@ type Part struct {
 	SHA256 string `json:"sha256"`
 }
 
+// Cursor is where a round of listing stopped.
+type Cursor struct {
+	// Open are the namespaces that are listed in part.
+	Open []Place `json:"open"`
+	// Begun are the namespaces of the request that a round has begun.
+	Begun []string `json:"begun,omitempty"`
+	// Next is the first namespace by name that no round has begun, if the request
+	// is for all namespaces; empty if all are begun.
+	Next string `json:"next,omitempty"`
+}
+
+// Place is a place in the list of a namespace's pods.
+type Place struct {
+	Namespace string `json:"namespace"`
+	// Continue is the API server's continue token; empty at the start.
+	Continue string `json:"continue"`
+}
+
 // ClusterSummary is what an output says of the cluster: nothing of how to reach it.
 type ClusterSummary struct {
 	Name    string `json:"name"`

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/contract/podinventory"
 )
 
 func TestErrorNamesHoldsEveryNameThatIsDeclared(t *testing.T) {
@@ -43,13 +42,4 @@ func TestACheckIsWordedAsACauseNeedsIt(t *testing.T) {
 	} {
 		assert.Equal(t, want, check.String())
 	}
-}
-
-func TestTheNamesOfMetricsDoNotGrowWithTheStatusesOfPods(t *testing.T) {
-	listing := podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{
-		"Running": 3, "CrashLoopBackOff": 1, "Init:7/93": 2, "Init:Error": 1, "Ein Status, den es nicht gibt": 2, "ExitCode:137": 1, podinventory.Other: 4,
-	}}}
-	assert.Equal(t, map[string]int{"pods.Running": 3, "pods.CrashLoopBackOff": 1, "pods.Init": 3, "pods.Other": 7}, listing.Metrics())
-	listing.Cursor = &podinventory.Cursor{}
-	assert.Nil(t, listing.Metrics(), "while a cursor is left they are not those of the cluster")
 }

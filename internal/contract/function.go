@@ -26,11 +26,21 @@ type Document struct {
 	// Cluster is what EKS says: endpoint, CA, version, status, and an attestation that
 	// describe-cluster said so.
 	Cluster Cluster `json:"cluster"`
-	// Refreshed says whether RefreshCluster has run.
+	// Refreshed is true once RefreshCluster has run.
 	Refreshed bool `json:"refreshed"`
-	// Progress is what was done before RefreshCluster; empty if nothing is to be remembered.
+	// Progress is what was done before RefreshCluster; empty for a workflow that has nothing
+	// to remember.
 	Progress string `json:"progress"`
 	// Token is the sealed token, when it expires, which IAM principal it stands for, and
 	// the Kubernetes group.
 	Token Token `json:"token"`
+	// Failure is the error that is being explained.
+	Failure Failure `json:"failure"`
+}
+
+// Failure is an error that a state ended with.
+type Failure struct {
+	Error string `json:"Error"`
+	// Cause is a sentence or, of a function, JSON with one.
+	Cause string `json:"Cause"`
 }

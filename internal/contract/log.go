@@ -3,7 +3,6 @@ package contract
 import (
 	"encoding/json"
 	"log/slog"
-	"strings"
 )
 
 // A payload and a result say by LogAttrs which execution and which cluster an
@@ -36,18 +35,14 @@ func (s Session) LogAttrs() []slog.Attr { return LogAttrs(s.Execution, label(s.E
 // execution, ACCOUNT/REGION/NAME: as a dimension of metrics it must not stand for the
 // clusters of that name elsewhere too.
 func label(execution string, cluster Cluster) string {
-	const region, account = 3, 4 // arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE
-	own, its := strings.Split(execution, ":"), strings.Split(cluster.ARN, ":")
-	if len(own) <= account || len(its) <= account || own[region] == its[region] && own[account] == its[account] {
+	own, its := ARN(execution), ARN(cluster.ARN)
+	if own.Account() == "" || its.Account() == "" || own.Region() == its.Region() && own.Account() == its.Account() {
 		return cluster.Name
 	}
-	return its[account] + "/" + its[region] + "/" + cluster.Name
+	return its.Account() + "/" + its.Region() + "/" + cluster.Name
 }
 
 // LogAttrs are the attributes of an execution and its cluster.
 func LogAttrs(execution, cluster string) []slog.Attr {
-	return []slog.Attr{slog.String("execution", ExecutionName(execution)), slog.String("cluster", cluster)}
+	return []slog.Attr{slog.String("execution", ExecutionARN(execution).Name()), slog.String("cluster", cluster)}
 }
-
-// ExecutionName is the last part of an execution's ARN.
-func ExecutionName(arn string) string { return arn[strings.LastIndex(arn, ":")+1:] }

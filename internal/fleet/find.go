@@ -18,6 +18,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/workflow"
 )
 
 // asking is how many calls of EKS are made at once.
@@ -31,15 +32,24 @@ type EKS interface {
 
 // Workflow is what may be run on a fleet.
 type Workflow struct {
-	// Read is the workflow's own reader of its request.
-	Read func(*input.Fields) (request any, checks []contract.Check)
-	// Changes reports whether a request that was read changes a cluster; nil if none does.
-	Changes func(request any) bool
+	workflow.Workflow
+	Read workflow.Read
 	// StateMachineARN is what runs it; it may be that of an alias. It is empty if the
-	// fleets of the stack may not start it, and Parameters are those of the stack that let
-	// them.
+	// fleets of the stack may not start it.
 	StateMachineARN string
-	Parameters      string
+}
+
+// Workflows are those that work on one cluster, by name, as the environment of
+// find-clusters says.
+func Workflows(all []workflow.Workflow, getenv func(string) string) map[string]Workflow {
+	readers := workflow.Readers(all, getenv)
+	runnable := map[string]Workflow{}
+	for _, w := range all {
+		if w.OnOneCluster() {
+			runnable[w.Name] = Workflow{Workflow: w, Read: readers[w.Name], StateMachineARN: getenv("KUBESTEP_" + w.Variable())}
+		}
+	}
+	return runnable
 }
 
 // Finder finds the clusters of a fleet.
@@ -52,6 +62,9 @@ type Finder struct {
 	Defaults contract.Target
 	// Workflows are those that may be run, by name.
 	Workflows map[string]Workflow
+	// Checks find problems of a request that its reader leaves to a later state of the
+	// workflow: here it is one request for many executions.
+	Checks map[string]func(f *input.Fields, request any)
 }
 
 // API makes clients for Finder.EKS out of a configuration and the credentials of roles.
@@ -89,7 +102,7 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 	}
 	machine := d.Workflows[r.workflow].StateMachineARN
 	fleet := contractfleet.Fleet{
-		Name: r.name, Execution: in.Execution, StartedAt: in.StartedAt, Workflow: r.workflow, StateMachineARN: machine, Executions: executions(machine),
+		Name: r.name, Execution: in.Execution, StartedAt: in.StartedAt, Workflow: r.workflow, StateMachineARN: machine, Executions: contract.MachineARN(machine).Executions(),
 		Digest: digest, Own: hash("%q", in.Execution), Changes: r.changes,
 		Clusters: len(targets), Concurrency: r.concurrency, Tolerated: r.tolerated.of(len(targets)), InS3: inS3(targets), Output: r.output,
 	}
@@ -115,17 +128,6 @@ func ask(request json.RawMessage, execution string) (json.RawMessage, error) {
 		return nil, fmt.Errorf("encode the execution: %w", err)
 	}
 	return contract.Encode(members)
-}
-
-// executions begins the ARNs of a state machine's executions, which name no alias.
-func executions(machine string) string {
-	const parts = 7 // arn:PARTITION:states:REGION:ACCOUNT:stateMachine:NAME
-	all := strings.Split(machine, ":")
-	if len(all) < parts {
-		return ""
-	}
-	all[parts-2] = "execution"
-	return strings.Join(all[:parts], ":")
 }
 
 // targets are the clusters that the input names, or that there are.

@@ -18,6 +18,7 @@ import (
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/workflow"
 )
 
 const (
@@ -99,7 +100,7 @@ func finder(eksAPI *fakeEKS, s3 *fakeS3) fleet.Finder {
 		Store: fleet.Store{S3: s3}, Defaults: contract.Target{Region: "eu-west-1"},
 		Workflows: map[string]fleet.Workflow{
 			"pod-inventory":   {Read: ask, StateMachineARN: "arn:aws:states:eu-west-1:111122223333:stateMachine:kubestep-pod-inventory:live"},
-			"apply-manifests": {Read: ask, Parameters: "FleetWorkflows=all"},
+			"apply-manifests": {Read: ask, Workflow: workflow.Workflow{FleetParameters: "FleetWorkflows=all"}},
 		},
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/workflow"
 )
 
 const (
@@ -24,23 +25,11 @@ const (
 	maxTotals = 6
 )
 
-// Totals reads a workflow's figures out of the output of one execution.
-type Totals func(output json.RawMessage) (map[string]int, error)
-
-// TotalsOf reads an output of that type.
-func TotalsOf[Output interface{ Figures() map[string]int }](output json.RawMessage) (map[string]int, error) {
-	var read Output
-	if err := json.Unmarshal(output, &read); err != nil {
-		return nil, fmt.Errorf("it cannot be read: %w", err)
-	}
-	return read.Figures(), nil
-}
-
 // Recorder keeps what became of a cluster.
 type Recorder struct {
-	// Totals are those of each workflow, by its name.
-	Totals map[string]Totals
-	Store  Store
+	// Workflows are those whose outputs have figures.
+	Workflows []workflow.Workflow
+	Store     Store
 }
 
 // Record returns the outcome of a cluster, or writes it to S3 and returns nothing. It
@@ -80,10 +69,14 @@ func (r Recorder) outcome(in contractfleet.RecordOutcome) contractfleet.Outcome 
 	return Bound(outcome)
 }
 
-func (r Recorder) totals(workflow string, output json.RawMessage) (map[string]int, error) {
-	read, ok := r.Totals[workflow]
-	if !ok {
-		return nil, fmt.Errorf("kubestep has no workflow %q", workflow)
+func (r Recorder) totals(name string, output json.RawMessage) (map[string]int, error) {
+	i := slices.IndexFunc(r.Workflows, func(w workflow.Workflow) bool { return w.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("kubestep has no workflow %q", name)
+	}
+	read := r.Workflows[i].Figures
+	if read == nil {
+		return nil, nil
 	}
 	// DescribeExecution returns the output as a string, startExecution.sync:2 as JSON.
 	if bytes.HasPrefix(output, []byte(`"`)) {

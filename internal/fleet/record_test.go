@@ -11,16 +11,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/fleet"
+	"github.com/kubestep/kubestep/internal/workflows"
 )
 
 var demo = contract.Target{ClusterName: "demo", Region: "eu-west-1"}
 
 func recorder(s3 *fakeS3) fleet.Recorder {
-	return fleet.Recorder{Totals: map[string]fleet.Totals{"pod-inventory": fleet.TotalsOf[podinventory.Figures], "apply-manifests": fleet.TotalsOf[applymanifests.Output]}, Store: fleet.Store{S3: s3}}
+	return fleet.Recorder{Workflows: workflows.All(), Store: fleet.Store{S3: s3}}
 }
 
 func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
@@ -58,7 +58,7 @@ func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
 		},
 		"a success without totals if its output has none": {
 			`{"Status":"SUCCEEDED","Output":[]}`,
-			contractfleet.Outcome{Status: contractfleet.StatusSucceeded, Cause: "Its output has no figures: it cannot be read: json: cannot unmarshal array into Go value of type podinventory.Figures"},
+			contractfleet.Outcome{Status: contractfleet.StatusSucceeded, Cause: "Its output has no figures: it cannot be read: json: cannot unmarshal array into Go value of type podinventory.counted"},
 		},
 		"no token that a server quoted": {
 			`{"Status":"FAILED","Error":"Unexpected","Cause":"403 Bearer k8s-aws-v1.aHR0cHM6"}`,

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws/arn"
-
 	"github.com/kubestep/kubestep/internal/contract"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/input"
@@ -17,7 +15,6 @@ import (
 
 const (
 	defaultConcurrency = 40
-	maxConcurrency     = 1000
 	// maxPlaces bounds the Regions, times the roles, whose clusters are listed.
 	maxPlaces = 1000
 	// maxRequest bounds what each cluster is asked: it travels with the outcomes.
@@ -65,13 +62,13 @@ func (t tolerated) of(clusters int) int {
 
 // read reads the execution input. Every problem is in f.
 func (d Finder) read(f *input.Fields, in contractfleet.FindClusters) request {
-	r := request{name: contract.ExecutionName(in.Execution), concurrency: defaultConcurrency, tolerated: tolerated{-1, -1}}
+	r := request{name: contract.ExecutionARN(in.Execution).Name(), concurrency: defaultConcurrency, tolerated: tolerated{-1, -1}}
 	if f.String("name", &r.name); f.Raw("name") != nil && !fleetName.MatchString(r.name) {
 		f.Problem("name", "%s is not a valid name: expected 1 to 80 letters, digits, - and _", input.Quote(r.name))
 	}
 	f.Int("concurrency", &r.concurrency)
-	if r.concurrency < 1 || r.concurrency > maxConcurrency {
-		f.Problem("concurrency", "%d: expected 1 to %d", r.concurrency, maxConcurrency)
+	if r.concurrency < 1 || r.concurrency > contractfleet.MaxConcurrency {
+		f.Problem("concurrency", "%d: expected 1 to %d", r.concurrency, contractfleet.MaxConcurrency)
 	}
 	r.readTolerated(f)
 	r.output = input.Destination(f, "output")
@@ -102,12 +99,15 @@ func (d Finder) readWorkflow(f *input.Fields, r *request) {
 	workflow, known := d.Workflows[r.workflow]
 	switch names := strings.Join(slices.Sorted(maps.Keys(d.Workflows)), " or "); {
 	case known && workflow.StateMachineARN == "":
-		f.Problem("workflow", "the fleets of this stack may not start %s: deploy the stack with %s", r.workflow, workflow.Parameters)
+		f.Problem("workflow", "the fleets of this stack may not start %s: deploy the stack with %s", r.workflow, workflow.FleetParameters)
 		f.Raw("request") // which nobody reads
 	case known:
 		nested, _ := f.Object("request", `{"namespaces": ["default"]}`)
 		// Only to check it: an execution reads it again, and a completed one may not be valid.
 		read, _ := workflow.Read(nested)
+		if check := d.Checks[r.workflow]; check != nil {
+			check(nested, read)
+		}
 		r.changes = workflow.Changes != nil && workflow.Changes(read)
 		r.asked = f.Raw("request")
 	case r.workflow == "":
@@ -273,38 +273,34 @@ const arnPrefix = "arn:"
 
 // readARN reads the ARN of a cluster in that account.
 func (d Finder) readARN(f *input.Fields, field, text string, own home) contract.Target {
-	parsed, err := arn.Parse(text)
-	name, found := strings.CutPrefix(parsed.Resource, "cluster/")
-	if err != nil || parsed.Service != "eks" || !found {
+	parsed := contract.ARN(text)
+	name, found := strings.CutPrefix(parsed.Resource(), "cluster/")
+	if parsed.Service() != "eks" || !found {
 		f.Problem(field, "%s is not a valid ARN of an EKS cluster: expected one such as arn:aws:eks:eu-west-1:111122223333:cluster/demo", f.Quote(text))
 		return contract.Target{}
 	}
 	switch {
-	case parsed.Partition != own.partition:
+	case parsed.Partition() != own.partition:
 		f.Problem(field, "%s is in another partition than this stack, which is in %s", f.Quote(text), own.partition)
-	case parsed.AccountID != own.account:
-		f.Problem(field, "%s is in account %s and this stack in %s: expected an object with the roleArn to assume there", f.Quote(text), f.Quote(parsed.AccountID), own.account)
+	case parsed.Account() != own.account:
+		f.Problem(field, "%s is in account %s and this stack in %s: expected an object with the roleArn to assume there", f.Quote(text), f.Quote(parsed.Account()), own.account)
 	}
-	input.CheckRegion(f, field, parsed.Region)
+	input.CheckRegion(f, field, parsed.Region())
 	input.CheckClusterName(f, field, name)
-	return contract.Target{ClusterName: name, Region: parsed.Region}
+	return contract.Target{ClusterName: name, Region: parsed.Region()}
 }
 
 // home is where the stack is.
 type home struct{ partition, account string }
 
-func homeOf(execution string) home {
-	parsed, err := arn.Parse(execution)
-	if err != nil {
-		return home{}
-	}
-	return home{parsed.Partition, parsed.AccountID}
+func homeOf(arn string) home {
+	return home{contract.ARN(arn).Partition(), contract.ARN(arn).Account()}
 }
 
 // checkPartition adds a problem if a role is in another partition, whose STS does not
 // take the credentials of this one.
 func checkPartition(f *input.Fields, field, role string, own home) {
-	if parsed, err := arn.Parse(role); err == nil && parsed.Partition != own.partition {
+	if partition := homeOf(role).partition; partition != "" && partition != own.partition {
 		f.Problem(field, "%s is in another partition than this stack, which is in %s: expected a role of that partition", f.Quote(role), own.partition)
 	}
 }

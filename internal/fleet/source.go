@@ -15,8 +15,6 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"github.com/aws/aws-sdk-go-v2/aws/arn"
-
 	"github.com/kubestep/kubestep/internal/contract"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/input"
@@ -355,8 +353,8 @@ func (d Finder) readCells(f *input.Fields, line int, cells map[string]string, ow
 		checkPartition(f, at(line), target.RoleARN, own)
 		return target
 	}
-	if role, err := arn.Parse(cells[columnRole]); err == nil {
-		own.account = role.AccountID
+	if role := homeOf(cells[columnRole]); role.partition != "" {
+		own.account = role.account
 	}
 	target := d.readARN(f, at(line), cells[columnName], own)
 	target.RoleARN = cells[columnRole]

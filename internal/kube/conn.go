@@ -119,5 +119,5 @@ var notInUserAgent = regexp.MustCompile("[^\\w!#$%&'*+.^`|~-]")
 
 // userAgent shows in the cluster's audit log, and leads from there to the execution.
 func userAgent(execution string) string {
-	return "kubestep/" + notInUserAgent.ReplaceAllString(contract.ExecutionName(execution), "-")
+	return "kubestep/" + notInUserAgent.ReplaceAllString(contract.ExecutionARN(execution).Name(), "-")
 }

@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/list"
 	"github.com/kubestep/kubestep/internal/list/listtest"
@@ -31,7 +30,7 @@ func TestAllNamespacesAreListedOneByOne(t *testing.T) {
 		server.Requests = nil
 		again, err := run(t.Context(), t, server.ServeHTTP, func(in *list.Request) {
 			everywhere(in)
-			in.Cursor = &podinventory.Cursor{Next: "b"}
+			in.Cursor = &contract.Cursor{Next: "b"}
 		})
 		require.NoError(t, err)
 		assert.Equal(t, map[string]int{"b": 1}, again.byNamespace())
@@ -41,7 +40,7 @@ func TestAllNamespacesAreListedOneByOne(t *testing.T) {
 		server.Requests = nil
 		_, err := run(t.Context(), t, server.ServeHTTP, func(in *list.Request) {
 			everywhere(in)
-			in.Cursor = &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "b"}}}
+			in.Cursor = &contract.Cursor{Open: []contract.Place{{Namespace: "b"}}}
 		})
 		require.NoError(t, err)
 		assert.Len(t, server.Requests, 1)
@@ -49,7 +48,7 @@ func TestAllNamespacesAreListedOneByOne(t *testing.T) {
 }
 
 func TestNamespacesThatMayNotBeListedAreForbiddenWithTheFix(t *testing.T) {
-	for sentence, cursor := range map[string]*podinventory.Cursor{"in the first round": nil, "in a later one": {Next: "b"}} {
+	for sentence, cursor := range map[string]*contract.Cursor{"in the first round": nil, "in a later one": {Next: "b"}} {
 		t.Run(sentence, func(t *testing.T) {
 			_, err := run(t.Context(), t, func(w http.ResponseWriter, _ *http.Request) {
 				kubetest.Refuse(w, 403, metav1.StatusReasonForbidden, "namespaces is forbidden")

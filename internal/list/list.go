@@ -9,7 +9,6 @@ import (
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
@@ -41,7 +40,7 @@ type Request struct {
 	// LabelSelector and FieldSelector are Kubernetes selectors; empty selects all.
 	LabelSelector, FieldSelector string
 	// Cursor is where earlier rounds stopped; nil in the first.
-	Cursor *podinventory.Cursor
+	Cursor *contract.Cursor
 	// Check returns the permission to list the resource in a namespace, and NamespacesCheck
 	// is the permission to list the namespaces: errors say how to grant them.
 	Check           func(namespace string) contract.Check
@@ -62,7 +61,7 @@ type Page interface {
 // Result is what a round of listing came to.
 type Result struct {
 	// Cursor is where the next round continues; nil once all is listed.
-	Cursor *podinventory.Cursor
+	Cursor *contract.Cursor
 	// Expired is set if a list took longer than the cluster keeps its past: the rows of a
 	// namespace are not those of one moment.
 	Expired bool

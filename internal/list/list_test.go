@@ -17,7 +17,6 @@ import (
 
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/list"
 	"github.com/kubestep/kubestep/internal/list/listtest"
@@ -111,7 +110,7 @@ func TestWhenTimeIsUpACursorSaysWhereToContinueAndTheRoundsAddUp(t *testing.T) {
 			"b/pods?":    table("", row("b1", "1/1", "Running")),
 			"c/pods?":    table(""),
 		}, Before: takes(5 * time.Second)}
-		var cursor *podinventory.Cursor
+		var cursor *contract.Cursor
 		var all []string
 		rounds := 0
 		for rounds < 10 && (rounds == 0 || cursor != nil) {
@@ -142,7 +141,7 @@ func TestARoundContinuesAtEveryOpenPlaceAndThenAtTheNamespacesNotBegun(t *testin
 	}}
 	got, err := run(t.Context(), t, server.ServeHTTP, func(in *list.Request) {
 		in.Namespaces = []string{"a", "b", "c", "d"}
-		in.Cursor = &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "b", Continue: "two"}, {Namespace: "c"}}, Begun: []string{"a", "b", "c"}}
+		in.Cursor = &contract.Cursor{Open: []contract.Place{{Namespace: "b", Continue: "two"}, {Namespace: "c"}}, Begun: []string{"a", "b", "c"}}
 	})
 	require.NoError(t, err)
 	assert.Nil(t, got.Cursor)
@@ -155,7 +154,7 @@ func TestANamespaceThatIsGrantedBetweenRoundsIsListedAndOneThatIsRevokedIsNot(t 
 	got, err := run(t.Context(), t, server.ServeHTTP, func(in *list.Request) {
 		// The first round was granted b, c and d. Since then c was revoked, and a granted.
 		in.Namespaces = []string{"a", "b", "d"}
-		in.Cursor = &podinventory.Cursor{Begun: []string{"b"}}
+		in.Cursor = &contract.Cursor{Begun: []string{"b"}}
 	})
 	require.NoError(t, err)
 	assert.Equal(t, map[string]int{"a": 1, "d": 1}, got.byNamespace())
@@ -249,7 +248,7 @@ func TestARetryAfterIsHonoredWithinTheTimeThereIs(t *testing.T) {
 			got, err := run(short(t), t, server.ServeHTTP, func(in *list.Request) { in.Namespaces = []string{"a"} })
 			require.NoError(t, err)
 			assert.Equal(t, 1, got.total())
-			assert.Equal(t, &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "a", Continue: "two"}}, Begun: []string{"a"}}, got.Cursor)
+			assert.Equal(t, &contract.Cursor{Open: []contract.Place{{Namespace: "a", Continue: "two"}}, Begun: []string{"a"}}, got.Cursor)
 		})
 	})
 }
@@ -271,7 +270,7 @@ func TestAPageThatHangsIsLeftToTheNextRoundAndCountsForNothing(t *testing.T) {
 		got, err := run(ctx, t, server.ServeHTTP, nil)
 		require.NoError(t, err)
 		assert.Equal(t, 1, got.total())
-		assert.Equal(t, &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "shop", Continue: "two"}}, Begun: []string{"shop"}}, got.Cursor)
+		assert.Equal(t, &contract.Cursor{Open: []contract.Place{{Namespace: "shop", Continue: "two"}}, Begun: []string{"shop"}}, got.Cursor)
 	})
 }
 

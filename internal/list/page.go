@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/kubestep/kubestep/internal/contract/podinventory"
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
@@ -42,7 +42,7 @@ type request struct {
 	err    error
 }
 
-func (r *round) request(ctx context.Context, at podinventory.Place, limit int) *request {
+func (r *round) request(ctx context.Context, at contract.Place, limit int) *request {
 	ctx, cancel := context.WithCancel(ctx)
 	q := &request{began: time.Now(), cancel: cancel, done: make(chan struct{})}
 	go func() {

@@ -13,7 +13,6 @@ import (
 	"github.com/kubestep/kubestep/internal/access"
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
@@ -81,7 +80,7 @@ func (r *round) list(ctx, pages context.Context) error {
 
 // follow lists to a namespace's end, or until the time is up. The API server works on
 // a page while the one before it is read.
-func (r *round) follow(ctx, pages context.Context, at podinventory.Place) error {
+func (r *round) follow(ctx, pages context.Context, at contract.Place) error {
 	var ahead *request
 	defer func() {
 		if ahead != nil {
@@ -104,7 +103,7 @@ func (r *round) follow(ctx, pages context.Context, at podinventory.Place) error 
 		page := r.begin(at.Namespace)
 		got, err := current.read(r.Resource, func(next string, remaining int) {
 			if limit, ok := r.schedule.ahead(remaining); ok {
-				ahead = r.request(pages, podinventory.Place{Namespace: at.Namespace, Continue: next}, limit)
+				ahead = r.request(pages, contract.Place{Namespace: at.Namespace, Continue: next}, limit)
 			}
 		}, page.Row)
 		if err != nil {
@@ -138,12 +137,12 @@ func (r *round) follow(ctx, pages context.Context, at podinventory.Place) error 
 // recovery is how to go on after an error: at a place, now or in the next round, or
 // not at all.
 type recovery struct {
-	at  podinventory.Place
+	at  contract.Place
 	now bool
 	err error
 }
 
-func (r *round) recover(ctx context.Context, at podinventory.Place, err error, expired *int) recovery {
+func (r *round) recover(ctx context.Context, at contract.Place, err error, expired *int) recovery {
 	check := r.Check(at.Namespace)
 	if apierrors.IsForbidden(err) {
 		return recovery{err: access.ForbiddenByStatus(ctx, r.conn, check, err)}

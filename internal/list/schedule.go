@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kubestep/kubestep/internal/contract/podinventory"
+	"github.com/kubestep/kubestep/internal/contract"
 )
 
 // schedule says what a round lists next, and whether there is time for it. It is
@@ -15,14 +15,14 @@ type schedule struct {
 
 	mu         sync.Mutex // guards what follows
 	pace       pace
-	open       []podinventory.Place // that earlier rounds left
-	namespaces []string             // that no round has begun
-	everywhere bool                 // whether the request is for all namespaces
-	begun      []string             // the namespaces that some round has begun, unless everywhere
-	pages      int                  // begun in this round
-	counted    int                  // pages that arrived in this round
-	left       []podinventory.Place // for the next round
-	throttled  error                // set once the API server asks for a longer wait than there is time for
+	open       []contract.Place // that earlier rounds left
+	namespaces []string         // that no round has begun
+	everywhere bool             // whether the request is for all namespaces
+	begun      []string         // the namespaces that some round has begun, unless everywhere
+	pages      int              // begun in this round
+	counted    int              // pages that arrived in this round
+	left       []contract.Place // for the next round
+	throttled  error            // set once the API server asks for a longer wait than there is time for
 }
 
 // names are the namespaces of a request: those that it names, or all that there are.
@@ -32,7 +32,7 @@ type names struct {
 }
 
 // newSchedule continues where the earlier rounds stopped. It ends at end.
-func newSchedule(end time.Time, request names, cursor *podinventory.Cursor) *schedule {
+func newSchedule(end time.Time, request names, cursor *contract.Cursor) *schedule {
 	s := &schedule{end: end, namespaces: request.list, everywhere: request.everywhere}
 	if cursor == nil {
 		return s
@@ -52,7 +52,7 @@ func (s *schedule) places() int { return len(s.open) + len(s.namespaces) }
 
 // take returns where to list next: what an earlier round left, and then the
 // namespaces in their order.
-func (s *schedule) take() (podinventory.Place, bool) {
+func (s *schedule) take() (contract.Place, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.open) > 0 {
@@ -61,9 +61,9 @@ func (s *schedule) take() (podinventory.Place, bool) {
 		return at, true
 	}
 	if _, ok := s.limit(0); !ok || len(s.namespaces) == 0 {
-		return podinventory.Place{}, false
+		return contract.Place{}, false
 	}
-	at := podinventory.Place{Namespace: s.namespaces[0]}
+	at := contract.Place{Namespace: s.namespaces[0]}
 	s.namespaces = s.namespaces[1:]
 	if !s.everywhere {
 		s.begun = append(s.begun, at.Namespace)
@@ -112,7 +112,7 @@ func (s *schedule) arrived(p page, took time.Duration) {
 }
 
 // leave leaves a place to the next round.
-func (s *schedule) leave(at podinventory.Place) {
+func (s *schedule) leave(at contract.Place) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.left = append(s.left, at)
@@ -133,13 +133,13 @@ func (s *schedule) worthwhile() bool {
 }
 
 // cursor is where the next round continues; nil if all is listed.
-func (s *schedule) cursor() *podinventory.Cursor {
+func (s *schedule) cursor() *contract.Cursor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.left) == 0 && len(s.namespaces) == 0 {
 		return nil
 	}
-	c := &podinventory.Cursor{Open: append([]podinventory.Place{}, s.left...), Begun: s.begun}
+	c := &contract.Cursor{Open: append([]contract.Place{}, s.left...), Begun: s.begun}
 	if s.everywhere && len(s.namespaces) > 0 {
 		c.Next = s.namespaces[0]
 	}

@@ -13,10 +13,6 @@ import (
 	"github.com/kubestep/kubestep/internal/objects"
 )
 
-// FieldManager owns what is applied, unless the request names another one.
-// https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers
-const FieldManager = "kubestep"
-
 // Applier is the work of the functions that connect: Verify, Plan and Apply.
 type Applier struct {
 	Source Source
@@ -39,7 +35,7 @@ func (a Applier) openSession(ctx context.Context, in applymanifests.Session, giv
 		return nil, err
 	}
 	// An execution that began before the request could name a field manager has none.
-	s := &session{Client: objects.Client{Conn: conn, Manager: cmp.Or(in.Request.FieldManager, FieldManager), Force: in.Request.Force}, request: in.Request}
+	s := &session{Client: objects.Client{Conn: conn, Manager: cmp.Or(in.Request.FieldManager, applymanifests.DefaultFieldManager), Force: in.Request.Force}, request: in.Request}
 	targets, nowhere, err := s.Discover(ctx, given)
 	switch {
 	case err != nil:

@@ -11,6 +11,7 @@ import (
 	"github.com/kubestep/kubestep/internal/input"
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/manifests"
+	workflowmanifests "github.com/kubestep/kubestep/internal/workflow/applymanifests"
 )
 
 func TestAnExecutionThatPlansAppliesNothing(t *testing.T) {
@@ -21,13 +22,6 @@ func TestAnExecutionThatPlansAppliesNothing(t *testing.T) {
 	name, message := kubetest.Told(t, err)
 	assert.Equal(t, "InvalidInput", name)
 	assert.Contains(t, message, `request.mode: "plan": nothing is applied but in mode "apply"`)
-}
-
-func TestOnlyARequestToApplyChangesACluster(t *testing.T) {
-	for given, want := range map[string]bool{`{"manifests":"a"}`: false, `{"manifests":"a","mode":"plan"}`: false, `{"manifests":"a","mode":"apply"}`: true} {
-		request, _ := manifests.Workflow(input.Read(json.RawMessage(given), "{}"))
-		assert.Equal(t, want, manifests.Changes(request), given)
-	}
 }
 
 func TestAWholeRequestIsReadAsLoadManifestsReadsIt(t *testing.T) {
@@ -52,7 +46,7 @@ func TestAWholeRequestIsReadAsLoadManifestsReadsIt(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			f := input.Read(json.RawMessage(c.given), "{}")
-			manifests.WholeWorkflow([]string{"Role"})(f)
+			manifests.CheckInline([]string{"Role"})(f, workflowmanifests.Read(f))
 			err := f.Err()
 			if c.want == "" {
 				require.NoError(t, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/list/listtest"
 	"github.com/kubestep/kubestep/internal/pods"
+	workflowpods "github.com/kubestep/kubestep/internal/workflow/podinventory"
 )
 
 // Who can write a pod's status can write cells of the table, and whatever is at the cluster's endpoint can write all of it.
@@ -63,7 +64,7 @@ func FuzzList(f *testing.F) {
 		// A second of the time is reserved for the answer.
 		ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
 		defer cancel()
-		listing, err := lister.List(ctx, podinventory.ListPods{Session: kubetest.Session(cluster), Namespaces: []string{"shop"}, MaxItems: pods.DefaultMaxItems})
+		listing, err := lister.List(ctx, podinventory.ListPods{Session: kubetest.Session(cluster), Namespaces: []string{"shop"}, MaxItems: workflowpods.DefaultMaxItems})
 		if err != nil {
 			kubetest.Told(t, err)
 			return

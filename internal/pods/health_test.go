@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/list/listtest"
 	"github.com/kubestep/kubestep/internal/pods"
@@ -110,7 +111,7 @@ func TestUnhealthyPodsAreCountedAndStayFirstOverRounds(t *testing.T) {
 	server := &listtest.API{Pages: map[string]string{"shop/pods?two": table("", printed("z", "0/1", "Completed", "<none>", succeeded), printed("a", "1/1", "Running", "0/1", noConditions))}}
 	got, err := listPods(t.Context(), t, pods.Lister{}, server.ServeHTTP, func(in *podinventory.ListPods) {
 		in.MaxItems = 3
-		in.Pods = podinventory.Listing{Pods: first, Cursor: &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "shop", Continue: "two"}}, Begun: []string{"shop"}}}
+		in.Pods = podinventory.Listing{Pods: first, Cursor: &contract.Cursor{Open: []contract.Place{{Namespace: "shop", Continue: "two"}}, Begun: []string{"shop"}}}
 	})
 	require.NoError(t, err)
 	assert.Equal(t, 5, got.Total)

@@ -12,6 +12,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/list"
+	workflowpods "github.com/kubestep/kubestep/internal/workflow/podinventory"
 )
 
 // writeReserve is kept of the function's time for the answer after the last part is
@@ -48,8 +49,8 @@ func (l Lister) List(ctx context.Context, in podinventory.ListPods) (podinventor
 	request := list.Request{
 		Resource:   list.Resource{Path: "/api/v1", Name: "pods", Columns: columns[:]},
 		Namespaces: in.Namespaces, LabelSelector: in.LabelSelector, FieldSelector: in.FieldSelector, Cursor: in.Pods.Cursor,
-		Check:           func(namespace string) contract.Check { return podsCheck(namespace, conn.Group) },
-		NamespacesCheck: namespacesCheck(conn.Group),
+		Check:           func(namespace string) contract.Check { return workflowpods.PodsCheck(namespace, conn.Group) },
+		NamespacesCheck: workflowpods.NamespacesCheck(conn.Group),
 		Reserve:         batch.Reserve,
 	}
 	if in.Output.Bucket != "" {

@@ -22,6 +22,7 @@ import (
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 	"github.com/kubestep/kubestep/internal/list/listtest"
 	"github.com/kubestep/kubestep/internal/pods"
+	workflowpods "github.com/kubestep/kubestep/internal/workflow/podinventory"
 )
 
 var row, table = listtest.Row, listtest.Table
@@ -29,7 +30,7 @@ var row, table = listtest.Row, listtest.Table
 func listPods(ctx context.Context, t *testing.T, l pods.Lister, server http.HandlerFunc, change func(*podinventory.ListPods)) (podinventory.Listing, error) {
 	t.Helper()
 	l.Kube = kubetest.Connector
-	in := podinventory.ListPods{Session: kubetest.Session(kubetest.Serve(t, server)), Namespaces: []string{"shop"}, MaxItems: pods.DefaultMaxItems}
+	in := podinventory.ListPods{Session: kubetest.Session(kubetest.Serve(t, server)), Namespaces: []string{"shop"}, MaxItems: workflowpods.DefaultMaxItems}
 	if change != nil {
 		change(&in)
 	}
@@ -87,7 +88,7 @@ func TestARoundAddsToWhatEarlierOnesFound(t *testing.T) {
 					in.Namespaces = namespaces
 					in.Pods = podinventory.Listing{
 						Pods:   podinventory.Pods{Total: 2, ByNamespace: map[string]int{"a": 1, "b": 1}, ByStatus: map[string]int{"Running": 2}, Consistent: consistent},
-						Cursor: &podinventory.Cursor{Open: []podinventory.Place{{Namespace: "a", Continue: "two"}}, Begun: []string{"a", "b"}, Next: "c"},
+						Cursor: &contract.Cursor{Open: []contract.Place{{Namespace: "a", Continue: "two"}}, Begun: []string{"a", "b"}, Next: "c"},
 					}
 				})
 				require.NoError(t, err)

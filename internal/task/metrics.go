@@ -37,7 +37,9 @@ type invocation struct {
 	took   time.Duration
 	cold   bool
 	failed bool
-	counts map[string]int // the result's metrics
+	// measure makes counts of the result; nil for none.
+	measure func(out any) map[string]int
+	counts  map[string]int
 	// quiet leaves counts in the line without making metrics of them: CloudWatch charges
 	// for each name and cluster.
 	quiet bool

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
+	"github.com/kubestep/kubestep/internal/pods"
 	"github.com/kubestep/kubestep/internal/task"
 )
 
@@ -78,7 +79,7 @@ func list(t *testing.T, results ...any) []line {
 			return podinventory.Listing{}, err
 		}
 		return result.(podinventory.Listing), nil
-	})
+	}, task.Metrics(pods.Metrics))
 	for range results {
 		_, _ = handle(t.Context(), podinventory.ListPods{
 			Session: contract.Session{Execution: "arn:aws:states:eu-west-1:111122223333:execution:one-pod-inventory:nightly", Cluster: contract.Cluster{Name: "demo"}},
@@ -103,7 +104,7 @@ func TestEveryInvocationIsOneLineThatSaysWhatItWasForAndHoldsItsMetrics(t *testi
 
 func TestWhatAResultMeasuresIsInTheLine(t *testing.T) {
 	all := list(t,
-		podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{"Running": 3}}, Cursor: &podinventory.Cursor{}},
+		podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{"Running": 3}}, Cursor: &contract.Cursor{}},
 		podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{"Running": 3, "CrashLoopBackOff": 1}}},
 	)
 	assert.Len(t, all[0].metrics, 2, "not while a cursor is left")
@@ -123,7 +124,7 @@ func TestMetricsOfClustersThatHaveTheSameNameAreNotTheSame(t *testing.T) {
 			log := slog.New(slog.NewJSONHandler(&logged, nil)).With("stackName", "one", "state", "ListPods")
 			_, err := task.Adapt(log, func(context.Context, podinventory.ListPods) (podinventory.Listing, error) {
 				return podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{"Running": 3}}}, nil
-			})(t.Context(), podinventory.ListPods{Session: contract.Session{
+			}, task.Metrics(pods.Metrics))(t.Context(), podinventory.ListPods{Session: contract.Session{
 				Execution: "arn:aws:states:eu-west-1:111122223333:execution:one-pod-inventory:nightly", Cluster: contract.Cluster{Name: "demo", ARN: c.arn},
 			}})
 			require.NoError(t, err)
@@ -137,7 +138,7 @@ func TestMetricsOfClustersCanBeTurnedOffAndAreThenInTheLogOnly(t *testing.T) {
 	log := slog.New(slog.NewJSONHandler(&logged, nil)).With("stackName", "one", "state", "ListPods")
 	_, err := task.Adapt(log, func(context.Context, podinventory.ListPods) (podinventory.Listing, error) {
 		return podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{"Running": 3}}}, nil
-	}, task.WithoutClusterMetrics)(t.Context(), podinventory.ListPods{})
+	}, task.Metrics(pods.Metrics), task.WithoutClusterMetrics)(t.Context(), podinventory.ListPods{})
 	require.NoError(t, err)
 	all := lines(t, logged.String())
 	assert.Len(t, all[0].metrics, 2, "durationMs and coldStart, which are the stack's")
@@ -147,7 +148,7 @@ func TestMetricsOfClustersCanBeTurnedOffAndAreThenInTheLogOnly(t *testing.T) {
 // crowd returns more metrics than CloudWatch accepts in one directive.
 type crowd struct{}
 
-func (crowd) Metrics() map[string]int {
+func counts(crowd) map[string]int {
 	counts := map[string]int{}
 	for i := range 150 {
 		counts[fmt.Sprintf("m%03d", i)] = i
@@ -160,7 +161,7 @@ func (crowd) LogAttrs() []slog.Attr { return []slog.Attr{slog.String("cluster", 
 func TestALineHasNoMoreMetricsThanCloudWatchAccepts(t *testing.T) {
 	var logged bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&logged, nil)).With("stackName", "one", "state", "Crowd")
-	_, err := task.Adapt(log, func(context.Context, int) (crowd, error) { return crowd{}, nil })(t.Context(), 1)
+	_, err := task.Adapt(log, func(context.Context, int) (crowd, error) { return crowd{}, nil }, task.Metrics(counts))(t.Context(), 1)
 	require.NoError(t, err)
 	assert.Len(t, lines(t, logged.String())[0].metrics, 102)
 }

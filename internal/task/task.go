@@ -44,12 +44,11 @@ const (
 type Handler[In, Out any] func(context.Context, In) (Out, error)
 
 // Start serves invocations of a function until Lambda ends the environment.
-func Start[In, Out any](function contract.Function[In, Out], handle Handler[In, Out]) {
+func Start[In, Out any](function contract.Function[In, Out], handle Handler[In, Out], options ...Option) {
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil)).With("stackName", os.Getenv("KUBESTEP_STACK"), "state", string(function))
 	if limit := MemoryLimit(os.Getenv); limit > 0 {
 		debug.SetMemoryLimit(limit)
 	}
-	var options []Option
 	if os.Getenv("KUBESTEP_CLUSTER_METRICS") == "false" {
 		options = append(options, WithoutClusterMetrics)
 	}
@@ -81,6 +80,18 @@ type Option func(*invocation)
 // counts are still in the line.
 func WithoutClusterMetrics(i *invocation) { i.quiet = true }
 
+// Metrics makes metrics of a result: counts by name.
+func Metrics[Out any](of func(Out) map[string]int) Option {
+	return func(i *invocation) {
+		i.measure = func(out any) map[string]int {
+			if result, ok := out.(Out); ok {
+				return of(result)
+			}
+			return nil
+		}
+	}
+}
+
 // Must returns the value, or ends the program with the error: a function that is
 // set up wrongly must not be invoked.
 func Must[T any](value T, err error) T {
@@ -95,9 +106,6 @@ func Must[T any](value T, err error) T {
 // for, or more. Of the same attribute the payload's value wins, and empty ones are
 // left out.
 type attributed interface{ LogAttrs() []slog.Attr }
-
-// measured is a result that has metrics: counts by name.
-type measured interface{ Metrics() map[string]int }
 
 // Adapt makes a handler for aws-lambda-go. It logs each invocation in one line,
 // which says what it was for and how it ended, and holds its metrics. The answer is
@@ -135,8 +143,8 @@ func Adapt[In, Out any](log *slog.Logger, handle Handler[In, Out], options ...Op
 			log.With(i.attributes()...).Error(named.Message, "error", named.Type)
 			return nil, named
 		}
-		if result, ok := any(out).(measured); ok {
-			i.counts = result.Metrics()
+		if i.measure != nil {
+			i.counts = i.measure(out)
 		}
 		log.With(i.attributes()...).Info("done")
 		return answer, nil

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/kubestep/kubestep/internal/contract"
 )
 
 // protocol is how a service writes requests and errors: https://smithy.io/2.0/aws/protocols/index.html
@@ -82,7 +84,7 @@ func identify(r *http.Request) (call, error) {
 			StateMachineARN string `json:"stateMachineArn"`
 		}
 		_ = json.Unmarshal(body, &input) // moto reports what is wrong with it
-		c.resource = unqualified(input.StateMachineARN)
+		c.resource = contract.MachineARN(input.StateMachineARN).Unqualified()
 	case c.service == "lambda":
 		c.operation, c.resource = lambdaOperation(r.Method, path)
 	case c.service == "eks":

@@ -3,7 +3,8 @@ package awsfront
 import (
 	"encoding/json"
 	"net/http"
-	"strings"
+
+	"github.com/kubestep/kubestep/internal/contract"
 )
 
 // startExecution gives an execution a name if it has none, as Step Functions does, and forwards the request: moto (5.2.5) would name it
@@ -42,18 +43,11 @@ func changed(body []byte, change func(map[string]json.RawMessage)) []byte {
 	change(request)
 	var machine string
 	if err := json.Unmarshal(request["stateMachineArn"], &machine); err == nil {
-		request["stateMachineArn"], _ = json.Marshal(unqualified(machine)) // a string
+		request["stateMachineArn"], _ = json.Marshal(contract.MachineARN(machine).Unqualified()) // a string
 	}
 	text, err := json.Marshal(request)
 	if err != nil {
 		return body
 	}
 	return text
-}
-
-// unqualified returns the ARN of a state machine, arn:PARTITION:states:REGION:ACCOUNT:stateMachine:NAME, without an alias or a version.
-func unqualified(machine string) string {
-	const parts = 7
-	all := strings.SplitN(machine, ":", parts+1)
-	return strings.Join(all[:min(parts, len(all))], ":")
 }

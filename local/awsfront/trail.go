@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/local/trail"
 )
 
@@ -107,11 +108,11 @@ func statesResource(r *http.Request, context map[string]string) string {
 	if input.ExecutionARN != "" {
 		return input.ExecutionARN
 	}
-	machine := unqualified(input.StateMachineARN)
-	if qualifier, ok := strings.CutPrefix(input.StateMachineARN, machine+":"); ok {
+	machine := contract.MachineARN(input.StateMachineARN)
+	if qualifier := machine.Qualifier(); qualifier != "" {
 		context["states:StateMachineQualifier"] = qualifier
 	}
-	return machine
+	return machine.Unqualified()
 }
 
 // s3Action returns the action and the resource of a request to S3 with the path /BUCKET/KEY:

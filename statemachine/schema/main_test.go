@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -11,6 +12,9 @@ import (
 func TestTheSchemasAreWhatTheGoTypesSay(t *testing.T) {
 	schemas, err := generate("../..")
 	require.NoError(t, err)
+	files, err := filepath.Glob("*.schema.json")
+	require.NoError(t, err)
+	assert.Len(t, files, len(schemas), "and no others")
 	for name, want := range schemas {
 		held, err := os.ReadFile(name)
 		require.NoError(t, err)

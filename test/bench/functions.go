@@ -11,7 +11,7 @@ import (
 	"github.com/kubestep/kubestep/internal/attestation"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
-	"github.com/kubestep/kubestep/internal/pods"
+	workflowpods "github.com/kubestep/kubestep/internal/workflow/podinventory"
 	"github.com/kubestep/kubestep/local/lambdahost"
 	"github.com/kubestep/kubestep/local/world"
 )
@@ -76,7 +76,7 @@ func (b *bench) payload(ctx context.Context, endpoint string, namespaces ...stri
 	if _, err := b.invoke(ctx, "verify-rbac", contract.VerifyRBAC{Session: s, Checks: described.Checks}, nil); err != nil {
 		return podinventory.ListPods{}, err
 	}
-	return podinventory.ListPods{Session: s, Namespaces: namespaces, MaxItems: pods.DefaultMaxItems}, nil
+	return podinventory.ListPods{Session: s, Namespaces: namespaces, MaxItems: workflowpods.DefaultMaxItems}, nil
 }
 
 // listPods invokes the function in a new environment, once, and returns what

@@ -10,6 +10,9 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
+// Name is the workflow's: it is in the names of its machine and of its files.
+const Name = "apply-manifests"
+
 // Request is what apply-manifests reads of the execution input, beside the
 // target, with each default filled in.
 type Request struct {
@@ -57,6 +60,14 @@ type Wait struct {
 	// TimeoutSeconds is 0, for not at all, to MaxWaitSeconds.
 	TimeoutSeconds int `json:"timeoutSeconds"`
 }
+
+// DefaultFieldManager owns what is applied, unless the request names another one.
+// https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers
+const DefaultFieldManager = "kubestep"
+
+// MaxInline bounds manifests in the execution input, in bytes of JSON: they are in the
+// document that passes between states, which is bounded at 256 KiB as a whole.
+const MaxInline = 128 << 10
 
 // MaxWaitSeconds bounds how long an execution waits for objects to be ready.
 const MaxWaitSeconds = 3600
@@ -235,14 +246,6 @@ type Diff struct {
 	Keys   []string `json:"keys"`
 }
 
-// Metrics are the objects that are not as the manifests say, once all are planned.
-func (p Plan) Metrics() map[string]int {
-	if !p.Complete {
-		return nil
-	}
-	return map[string]int{"objects.created": p.Created, "objects.configured": p.Configured, "objects.unchanged": p.Unchanged, "objects.deleting": p.Deleting}
-}
-
 // ApplyManifests is the payload of apply-manifests.
 type ApplyManifests struct {
 	Session
@@ -335,14 +338,4 @@ type Output struct {
 	// written their status for a while: they have one, and their controllers may never
 	// write it, or not run.
 	Unobserved []ObjectName `json:"unobserved" path:"$.readiness.unobserved"`
-}
-
-// Figures are what a fleet adds up of an execution: the objects by what applying does
-// to them, and the clusters that were not as the manifests say.
-func (o Output) Figures() map[string]int {
-	drift := 0
-	if o.Drift {
-		drift = 1
-	}
-	return map[string]int{"created": o.Plan.Created, "configured": o.Plan.Configured, "unchanged": o.Plan.Unchanged, "applied": o.Applied, "drift": drift}
 }

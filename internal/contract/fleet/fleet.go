@@ -9,6 +9,9 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
+// Name is the workflow's: it is in the names of its machine and of its files.
+const Name = "fleet"
+
 // ClustersFailed is the error of a fleet of which more clusters failed than are
 // tolerated. It is no ErrorName: the machine raises it, not a function.
 const ClustersFailed = "ClustersFailed"
@@ -16,6 +19,8 @@ const ClustersFailed = "ClustersFailed"
 const (
 	// MaxClusters bounds the clusters of a fleet.
 	MaxClusters = 10_000
+	// MaxConcurrency bounds the clusters that run at once.
+	MaxConcurrency = 1000
 	// MaxInState is how many clusters, and then outcomes, pass between states. A
 	// larger fleet needs an output in S3.
 	MaxInState = 500

@@ -6,8 +6,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 )
 
-// Input is the execution input of a fleet, as its JSON Schema describes it. request.go
-// reads it, with every problem at once.
+// Input is the execution input. internal/fleet reads it, with every problem at once.
 type Input struct {
 	// Workflow is what to run on each cluster, such as pod-inventory.
 	Workflow string `json:"workflow"`
@@ -47,6 +46,6 @@ type Source struct {
 // ToleratedFailures is a number of clusters or a share of them.
 type ToleratedFailures struct {
 	// Percentage is 0 to 100, and rounded down to whole clusters.
-	Percentage int `json:"percentage,omitempty"`
-	Count      int `json:"count,omitempty"`
+	Percentage *int `json:"percentage,omitempty"`
+	Count      *int `json:"count,omitempty"`
 }

@@ -2,11 +2,10 @@
 // which lists the pods of a cluster.
 package podinventory
 
-import (
-	"strings"
+import "github.com/kubestep/kubestep/internal/contract"
 
-	"github.com/kubestep/kubestep/internal/contract"
-)
+// Name is the workflow's: it is in the names of its machine and of its files.
+const Name = "pod-inventory"
 
 // Other sums up, among totals, what is beyond their bound. It is not a valid name
 // of a namespace, and no reason in Kubernetes has parentheses.
@@ -62,7 +61,7 @@ type ListPods struct {
 type Listing struct {
 	Pods
 	// Cursor is where the next round continues; null once all is listed.
-	Cursor *Cursor `json:"cursor"`
+	Cursor *contract.Cursor `json:"cursor"`
 }
 
 // Pods is what the output says of the pods: totals of all, and some of them.
@@ -84,24 +83,6 @@ type Pods struct {
 	Consistent bool `json:"consistent"`
 	// Archive is where every pod was written to; null if that was not asked for.
 	Archive *contract.Archive `json:"archive"`
-}
-
-// Cursor is where a round of listing stopped.
-type Cursor struct {
-	// Open are the namespaces that are listed in part.
-	Open []Place `json:"open"`
-	// Begun are the namespaces of the request that a round has begun.
-	Begun []string `json:"begun,omitempty"`
-	// Next is the first namespace by name that no round has begun, if the request
-	// is for all namespaces; empty if all are begun.
-	Next string `json:"next,omitempty"`
-}
-
-// Place is a place in the list of a namespace's pods.
-type Place struct {
-	Namespace string `json:"namespace"`
-	// Continue is the API server's continue token; empty at the start.
-	Continue string `json:"continue"`
 }
 
 // Pod is a row of `kubectl get pods -o wide`, as the API server prints it.
@@ -126,52 +107,4 @@ type Output struct {
 	Cluster contract.ClusterSummary `json:"cluster"`
 	Access  contract.Access         `json:"access"`
 	Pods    Pods                    `json:"pods"`
-}
-
-// statuses are the statuses that have a metric of their own. CloudWatch bills each
-// name, and a container may write any reason: the others are counted as Other.
-// https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/printers/internalversion/printers.go, printPod
-var statuses = map[string]bool{
-	"Running": true, "Completed": true, "Succeeded": true, "Pending": true, "Failed": true, "Unknown": true,
-	"NotReady": true, "Terminating": true, "ContainerCreating": true, "PodInitializing": true, "SchedulingGated": true,
-	"CrashLoopBackOff": true, "Error": true, "OOMKilled": true, "Evicted": true, "NodeLost": true, "ContainerStatusUnknown": true,
-	"ImagePullBackOff": true, "ErrImagePull": true, "InvalidImageName": true, "CreateContainerConfigError": true, "CreateContainerError": true,
-}
-
-// Metrics are the pods of the cluster by status, once all are listed.
-func (l Listing) Metrics() map[string]int {
-	if l.Cursor != nil || len(l.ByStatus) == 0 {
-		return nil
-	}
-	metrics := map[string]int{}
-	for status, pods := range l.ByStatus {
-		switch {
-		case strings.HasPrefix(status, "Init:"):
-			status = "Init"
-		case !statuses[status]:
-			status = "Other"
-		}
-		metrics["pods."+status] += pods
-	}
-	return metrics
-}
-
-// Figures are what a fleet reads of an Output: without
-// the rows, which take longer to read than all else that is done for a cluster.
-type Figures struct {
-	Pods struct {
-		Total int `json:"total"`
-		// Unhealthy is nil in the output of a version that did not count them.
-		Unhealthy *int `json:"unhealthy"`
-	} `json:"pods"`
-}
-
-// Figures are what a fleet adds up of an execution: the pods, and the unhealthy ones as
-// the inventory counts them.
-func (o Figures) Figures() map[string]int {
-	figures := map[string]int{"pods": o.Pods.Total}
-	if o.Pods.Unhealthy != nil {
-		figures["unhealthy"] = *o.Pods.Unhealthy
-	}
-	return figures
 }

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws/arn"
-
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/shell"
@@ -67,10 +65,10 @@ func (r Report) rows() iter.Seq[Row] {
 		}
 	}
 	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(rank(i), rank(j)) })
-	own := account(r.Fleet.Execution)
+	own := contract.ARN(r.Fleet.Execution).Account()
 	roles, several := map[string]string{}, map[string]bool{} // by account
 	for _, o := range r.Outcomes {
-		in := account(o.RoleARN)
+		in := contract.ARN(o.RoleARN).Account()
 		if known, ok := roles[in]; ok && known != o.RoleARN {
 			several[in] = true
 		}
@@ -81,7 +79,7 @@ func (r Report) rows() iter.Seq[Row] {
 			o := r.Outcomes[i]
 			row := Row{Outcome: o, Account: own}
 			if o.RoleARN != "" {
-				row.Account = account(o.RoleARN)
+				row.Account = contract.ARN(o.RoleARN).Account()
 				if several[row.Account] {
 					row.Role = o.RoleARN[strings.LastIndex(o.RoleARN, "/")+1:]
 				}
@@ -105,14 +103,6 @@ func (r Report) rows() iter.Seq[Row] {
 // figures are the names of the totals that any cluster has.
 func (r Report) figures() []string { return slices.Sorted(maps.Keys(r.Summary.Totals)) }
 
-func account(text string) string {
-	parsed, err := arn.Parse(text)
-	if err != nil {
-		return ""
-	}
-	return parsed.AccountID
-}
-
 // consoles are the hosts of the console by partition. The isolated partitions publish none.
 // https://docs.aws.amazon.com/general/latest/gr/rande.html
 var consoles = map[string]string{
@@ -125,15 +115,12 @@ var consoles = map[string]string{
 // ConsoleURL is the page of an execution in the AWS console, or empty if its partition
 // has no console that is known.
 func ConsoleURL(execution string) string {
-	parsed, err := arn.Parse(execution)
-	if err != nil {
-		return ""
-	}
-	host, ok := consoles[parsed.Partition]
+	region := contract.ARN(execution).Region()
+	host, ok := consoles[contract.ARN(execution).Partition()]
 	if !ok {
 		return ""
 	}
-	return fmt.Sprintf("https://%s.%s/states/home?region=%s#/v2/executions/details/%s", parsed.Region, host, url.QueryEscape(parsed.Region), url.PathEscape(execution))
+	return fmt.Sprintf("https://%s.%s/states/home?region=%s#/v2/executions/details/%s", region, host, url.QueryEscape(region), url.PathEscape(execution))
 }
 
 // maxRequest bounds the request that a command shows; a longer one is to be in a file.

@@ -1,10 +1,12 @@
-package pods
+// Package podinventory is the workflow pod-inventory, which lists the pods of a cluster:
+// how its input is read, and what it needs to be allowed. internal/pods lists.
+package podinventory
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -12,6 +14,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/workflow"
 )
 
 const (
@@ -30,17 +33,53 @@ const (
 	maxSelectorBytes = 4096
 )
 
-// Workflow reads requests whose checks are fixed by binding that Kubernetes group.
-func Workflow(group string) func(*input.Fields) (request any, checks []contract.Check) {
-	return func(f *input.Fields) (any, []contract.Check) {
-		request := Read(f)
-		return request, Checks(request.Namespaces, group)
+// Workflow is the workflow.
+func Workflow() workflow.Workflow {
+	return workflow.Workflow{
+		Name:    podinventory.Name,
+		Summary: "List the pods of a cluster",
+		Page:    "../README.md#input-and-output",
+		Request: reflect.TypeFor[podinventory.Request](),
+		Output:  reflect.TypeFor[podinventory.Output](),
+		Bounds: map[string]map[string]any{
+			"podinventory.Request.Namespaces":    {"minItems": 1, "maxItems": MaxNamespaces, "uniqueItems": true},
+			"podinventory.Request.LabelSelector": {"maxLength": maxSelectorBytes},
+			"podinventory.Request.FieldSelector": {"maxLength": maxSelectorBytes},
+			"podinventory.Request.MaxItems":      {"maximum": MaxMaxItems},
+		},
+		Reader: func(getenv func(string) string) workflow.Read {
+			group := getenv("KUBESTEP_KUBERNETES_GROUP")
+			return func(f *input.Fields) (any, []contract.Check) {
+				request := Read(f)
+				return request, Checks(request.Namespaces, group)
+			}
+		},
+		Figures: workflow.FiguresOf(figures),
 	}
+}
+
+// counted is what figures are made of: an Output without the rows, which take longer to
+// read than all else that is done for a cluster.
+type counted struct {
+	Pods struct {
+		Total int `json:"total"`
+		// Unhealthy is nil in the output of a version that did not count them.
+		Unhealthy *int `json:"unhealthy"`
+	} `json:"pods"`
+}
+
+// figures are the pods, and the unhealthy ones as the inventory counts them.
+func figures(output counted) map[string]int {
+	figures := map[string]int{"pods": output.Pods.Total}
+	if output.Pods.Unhealthy != nil {
+		figures["unhealthy"] = *output.Pods.Unhealthy
+	}
+	return figures
 }
 
 // Read reads a request.
 func Read(f *input.Fields) podinventory.Request {
-	r := podinventory.Request{Namespaces: []string{metav1.NamespaceDefault}, MaxItems: DefaultMaxItems, OnDenied: contract.OnDeniedFail}
+	r := podinventory.Request{Namespaces: []string{"default"}, MaxItems: DefaultMaxItems, OnDenied: contract.OnDeniedFail}
 	f.Strings("namespaces", &r.Namespaces)
 	f.String("labelSelector", &r.LabelSelector)
 	f.String("fieldSelector", &r.FieldSelector)
@@ -107,20 +146,20 @@ func Checks(namespaces []string, group string) []contract.Check {
 	checks := make([]contract.Check, 0, len(namespaces)+1)
 	for _, namespace := range namespaces {
 		if namespace == contract.AllNamespaces {
-			checks = append(checks, namespacesCheck(group))
+			checks = append(checks, NamespacesCheck(group))
 		}
-		checks = append(checks, podsCheck(namespace, group))
+		checks = append(checks, PodsCheck(namespace, group))
 	}
 	return checks
 }
 
-// namespacesCheck is the permission to list the namespaces themselves.
-func namespacesCheck(group string) contract.Check {
+// NamespacesCheck is the permission to list the namespaces themselves.
+func NamespacesCheck(group string) contract.Check {
 	return contract.Check{Verb: "list", Resource: "namespaces", Fix: fix("rbac/cluster", "", group)}
 }
 
-// podsCheck is the permission to list the pods of a namespace, or of all.
-func podsCheck(namespace, group string) contract.Check {
+// PodsCheck is the permission to list the pods of a namespace, or of all.
+func PodsCheck(namespace, group string) contract.Check {
 	check := contract.Check{Verb: "list", Resource: "pods", Namespace: namespace, Fix: fix("rbac/cluster", "", group)}
 	if namespace != contract.AllNamespaces {
 		check.Fix = fix("rbac/namespace", " -n "+namespace, group)

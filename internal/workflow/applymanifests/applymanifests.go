@@ -1,30 +1,71 @@
-package manifests
+// Package applymanifests is the workflow apply-manifests, which plans and applies manifests
+// in a cluster: how its input is read. internal/manifests reads the manifests and applies.
+package applymanifests
 
 import (
+	"reflect"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/workflow"
 )
 
 const (
-	// MaxInline bounds manifests in the execution input, in bytes of JSON: they are in
-	// the document that passes between states, which is bounded at 256 KiB as a whole.
-	MaxInline = 128 << 10
 	// maxKey is the longest key in S3, and maxVersion the longest version id.
 	maxKey     = 1024
 	maxVersion = 1024
+	// https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go, FieldManagerMaxLength
+	maxFieldManager = 128
 )
 
-// Workflow reads a request. Its permissions depend on the manifests and on the
-// kinds of the cluster, so there are no checks yet.
-func Workflow(f *input.Fields) (request any, checks []contract.Check) {
-	r := applymanifests.Request{Namespace: metav1.NamespaceDefault, Mode: applymanifests.ModePlan, FieldManager: FieldManager}
+// Workflow is the workflow.
+func Workflow() workflow.Workflow {
+	return workflow.Workflow{
+		Name:    applymanifests.Name,
+		Summary: "Apply manifests to a cluster",
+		Page:    "apply.md",
+		Request: reflect.TypeFor[applymanifests.Request](),
+		Output:  reflect.TypeFor[applymanifests.Output](),
+		Bounds: map[string]map[string]any{
+			"applymanifests.Request.Manifests":   {"type": []string{"string", "array", "null"}},
+			"applymanifests.Wait.TimeoutSeconds": {"minimum": 1, "maximum": applymanifests.MaxWaitSeconds},
+		},
+		// Its permissions depend on the manifests and on the kinds of the cluster, so there
+		// are no checks yet.
+		Reader: func(func(string) string) workflow.Read {
+			return func(f *input.Fields) (any, []contract.Check) { return Read(f), nil }
+		},
+		Changes:         changes,
+		Figures:         workflow.FiguresOf(figures),
+		FleetParameters: "EnableApply=true FleetWorkflows=pod-inventory,apply-manifests",
+	}
+}
+
+// changes reports whether a request changes the cluster.
+func changes(request any) bool {
+	r, ok := request.(applymanifests.Request)
+	return ok && r.Mode != applymanifests.ModePlan
+}
+
+// figures are the objects by what applying does to them, and the clusters that were not as
+// the manifests say.
+func figures(o applymanifests.Output) map[string]int {
+	drift := 0
+	if o.Drift {
+		drift = 1
+	}
+	return map[string]int{"created": o.Plan.Created, "configured": o.Plan.Configured, "unchanged": o.Plan.Unchanged, "applied": o.Applied, "drift": drift}
+}
+
+// Read reads a request.
+func Read(f *input.Fields) applymanifests.Request {
+	r := applymanifests.Request{Namespace: "default", Mode: applymanifests.ModePlan, FieldManager: applymanifests.DefaultFieldManager}
 	r.Manifests = f.Raw("manifests")
 	source, fromS3 := f.Object("source", `{"bucket":"manifests","key":"shop.yaml"}`)
 	source.String("bucket", &r.Source.Bucket)
@@ -43,8 +84,8 @@ func Workflow(f *input.Fields) (request any, checks []contract.Check) {
 		f.Problem("manifests", "missing: expected YAML documents in manifests, or an object of S3 in source")
 	case r.Manifests != nil && fromS3:
 		f.Problem("source", "expected either manifests or source, not both")
-	case len(r.Manifests) > MaxInline:
-		f.Problem("manifests", "%d bytes: expected at most %d in the execution input. Put them into S3 and name them by source", len(r.Manifests), MaxInline)
+	case len(r.Manifests) > applymanifests.MaxInline:
+		f.Problem("manifests", "%d bytes: expected at most %d in the execution input. Put them into S3 and name them by source", len(r.Manifests), applymanifests.MaxInline)
 	case r.Manifests != nil && r.Manifests[0] != '"' && r.Manifests[0] != '[':
 		f.Problem("manifests", "expected a string of YAML documents or an array of objects")
 	}
@@ -68,7 +109,7 @@ func Workflow(f *input.Fields) (request any, checks []contract.Check) {
 		f.Problem("mode", "%s: expected %q or %q", input.Quote(string(r.Mode)), applymanifests.ModePlan, applymanifests.ModeApply)
 	}
 	if !isFieldManager(r.FieldManager) {
-		f.Problem("fieldManager", "%s: expected 1 to %d printable bytes", input.Quote(r.FieldManager), metav1validation.FieldManagerMaxLength)
+		f.Problem("fieldManager", "%s: expected 1 to %d printable bytes", input.Quote(r.FieldManager), maxFieldManager)
 	}
 	switch {
 	case waits && wait.Raw("timeoutSeconds") == nil:
@@ -78,33 +119,12 @@ func Workflow(f *input.Fields) (request any, checks []contract.Check) {
 	case waits && r.Mode == applymanifests.ModePlan:
 		f.Problem("wait", "nothing is applied in mode %q, so there is nothing to wait for: expected mode %q", applymanifests.ModePlan, applymanifests.ModeApply)
 	}
-	return r, nil
+	return r
 }
 
 // isFieldManager reports whether the API server takes the name of a field manager. It
 // would take an empty one as well, and name it after the user agent.
 func isFieldManager(name string) bool {
-	return name != "" && utf8.ValidString(name) && len(metav1validation.ValidateFieldManager(name, nil)) == 0
-}
-
-// WholeWorkflow reads a request as Workflow does, and the manifests that are part of it as
-// load-manifests will: for a caller that starts many executions with one request.
-func WholeWorkflow(allowedKinds []string) func(*input.Fields) (request any, checks []contract.Check) {
-	return func(f *input.Fields) (any, []contract.Check) {
-		request, checks := Workflow(f)
-		r, ok := request.(applymanifests.Request)
-		if !ok || r.Manifests == nil || f.HasProblem("manifests") {
-			return request, checks
-		}
-		if _, err := ReadInline(r.Manifests, Rules{Namespace: r.Namespace, AllowedKinds: allowedKinds}); err != nil {
-			f.Problem("manifests", "%v", err)
-		}
-		return request, checks
-	}
-}
-
-// Changes reports whether a request that Workflow read changes the cluster.
-func Changes(request any) bool {
-	r, ok := request.(applymanifests.Request)
-	return ok && r.Mode != applymanifests.ModePlan
+	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
+	return name != "" && len(name) <= maxFieldManager && utf8.ValidString(name) && !strings.ContainsFunc(name, unprintable)
 }

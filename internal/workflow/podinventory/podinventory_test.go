@@ -1,4 +1,4 @@
-package pods_test
+package podinventory_test
 
 import (
 	"encoding/json"
@@ -10,32 +10,32 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/contract/podinventory"
+	contractpods "github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/input"
-	"github.com/kubestep/kubestep/internal/pods"
+	"github.com/kubestep/kubestep/internal/workflow/podinventory"
 )
 
-func read(raw string) (podinventory.Request, error) {
+func read(raw string) (contractpods.Request, error) {
 	f := input.Read(json.RawMessage(raw), "{}")
-	r := pods.Read(f)
+	r := podinventory.Read(f)
 	return r, f.Err()
 }
 
 func TestARequestIsCompleted(t *testing.T) {
-	with := func(change func(*podinventory.Request)) podinventory.Request {
-		r := podinventory.Request{Namespaces: []string{"default"}, MaxItems: 100, OnDenied: contract.OnDeniedFail}
+	with := func(change func(*contractpods.Request)) contractpods.Request {
+		r := contractpods.Request{Namespaces: []string{"default"}, MaxItems: 100, OnDenied: contract.OnDeniedFail}
 		change(&r)
 		return r
 	}
 	for sentence, c := range map[string]struct {
 		raw  string
-		want podinventory.Request
+		want contractpods.Request
 	}{
-		"nothing is needed":         {`{}`, with(func(*podinventory.Request) {})},
-		"all namespaces are a star": {`{"namespaces":["*"]}`, with(func(r *podinventory.Request) { r.Namespaces = []string{"*"} })},
+		"nothing is needed":         {`{}`, with(func(*contractpods.Request) {})},
+		"all namespaces are a star": {`{"namespaces":["*"]}`, with(func(r *contractpods.Request) { r.Namespaces = []string{"*"} })},
 		"every member is read": {
 			`{"namespaces":["shop","default"],"labelSelector":"app in (web, api),!canary","fieldSelector":"status.phase!=Running","onDenied":"skip","maxItems":0,"output":{"bucket":"inventories"}}`,
-			podinventory.Request{Namespaces: []string{"shop", "default"}, LabelSelector: "app in (web, api),!canary", FieldSelector: "status.phase!=Running", OnDenied: contract.OnDeniedSkip, Output: contract.Destination{Bucket: "inventories"}},
+			contractpods.Request{Namespaces: []string{"shop", "default"}, LabelSelector: "app in (web, api),!canary", FieldSelector: "status.phase!=Running", OnDenied: contract.OnDeniedSkip, Output: contract.Destination{Bucket: "inventories"}},
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
@@ -47,7 +47,7 @@ func TestARequestIsCompleted(t *testing.T) {
 }
 
 func TestAnInvalidRequestIsRefusedWithItsField(t *testing.T) {
-	many := make([]string, pods.MaxNamespaces+1)
+	many := make([]string, podinventory.MaxNamespaces+1)
 	for i := range many {
 		many[i] = fmt.Sprintf("n%d", i)
 	}
@@ -83,11 +83,11 @@ func TestARequestSaysWhichPermissionsItNeedsAndHowToGrantThem(t *testing.T) {
 	assert.Equal(t, []contract.Check{
 		{Verb: "list", Resource: "pods", Namespace: "shop", Fix: "kubectl apply -k rbac/namespace -n shop"},
 		{Verb: "list", Resource: "pods", Namespace: "bank", Fix: "kubectl apply -k rbac/namespace -n bank"},
-	}, pods.Checks([]string{"shop", "bank"}, pods.DefaultGroup))
+	}, podinventory.Checks([]string{"shop", "bank"}, podinventory.DefaultGroup))
 	assert.Equal(t, []contract.Check{
 		{Verb: "list", Resource: "namespaces", Fix: "kubectl apply -k rbac/cluster"},
 		{Verb: "list", Resource: "pods", Namespace: "*", Fix: "kubectl apply -k rbac/cluster"},
-	}, pods.Checks([]string{"*"}, pods.DefaultGroup))
+	}, podinventory.Checks([]string{"*"}, podinventory.DefaultGroup))
 	assert.Equal(t, "kubectl kustomize rbac/namespace | sed s/kubestep-pod-readers/auditors/ | kubectl apply -f - -n shop",
-		pods.Checks([]string{"shop"}, "auditors")[0].Fix, "for the group that the stack uses")
+		podinventory.Checks([]string{"shop"}, "auditors")[0].Fix, "for the group that the stack uses")
 }

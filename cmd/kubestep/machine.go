@@ -1,0 +1,90 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/spf13/cobra"
+
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/contract/podinventory"
+	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/internal/follow/terminal"
+	"github.com/kubestep/kubestep/internal/workflow"
+	"github.com/kubestep/kubestep/internal/workflows"
+)
+
+// machine is a workflow's state machine, and how the command starts and shows its
+// executions.
+type machine struct {
+	workflow.Workflow
+	// verb is the command that starts executions.
+	verb func(machine) *cobra.Command
+	// table renders the output, and gauge makes what watches over an execution, with
+	// the table of what it saw. A workflow has one of them.
+	table table
+	gauge func() (gauge, table)
+	// older is an environment variable that holds the ARN too, by its name of before.
+	older string
+}
+
+// table renders the output of an execution for a person to read.
+type table func(follow.Execution, terminal.Style) (string, error)
+
+// machines are those of all workflows. One that has nothing of its own here is started
+// with an input in JSON, and its output is shown as YAML.
+func machines() []machine {
+	special := map[string]machine{
+		podinventory.Name:   {verb: inventory, table: podTable, older: "STATE_MACHINE_ARN"},
+		applymanifests.Name: {verb: apply, table: planTable},
+		fleet.Name:          {verb: fleetVerb, gauge: newFleetGauge},
+	}
+	var all []machine
+	for _, w := range workflows.All() {
+		m, ok := special[w.Name]
+		if !ok {
+			m = machine{verb: startVerb, table: outputAsYAML}
+		}
+		m.Workflow = w
+		all = append(all, m)
+	}
+	return all
+}
+
+// arn is the ARN of the state machine that the environment holds.
+func (m machine) arn() string {
+	if m.older == "" {
+		return os.Getenv(m.Variable())
+	}
+	return cmp.Or(os.Getenv(m.Variable()), os.Getenv(m.older))
+}
+
+// machineOf is the machine of an execution, by an event of its history: an execution that
+// works on one cluster tells describe-cluster whose input it is. A stack may have any name,
+// so that of the state machine does not say.
+func machineOf(event types.HistoryEvent) (machine, bool) {
+	name := ""
+	switch {
+	case event.StateEnteredEventDetails != nil && aws.ToString(event.StateEnteredEventDetails.Name) == string(fleet.FunctionFindClusters):
+		name = fleet.Name
+	case event.TaskScheduledEventDetails != nil:
+		var parameters struct {
+			Payload struct {
+				Workflow string `json:"workflow"`
+			}
+		}
+		if json.Unmarshal([]byte(aws.ToString(event.TaskScheduledEventDetails.Parameters)), &parameters) == nil {
+			name = parameters.Payload.Workflow
+		}
+	}
+	for _, m := range machines() {
+		if m.Name == name {
+			return m, true
+		}
+	}
+	return machine{}, false
+}

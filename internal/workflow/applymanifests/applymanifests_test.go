@@ -1,0 +1,65 @@
+package applymanifests_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	contractmanifests "github.com/kubestep/kubestep/internal/contract/applymanifests"
+	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/workflow/applymanifests"
+)
+
+func TestARequestIsReadWithItsDefaults(t *testing.T) {
+	f := input.Read(json.RawMessage(`{"manifests":"a"}`), "{}")
+	request := applymanifests.Read(f)
+	require.NoError(t, f.Err())
+	assert.Equal(t, contractmanifests.Request{Manifests: json.RawMessage(`"a"`), Namespace: "default", Mode: contractmanifests.ModePlan, FieldManager: "kubestep"}, request)
+
+	f = input.Read(json.RawMessage(`{"source":{"bucket":"abc","key":"k","versionId":"v"},"namespace":"shop","mode":"apply","force":true,"fieldManager":"team-a","wait":{"timeoutSeconds":9},"output":{"bucket":"abc"}}`), "{}")
+	request = applymanifests.Read(f)
+	require.NoError(t, f.Err())
+	assert.Equal(t, contractmanifests.Request{
+		Source: contractmanifests.Source{Bucket: "abc", Key: "k", VersionID: "v"}, Namespace: "shop", Mode: contractmanifests.ModeApply, Force: true, FieldManager: "team-a",
+		Wait: contractmanifests.Wait{TimeoutSeconds: 9}, Output: contract.Destination{Bucket: "abc"},
+	}, request)
+}
+
+func TestEachProblemOfARequestHasASentence(t *testing.T) {
+	for given, want := range map[string]string{
+		`{}`: "manifests: missing: expected YAML documents in manifests, or an object of S3 in source",
+		`{"manifests":"a","source":{"bucket":"abc","key":"k"}}`: "source: expected either manifests or source, not both",
+		`{"manifests":{}}`: "manifests: expected a string of YAML documents or an array of objects",
+		`{"manifests":"` + strings.Repeat("x", 128<<10) + `"}`:                "manifests: 131074 bytes: expected at most 131072 in the execution input. Put them into S3",
+		`{"source":{"key":"k"}}`:                                              "source.bucket: missing",
+		`{"source":{"bucket":"B","key":"k"}}`:                                 `source.bucket: "B" is not a valid S3 bucket name`,
+		`{"source":{"bucket":"abc"}}`:                                         "source.key: expected 1 to 1024 bytes, not 0",
+		`{"manifests":"a","namespace":"Shop"}`:                                `namespace: "Shop" is not a valid namespace`,
+		`{"manifests":"a","mode":"delete"}`:                                   `mode: "delete": expected "plan" or "apply"`,
+		`{"manifests":"a","wait":{"timeoutSeconds":60}}`:                      "wait: nothing is applied in mode \"plan\"",
+		`{"manifests":"a","mode":"apply","wait":{}}`:                          "wait.timeoutSeconds: missing: expected 1 to 3600",
+		`{"manifests":"a","mode":"apply","wait":10}`:                          `1 problem. wait: expected an object such as {"timeoutSeconds":300}, not a number`,
+		`{"manifests":"a","mode":"apply","wait":{"timeout":5}}`:               `unknown key`,
+		`{"manifests":"a","fieldManager":"a\u0007b"}`:                         `fieldManager: "a\ab": expected 1 to 128 printable bytes`,
+		`{"manifests":"a","fieldManager":""}`:                                 `fieldManager: "": expected 1 to 128 printable bytes`,
+		`{"manifests":"a","fieldManager":"` + strings.Repeat("m", 129) + `"}`: "fieldManager: ",
+	} {
+		t.Run(want, func(t *testing.T) {
+			f := input.Read(json.RawMessage(given), "{}")
+			applymanifests.Read(f)
+			require.Error(t, f.Err())
+			assert.Contains(t, f.Err().Error(), want)
+		})
+	}
+}
+
+func TestOnlyARequestToApplyChangesACluster(t *testing.T) {
+	for given, want := range map[string]bool{`{"manifests":"a"}`: false, `{"manifests":"a","mode":"plan"}`: false, `{"manifests":"a","mode":"apply"}`: true} {
+		request := applymanifests.Read(input.Read(json.RawMessage(given), "{}"))
+		assert.Equal(t, want, applymanifests.Workflow().Changes(request), given)
+	}
+}
