@@ -102,18 +102,22 @@ func TestTheRoleOfAMemberAccountMayFindClustersAsFindClustersMay(t *testing.T) {
 	assert.Contains(t, policies("template.yml", "FindClustersRole"), policies("member.yml", "MemberRole")[0])
 }
 
-// A workflow that is added brings everything that belongs to it.
-func TestAFurtherWorkflowIsOneValue(t *testing.T) {
-	stack := deploy.Kubestep()
-	before := parse(t, rendered(t, stack, ""))
-	stack.Workflows = append(stack.Workflows, deploy.Machine{
-		Name: "run-job", Prefix: "RunJob", OnDemand: true, Identity: "Signs a bearer token that may run a job, and seals it",
-		Functions: []deploy.Function{{Name: "create-job", Description: "Creates the job", Connects: true}},
-		Schedule:  "RunJobSchedule", Counts: deploy.Counts{Metric: "jobs", Title: "Jobs by status"},
-		Parameters: deploy.Group{Label: "Running jobs", Parameters: []deploy.Parameter{
-			{Name: "EnableRunJob", Label: "Deploy run-job?", Default: "false", Values: []string{"true", "false"}, Description: "Whether to deploy run-job."},
+// example is a workflow that is nowhere else.
+func example(name, prefix string) deploy.Machine {
+	return deploy.Machine{
+		Name: name, Prefix: prefix, OnDemand: true, Identity: "Signs a bearer token for an example, and seals it",
+		Functions: []deploy.Function{{Name: "work-on-" + name, Description: "Works", Connects: true}},
+		Schedule:  prefix + "Schedule", Counts: deploy.Counts{Metric: "things", Title: "Things by status"},
+		Parameters: deploy.Group{Label: "An example", Parameters: []deploy.Parameter{
+			{Name: "Enable" + prefix, Label: "Deploy it?", Default: "false", Values: []string{"true", "false"}, Description: "Whether to deploy it."},
 		}},
-	})
+	}
+}
+
+func TestAFurtherWorkflowIsOneValue(t *testing.T) {
+	stack := deploy.Stack{Workflows: append(deploy.Kubestep().Workflows[:1:1], example("first", "First"))}
+	before := parse(t, rendered(t, stack, ""))
+	stack.Workflows = append(stack.Workflows, example("second", "Second"))
 	after := parse(t, rendered(t, stack, ""))
 	var added []string
 	for id, r := range after.Resources {
@@ -123,18 +127,28 @@ func TestAFurtherWorkflowIsOneValue(t *testing.T) {
 		}
 	}
 	assert.ElementsMatch(t, []string{
-		"RunJob", "RunJobStateMachineRole", "RunJobStateMachineLogs", "RunJobSchedule", "RunJobScheduleRole", "RunJobExecutionsFailedAlarm", "RunJobExecutionsTimedOutAlarm",
-		"RunJobSealKey", "RunJobMintTokenFunction", "RunJobMintTokenRole", "RunJobAccessEntry", "CreateJobFunction", "CreateJobRole",
+		"Second", "SecondStateMachineRole", "SecondStateMachineLogs", "SecondSchedule", "SecondScheduleRole", "SecondExecutionsFailedAlarm", "SecondExecutionsTimedOutAlarm",
+		"SecondSealKey", "SecondMintTokenFunction", "SecondMintTokenRole", "SecondAccessEntry", "WorkOnSecondFunction", "WorkOnSecondRole",
 	}, added)
-	assert.Equal(t, []any{
-		"pod-inventory", "pod-inventory,apply-manifests", "pod-inventory,run-job", "pod-inventory,apply-manifests,run-job",
-	}, after.Parameters["FleetWorkflows"].AllowedValues)
 	for _, output := range []string{"StateMachineArn", "StateMachineArnWithoutAlias", "RoleArn", "TrustPolicy", "KubernetesGroup", "AwsAuthMapping"} {
-		assert.Contains(t, after.Outputs, "RunJob"+output)
+		assert.Contains(t, after.Outputs, "Second"+output)
 	}
-	for _, condition := range []string{"EnablesRunJob", "FleetsMayRunJob", "HasRunJobAccessEntry", "HasNoRunJobAccessEntry", "HasRunJobRoleArns", "HasRunJobSchedule"} {
+	for _, condition := range []string{"EnablesSecond", "HasSecondAccessEntry", "HasNoSecondAccessEntry", "HasSecondRoleArns", "HasSecondSchedule"} {
 		assert.Contains(t, after.Conditions, condition)
 	}
-	variables := after.Resources["FindClustersFunction"].Properties["Environment"].(map[string]any)["Variables"]
-	assert.Equal(t, map[string]any{"!If": []any{"FleetsMayRunJob", map[string]any{"!Ref": "RunJobAliaslive"}, ""}}, variables.(map[string]any)["KUBESTEP_RUN_JOB_ARN"])
+}
+
+func TestAFleetMayRunTheFirstWorkflowAndThoseThatFleetWorkflowsNames(t *testing.T) {
+	stack := deploy.Stack{Workflows: append(deploy.Kubestep().Workflows[:1:1], example("first", "First"), example("second", "Second"))}
+	parsed := parse(t, rendered(t, stack, ""))
+	assert.Equal(t, []any{"pod-inventory", "pod-inventory,first", "pod-inventory,second", "pod-inventory,first,second"}, parsed.Parameters["FleetWorkflows"].AllowedValues)
+	named := func(workflows string) any {
+		return map[string]any{"!Equals": []any{map[string]any{"!Ref": "FleetWorkflows"}, workflows}}
+	}
+	assert.Equal(t, map[string]any{"!And": []any{
+		map[string]any{"!Condition": "EnablesSecond"}, map[string]any{"!Or": []any{named("pod-inventory,second"), named("pod-inventory,first,second")}},
+	}}, parsed.Conditions["FleetsMaySecond"])
+	variables := parsed.Resources["FindClustersFunction"].Properties["Environment"].(map[string]any)["Variables"].(map[string]any)
+	assert.Equal(t, map[string]any{"!Ref": "PodInventoryAliaslive"}, variables["KUBESTEP_POD_INVENTORY_ARN"])
+	assert.Equal(t, map[string]any{"!If": []any{"FleetsMaySecond", map[string]any{"!Ref": "SecondAliaslive"}, ""}}, variables["KUBESTEP_SECOND_ARN"])
 }

@@ -135,18 +135,25 @@ func everything() stack.Stack {
 		"ApplyRoleArns":  "arn:aws:iam::444455556666:role/applier",
 		"ManifestBucket": "manifests", "ManifestPrefix": "live/", "ManifestKeyArn": manifestKey,
 	}
+	maps.Copy(s.Parameters, everyWorkflow())
+	return s
+}
+
+// everyWorkflow are the parameters with which all workflows are there, each with its schedule and in fleets.
+func everyWorkflow() map[string]string {
+	all := map[string]string{}
 	var names []string
 	for _, w := range deploy.Kubestep().Workflows {
 		names = append(names, w.Name)
 		if w.OnDemand {
-			s.Parameters["Enable"+w.Prefix] = "true"
+			all["Enable"+w.Prefix] = "true"
 		}
 		if w.Schedule != "" {
-			s.Parameters[w.Schedule+"Expression"] = "rate(1 hour)"
+			all[w.Schedule+"Expression"] = "rate(1 hour)"
 		}
 	}
-	s.Parameters["FleetWorkflows"] = strings.Join(names, ",")
-	return s
+	all["FleetWorkflows"] = strings.Join(names, ",")
+	return all
 }
 
 // These are allowed for the roles that are named, and for no other role of the template.

@@ -35,7 +35,7 @@ func running(s stack.Stack) map[string]lambdahost.Function {
 func TestWhatRunsIsWhatTheTransformedTemplateSays(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	s.stack.Parameters = map[string]string{"EnableApply": "true"} // the others are always there
+	s.stack.Parameters = everyWorkflow()
 	s.deploy(t)
 	functions := running(s.stack)
 	said := 0
