@@ -192,9 +192,9 @@ lint-definition: .local/node/done
 	@echo "· installing the validators of the definition and the IAM simulator into .local/node, once" >&2
 	@rm -rf .local/node && mkdir -p .local/node && cp $^ .local/node/ && cd .local/node && npm ci --ignore-scripts --silent --no-audit --no-fund && touch done
 
-workflows: need-go ## write all that is generated of the workflows: their lists, definitions, schemas, and tables of the documentation
+workflows: need-go ## write all that is generated of the workflows: their lists, definitions, schemas, template.yml, and tables of the documentation
 	go run ./hack/workflows
-	@$(MAKE) definition schema
+	@$(MAKE) definition schema template
 	go run ./statemachine/tables
 
 definition: need-go ## write the definitions of the state machines, from the Go values in statemachine/

@@ -2,7 +2,7 @@ package deploy
 
 // ApplyManifests plans and applies manifests. It can change clusters, so it is there on demand, and has functions, roles, a
 // Kubernetes group and a seal key of its own.
-func (workflows) ApplyManifests() Machine {
+func ApplyManifests() Machine {
 	kinds := []Variable{{Name: "KUBESTEP_ALLOWED_KINDS", Value: allowedKinds()}}
 	source := []Policy{readManifests(), decryptManifests()}
 	return Machine{

@@ -1,13 +1,12 @@
 // Package deploy is what a stack of kubestep has, as Go values: state machines with their functions, identities, roles, alarms,
 // parameters and outputs. Stack.Template renders them as template.yml, and Stack.SecurityPage as the tables of docs/security.md.
 //
-// A workflow is one method of workflows, in a file of its own: adding one changes no other file.
+// A workflow is a function in a file of its own, which `make workflows` adds to the list of them.
 package deploy
 
 import (
 	"cmp"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -82,23 +81,12 @@ type Alarm struct {
 // Counts is a metric of the functions: its name, and what a widget with it is called.
 type Counts struct{ Metric, Title string }
 
-// workflows has a method for each workflow that fleets may run too.
-type workflows struct{}
-
 // Stack is a stack of these workflows.
 type Stack struct{ Workflows []Machine }
 
 // Kubestep is the stack of all workflows, by their prefixes: the first workflow, which has none, comes first.
 func Kubestep() Stack {
-	var all []Machine
-	methods := reflect.ValueOf(workflows{})
-	for i := range methods.NumMethod() {
-		workflow, ok := methods.Method(i).Interface().(func() Machine)
-		if !ok {
-			panic("deploy: a method of workflows returns no Machine")
-		}
-		all = append(all, workflow())
-	}
+	all := workflows()
 	slices.SortFunc(all, func(a, b Machine) int { return strings.Compare(a.Prefix, b.Prefix) })
 	return Stack{all}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/deploy"
+	"github.com/kubestep/kubestep/internal/workflows"
 )
 
 func rendered(t *testing.T, stack deploy.Stack, version string) string {
@@ -77,6 +78,17 @@ func TestAMachineSubstitutesWhatItsDefinitionHas(t *testing.T) {
 	for _, definition := range definitions {
 		assert.Contains(t, machines, strings.TrimSuffix(filepath.Base(definition), ".asl.json"), "each definition is deployed")
 	}
+}
+
+func TestEachWorkflowIsDeployed(t *testing.T) {
+	var names, deployed []string
+	for _, w := range workflows.All() {
+		names = append(names, w.Name)
+	}
+	for _, m := range deploy.Kubestep().Machines() {
+		deployed = append(deployed, m.Name)
+	}
+	assert.ElementsMatch(t, names, deployed)
 }
 
 func TestEachFolderOfFunctionsIsDeployed(t *testing.T) {

@@ -1,7 +1,7 @@
 package deploy
 
 // PodInventory lists pods. As the first workflow it is always there, and what belongs to it has no prefix.
-func (workflows) PodInventory() Machine {
+func PodInventory() Machine {
 	return Machine{
 		Name:     "pod-inventory",
 		Identity: "Signs a bearer token for the cluster and seals it",
