@@ -2,6 +2,9 @@ package kube
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
+	"strings"
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/client-go/rest"
@@ -29,6 +32,38 @@ const acceptMetadata = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;
 func Exists(ctx context.Context, client rest.Interface, path ...string) error {
 	_, err := Body(client.Get().AbsPath(path...).SetHeader("Accept", acceptMetadata).MaxRetries(0).Do(AtMost(ctx, ObjectBytes)))
 	return err
+}
+
+// APIResource is an entry of an APIResourceList: a kind, or a subresource of one.
+type APIResource struct {
+	Name       string   `json:"name"`
+	Kind       string   `json:"kind"`
+	Namespaced bool     `json:"namespaced"`
+	Verbs      []string `json:"verbs"`
+}
+
+// IsSubresource reports whether it is a subresource, such as pods/log.
+func (r APIResource) IsSubresource() bool { return strings.Contains(r.Name, "/") }
+
+// HasStatus reports whether the status of a resource is a subresource, which controllers write.
+func HasStatus(all []APIResource, resource string) bool {
+	return slices.ContainsFunc(all, func(r APIResource) bool { return r.Name == resource+"/status" })
+}
+
+// Resources reads the kinds of a group and version.
+func Resources(ctx context.Context, client rest.Interface, path ...string) ([]APIResource, error) {
+	answer, err := Body(client.Get().AbsPath(path...).MaxRetries(0).Do(AtMost(ctx, KindsBytes)))
+	if err != nil {
+		return nil, err
+	}
+	var list struct {
+		Kind      string        `json:"kind"`
+		Resources []APIResource `json:"resources"`
+	}
+	if err := json.Unmarshal(answer, &list); err != nil || list.Kind != "APIResourceList" {
+		return nil, BadAnswer("it is not an APIResourceList")
+	}
+	return list.Resources, nil
 }
 
 // Body is the body of an answer. [rest.Result.Raw] alone leaves the Status of a

@@ -34,19 +34,6 @@ type Resource struct {
 	HasStatus bool
 }
 
-// apiResource is an entry of an APIResourceList.
-type apiResource struct {
-	Name       string   `json:"name"`
-	Kind       string   `json:"kind"`
-	Namespaced bool     `json:"namespaced"`
-	Verbs      []string `json:"verbs"`
-}
-
-func (r apiResource) isSubresource() bool { return strings.Contains(r.Name, "/") }
-
-// isStatus reports whether another resource is the status of this one.
-func (r apiResource) isStatus(other apiResource) bool { return other.Name == r.Name+"/status" }
-
 // Unknown are objects of kinds that neither the cluster nor the objects define.
 type Unknown []misnamed
 
@@ -110,8 +97,8 @@ func (c Client) discover(ctx context.Context, objects []Object) ([]Target, Unkno
 			mu.Lock()
 			defer mu.Unlock()
 			for _, r := range resources {
-				if _, again := served[v.WithKind(r.Kind)]; !again && (wanted[folded(v, r.Kind)] || wanted[folded(v, r.Name)]) && !r.isSubresource() {
-					served[v.WithKind(r.Kind)] = Resource{Plural: r.Name, Namespaced: r.Namespaced, Served: true, Verbs: r.Verbs, HasStatus: slices.ContainsFunc(resources, r.isStatus)}
+				if _, again := served[v.WithKind(r.Kind)]; !again && (wanted[folded(v, r.Kind)] || wanted[folded(v, r.Name)]) && !r.IsSubresource() {
+					served[v.WithKind(r.Kind)] = Resource{Plural: r.Name, Namespaced: r.Namespaced, Served: true, Verbs: r.Verbs, HasStatus: kube.HasStatus(resources, r.Name)}
 				}
 			}
 			if err != nil {
@@ -172,7 +159,7 @@ func (c Client) otherVersions(ctx context.Context, kinds map[schema.GroupVersion
 			if err != nil && !apierrors.IsNotFound(err) {
 				return err
 			}
-			if slices.ContainsFunc(resources, func(r apiResource) bool { return r.Name == k.Plural && r.Kind == name.Kind }) {
+			if slices.ContainsFunc(resources, func(r kube.APIResource) bool { return r.Name == k.Plural && r.Kind == name.Kind }) {
 				k.ServedAs = version
 				kinds[name] = k
 				break
@@ -250,19 +237,8 @@ func (u Unknown) String() string {
 const maxNamed = 20
 
 // resources are the kinds of a group and version.
-func (c Client) resources(ctx context.Context, v schema.GroupVersion) ([]apiResource, error) {
-	answer, err := kube.Body(c.Conn.Get().AbsPath(groupPath(v)...).MaxRetries(0).Do(kube.AtMost(ctx, kube.KindsBytes)))
-	if err != nil {
-		return nil, err
-	}
-	var list struct {
-		Kind      string        `json:"kind"`
-		Resources []apiResource `json:"resources"`
-	}
-	if err := json.Unmarshal(answer, &list); err != nil || list.Kind != "APIResourceList" {
-		return nil, kube.BadAnswer("it is not an APIResourceList")
-	}
-	return list.Resources, nil
+func (c Client) resources(ctx context.Context, v schema.GroupVersion) ([]kube.APIResource, error) {
+	return kube.Resources(ctx, c.Conn, groupPath(v)...)
 }
 
 // versions are those of a group that are served, the preferred one first.

@@ -43,7 +43,7 @@ func (c Client) Suggest(ctx context.Context, nowhere Unknown) string {
 			resources, err := c.resources(ctx, v)
 			served[v] = nil
 			for _, r := range resources {
-				if err == nil && !r.isSubresource() {
+				if err == nil && !r.IsSubresource() {
 					served[v] = append(served[v], r.Kind)
 				}
 			}

@@ -282,11 +282,13 @@ func (r *round) hasStatus(ctx context.Context, path string) (bool, error) {
 	if parts[0] == "apis" {
 		version = parts[:min(3, len(parts))]
 	}
-	list, err := r.resources(ctx, "/"+strings.Join(version, "/"))
+	ctx, end := r.conn.Turn(ctx)
+	defer end()
+	list, err := kube.Resources(ctx, r.conn, "/"+strings.Join(version, "/"))
 	var answered apierrors.APIStatus
 	switch {
 	case err == nil:
-		k.hasStatus = slices.Contains(list, resource+"/status")
+		k.hasStatus = kube.HasStatus(list, resource)
 	case kube.Unreadable(err) == nil && !errors.As(err, &answered), apierrors.IsTooManyRequests(err), apierrors.IsUnauthorized(err):
 		return false, err
 	default:
@@ -294,29 +296,6 @@ func (r *round) hasStatus(ctx context.Context, path string) (bool, error) {
 	}
 	k.asked = true
 	return k.hasStatus, nil
-}
-
-// resources are the names of the resources of a group and version.
-func (r *round) resources(ctx context.Context, path string) ([]string, error) {
-	ctx, end := r.conn.Turn(ctx)
-	defer end()
-	answer, err := kube.Body(r.conn.Get().AbsPath(path).MaxRetries(0).Do(kube.AtMost(ctx, kube.KindsBytes)))
-	if err != nil {
-		return nil, err
-	}
-	var list struct {
-		Resources []struct {
-			Name string `json:"name"`
-		} `json:"resources"`
-	}
-	if err := json.Unmarshal(answer, &list); err != nil {
-		return nil, kube.BadAnswer("it is not an APIResourceList")
-	}
-	names := make([]string, len(list.Resources))
-	for i, resource := range list.Resources {
-		names[i] = resource.Name
-	}
-	return names, nil
 }
 
 // unconfirm takes back that objects were looked at for the last time.
@@ -330,33 +309,35 @@ func (r *round) unconfirm() {
 
 // told are the first objects that are not ready.
 func (r *round) told() []applymanifests.NotReadyObject {
-	told, bytes := []applymanifests.NotReadyObject{}, 0
-	for _, o := range r.notReady {
-		text, err := json.Marshal(o.told)
-		if bytes += len(text) + 1; err != nil || bytes > maxWaiting {
-			break
-		}
-		told = append(told, o.told)
+	told := make([]applymanifests.NotReadyObject, len(r.notReady))
+	for i, o := range r.notReady {
+		told[i] = o.told
 	}
-	return told
+	return inState(told)
 }
 
 // unobserved are the first objects that count as ready although nothing has written
 // their status.
 func (r *round) unobserved() []applymanifests.ObjectName {
-	names, bytes := []applymanifests.ObjectName{}, 0
+	names := []applymanifests.ObjectName{}
 	for _, o := range r.objects {
-		if r.ledger[o.index] != batch.Done(unobserved) {
-			continue
+		if r.ledger[o.index] == batch.Done(unobserved) {
+			names = append(names, applymanifests.ObjectName{Kind: o.told.Kind, Namespace: o.told.Namespace, Name: o.told.Name})
 		}
-		name := applymanifests.ObjectName{Kind: o.told.Kind, Namespace: o.told.Namespace, Name: o.told.Name}
-		text, err := json.Marshal(name)
-		if bytes += len(text) + 1; err != nil || bytes > maxWaiting {
-			break
-		}
-		names = append(names, name)
 	}
-	return names
+	return inState(names)
+}
+
+// inState keeps the first items, as many as have room in the state.
+func inState[T any](items []T) []T {
+	bytes := 0
+	for i, item := range items {
+		text, err := json.Marshal(item)
+		if bytes += len(text) + 1; err != nil || bytes > maxWaiting {
+			return items[:i]
+		}
+	}
+	return items
 }
 
 // error says which objects are not ready, the failed ones first.
