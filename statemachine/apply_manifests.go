@@ -30,7 +30,7 @@ func ApplyManifests() Machine {
 	return Machine{
 		Comment:        "Applies manifests to an EKS cluster: describe the cluster, load the manifests, mint a token, verify access, plan by a dry run, apply, wait until they are ready.",
 		StartAt:        "DescribeCluster",
-		TimeoutSeconds: applymanifests.MaxWaitSeconds + 1800,
+		TimeoutSeconds: applymanifests.MaxWaitSeconds + 1800, // at most fleet.MaxRun
 		Document:       of.leaves,
 		Output:         reflect.TypeFor[applymanifests.Output](),
 		States: slices.Concat(

@@ -8,11 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/statemachine"
 )
 
@@ -345,4 +348,25 @@ func caught(s statemachine.State, name string) string {
 		}
 	}
 	return ""
+}
+
+func TestAFleetHasTimeForAClusterThatItChanges(t *testing.T) {
+	changing := statemachine.Machines()["apply-manifests"]
+	assert.LessOrEqual(t, time.Duration(changing.TimeoutSeconds)*time.Second, contractfleet.MaxRun)
+	assert.Equal(t, contractfleet.MaxDuration, time.Duration(statemachine.Machines()["fleet"].TimeoutSeconds)*time.Second)
+}
+
+func TestAFleetTriesAgainWhatItsMachinesRetry(t *testing.T) {
+	again := 0
+	for _, retry := range statemachine.Machines()["pod-inventory"].States {
+		for _, r := range retry.Retry {
+			for _, name := range r.ErrorEquals {
+				if strings.HasPrefix(r.Comment, "Lambda itself") || strings.HasPrefix(r.Comment, "More invocations") {
+					assert.True(t, fleet.MayPass(name), name)
+					again++
+				}
+			}
+		}
+	}
+	assert.Positive(t, again)
 }

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/fleet"
 )
 
@@ -27,7 +28,7 @@ func Fleet() Machine {
 	return Machine{
 		Comment:        "Runs a workflow on many EKS clusters: find them, run an execution for each, add up what became of them.",
 		StartAt:        "FindClusters",
-		TimeoutSeconds: 24 * 60 * 60,
+		TimeoutSeconds: int(fleet.MaxDuration.Seconds()),
 		Document:       of.leaves,
 		Output:         reflect.TypeFor[fleet.Output](),
 		States: slices.Concat(
@@ -114,7 +115,7 @@ func (e eachCluster) state() State {
 		Comment:            "Runs an execution for each cluster. In the place of the clusters come their outcomes.",
 		Label:              e.label,
 		ItemReader:         e.reader,
-		ItemSelector:       e.document.copied(reflect.TypeFor[fleet.Item](), Object{"result": Object{}}),
+		ItemSelector:       e.document.copied(reflect.TypeFor[fleet.Item](), Object{"result": Object{}, "cluster": item()}),
 		MaxConcurrencyPath: "$.fleet.concurrency",
 		// An item that ends without an outcome, such as one that outgrows the state, is
 		// Summarize's to count.
@@ -133,6 +134,14 @@ func (e eachCluster) state() State {
 		s.ItemsPath = "$.run.clusters"
 	}
 	return s
+}
+
+// item takes from an item of the Map what a cluster has, and nothing else: whoever can write the
+// list in S3 may name clusters, but adds nothing to what each of them is asked.
+func item() Object {
+	const path = "$$.Map.Item.Value"
+	target := source{path + ".target", reflect.TypeFor[contract.Target]()}.copied(reflect.TypeFor[contract.Target](), nil)
+	return source{path, reflect.TypeFor[fleet.Cluster]()}.copied(reflect.TypeFor[fleet.Cluster](), Object{"target": target})
 }
 
 func (e eachCluster) states() States {

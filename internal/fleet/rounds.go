@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/kubestep/kubestep/internal/contract"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
@@ -24,17 +25,37 @@ const maxRounds = 600
 // concurrency begins when another has ended. So when the last begins, as many have ended
 // as may still fail, and the tolerance is not exceeded even if all of these have failed.
 func mayBegin(tolerated, failed, concurrency int) int {
-	return max(0, tolerated-failed) + concurrency
+	return max(0, min(tolerated, contractfleet.MaxClusters)-failed) + concurrency
+}
+
+// spare is kept of a fleet's time for its last round: for starts that wait for a place, and
+// for the report.
+const spare = 30 * time.Minute
+
+// inTime is how many clusters can begin so that each ends before the fleet does, even if
+// each takes as long as it may: a fleet that runs out of time aborts what runs, half-way. A
+// fleet that is older than it may become was redriven, which gives it all of its time again.
+// https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
+func inTime(age time.Duration, concurrency int) int {
+	left := contractfleet.MaxDuration - age
+	if left < 0 {
+		left = contractfleet.MaxDuration
+	}
+	return max(0, int((left-spare)/contractfleet.MaxRun)) * concurrency
 }
 
 // rounds is how many rounds that many clusters take at most: those of which as many fail
 // at once as may.
 func rounds(clusters, tolerated, concurrency int) int {
-	left := clusters - mayBegin(tolerated, 0, concurrency)
-	if left <= 0 {
-		return 1
+	most, first := inTime(0, concurrency), mayBegin(tolerated, 0, concurrency)
+	n := 1
+	if first > most { // several rounds may begin before a cluster fails
+		n += (clusters + most - 1) / most
 	}
-	return 1 + (left+concurrency-1)/concurrency
+	if left := clusters - first; left > 0 {
+		n += (left + concurrency - 1) / concurrency
+	}
+	return n
 }
 
 // enough is the least concurrency for that many clusters.
@@ -58,15 +79,15 @@ func begin(ctx context.Context, objects Store, fleet contractfleet.Fleet, target
 	}
 	run := contractfleet.Run{Round: 1, Attempt: 1, Begun: len(clusters)}
 	if fleet.Changes {
-		run.Begun = min(len(clusters), mayBegin(fleet.Tolerated, 0, fleet.Concurrency))
+		run.Begun = min(len(clusters), mayBegin(fleet.Tolerated, 0, fleet.Concurrency), inTime(0, fleet.Concurrency))
 	}
 	run.Pending = targets[run.Begun:]
 	return lay(ctx, objects, fleet, run, clusters[:run.Begun])
 }
 
-// goOn is the next round of clusters that have not begun.
-func (s Summarizer) goOn(ctx context.Context, fleet contractfleet.Fleet, run contractfleet.Run) (contractfleet.Run, error) {
-	size := min(fleet.Clusters-run.Begun, mayBegin(fleet.Tolerated, run.Failed, fleet.Concurrency))
+// goOn is the next round of clusters that have not begun, at most that many.
+func (s Summarizer) goOn(ctx context.Context, fleet contractfleet.Fleet, run contractfleet.Run, most int) (contractfleet.Run, error) {
+	size := min(fleet.Clusters-run.Begun, mayBegin(fleet.Tolerated, run.Failed, fleet.Concurrency), most)
 	if !fleet.InS3 {
 		next := run.Pending[:size]
 		run.Begun, run.Pending = run.Begun+size, run.Pending[size:]
@@ -120,9 +141,20 @@ func writeList(ctx context.Context, objects Store, fleet contractfleet.Fleet, ke
 }
 
 // notStarted is the outcome of a cluster that did not begin.
-func notStarted(fleet contractfleet.Fleet, target contract.Target) contractfleet.Outcome {
+func notStarted(target contract.Target, why string) contractfleet.Outcome {
 	return Bound(contractfleet.Outcome{
 		Target: target, Status: contractfleet.StatusNotStarted, Error: contractfleet.NotStartedError,
-		Cause: fmt.Sprintf("The fleet had stopped, because too many clusters had failed: %s.", tolerance(fleet)),
+		Cause: "The fleet had stopped, because " + why + ".",
 	})
+}
+
+// noTime is why a fleet stops before its time is over.
+const noTime = "an execution of a fleet ends after 24 hours, and the cluster might have been aborted half-way"
+
+// whyStopped says why a fleet begins no other cluster.
+func whyStopped(fleet contractfleet.Fleet, failed int) string {
+	if failed > fleet.Tolerated {
+		return "too many clusters had failed: " + tolerance(fleet)
+	}
+	return noTime
 }

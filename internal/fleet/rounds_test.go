@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -230,6 +231,63 @@ func TestAFleetThatStoppedSaysSo(t *testing.T) {
 
 	s = simulate(t, `{"workflow":"apply-manifests","clusters":["a","b"],"concurrency":1}`, after(map[string]string{"a": "NotReady"}))
 	assert.Contains(t, s.run.Cause, "1 of 2 clusters failed; none may fail: 1 NotReady. 1 cluster was not started. No report was written")
+}
+
+func TestNothingBeginsThatMightNotEndInTime(t *testing.T) {
+	const input = `{"workflow":"apply-manifests","clusters":["a","b","c","d","e","f","g","h"],"concurrency":2,"toleratedFailures":{"count":1}}`
+	for sentence, c := range map[string]struct {
+		age     time.Duration
+		outcome string
+		began   int
+		attempt int
+		cause   string
+	}{
+		"with all of its time, as many as may fail and run at once": {time.Hour, "", 6, 1, ""},
+		"with time for one after another, as many as run at once":   {22 * time.Hour, "", 5, 1, ""},
+		"with less, none":                                       {22*time.Hour + time.Minute, "", 3, 1, "0 of 8 clusters failed; at most 1 may fail. 5 clusters were not started, because an execution of a fleet ends after 24 hours, and the cluster might have been aborted half-way. No report"},
+		"and none a second time":                                {23 * time.Hour, "Throttled", 3, 1, "1 of 8 clusters failed; at most 1 may fail: 1 Throttled. 5 clusters were not started, because"},
+		"a second time with all of its time":                    {time.Hour, "Throttled", 3, 2, ""},
+		"after a redrive on another day, all of its time again": {50 * time.Hour, "", 6, 1, ""},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s3 := &fakeS3{}
+			d := finder(nil, s3)
+			apply := d.Workflows["pod-inventory"]
+			apply.Changes = func(any) bool { return true }
+			d.Workflows["apply-manifests"] = apply
+			found, err := find(t, d, input)
+			require.NoError(t, err)
+			require.Equal(t, 3, found.Run.Begun)
+			ran := contractfleet.Ran{Round: 1, Attempt: 1, Size: 3, Begun: 3, Pending: found.Run.Pending, Outcomes: []contractfleet.Outcome{}}
+			for i, name := range []string{"a", "b", "c"} {
+				o := well(name, 1)
+				if i == 0 && c.outcome != "" {
+					o.Status, o.Error = contractfleet.StatusFailed, c.outcome
+				}
+				ran.Clusters = append(ran.Clusters, o)
+			}
+			s := summarizer(s3)
+			s.Now = func() time.Time { return found.Fleet.StartedAt.Add(c.age) }
+
+			next, err := s.Summarize(t.Context(), contractfleet.Summarize{Fleet: found.Fleet, Run: ran})
+
+			require.NoError(t, err)
+			assert.Equal(t, c.began, next.Begun)
+			assert.Equal(t, c.attempt, next.Attempt)
+			if c.cause == "" {
+				assert.Contains(t, []contractfleet.Verdict{contractfleet.VerdictGoOn, contractfleet.VerdictTryAgain}, next.Verdict)
+				return
+			}
+			assert.Equal(t, contractfleet.VerdictIntolerable, next.Verdict)
+			assert.Contains(t, next.Cause, c.cause)
+			assert.Equal(t, 5, next.Summary.ByStatus[contractfleet.StatusNotStarted])
+		})
+	}
+}
+
+func TestAsManyAsThereAreMayFail(t *testing.T) {
+	s := simulate(t, `{"workflow":"apply-manifests","clusters":["a","b"],"toleratedFailures":{"count":9223372036854775807}}`, after(map[string]string{"a": "NotReady"}))
+	assert.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict)
 }
 
 func TestAFleetThatChangesNothingDoesNotStop(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/fleet/report"
+	"github.com/kubestep/kubestep/internal/shell"
 	"github.com/kubestep/kubestep/internal/store"
 )
 
@@ -38,8 +39,15 @@ const (
 	maxOutcome = 4 << 10
 )
 
-// passing are the errors that may not come again.
-var passing = []string{string(contract.Throttled), string(contract.ClusterUnreachable), string(contract.AWSUnreachable)}
+// passing are the errors that may not come again: the machine of each workflow retries them,
+// and has given up.
+var passing = []string{
+	string(contract.Throttled), string(contract.ClusterUnreachable), string(contract.AWSUnreachable),
+	"Lambda.ServiceException", "Lambda.TooManyRequestsException", "Lambda.ClientExecutionTimeoutException", "Lambda.AWSLambdaException", "Lambda.SdkClientException",
+}
+
+// MayPass reports whether a cluster that failed with this error is tried a second time.
+func MayPass(name string) bool { return slices.Contains(passing, name) }
 
 // Summarizer adds up what became of the clusters.
 type Summarizer struct {
@@ -51,7 +59,8 @@ type Summarizer struct {
 // summary of all, after the report is written. It does the same each time.
 //
 // Next are those that are worth a second try, and then, in a fleet that changes its
-// clusters, as many of the others as may begin: none, once too many have failed.
+// clusters, as many of the others as may begin: none, once too many have failed or too
+// little time is left.
 //
 // Errors: AccessDenied, Throttled, AWSUnreachable, InvalidInput for a bucket that is not there.
 func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (contractfleet.Run, error) {
@@ -60,6 +69,10 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 		return contractfleet.Run{}, err
 	}
 	settled, again := settle(in, outcomes)
+	most := inTime(s.Now().Sub(in.Fleet.StartedAt), in.Fleet.Concurrency)
+	if in.Fleet.Changes && len(again) > most {
+		settled, again = outcomes, nil
+	}
 	failed := in.Run.Failed + failures(settled)
 	if !in.Fleet.Changes || failed <= in.Fleet.Tolerated {
 		next := contractfleet.Run{Round: in.Run.Round + 1, Begun: in.Run.Begun, Pending: in.Run.Pending, Failed: failed, Outcomes: slices.Concat(in.Run.Outcomes, settled)}
@@ -67,12 +80,12 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 		case len(again) > 0:
 			next.Attempt, next.Verdict = in.Run.Attempt+1, contractfleet.VerdictTryAgain
 			return lay(ctx, s.Store, in.Fleet, next, again)
-		case in.Fleet.Changes && in.Run.Begun < in.Fleet.Clusters:
+		case in.Fleet.Changes && in.Run.Begun < in.Fleet.Clusters && most > 0:
 			next.Attempt, next.Verdict = 1, contractfleet.VerdictGoOn
-			return s.goOn(ctx, in.Fleet, next)
+			return s.goOn(ctx, in.Fleet, next, most)
 		}
 	}
-	all, err := s.all(ctx, in, outcomes)
+	all, err := s.all(ctx, in, outcomes, whyStopped(in.Fleet, failed))
 	if err != nil {
 		return contractfleet.Run{}, err
 	}
@@ -100,7 +113,7 @@ func (s Summarizer) round(ctx context.Context, in contractfleet.Summarize) ([]co
 // settle tells the outcomes that stand from the clusters that are to be tried again.
 func settle(in contractfleet.Summarize, outcomes []contractfleet.Outcome) (settled []contractfleet.Outcome, again []contractfleet.Cluster) {
 	for _, o := range outcomes {
-		if in.Run.Attempt < contractfleet.MaxAttempts && slices.Contains(passing, o.Error) {
+		if in.Run.Attempt < contractfleet.MaxAttempts && MayPass(o.Error) {
 			again = append(again, contractfleet.Cluster{Target: o.Target, Attempt: in.Run.Attempt + 1, Execution: ExecutionName(in.Fleet, o.Target, in.Run.Attempt+1)})
 			continue
 		}
@@ -109,20 +122,20 @@ func settle(in contractfleet.Summarize, outcomes []contractfleet.Outcome) (settl
 	return settled, again
 }
 
-// all is the outcomes of all clusters, given those of the last round.
-func (s Summarizer) all(ctx context.Context, in contractfleet.Summarize, last []contractfleet.Outcome) ([]contractfleet.Outcome, error) {
+// all is the outcomes of all clusters, given those of the last round and why no other began.
+func (s Summarizer) all(ctx context.Context, in contractfleet.Summarize, last []contractfleet.Outcome, why string) ([]contractfleet.Outcome, error) {
 	if in.Fleet.InS3 && len(last) < in.Fleet.Clusters {
-		return s.readAll(ctx, in, last)
+		return s.readAll(ctx, in, last, why)
 	}
 	outcomes := slices.Concat(in.Run.Outcomes, last)
 	for _, target := range in.Run.Pending {
-		outcomes = append(outcomes, notStarted(in.Fleet, target))
+		outcomes = append(outcomes, notStarted(target, why))
 	}
 	return outcomes, nil
 }
 
 // readAll reads the outcomes of the rounds before the last.
-func (s Summarizer) readAll(ctx context.Context, in contractfleet.Summarize, last []contractfleet.Outcome) ([]contractfleet.Outcome, error) {
+func (s Summarizer) readAll(ctx context.Context, in contractfleet.Summarize, last []contractfleet.Outcome, why string) ([]contractfleet.Outcome, error) {
 	clusters, err := s.list(ctx, in.Fleet, allKey(in.Fleet))
 	if err != nil {
 		return nil, err
@@ -132,14 +145,14 @@ func (s Summarizer) readAll(ctx context.Context, in contractfleet.Summarize, las
 		known[o.Target] = o
 	}
 	for _, cluster := range clusters[min(in.Run.Begun, len(clusters)):] {
-		known[cluster.Target] = notStarted(in.Fleet, cluster.Target)
+		known[cluster.Target] = notStarted(cluster.Target, why)
 	}
 	return s.read(ctx, clusters, func(ctx context.Context, cluster contractfleet.Cluster) (contractfleet.Outcome, error) {
 		if o, ok := known[cluster.Target]; ok {
 			return o, nil
 		}
 		first, err := s.get(ctx, in.Fleet, cluster)
-		if err != nil || !slices.Contains(passing, first.Error) {
+		if err != nil || !MayPass(first.Error) {
 			return first, err
 		}
 		// It was tried again, before anything else was begun.
@@ -174,7 +187,7 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 	if in.Fleet.InS3 {
 		run.Outcomes = []contractfleet.Outcome{}
 	}
-	if run.Failed > in.Fleet.Tolerated {
+	if run.Failed > in.Fleet.Tolerated || len(pending) > 0 {
 		run.Verdict, run.Cause = contractfleet.VerdictIntolerable, cause(in.Fleet, summary, run.Failed)
 	}
 	return run, nil
@@ -322,17 +335,25 @@ func cause(fleet contractfleet.Fleet, summary contractfleet.Summary, failed int)
 	}
 	where := "No report was written, because the input has no output (--report): the outcomes are in the result of the state Summarize."
 	if summary.Report != nil {
-		where = fmt.Sprintf("The report: aws s3 cp s3://%s/%s .", summary.Report.Bucket, summary.Report.HTML)
+		where = fmt.Sprintf("The report: aws s3 cp %s .", shell.Quote("s3://"+summary.Report.Bucket+"/"+summary.Report.HTML))
 	}
 	stopped := ""
 	switch n := summary.ByStatus[contractfleet.StatusNotStarted]; {
 	case n == 0:
+	case summary.Report != nil && failed <= fleet.Tolerated:
+		stopped = fmt.Sprintf(" %s not started, because %s: see s3://%s/%s.", were(n), noTime, summary.Report.Bucket, summary.Report.NotStarted)
+	case failed <= fleet.Tolerated:
+		stopped = fmt.Sprintf(" %s not started, because %s.", were(n), noTime)
 	case summary.Report != nil:
 		stopped = fmt.Sprintf(" %s not started: see s3://%s/%s.", were(n), summary.Report.Bucket, summary.Report.NotStarted)
 	default:
 		stopped = fmt.Sprintf(" %s not started.", were(n))
 	}
-	return fmt.Sprintf("%d of %s failed; %s: %s.%s %s", failed, count(summary.Clusters), tolerance(fleet), strings.Join(errors, ", "), stopped, where)
+	failures := ""
+	if len(errors) > 0 {
+		failures = ": " + strings.Join(errors, ", ")
+	}
+	return fmt.Sprintf("%d of %s failed; %s%s.%s %s", failed, count(summary.Clusters), tolerance(fleet), failures, stopped, where)
 }
 
 // tolerance says how many clusters may fail.

@@ -27,6 +27,10 @@ const (
 	// MaxOutcomeBytes bounds an outcome: MaxInState of them leave room for the
 	// rest of the document in the 256 KiB that Step Functions allows.
 	MaxOutcomeBytes = 400
+	// MaxDuration is how long an execution of the fleet may take.
+	MaxDuration = 24 * time.Hour
+	// MaxRun is how long the execution of a cluster may take that changes it.
+	MaxRun = 90 * time.Minute
 	// MaxAttempts is how often a cluster is tried: a second time if the first failed
 	// for a reason that may have passed.
 	MaxAttempts = 2
