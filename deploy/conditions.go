@@ -56,6 +56,7 @@ func (s Stack) conditionsOf(m Machine) []Condition {
 		Condition{"Has" + m.Part("AccessEntry"), and(when, Value{yaml: "!Condition HasAccessEntry"})},
 		Condition{"HasNo" + m.Part("AccessEntry"), and(when, Value{yaml: "!Condition HasNoAccessEntry"})},
 		Condition{"Has" + m.Part("RoleArns"), and(when, anySet(m.Part("RoleArns")))},
+		Condition{m.mayAssume(), Value{yaml: "!And [!Condition " + m.mayRun() + ", !Condition Has" + m.Part("RoleArns") + "]"}},
 	)
 	if m.Schedule != "" {
 		all = append(all, Condition{"Has" + m.Schedule, and(when, isSet(m.Schedule+"Expression"))})

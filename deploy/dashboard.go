@@ -57,7 +57,7 @@ func (s Stack) dashboard() dashboard {
 				search(`{kubestep,stackName,state} MetricName=\"coldStart\"`, "Sum", "${!PROP('Dim.state')}"),
 			}},
 		},
-		Alarms: first.DashboardAlarms() + `, "${UnexpectedAlarm.Arn}", "${CrashesAlarm.Arn}", "${UnauthorizedAlarm.Arn}"`,
+		Alarms: first.DashboardAlarms() + `, "${UnexpectedAlarm.Arn}", "${CrashesAlarm.Arn}", "${UnauthorizedAlarm.Arn}", ` + s.fleet().DashboardAlarms(),
 	}
 	y := 3*height + 2 // below the alarms
 	for _, w := range s.Workflows[1:] {

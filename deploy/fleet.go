@@ -1,6 +1,9 @@
 package deploy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // fleet runs a workflow on many clusters, each as an execution of its own.
 func (s Stack) fleet() Machine {
@@ -9,12 +12,16 @@ func (s Stack) fleet() Machine {
 		{Name: "KUBESTEP_KUBERNETES_GROUP", Value: ref("KubernetesGroup")},
 	}
 	var machines, executions []Value
+	var assume []Policy // to list the clusters that a role sees
 	for _, w := range s.Workflows {
+		roles := w.assumeRoles()
 		alias, machine := ref(w.ID()+"Aliaslive"), ref(w.ID())
 		execution := sub("arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:execution:${" + w.ID() + ".Name}:*")
 		if may := w.mayRun(); may != "" {
 			alias, machine, execution = choice(may, alias, text("")), choice(may, machine, nothing()), choice(may, execution, nothing())
+			roles.When, roles.Key = w.mayAssume(), "fleet-"+roles.Name
 		}
+		assume = append(assume, roles)
 		find = append(find, Variable{Name: "KUBESTEP_" + strings.ToUpper(strings.ReplaceAll(w.Name, "-", "_")) + "_ARN", Value: alias})
 		machines, executions = append(machines, machine), append(executions, execution)
 	}
@@ -29,7 +36,7 @@ func (s Stack) fleet() Machine {
 			{
 				Name: "find-clusters", Description: "Finds the clusters of a fleet and names their executions", Memory: 256, Timeout: 300,
 				Environment: append(find, Variable{Name: "KUBESTEP_ALLOWED_KINDS", Value: allowedKinds()}),
-				Policies:    []Policy{findClusters(), s.Workflows[0].assumeRoles(), objects, encryptOutput()},
+				Policies:    slices.Concat([]Policy{findClusters()}, assume, []Policy{objects, encryptOutput()}),
 			},
 			{
 				Name: "record-outcome", Description: "Keeps what became of one cluster of a fleet",
@@ -103,6 +110,9 @@ func (m Machine) mayRun() string {
 	}
 	return "FleetsMay" + m.Prefix
 }
+
+// mayAssume is the condition under which a fleet may run the workflow, and there are roles for it.
+func (m Machine) mayAssume() string { return m.mayRun() + "Elsewhere" }
 
 // IsChosen is whether FleetWorkflows names the workflow.
 func (s Stack) IsChosen(m Machine) Value {

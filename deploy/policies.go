@@ -307,8 +307,9 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.ht
 		},
 		{
 			Sid: "ReadSecretsByIAM", Principals: account, Resources: everything(), Where: via("secretsmanager", "cloudformation"),
-			Why:     "CloudFormation reads the secrets in the name of whoever deploys.",
-			Actions: []string{"kms:Decrypt", "kms:GenerateDataKey"},
+			Why: `CloudFormation reads the secrets in the name of whoever deploys, and Secrets Manager encrypts them anew if the key changes:
+https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecret.html`,
+			Actions: []string{"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"},
 		},
 		{Sid: "DecryptVariables", Principals: roles, Actions: []string{"kms:Decrypt"}, Resources: everything()},
 	}

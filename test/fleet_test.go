@@ -280,6 +280,31 @@ func TestAFleetOfPlansAddsUpWhatTheyWouldChange(t *testing.T) {
 	assert.True(t, apierrors.IsNotFound(err), "a plan changes nothing")
 }
 
+func TestAFleetAppliesInAnotherAccountByARoleThatMayOnlyApply(t *testing.T) {
+	t.Parallel()
+	a := newApplier(t)
+	a.allow(t, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "create", "patch"}})
+	role := fmt.Sprintf("arn:aws:iam::%s:role/applier-%s", otherAccount, a.stack.Name)
+	a.set(t, map[string]string{"ApplyRoleArns": role, "ExternalId": "agreed"})
+	local.Roles.Put(awsfront.Role{ARN: role, Trusts: []string{a.stack.Role("find-clusters"), a.stack.Role("describe-cluster"), a.stack.Role("apply-mint-token")}, ExternalID: "agreed"})
+	editAwsAuth(t, func(mappings []mapping) []mapping {
+		return append(mappings, mapping{role, "applier-of-theirs:" + a.stack.Name, []string{a.group}})
+	})
+	where := region()
+	describe(t, where, func(c *awsfront.Cluster) { c.ARN = clusterARN(where, otherAccount) })
+
+	output := fleetOutput(t, a.fleet(t, map[string]any{
+		"workflow": "apply-manifests", "regions": []string{where}, "roleArns": []string{role},
+		"request": map[string]any{
+			"mode": "apply", "namespace": a.namespace, "manifests": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: of-theirs}\ndata: {greeting: hello}\n",
+		},
+	}))
+
+	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 1}, output.Summary.ByStatus)
+	_, err := admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), "of-theirs", metav1.GetOptions{})
+	require.NoError(t, err)
+}
+
 func TestAFleetAppliesToTheClustersThatItFinds(t *testing.T) {
 	t.Parallel()
 	a := newApplier(t)

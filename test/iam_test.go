@@ -57,8 +57,6 @@ func holding(policy string) []string {
 
 // notRun are permissions whose calls no scenario makes yet, by role and policy.
 var notRun = []iam.NotRun{
-	{Role: "DescribeClusterRole", Policy: "apply-roles", Why: "no scenario applies in another account"},
-	{Role: "ApplyMintTokenRole", Policy: "apply-roles", Why: "no scenario applies in another account"},
 	{Role: "LoadManifestsRole", Policy: "source", Why: noVersions},
 	{Role: "VerifyApplyRole", Policy: "source", Why: noVersions},
 	{Role: "PlanManifestsRole", Policy: "source", Why: noVersions},
@@ -191,7 +189,7 @@ func TestARoleMayDoWhatItIsForAndNothingElse(t *testing.T) {
 		"assume a role of that name elsewhere": {call{"sts:AssumeRole", "arn:aws:iam::777788889999:role/reader"}, context{"aws:ResourceOrgID": organization}, nobody},
 		"assume the role that EKS maps":        {call{"sts:AssumeRole", "arn:aws:iam::111122223333:role/all-mint-token"}, context{"aws:ResourceOrgID": organization}, nobody},
 
-		"assume a role of ApplyRoleArns":                    {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/applier"}, context{"sts:ExternalId": "agreed", "aws:ResourceOrgID": organization}, []string{"ApplyMintTokenRole", "DescribeClusterRole"}},
+		"assume a role of ApplyRoleArns":                    {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/applier"}, context{"sts:ExternalId": "agreed", "aws:ResourceOrgID": organization}, []string{"ApplyMintTokenRole", "DescribeClusterRole", "FindClustersRole"}},
 		"read manifests":                                    {call{"s3:GetObject", "arn:aws:s3:::manifests/live/app.yaml"}, context{"aws:ResourceAccount": "111122223333"}, []string{"ApplyManifestsRole", "LoadManifestsRole", "PlanManifestsRole", "VerifyApplyRole"}},
 		"read manifests under another prefix":               {call{"s3:GetObject", "arn:aws:s3:::manifests/other/app.yaml"}, context{"aws:ResourceAccount": "111122223333"}, nobody},
 		"read manifests of another account":                 {call{"s3:GetObject", "arn:aws:s3:::manifests/live/app.yaml"}, context{"aws:ResourceAccount": "444455556666"}, nobody},
