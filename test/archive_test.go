@@ -32,7 +32,7 @@ func TestEveryPodIsReadBackFromS3ByTheAWSCommand(t *testing.T) {
 	assert.Equal(t, output.Pods.Total, archive.Pods)
 	listed, _, err := shell.run(t, nil, "aws", "s3", "cp", "s3://"+bucket+"/"+archive.Manifest, "-")
 	require.NoError(t, err)
-	var manifest contract.Archive
+	var manifest podinventory.Archive
 	require.NoError(t, json.Unmarshal([]byte(listed), &manifest))
 	assert.Equal(t, *archive, manifest)
 	read := map[string]podinventory.Pod{}

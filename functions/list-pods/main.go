@@ -6,7 +6,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"github.com/kubestep/kubestep/internal/archive"
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
@@ -21,7 +20,7 @@ func main() {
 	lister := pods.Lister{
 		Kube: kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
 		Archive: func(in podinventory.ListPods) pods.Writer {
-			return archive.NewWriter(store.New(bucket, in.Execution), in.Output, in.Pods.Archive)
+			return pods.NewArchive(store.New(bucket, in.Execution), in)
 		},
 	}
 	task.Start(podinventory.FunctionListPods, lister.List, task.Metrics(pods.Metrics))

@@ -167,28 +167,6 @@ type NamespaceAccess struct {
 	Reason string `json:"reason"`
 }
 
-// Archive is what was written to S3: gzipped NDJSON in parts. It is complete once
-// the manifest is there, which holds this. Read the parts that the manifest names,
-// and no others: an attempt that failed may have left parts of its own.
-type Archive struct {
-	Bucket string `json:"bucket"`
-	// Prefix begins the keys of the parts.
-	Prefix string `json:"prefix"`
-	// Manifest is the key of the manifest, which is written last; empty before.
-	Manifest string `json:"manifest"`
-	Pods     int    `json:"pods"`
-	Parts    []Part `json:"parts"`
-}
-
-// Part is an object of an Archive.
-type Part struct {
-	Name string `json:"name"`
-	Pods int    `json:"pods"`
-	// Bytes is its size as it is stored, and SHA256 the hash of that, in hex.
-	Bytes  int    `json:"bytes"`
-	SHA256 string `json:"sha256"`
-}
-
 // Cursor is where a round of listing stopped.
 type Cursor struct {
 	// Open are the namespaces that are listed in part.

@@ -23,7 +23,7 @@ const writeReserve = 6 * time.Second
 type Writer interface {
 	Add(ctx context.Context, page []byte, pods int) error
 	// Finish ends a round; complete reports whether it was the last.
-	Finish(ctx context.Context, complete bool) (*contract.Archive, error)
+	Finish(ctx context.Context, complete bool) (*podinventory.Archive, error)
 }
 
 // Lister lists pods.

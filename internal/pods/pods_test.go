@@ -159,9 +159,9 @@ func (w *writer) Add(_ context.Context, page []byte, pods int) error {
 	return w.err
 }
 
-func (w *writer) Finish(_ context.Context, whole bool) (*contract.Archive, error) {
+func (w *writer) Finish(_ context.Context, whole bool) (*podinventory.Archive, error) {
 	w.ended = append(w.ended, whole)
-	return &contract.Archive{Pods: len(w.lines)}, w.err
+	return &podinventory.Archive{Pods: len(w.lines)}, w.err
 }
 
 func TestEveryPodIsWrittenIfTheInputAsksForIt(t *testing.T) {
@@ -175,7 +175,7 @@ func TestEveryPodIsWrittenIfTheInputAsksForIt(t *testing.T) {
 		w := &writer{}
 		got, err := ask(w, (&listtest.API{Pages: pages}).ServeHTTP)
 		require.NoError(t, err)
-		assert.Equal(t, &contract.Archive{Pods: 2}, got.Archive)
+		assert.Equal(t, &podinventory.Archive{Pods: 2}, got.Archive)
 		assert.Len(t, got.Items, 1)
 		pod := podinventory.Pod{Namespace: "shop", Name: "aé", Ready: "1/1", Status: "Running", Restarts: 3, Age: "2d", IP: "10.0.0.1", Node: "node-1"}
 		assert.Equal(t, pod, w.lines[0])
@@ -211,7 +211,7 @@ type slowWriter struct {
 	left []time.Duration // of the time, when Finish was called
 }
 
-func (w *slowWriter) Finish(ctx context.Context, complete bool) (*contract.Archive, error) {
+func (w *slowWriter) Finish(ctx context.Context, complete bool) (*podinventory.Archive, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

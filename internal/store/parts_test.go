@@ -1,4 +1,4 @@
-package archive_test
+package store_test
 
 import (
 	"bytes"
@@ -18,15 +18,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kubestep/kubestep/internal/archive"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/store"
 )
 
-const execution = "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:8f6e"
-
-// folder is the folder of an execution, below the prefix.
-const folder = "111122223333/eu-west-1/kubestep-pod-inventory/8f6e/"
+// ofExecution is the folder of the execution, below the prefix.
+const ofExecution = "111122223333/eu-west-1/kubestep-apply-manifests/nightly/"
 
 // bucket keeps objects, by key. An error fails every request. A lost answer fails the first request after it has written the
 // object.
@@ -63,6 +60,9 @@ func (b *bucket) PutObject(ctx context.Context, in *s3.PutObjectInput, with ...f
 	return &s3.PutObjectOutput{}, err
 }
 
+// asIs is the manifest as its fields are named.
+func asIs(m store.Manifest) any { return m }
+
 func page(t *testing.T, lines string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -76,33 +76,33 @@ func page(t *testing.T, lines string) []byte {
 func TestRoundsWritePartsAndTheLastWritesTheManifest(t *testing.T) {
 	b := &bucket{}
 	to := contract.Destination{Bucket: "inventories", Prefix: "kubestep/"}
-	first := archive.NewWriter(store.New(b, execution), to, nil)
+	first := store.New(b, execution).Parts(to, nil, asIs)
 	require.NoError(t, first.Add(t.Context(), page(t, "a\n"), 1))
 	require.NoError(t, first.Add(t.Context(), page(t, "b\nc\n"), 2))
 	earlier, err := first.Finish(t.Context(), false)
 	require.NoError(t, err)
-	assert.Empty(t, earlier.Manifest)
-	manifestKey := "kubestep/" + folder + "manifest.json"
+	assert.Empty(t, earlier.Key)
+	manifestKey := "kubestep/" + ofExecution + "manifest.json"
 	assert.NotContains(t, b.objects, manifestKey)
 
-	second := archive.NewWriter(store.New(b, execution), to, earlier)
+	second := store.New(b, execution).Parts(to, &earlier, asIs)
 	require.NoError(t, second.Add(t.Context(), page(t, "d\n"), 1))
 	whole, err := second.Finish(t.Context(), true)
 	require.NoError(t, err)
 
 	require.Len(t, b.order, 3)
-	assert.Regexp(t, "^kubestep/"+folder+`part-00001-[A-Z2-7]{26}\.ndjson\.gz$`, b.order[0])
-	assert.Regexp(t, "^kubestep/"+folder+`part-00002-[A-Z2-7]{26}\.ndjson\.gz$`, b.order[1])
+	assert.Regexp(t, "^kubestep/"+ofExecution+`part-00001-[A-Z2-7]{26}\.ndjson\.gz$`, b.order[0])
+	assert.Regexp(t, "^kubestep/"+ofExecution+`part-00002-[A-Z2-7]{26}\.ndjson\.gz$`, b.order[1])
 	assert.Equal(t, manifestKey, b.order[2], "the manifest last")
 	assert.Equal(t, "a\nb\nc\n", unpack(t, b.objects[b.order[0]]), "the pages of a part are one stream")
-	var manifest contract.Archive
+	var manifest store.Manifest
 	require.NoError(t, json.Unmarshal(b.objects[manifestKey], &manifest))
-	assert.Equal(t, *whole, manifest)
-	assert.Equal(t, 4, manifest.Pods)
+	assert.Equal(t, whole, manifest)
+	assert.Equal(t, 4, manifest.Items)
 	for i, part := range manifest.Parts {
 		stored := b.objects[manifest.Prefix+part.Name]
 		hash := sha256.Sum256(stored)
-		assert.Equal(t, contract.Part{Name: part.Name, Pods: []int{3, 1}[i], Bytes: len(stored), SHA256: hex.EncodeToString(hash[:])}, part)
+		assert.Equal(t, store.Part{Name: part.Name, Items: []int{3, 1}[i], Bytes: len(stored), SHA256: hex.EncodeToString(hash[:])}, part)
 	}
 	assert.Len(t, earlier.Parts, 1, "what an earlier round returned stays as it was")
 }
@@ -120,7 +120,7 @@ func unpack(t *testing.T, part []byte) string {
 func TestTwoAttemptsAtARoundDoNotOverwriteEachOther(t *testing.T) {
 	b := &bucket{}
 	to := contract.Destination{Bucket: "inventories"}
-	lost, kept := archive.NewWriter(store.New(b, execution), to, nil), archive.NewWriter(store.New(b, execution), to, nil)
+	lost, kept := store.New(b, execution).Parts(to, nil, asIs), store.New(b, execution).Parts(to, nil, asIs)
 	require.NoError(t, kept.Add(t.Context(), page(t, "a\n"), 1))
 	whole, err := kept.Finish(t.Context(), true)
 	require.NoError(t, err)
@@ -135,36 +135,36 @@ func TestTwoAttemptsAtARoundDoNotOverwriteEachOther(t *testing.T) {
 
 func TestAPartWhoseAnswerWasLostIsWrittenOnce(t *testing.T) {
 	b := &bucket{lose: true}
-	w := archive.NewWriter(store.New(b, execution), contract.Destination{Bucket: "inventories"}, nil)
+	w := store.New(b, execution).Parts(contract.Destination{Bucket: "inventories"}, nil, asIs)
 	require.NoError(t, w.Add(t.Context(), page(t, "a\n"), 1))
 	whole, err := w.Finish(t.Context(), false)
 	require.NoError(t, err, "S3 says that the part is there already")
-	assert.Equal(t, 1, whole.Pods)
+	assert.Equal(t, 1, whole.Items)
 }
 
 func TestAPartIsWrittenOnceItIsLarge(t *testing.T) {
 	b := &bucket{}
-	w := archive.NewWriter(store.New(b, execution), contract.Destination{Bucket: "inventories"}, nil)
+	w := store.New(b, execution).Parts(contract.Destination{Bucket: "inventories"}, nil, asIs)
 	for range 3 {
 		require.NoError(t, w.Add(t.Context(), bytes.Repeat([]byte("x"), 600<<10), 1000))
 	}
 	require.Len(t, b.order, 1)
-	assert.Regexp(t, "^"+folder+"part-00001-", b.order[0])
+	assert.Regexp(t, "^"+ofExecution+"part-00001-", b.order[0])
 }
 
-func TestWhatS3RefusesHasAName(t *testing.T) {
+func TestWhatS3RefusesOfAPartHasAName(t *testing.T) {
 	for sentence, c := range map[string]struct {
 		err  error
 		name contract.ErrorName
 		text string
 	}{
 		"no such bucket":      {&smithy.GenericAPIError{Code: "NoSuchBucket"}, contract.InvalidInput, "output.bucket"},
-		"IAM says no":         {&smithy.GenericAPIError{Code: "AccessDenied"}, contract.AccessDenied, "s3:PutObject of s3://inventories/" + folder + "manifest.json"},
+		"IAM says no":         {&smithy.GenericAPIError{Code: "AccessDenied"}, contract.AccessDenied, "s3:PutObject of s3://inventories/" + ofExecution + "manifest.json"},
 		"too many requests":   {&smithy.GenericAPIError{Code: "SlowDown"}, contract.Throttled, "throttled"},
 		"no way to the place": {errors.New("dial tcp: timeout"), contract.AWSUnreachable, "S3 gateway endpoint"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			w := archive.NewWriter(store.New(&bucket{err: c.err}, execution), contract.Destination{Bucket: "inventories"}, nil)
+			w := store.New(&bucket{err: c.err}, execution).Parts(contract.Destination{Bucket: "inventories"}, nil, asIs)
 			_, err := w.Finish(t.Context(), true)
 			var named *contract.Error
 			require.ErrorAs(t, err, &named)
