@@ -34,7 +34,7 @@ type Machine struct {
 	Alarms []Alarm
 	// Counts is the metric that its executions leave for each cluster.
 	Counts Counts
-	// Parameters are those of this machine alone; EnablePREFIX, PREFIXKubernetesGroup, PREFIXRoleArns, SCHEDULEExpression and
+	// Parameters are for this machine alone; EnablePREFIX, PREFIXKubernetesGroup, PREFIXRoleArns, SCHEDULEExpression and
 	// SCHEDULEInput are among them, unless the machine is the first one.
 	Parameters Group
 	// Conditions are the template's conditions for this machine alone, besides those that follow from the fields above.

@@ -6,7 +6,7 @@ type Group struct {
 	Parameters []Parameter
 }
 
-// Parameter is a parameter of the template. Each but that of a release has a default, so that an update may bring a new one.
+// Parameter is a parameter of the template. Each has a default, except in a release, so that an update may bring a new one.
 type Parameter struct {
 	Name, Label string
 	// Type is String if it is empty.

@@ -52,7 +52,7 @@ func command(ctx context.Context, args []string) (int, error) {
 	}
 	flags := flag.NewFlagSet("local "+args[0], flag.ExitOnError)
 	workflow := flags.String("workflow", podinventory.Name, "the `name` of the workflow to run")
-	input := flags.String("input", "", "the execution `input` (that of local/inputs if not set)")
+	input := flags.String("input", "", "the execution `input` (the one in local/inputs if not set)")
 	output := flags.String("output", "table", "print the output as table, json or yaml")
 	state := flags.String("state", filepath.Join(root, stateFolder), "the `folder` of the world's state: each folder can have a world")
 	_ = flags.Parse(args[1:]) // ends the program with the status for a wrong command line

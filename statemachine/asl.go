@@ -193,7 +193,7 @@ type ItemProcessor struct {
 // executions (DISTRIBUTED).
 type ProcessorConfig struct {
 	Mode string
-	// ExecutionType is that of the children: STANDARD or EXPRESS.
+	// ExecutionType is the type of the child executions: STANDARD or EXPRESS.
 	ExecutionType string `json:",omitempty"`
 }
 

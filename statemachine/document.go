@@ -117,7 +117,7 @@ type field struct {
 	name string
 }
 
-// fields are those of a type, with those of the types that it embeds.
+// fields are a type's own fields and the fields of the types that it embeds.
 func fields(t reflect.Type) []field {
 	var all []field
 	for _, f := range reflect.VisibleFields(t) {

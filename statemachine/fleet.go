@@ -101,7 +101,7 @@ func summarize(of document) State {
 type eachCluster struct {
 	document    document
 	name, label string
-	// suffix tells the states inside apart from those of the other: a name is there
+	// suffix tells the states inside apart from the other Map's: a name is there
 	// once in a machine.
 	suffix string
 	// reader reads the clusters; nil for those in the state.

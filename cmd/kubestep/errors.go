@@ -21,10 +21,10 @@ import (
 
 // asked is what a verb asked Step Functions for.
 type asked struct {
-	// stateMachineARN and name are those of an execution to start; empty for one that
+	// stateMachineARN and name are set for an execution to start; empty for one that
 	// is only followed. variable is the environment variable of the ARN.
 	stateMachineARN, variable, name string
-	// executionARN is that of an execution to follow.
+	// executionARN is the execution to follow.
 	executionARN string
 }
 
@@ -102,7 +102,7 @@ func refused(err error, api smithy.APIError, a asked) string {
 	}
 	switch code := api.ErrorCode(); code {
 	case "ExecutionAlreadyExists":
-		// StartExecution answers with the execution itself if name and input are those of
+		// StartExecution answers with the execution itself if name and input match
 		// one that is running:
 		// https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 		return fmt.Sprintf("there is an execution named %s already. Use another --name, or see that one: kubestep follow %s", a.name, shell.Quote(string(contract.MachineARN(a.stateMachineARN).Execution(a.name))))

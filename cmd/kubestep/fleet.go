@@ -32,7 +32,7 @@ results. A cluster that fails does not stop the others, but a fleet that applies
 manifests begins no other once more have failed than --tolerate allows.
 
 CLUSTER is a name or an ARN. Leave all of them out to take every cluster of the
-Regions and roles that the flags name, or those of a list in S3.`,
+Regions and roles that the flags name, or every cluster in a list in S3.`,
 		Example: `  # The pods of three clusters
   kubestep fleet payments search checkout
 

@@ -35,7 +35,7 @@ type machine struct {
 // table renders the output of an execution for a person to read.
 type table func(follow.Execution, terminal.Style) (string, error)
 
-// machines are those of all workflows. One that has nothing of its own here is started
+// machines has all workflows. One that has nothing of its own here is started
 // with an input in JSON, and its output is shown as YAML.
 func machines() []machine {
 	special := map[string]machine{
@@ -65,7 +65,7 @@ func (m machine) arn() string {
 
 // machineOf is the machine of an execution, by an event of its history: an execution that
 // works on one cluster tells describe-cluster whose input it is. A stack may have any name,
-// so that of the state machine does not say.
+// so the state machine's does not say.
 func machineOf(event types.HistoryEvent) (machine, bool) {
 	name := ""
 	switch {

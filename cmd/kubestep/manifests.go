@@ -19,7 +19,7 @@ import (
 // manifests as the functions do, and starts nothing if they would refuse them: above all
 // a Secret, which is in the history as soon as the execution starts.
 
-// rules are those of manifests in an execution input. Which of the restricted kinds are
+// rules apply to manifests in an execution input. Which of the restricted kinds are
 // allowed is a parameter of the stack, so load-manifests decides that.
 func rules(namespace string) manifests.Rules {
 	return manifests.Rules{Namespace: namespace, AnyKind: true, Inline: true}

@@ -66,7 +66,7 @@ func (s *starter) sets(fields map[string]any) { maps.Copy(s.flags, fields) }
 // addTarget adds what says which cluster an execution is for: the flags here, and
 // the argument in readTarget.
 func (s *starter) addTarget(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.cluster.Region, "region", "", "the cluster is in this AWS `REGION` (that of the state machine if not set)")
+	cmd.Flags().StringVar(&s.cluster.Region, "region", "", "the cluster is in this AWS `REGION` (the state machine's if not set)")
 	cmd.Flags().StringVar(&s.cluster.RoleARN, "role-arn", "", "assume the IAM role of this `ARN`, for a cluster in another account")
 	s.flags["region"], s.flags["role-arn"] = &s.cluster.Region, &s.cluster.RoleARN
 	complete(cmd, "region")
@@ -136,7 +136,7 @@ func members(of any, addresses []any) map[string]any {
 	return found
 }
 
-// document is the execution input: that of --input, with some keys set.
+// document is the execution input: --input with some keys set.
 func (s *starter) document(stdin io.Reader) (string, error) {
 	document, err := read(s.input, stdin)
 	if err != nil {

@@ -78,7 +78,7 @@ type unsuccessful struct {
 	Status       types.ExecutionStatus `json:"status"`
 	Error        string                `json:"error"`
 	Cause        string                `json:"cause"`
-	// Summary is that of a fleet.
+	// Summary is a fleet's.
 	Summary any `json:"summary,omitempty"`
 }
 

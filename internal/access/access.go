@@ -77,7 +77,7 @@ func reviewAll(ctx context.Context, conn *kube.Conn, checks []contract.Check) ([
 	return reviews, err
 }
 
-// Ask reviews one check. The errors are those of Verify, without Forbidden for a check.
+// Ask reviews one check. The errors are Verify's, without Forbidden for a check.
 func Ask(ctx context.Context, conn *kube.Conn, check contract.Check) (Review, error) {
 	question := selfSubjectAccessReview{APIVersion: "authorization.k8s.io/v1", Kind: "SelfSubjectAccessReview"}
 	question.Spec.ResourceAttributes = attributes(check)

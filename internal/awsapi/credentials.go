@@ -50,7 +50,7 @@ func NewRoles(own aws.Config, externalID string) *Roles {
 	return &Roles{own: own, externalID: externalID, sessions: map[session]aws.CredentialsProvider{}}
 }
 
-// Credentials returns those of the role, assumed for the execution with that ARN,
+// Credentials returns the role's credentials, assumed for the execution with that ARN,
 // or the function's own if roleARN is empty. STS is called when they are first
 // retrieved, and again before they expire.
 func (r *Roles) Credentials(roleARN, execution string) aws.CredentialsProvider {

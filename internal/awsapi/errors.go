@@ -25,7 +25,7 @@ const (
 	byBoundary     refusal = "The permissions boundary of the role decides this, so allow the action there too. The boundary of kubestep's own roles is in the stack's parameter PermissionsBoundaryArn"
 	bySession      refusal = "A session policy decides this, which limits the credentials since they were issued. Ask who issues them"
 	byEndpoint     refusal = "The policy of the VPC endpoint decides this, through which the function reaches AWS. Allow the action there"
-	byResource     refusal = "The policy of the resource itself decides this, such as that of a bucket, of a KMS key or of the role to be assumed. Allow the action to the role named above there"
+	byResource     refusal = "The policy of the resource itself decides this, such as a bucket's, a KMS key's or the trust policy of the role to be assumed. Allow the action to the role named above there"
 	// notSubscribed is about the account.
 	notSubscribed refusal = "The account may not use the service in this Region, whatever its policies say. Enable the Region for the account (aws account enable-region --region-name REGION), and check that the account is active and has signed up for the service"
 	// notEnabled is about the account in one Region, where STS issues no credentials.
@@ -65,7 +65,7 @@ var callers = []string{"ClientException", "InvalidParameterException", "InvalidR
 // refused returns why AWS refuses the caller, if it does.
 func refused(api smithy.APIError) (refusal, bool) {
 	why, is := refusals[api.ErrorCode()]
-	// The codes of a signature are also those of its date: "Signature expired: 20261124T… is
+	// A date that is wrong has the same codes as a signature that is wrong: "Signature expired: 20261124T… is
 	// now earlier than …", "Signature not yet current: …".
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
 	if why == badSignature && (strings.Contains(api.ErrorMessage(), "expired") || strings.Contains(api.ErrorMessage(), "not yet current")) {
@@ -103,7 +103,7 @@ func decidedBy(message string) refusal {
 	return byPolicy
 }
 
-// parameters names those of template.yml that allow an action to kubestep's own roles: in
+// parameters names the parameters of template.yml that allow an action to kubestep's own roles: in
 // a policy that is changed by hand, the next deployment takes it back.
 func parameters(doing, message string) string {
 	switch {

@@ -3,7 +3,7 @@
 // limit, the seal that it passes through state in, and redaction of tokens in text
 // that others wrote.
 //
-// The form is that of aws-iam-authenticator, which EKS runs:
+// EKS runs aws-iam-authenticator, which defines the form:
 // https://github.com/kubernetes-sigs/aws-iam-authenticator, pkg/token/token.go.
 package bearer
 

@@ -1,7 +1,7 @@
 // Package documents reads a text of YAML documents and JSON values, and makes
 // JSON of each.
 //
-// It reads the values that kubectl reads: those of YAML 1.1, as go.yaml.in/yaml/v2
+// It reads the values that kubectl reads: YAML 1.1, as go.yaml.in/yaml/v2
 // has them. But it sees the end of its input: what kubectl drops, such as what
 // follows a line "..." or a document in braces, is read or refused. What two
 // readers of YAML read differently is refused, too. A refusal names the document

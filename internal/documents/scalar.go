@@ -18,8 +18,8 @@ import (
 // or a string.
 type scalar any
 
-// words are the plain scalars that stand for something else: those of YAML 1.1, as
-// kubectl has them. https://yaml.org/type/bool.html
+// words are the plain scalars that stand for something else, in YAML 1.1 and in
+// kubectl. https://yaml.org/type/bool.html
 var words = wordsOf([]meaning{
 	{true, "y Y yes Yes YES true True TRUE on On ON"},
 	{false, "n N no No NO false False FALSE off Off OFF"},

@@ -472,7 +472,7 @@ func (w *writer) seek(line, column int) []byte {
 }
 
 // parserErrors are the sentences of the parser that come with a line that counts
-// from 0; those of its scanner count from 1.
+// from 0; its scanner counts from 1.
 var parserErrors = []string{
 	"did not find expected <stream-start>",
 	"did not find expected <document start>",

@@ -34,7 +34,7 @@ type EKS interface {
 type Workflow struct {
 	workflow.Workflow
 	Read workflow.Read
-	// StateMachineARN is what runs it; it may be that of an alias. It is empty if the
+	// StateMachineARN is what runs it; it may be an alias. It is empty if the
 	// fleets of the stack may not start it.
 	StateMachineARN string
 }

@@ -102,7 +102,7 @@ func outcomeKey(fleet contractfleet.Fleet, execution string) string {
 	return folder(fleet) + "outcomes/" + strings.TrimSuffix(execution, "-"+fleet.Own) + ".json"
 }
 
-// allKey is the key of the list of all clusters, and roundKey of those of a round.
+// allKey is the key of the list of all clusters, and roundKey of a round's list.
 func allKey(fleet contractfleet.Fleet) string { return folder(fleet) + "clusters.json" }
 
 func roundKey(fleet contractfleet.Fleet, round int) string {

@@ -44,8 +44,8 @@ func inTime(age time.Duration, concurrency int) int {
 	return max(0, int((left-spare)/contractfleet.MaxRun)) * concurrency
 }
 
-// rounds is how many rounds that many clusters take at most: those of which as many fail
-// at once as may.
+// rounds is how many rounds that many clusters take at most. That is so if as many fail at once
+// as may.
 func rounds(clusters, tolerated, concurrency int) int {
 	most, first := inTime(0, concurrency), mayBegin(tolerated, 0, concurrency)
 	n := 1

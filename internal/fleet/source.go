@@ -36,7 +36,7 @@ const (
 	lineExample = `expected a name or an ARN in quotes, or an object such as {"clusterName": "demo", "region": "eu-west-1"}`
 )
 
-// columns are those of a CSV file, and the keys of an object; the first is needed.
+// columns are a CSV file's columns, and an object's keys; the first is needed.
 var columns = []string{columnName, columnRegion, columnRole}
 
 // fromSource reads clusters from S3: CSV if the key ends in .csv, and else JSON lines.

@@ -122,7 +122,7 @@ func settle(in contractfleet.Summarize, outcomes []contractfleet.Outcome) (settl
 	return settled, again
 }
 
-// all is the outcomes of all clusters, given those of the last round and why no other began.
+// all is the outcomes of all clusters, given the last round's and why no other began.
 func (s Summarizer) all(ctx context.Context, in contractfleet.Summarize, last []contractfleet.Outcome, why string) ([]contractfleet.Outcome, error) {
 	if in.Fleet.InS3 && len(last) < in.Fleet.Clusters {
 		return s.readAll(ctx, in, last, why)

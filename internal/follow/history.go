@@ -16,7 +16,7 @@ type Step struct {
 	Attempt int
 	// Duration is how long the attempt took, or how long the retry was waited for.
 	Duration time.Duration
-	// Error and Cause are those of an attempt that failed.
+	// Error and Cause are set for an attempt that failed.
 	Error, Cause string
 }
 

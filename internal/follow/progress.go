@@ -26,7 +26,7 @@ type progress struct {
 	width func() int
 
 	// doing is the running state, and since is when it began by this computer's clock,
-	// which may differ from that of the history.
+	// which may differ from the history's.
 	doing string
 	since time.Time
 	frame int
@@ -167,7 +167,7 @@ func message(cause string) string {
 
 var parentheses = regexp.MustCompile(` \([^()]*\)`)
 
-// firstSentence is that of a message. If it does not fit a line, what is in
+// firstSentence is a message's first sentence. If it does not fit a line, what is in
 // parentheses is left out, and then the middle: the end tells what went wrong, such
 // as what a user may not do.
 func firstSentence(s string) string {

@@ -15,7 +15,7 @@ var (
 	region = regexp.MustCompile(`^[a-z]{2,8}(-[a-z]{2,12}){1,3}-[0-9]{1,2}$`)
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html: a
 	// path may precede the name. IAM allows any printable character in it, of which a
-	// shell takes many for commands: only those of a name are allowed here.
+	// shell takes many for commands: only what a name may have is allowed here.
 	roleARN = regexp.MustCompile(`^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/([\w+=,.@/-]+/)?[\w+=,.@-]{1,64}$`)
 	// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)

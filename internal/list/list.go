@@ -63,7 +63,7 @@ type Result struct {
 	// Cursor is where the next round continues; nil once all is listed.
 	Cursor *contract.Cursor
 	// Expired is set if a list took longer than the cluster keeps its past: the rows of a
-	// namespace are not those of one moment.
+	// namespace are not from one moment.
 	Expired bool
 }
 
@@ -71,7 +71,7 @@ type Result struct {
 // It begins each page with begin.
 //
 // Errors: Unauthorized, Forbidden, InvalidInput for a selector that the cluster does not
-// know, Throttled, CertificateNotTrusted, ClusterUnreachable, and those of Page.Add.
+// know, Throttled, CertificateNotTrusted, ClusterUnreachable, and the errors of Page.Add.
 func List(ctx context.Context, conn *kube.Conn, request Request, begin func(namespace string) Page) (Result, error) {
 	deadline := batch.Deadline(ctx)
 	end := deadline.Add(-request.Reserve)

@@ -20,7 +20,7 @@ import (
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
 const acceptTable = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
-// maxContinueBytes bounds a continue token, since those of the open places pass
+// maxContinueBytes bounds a continue token, since the tokens of the open places pass
 // through the state: it is a resource version and a key, in base64.
 // https://github.com/kubernetes/apiserver/blob/v0.37.2/pkg/storage/continue.go
 const maxContinueBytes = 2 << 10
@@ -89,7 +89,7 @@ func (q *request) read(of Resource, more func(next string, remaining int), add f
 		return page{}, fmt.Errorf("read a page of %s: %w", of.Name, err)
 	}
 	if len(meta.Continue) > maxContinueBytes {
-		return page{}, kube.BadAnswer("its continue token has %d bytes, and that of an API server at most %d", len(meta.Continue), maxContinueBytes)
+		return page{}, kube.BadAnswer("its continue token has %d bytes, and an API server's at most %d", len(meta.Continue), maxContinueBytes)
 	}
 	p.next, p.remaining, p.bytes = meta.Continue, remaining(meta), counted.bytes
 	return p, nil

@@ -34,7 +34,7 @@ type round struct {
 	expired  atomic.Bool // a continue token
 }
 
-// namespaces are those to list: those of the request, or all that there are.
+// namespaces are what to list: the request's, or all that there are.
 func (r *round) namespaces(ctx context.Context) (names, error) {
 	if !slices.Contains(r.Namespaces, contract.AllNamespaces) {
 		return names{list: r.Namespaces}, nil

@@ -34,7 +34,7 @@ const (
 // Apply applies the objects that the plan would change, in stages, and goes on
 // after the rounds in in.Apply. To apply an object once more is harmless.
 //
-// Errors: those of Plan, and NotReady for a CRD that is not established.
+// Errors: as Plan, and NotReady for a CRD that is not established.
 func (a Applier) Apply(ctx context.Context, in applymanifests.ApplyManifests) (applymanifests.Applied, error) {
 	if in.Request.Mode != applymanifests.ModeApply {
 		return applymanifests.Applied{}, contract.Errorf(contract.InvalidInput, "request.mode: %q: nothing is applied but in mode %q", in.Request.Mode, applymanifests.ModeApply)

@@ -14,7 +14,7 @@ import (
 )
 
 // pending are the targets that are left to do, of those that the filter lets pass. The
-// ledger has the order of the manifests: that of the stages may change when a kind becomes
+// ledger has the order of the manifests: the order of stages may change when a kind becomes
 // known.
 func (s *session) pending(l batch.Ledger, filter func(objects.Target) bool) []objects.Target {
 	return slices.DeleteFunc(slices.Clone(s.targets), func(t objects.Target) bool { return !batch.IsLeft(l[t.Index]) || !filter(t) })

@@ -351,7 +351,7 @@ func (r *reader) content(at place, o objects.Object, what string, fields, metada
 			r.problem(at, what, "%s is not an object", field)
 		}
 		for _, key := range slices.Sorted(maps.Keys(values)) {
-			// What is no key may be a part of a value, such as that of {a:b}, which has no
+			// What is no key may be a part of a value, as in {a:b}, which has no
 			// space. The API server's own message would quote either.
 			isKey := len(validation.IsConfigMapKey(key)) == 0
 			if value := values[key]; value[0] != '"' && present(value) {

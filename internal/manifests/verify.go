@@ -252,7 +252,7 @@ func checksFor(targets []objects.Target) []contract.Check {
 func (s *session) forbidden(ctx context.Context, checks []contract.Check) error {
 	message := access.NoPermission(ctx, s.Conn, checks)
 	if slices.ContainsFunc(checks, func(c contract.Check) bool { return s.brings(c.Namespace) }) {
-		message += ". A role cannot be bound in a namespace that does not exist: create that of the manifests first"
+		message += ". A role cannot be bound in a namespace that does not exist: create the namespace of the manifests first"
 	}
 	message = s.told(contract.Errorf(contract.Forbidden, "%s", message)).Message + ". These roles allow exactly what is missing; apply them with kubectl apply -f -"
 	return contract.Errorf(contract.Forbidden, "%s", access.WithRoles(message, checks, s.Conn.Group))

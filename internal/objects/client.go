@@ -98,7 +98,7 @@ type Answer struct {
 	warnings []string
 }
 
-// resourceVersion is that of an object in JSON: in the answer of a dry run, the one
+// resourceVersion reads metadata.resourceVersion of an object in JSON: in the answer of a dry run, the one
 // that would be changed.
 func resourceVersion(object []byte) string {
 	var of struct {

@@ -52,7 +52,7 @@ type ofGroup struct {
 
 func (e *ofGroup) Unwrap() error { return e.error }
 
-// apiService is that of a group and version, if it is one that the API server passes on.
+// apiService is the APIService of a group and version that the API server passes on.
 func apiService(v schema.GroupVersion) kube.Webhook {
 	return kube.Webhook{APIService: v.Version + "." + v.Group}
 }
@@ -241,7 +241,7 @@ func (c Client) resources(ctx context.Context, v schema.GroupVersion) ([]kube.AP
 	return kube.Resources(ctx, c.Conn, groupPath(v)...)
 }
 
-// versions are those of a group that are served, the preferred one first.
+// versions are a group's served versions, the preferred one first.
 func (c Client) versions(ctx context.Context, group string) ([]string, error) {
 	answer, err := kube.Body(c.Conn.Get().AbsPath("/apis", group).MaxRetries(0).Do(kube.AtMost(ctx, kube.KindsBytes)))
 	if apierrors.IsNotFound(err) {

@@ -82,7 +82,7 @@ const (
 	maxMeant = 5
 )
 
-// like returns the kind that is most like that of an object: of the same name first.
+// like returns the kind that is most like an object's kind: of the same name first.
 func like(o Object, places []schema.GroupVersion, kinds func(schema.GroupVersion) []string) string {
 	for _, alike := range []func(a, b string) bool{strings.EqualFold, func(a, b string) bool { return strings.EqualFold(a+"s", b) }, func(a, b string) bool { return len(a) > 5 && input.Alike(a, b) }} {
 		for _, v := range places {

@@ -221,7 +221,7 @@ func isTerminating(err error) bool {
 	return apierrors.HasStatusCause(err, "NamespaceTerminating") // corev1.NamespaceTerminatingCause
 }
 
-// deniedByRBAC tells the text of an authorizer from that of an admission plug-in:
+// deniedByRBAC tells an authorizer's text from an admission plug-in's:
 // both have status 403.
 // https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go, forbiddenMessage
 func deniedByRBAC(message string) bool { return authorizers.MatchString(message) }

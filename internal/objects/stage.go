@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Stage orders objects: those of a stage are applied at once, after those of the stages
+// Stage orders objects: all objects in a stage are applied at once, after the stages
 // before it.
 type Stage int
 

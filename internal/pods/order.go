@@ -6,7 +6,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
 )
 
-// order is that of the items: the unhealthy pods first, then by the place of their
+// order sorts the items: the unhealthy pods first, then by the place of their
 // namespace in the request (by its name, if the request is for all namespaces),
 // then by name.
 type order struct {

@@ -106,7 +106,7 @@ func custom(o object) verdict {
 }
 
 // decides reports whether an object is ready or not by this condition. Others may have
-// been written once, such as that of a CRD that its names are accepted.
+// been written once, such as NamesAccepted of a CRD.
 func decides(name string) bool {
 	return slices.Contains(decisive, name) || name == "Reconciling" || name == "Stalled"
 }

@@ -24,7 +24,7 @@ type Manifest struct {
 	Bucket string
 	// Prefix begins the keys of the parts.
 	Prefix string
-	// Key is that of the manifest, which is written last; empty before.
+	// Key is the manifest's key. The manifest is written last: it is empty before.
 	Key   string
 	Items int
 	Parts []Part
@@ -41,7 +41,7 @@ type Part struct {
 }
 
 // Parts writes a list of any items: gzipped NDJSON in parts, while the list arrives, and a manifest once it is complete.
-// Several attempts at the same round are harmless: each writes parts of its own, and the manifest names those of the one
+// Several attempts at the same round are harmless: each writes parts of its own, and the manifest names the parts of the one
 // that succeeded. Its methods are not safe for concurrent use.
 type Parts struct {
 	store   Store

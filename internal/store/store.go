@@ -117,7 +117,7 @@ func (s Store) Put(ctx context.Context, to Object, contentType string, body io.R
 }
 
 // Create writes an object whose key nobody else writes. The SDK repeats a request whose
-// answer was lost, so what is there already is this object. The errors are those of Put.
+// answer was lost, so what is there already is this object. The errors are Put's.
 func (s Store) Create(ctx context.Context, to Object, contentType string, body io.ReadSeeker) error {
 	_, err := s.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &to.Bucket, Key: &to.Key, Body: body, ContentType: &contentType, IfNoneMatch: aws.String("*")}, s.named)
 	if code(err) == "PreconditionFailed" {

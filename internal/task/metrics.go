@@ -45,7 +45,7 @@ type invocation struct {
 	quiet bool
 }
 
-// attributes are those of the line. It has the members stackName, state, error
+// attributes are the line's attributes. It has the members stackName, state, error
 // and cluster already, as far as they are dimensions.
 func (i invocation) attributes() []any {
 	line := []any{

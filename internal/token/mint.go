@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	// lifetime is that of the signature, 15 minutes from its date, less a minute
+	// lifetime is the signature's 15 minutes from its date, less a minute
 	// for clocks that differ and for the time until the cluster reads it.
 	lifetime = 14 * time.Minute
 	// clusterIDHeader binds the token to the name of a cluster: the authenticator of one
@@ -44,7 +44,7 @@ type Verifier interface {
 type Minter struct {
 	// FIPS selects the FIPS host of STS; see the function [FIPS].
 	FIPS bool
-	// Credentials returns those of a role for an execution; those of the function if
+	// Credentials returns a role's credentials for an execution, or the function's own if
 	// roleARN is empty.
 	Credentials func(roleARN, execution string) aws.CredentialsProvider
 	// Principal is the ARN of the function's own role, and Group the Kubernetes group

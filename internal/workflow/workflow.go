@@ -58,7 +58,7 @@ func (w Workflow) Variable() string {
 	return strings.ToUpper(strings.ReplaceAll(w.Name, "-", "_")) + "_ARN"
 }
 
-// Readers are those of the workflows that work on one cluster, by name.
+// Readers are the readers of the workflows that work on one cluster, by name.
 func Readers(all []Workflow, getenv func(string) string) map[string]Read {
 	readers := map[string]Read{}
 	for _, w := range all {

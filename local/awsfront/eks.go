@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 )
 
-// Cluster is an EKS cluster. Its name, region and account are those of its ARN.
+// Cluster is an EKS cluster. Its name, region and account are in its ARN.
 type Cluster struct {
 	ARN                  string
 	Status               string // ACTIVE if empty

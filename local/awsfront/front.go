@@ -50,7 +50,7 @@ type Options struct {
 	Roles     *Roles
 	Authority Authority
 	Faults    *Faults
-	// Permissions are those of the roles; nil allows everything.
+	// Permissions says what the roles may do; nil allows everything.
 	Permissions *Permissions
 	// Deploy deploys the stacks of CloudFormation.
 	Deploy Deploy

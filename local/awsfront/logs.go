@@ -51,7 +51,7 @@ type logEvent struct {
 	Timestamp int64  `json:"timestamp"`
 }
 
-// logEvents reads the lines of a log. A line without a time gets that of the line before it.
+// logEvents reads the lines of a log. A line without a time gets the time of the line before it.
 func logEvents(text string) []logEvent {
 	var events []logEvent
 	var at int64

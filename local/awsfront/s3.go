@@ -41,7 +41,7 @@ func (o *oneOrMore[T]) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*[]T)(o)) //nolint:wrapcheck // of the decoder, for the decoder
 }
 
-// match reports whether one of the patterns is that of a value. A * stands for any characters.
+// match reports whether a value matches one of the patterns. A * stands for any characters.
 func match(patterns []string, value string) bool {
 	for _, pattern := range patterns {
 		expression := "^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*") + "$"

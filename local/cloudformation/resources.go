@@ -47,7 +47,7 @@ func (e *evaluation) physicalID(id string) (string, error) {
 		return "", err
 	}
 	switch r.Type {
-	// The ARN of a version or an alias begins with that of its function or state machine. Each has one version here.
+	// The ARN of a version or an alias begins with its function's or state machine's ARN. Each has one version here.
 	case "AWS::Lambda::Version":
 		function, err := e.arnOf("AWS::Lambda::Function", scalar(r.Properties["FunctionName"]))
 		return function + ":1", err

@@ -167,7 +167,7 @@ func (p Parameter) check(value string) error {
 	return nil
 }
 
-// not is a pattern that begins with what a value must not begin with. CloudFormation has the regular expressions of Java; those of
+// not is a pattern that begins with what a value must not begin with. CloudFormation has Java's regular expressions; those of
 // Go cannot look ahead.
 var not = regexp.MustCompile(`^\^\(\?!([^()]*)\)(.*)$`)
 

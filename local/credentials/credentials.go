@@ -36,7 +36,7 @@ var (
 )
 
 const (
-	// keyPrefix is the prefix of temporary access key IDs, rolePrefix that of the unique IDs of roles:
+	// temporary access key IDs begin with keyPrefix, the unique IDs of roles with rolePrefix:
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
 	keyPrefix  = "ASIA"
 	rolePrefix = "AROA"

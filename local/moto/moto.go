@@ -137,7 +137,7 @@ func (e *Engine) configure(ctx context.Context) error {
 	return nil
 }
 
-// environment is that of this process, without the AWS configuration (profiles, endpoints, credentials) and the proxies that would send
+// environment is this process's environment without the AWS configuration (profiles, endpoints, credentials) and the proxies that would send
 // moto's calls elsewhere.
 func environment(own []string, options Options) []string {
 	kept := slices.DeleteFunc(slices.Clone(own), func(variable string) bool {

@@ -81,7 +81,7 @@ func secretID(reference string) string {
 	return name[strings.LastIndexByte(name, '-')+1:]
 }
 
-// Role returns the ARN of a function's role. aws-auth maps that of mint-token. It is empty if the stack is not valid, which Deploy
+// Role returns the ARN of a function's role. aws-auth maps mint-token's role. It is empty if the stack is not valid, which Deploy
 // reports.
 func (s Stack) Role(function string) string {
 	evaluated, err := s.Evaluate()

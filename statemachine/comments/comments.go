@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Comments are those of the types.
+// Comments has the types' comments.
 type Comments struct {
 	// Fields are the comments of fields, by package.Type.Field.
 	Fields map[string]string

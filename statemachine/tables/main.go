@@ -105,7 +105,7 @@ func limit(seconds int) string {
 }
 
 // name is a key of a document, with each text that says what it is and the workflows whose
-// texts they are; none for that of all workflows.
+// texts they are; none for the table of all workflows.
 type name struct {
 	key   string
 	texts []string

@@ -20,7 +20,7 @@ const (
 	byDiff         = "kubectl diff"
 )
 
-// appliers each have a namespace, and differs work in those of two of them.
+// appliers each have a namespace, and differs work in two of these.
 var (
 	appliers = []string{byFunction, byRequests, byKubectl}
 	differs  = map[string]string{byMoreRequests: byRequests, byDiff: byKubectl}

@@ -8,6 +8,6 @@ type bench struct {
 	options
 	world *world.World
 	dir   string
-	// kubeconfig is that of the clients that are compared.
+	// kubeconfig is for the clients that are compared.
 	kubeconfig string
 }

@@ -26,7 +26,7 @@ func measureFleet(ctx context.Context, o options) error {
 	var b bytes.Buffer
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p("# Benchmarks of the fleet\n\nWritten by `make bench` on %s, on %s. Figures are the worst of %d runs.\n", time.Now().UTC().Format("2 January 2006"), machine(), o.runs)
-	p("## Summarize\n\nIt reads the outcomes of a large fleet from S3, here a stand-in on this computer, by the AWS SDK, and writes the report.\nPeak memory is that of its whole process.\n")
+	p("## Summarize\n\nIt reads the outcomes of a large fleet from S3, here a stand-in on this computer, by the AWS SDK, and writes the report.\nPeak memory counts its whole process.\n")
 	p("| clusters | wall | peak memory | report.html |\n|--:|--:|--:|--:|")
 	for _, clusters := range []int{1000, fleet.MaxClusters} {
 		store := &objects{held: map[string][]byte{}}
@@ -102,7 +102,7 @@ func transitions(p func(string, ...any)) {
 	item := clusters * (1 + len([]string{"RunWorkflow", "RecordOutcome"}))
 	around := 1 + len([]string{"FindClusters", "WhereClustersAre", "RunListedClusters", "Summarize", "Verdict", "Output"})
 	byHand := clusters * (1 + len([]string{"RunWorkflow"}))
-	p("\n## State transitions of %d clusters\n\nCounted off the definitions, for clusters that meet nothing; the list price is that of eu-west-1.\n", clusters)
+	p("\n## State transitions of %d clusters\n\nCounted off the definitions, for clusters that meet nothing; the list price is for eu-west-1.\n", clusters)
 	p("| | transitions | list price |\n|---|--:|--:|")
 	for _, row := range []struct {
 		what string

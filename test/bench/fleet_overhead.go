@@ -24,12 +24,12 @@ import (
 // podsOfEach is how many pods each cluster of a fleet has.
 const podsOfEach = 100
 
-// functionNames are the functions of pod-inventory, and fleetFunctions those of fleet.
+// functionNames are pod-inventory's functions, and fleetFunctions the fleet's.
 var functionNames = []string{"describe-cluster", "mint-token", "verify-rbac", "list-pods"}
 
 var fleetFunctions = []string{"find-clusters", "record-outcome", "summarize"}
 
-// overhead is what a fleet took of processors: its functions, and those of the executions
+// overhead is what a fleet took of processors: its functions, and the functions of the executions
 // that it started.
 type overhead struct {
 	clusters int

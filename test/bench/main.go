@@ -43,7 +43,7 @@ func main() {
 	}
 }
 
-// numbers are those of a list; none if it is empty.
+// numbers reads a list of numbers, which may be empty.
 func numbers(list string) (found []int) {
 	for _, number := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
 		n, err := strconv.Atoi(number)

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// spread is the pods of many namespaces, and sparse those of very many.
+	// spread has pods in many namespaces, and sparse in very many.
 	spreadNamespaces, spreadPods = 50, 200
 	sparseNamespaces, sparsePods = 900, 5
 
@@ -135,7 +135,7 @@ func (b *bench) everywhere(ctx context.Context, r *report) error {
 
 const everyNamespace = "ListPods, all of them"
 
-// cost is that of 1,000 executions with up to 10,000 pods, with warm functions, by
+// cost is what 1,000 executions cost with up to 10,000 pods, with warm functions, by
 // what they take here.
 func cost(r *report) float64 {
 	listing := time.Duration(0)

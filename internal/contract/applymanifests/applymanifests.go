@@ -181,7 +181,7 @@ type Reference struct {
 	Kind string `json:"kind"`
 	// Namespace is empty for a kind that is cluster-wide.
 	Namespace string `json:"namespace,omitempty"`
-	// Path is that of the resource in the API.
+	// Path is the resource's path in the API.
 	Path  string   `json:"path"`
 	Names []string `json:"names"`
 }
@@ -194,7 +194,7 @@ type PlanReport struct {
 	Unchanged  int `json:"unchanged"`
 	// Deleting counts the objects that are being deleted, whatever applying does to them.
 	Deleting int `json:"deleting"`
-	// Adopted counts those of Unchanged that are applied all the same, because the field
+	// Adopted counts the objects in Unchanged that are applied all the same, because the field
 	// manager does not own their fields yet.
 	Adopted int `json:"adopted"`
 	// Objects are the objects, those that change first if not all have room.

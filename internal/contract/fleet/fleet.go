@@ -172,7 +172,7 @@ type Cluster struct {
 // Status is how the execution for a cluster ended.
 type Status string
 
-// The statuses are those of Step Functions, and one for what never became an execution.
+// The statuses are Step Functions' own, and one for what never became an execution.
 const (
 	StatusSucceeded Status = "SUCCEEDED"
 	StatusFailed    Status = "FAILED"
@@ -279,7 +279,7 @@ type Summary struct {
 type Failure struct {
 	Error    string `json:"error"`
 	Clusters int    `json:"clusters"`
-	// Names are the first of them, and Cause is that of the first.
+	// Names are the first of these clusters, and Cause is the first one's.
 	Names []string `json:"names"`
 	Cause string   `json:"cause"`
 }
@@ -304,6 +304,6 @@ type Report struct {
 // Output is the output of an execution of a fleet.
 type Output struct {
 	Summary Summary `json:"summary" path:"$.run.summary"`
-	// Outcomes are those of all clusters; empty if they are in S3.
+	// Outcomes has all clusters; it is empty if they are in S3.
 	Outcomes []Outcome `json:"outcomes" path:"$.run.outcomes"`
 }

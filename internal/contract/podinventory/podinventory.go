@@ -78,7 +78,7 @@ type Pods struct {
 	Items []Pod `json:"items"`
 	// Truncated is true if Items does not hold every pod.
 	Truncated bool `json:"truncated"`
-	// Consistent is false if the pods of a namespace are not those of one
+	// Consistent is false if the pods of a namespace are not from one
 	// moment: a list took longer than the cluster keeps its past.
 	Consistent bool `json:"consistent"`
 	// Archive is where every pod was written to; null if that was not asked for.

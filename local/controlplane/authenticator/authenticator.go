@@ -135,7 +135,7 @@ func (a *Authenticator) watches() (bool, error) {
 	return false, nil
 }
 
-// forgetAWS hides the user's settings from the process. The authenticator loads those of AWS when it starts, for an EC2 client
+// forgetAWS hides the user's settings from the process. The authenticator loads AWS settings when it starts, for an EC2 client
 // that is not used here, and panics if a profile does not exist.
 func forgetAWS() error {
 	os.Clearenv()

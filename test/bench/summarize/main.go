@@ -49,7 +49,7 @@ func summarize(ctx context.Context, clusters int, endpoint string) error {
 		return fmt.Errorf("%d clusters have %d pods", clusters, run.Summary.Totals["pods"])
 	}
 	took := time.Since(began).Seconds()
-	// Not getrusage, whose figure begins with that of the process that started this one.
+	// Not getrusage, whose figure includes the process that started this one.
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return err
