@@ -175,6 +175,9 @@ func (r *reader) object(at place, text []byte) {
 	apiVersion, kind := get(fields, "apiVersion", "apiVersion"), get(fields, "kind", "kind")
 	name, namespace := get(metadata, "name", "metadata.name"), get(metadata, "namespace", "metadata.namespace")
 	if isList(apiVersion, kind, name, fields) {
+		if r.rules.Inline && !isPlainList(fields, metadata) {
+			r.problem(at, "", "it is a List, which in an execution input may have apiVersion, kind, items and an empty metadata only: what is beside the items is not applied")
+		}
 		r.list(at, apiVersion, kind, fields["items"])
 		return
 	}
@@ -242,6 +245,21 @@ func isList(apiVersion, kind, name string, fields map[string]json.RawMessage) bo
 		return false
 	}
 	return name == "" || kind == "List" && apiVersion == "v1"
+}
+
+// isPlainList reports whether a List has nothing but items.
+func isPlainList(fields, metadata map[string]json.RawMessage) bool {
+	for field := range fields {
+		if !slices.Contains([]string{"apiVersion", "kind", "metadata", "items"}, field) {
+			return false
+		}
+	}
+	for _, value := range metadata {
+		if present(value) && string(value) != `""` {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *reader) list(at place, apiVersion, kind string, items []byte) {
@@ -336,16 +354,19 @@ func (r *reader) content(at place, o objects.Object, what string, fields, metada
 		r.problem(at, what, "it holds a status and nothing else, and a status is not applied")
 	}
 	r.allowed(at, o, what)
+	if r.rules.Inline {
+		if why := secretInInput(o); why != "" {
+			r.problem(at, what, "%s", why)
+		}
+	}
 	if !isSecret(o) {
 		return
 	}
-	valued := false
 	for _, field := range []string{"data", "stringData"} {
 		raw := fields[field]
 		if !present(raw) || string(raw) == "{}" {
 			continue
 		}
-		valued = true
 		values, ok := fieldsOf(raw)
 		if !ok {
 			r.problem(at, what, "%s is not an object", field)
@@ -364,15 +385,6 @@ func (r *reader) content(at place, o objects.Object, what string, fields, metada
 			}
 		}
 	}
-	if valued && r.rules.Inline {
-		r.problem(at, what, "a Secret in the execution input stays readable in the execution history: put the manifests into S3 and name them by source (--source), and change the values if an execution was started with them")
-	}
-}
-
-// isSecret recognizes a Secret that the cluster does not, because its kind or group
-// is misspelt: its values are secret all the same.
-func isSecret(o objects.Object) bool {
-	return (o.Group == "" || o.Group == "core") && (strings.EqualFold(o.Kind, "Secret") || strings.EqualFold(o.Kind, "Secrets"))
 }
 
 // allowed refuses objects that give permissions, unless the stack accepts them.
