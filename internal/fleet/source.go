@@ -165,7 +165,7 @@ func (d Finder) fromLines(f *input.Fields, text []byte, own home) []contract.Tar
 		case !json.Valid(element):
 			f.Problem(at(line), "is not JSON: %s", lineExample)
 			continue
-		case repeatsKey(element):
+		case len(input.Repeated(element)) > 0:
 			f.Problem(at(line), "has a key twice: expected each of %s once", strings.Join(columns, ", "))
 			continue
 		}
@@ -177,32 +177,6 @@ func (d Finder) fromLines(f *input.Fields, text []byte, own home) []contract.Tar
 		clusters.add(line, target)
 	}
 	return clusters.all()
-}
-
-// repeatsKey reports whether an object has a key twice: encoding/json would take the
-// last value, another program the first.
-func repeatsKey(object []byte) bool {
-	decoder := json.NewDecoder(bytes.NewReader(object))
-	if begin, err := decoder.Token(); err != nil || begin != json.Delim('{') {
-		return false
-	}
-	seen := map[string]bool{}
-	for decoder.More() {
-		key, err := decoder.Token()
-		name, isKey := key.(string)
-		if err != nil || !isKey {
-			return false
-		}
-		if seen[name] {
-			return true
-		}
-		seen[name] = true
-		var value json.RawMessage
-		if decoder.Decode(&value) != nil {
-			return false
-		}
-	}
-	return false
 }
 
 // fromRecords reads the records of a CSV file.

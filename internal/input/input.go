@@ -67,6 +67,9 @@ func Read(raw json.RawMessage, example string) *Fields {
 		f.Problem("input", "expected a JSON object such as %s, not %s", example, kind(raw))
 		f.members, f.notObject = nil, true
 	}
+	for _, path := range Repeated(raw) {
+		f.Problem(path, "is there twice: expected each key once")
+	}
 	return f
 }
 

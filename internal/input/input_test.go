@@ -252,3 +252,37 @@ func TestTheElementsOfAnArrayAreReadOneByOne(t *testing.T) {
 		assert.ErrorContains(t, err, want)
 	}
 }
+
+// Which of two values is acted on depends on the program that reads them, and the other one
+// stays in the execution history.
+func TestAKeyThatIsThereTwiceIsRefusedHoweverDeep(t *testing.T) {
+	for raw, want := range map[string]string{
+		`{"clusterName":"demo","clusterName":"other"}`:                      "clusterName: is there twice: expected each key once",
+		`{"clusterName":"demo","colour":"red","colour":null}`:               "colour: is there twice: expected each key once",
+		`{"clusterName":"demo","output":{"bucket":"abc","bucket":"abd"}}`:   "output.bucket: is there twice: expected each key once",
+		`{"clusterName":"demo","list":["a",{"x":[0,{"y":1,"y":2}]}]}`:       "list[1].x[1].y: is there twice: expected each key once",
+		`{"clusterName":"demo","colour":"red","col\u006fur":"blue"}`:        "colour: is there twice: expected each key once",
+		`{"clusterName":"demo","AWS_STEP_FUNCTIONS_X":{"a\nb":1,"a\nb":2}}`: `AWS_STEP_FUNCTIONS_X."a\nb": is there twice: expected each key once`,
+		`{"clusterName":"demo","output":{"":1,"":2}}`:                       `output."": is there twice: expected each key once`,
+	} {
+		t.Run(want, func(t *testing.T) {
+			_, err := read(raw)
+			var problem input.Problem
+			require.ErrorAs(t, err, &problem)
+			assert.Contains(t, err.Error(), want)
+		})
+	}
+	for _, raw := range []string{
+		`{"clusterName":"demo","list":["demo","demo"],"colour":"colour"}`,
+		`{"clusterName":"demo","AWS_STEP_FUNCTIONS_X":[{"a":1},{"a":{"a":2}}]}`,
+	} {
+		_, err := read(raw)
+		assert.NoError(t, err, raw)
+	}
+}
+
+func TestManyKeysThatAreThereTwiceAreCounted(t *testing.T) {
+	_, err := read(`{"clusterName":"demo"` + strings.Repeat(`,"x":[`, 9000) + "0" + strings.Repeat("]", 9000) + strings.Repeat(`,"x":0`, 9000) + "}")
+	require.Error(t, err)
+	assert.Less(t, len(err.Error()), 16<<10)
+}
