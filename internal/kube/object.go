@@ -14,13 +14,33 @@ import (
 // the whole object, Secrets too.
 const LastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
-// Get reads an object of any kind.
-func Get(ctx context.Context, client rest.Interface, path ...string) (map[string]any, error) {
+// Get reads an object of a kind. The last element of its path is its name.
+func Get(ctx context.Context, client rest.Interface, kind string, path ...string) (map[string]any, error) {
 	answer, err := Body(client.Get().AbsPath(path...).MaxRetries(0).Do(AtMost(ctx, ObjectBytes)))
 	if err != nil {
 		return nil, err
 	}
-	return Object(answer)
+	object, err := Object(answer)
+	if err != nil {
+		return nil, err
+	}
+	return object, IsObject(answer, kind, path[len(path)-1])
+}
+
+// IsObject returns an error if an answer is not the object that was asked for, whatever its
+// status code is: a proxy answers 200 with a page of its own, and what stands for an API
+// server with a Status, or with another object. Nothing of the answer is in the error.
+func IsObject(text []byte, kind, name string) error {
+	var of struct {
+		Kind     string `json:"kind"`
+		Metadata struct {
+			Name string `json:"name"`
+		} `json:"metadata"`
+	}
+	if json.Unmarshal(text, &of) != nil || of.Kind != kind || of.Metadata.Name != name {
+		return BadAnswer("it is not %s %s", kind, name)
+	}
+	return nil
 }
 
 // acceptMetadata asks for an object's metadata alone.
@@ -30,8 +50,11 @@ const acceptMetadata = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;
 // Exists asks for an object, however large, and returns the error of [Get] if it is
 // not there.
 func Exists(ctx context.Context, client rest.Interface, path ...string) error {
-	_, err := Body(client.Get().AbsPath(path...).SetHeader("Accept", acceptMetadata).MaxRetries(0).Do(AtMost(ctx, ObjectBytes)))
-	return err
+	answer, err := Body(client.Get().AbsPath(path...).SetHeader("Accept", acceptMetadata).MaxRetries(0).Do(AtMost(ctx, ObjectBytes)))
+	if err != nil {
+		return err
+	}
+	return IsObject(answer, "PartialObjectMetadata", path[len(path)-1])
 }
 
 // APIResource is an entry of an APIResourceList: a kind, or a subresource of one.

@@ -88,6 +88,9 @@ func (f *fakeAPI) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if object, ok := f.objects[r.URL.Path]; ok {
+			if strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata") {
+				object = map[string]any{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": object["metadata"]}
+			}
 			_ = json.NewEncoder(w).Encode(object)
 			return
 		}

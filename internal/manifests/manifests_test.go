@@ -174,7 +174,7 @@ func TestAnObjectOfKubectlIsTakenOverEvenIfItChangesMeanwhile(t *testing.T) {
 		case kind == "application/json-patch+json":
 			body, _ := io.ReadAll(r.Body)
 			assert.Contains(t, string(body), `"path":"/metadata/resourceVersion","value":"9"`)
-			_, _ = io.WriteString(w, `{"kind":"ConfigMap"}`)
+			_, _ = io.WriteString(w, `{"kind":"ConfigMap","metadata":{"name":"c0"}}`)
 		case len(requests) == 5:
 			_, _ = io.WriteString(w, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c0","resourceVersion":"10"}}`)
 		default:
@@ -619,7 +619,7 @@ func TestAccessIsAskedByNameOnlyIfItIsNotGivenInGeneral(t *testing.T) {
 
 	f.denied["patch configmaps shop/"] = true
 	f.denied["create configmaps shop/"] = true
-	f.objects[path("c1")] = map[string]any{"kind": "ConfigMap"}
+	f.objects[path("c1")] = map[string]any{"kind": "ConfigMap", "metadata": map[string]any{"name": "c1"}}
 	verified, err = f.applier.Verify(t.Context(), applymanifests.VerifyApply{Session: f.session})
 	require.NoError(t, err)
 	assert.Equal(t, 3+3+2, verified.Checks, "patch of three, and create of the two that do not exist")
@@ -679,4 +679,56 @@ func TestWhatIsWaitedForIsPartOfThePlan(t *testing.T) {
 	name, message := kubetest.Told(t, err)
 	assert.Equal(t, "InvalidInput", name)
 	assert.Contains(t, message, "wait: the names of the 900 objects to wait for take")
+}
+
+// A proxy, or an API server that stands for another, may answer 200 with something else.
+// Nothing was applied then, and nothing is known of the cluster.
+func TestAnAnswerThatIsNotTheObjectIsNoSuccess(t *testing.T) {
+	for sentence, answer := range map[string]string{
+		"a Status":         `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no","reason":"InternalError","code":500}`,
+		"another object":   `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"other","namespace":"shop","resourceVersion":"7"}}`,
+		"another kind":     `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a","namespace":"shop","resourceVersion":"7"}}`,
+		"an empty object":  `{}`,
+		"nothing":          ``,
+		"a list":           `{"apiVersion":"v1","kind":"ConfigMapList","metadata":{},"items":[]}`,
+		"what is not JSON": `<html>welcome</html>`,
+	} {
+		const at = "/api/v1/namespaces/shop/configmaps/a"
+		says := func(when func(r *http.Request) bool) func(http.ResponseWriter, *http.Request) bool {
+			return func(w http.ResponseWriter, r *http.Request) bool {
+				if when(r) {
+					_, _ = io.WriteString(w, answer)
+				}
+				return when(r)
+			}
+		}
+		isDryRun := func(r *http.Request) bool { return r.URL.Query().Get("dryRun") == "All" }
+		wants := func(t *testing.T, err error) {
+			t.Helper()
+			require.Error(t, err)
+			name, message := kubetest.Told(t, err)
+			assert.Equal(t, string(contract.ClusterUnreachable), name)
+			assert.Contains(t, message, "does not answer as an API server does: it is not ")
+			assert.NotContains(t, message, "other")
+		}
+		t.Run(sentence+" to a dry run", func(t *testing.T) {
+			f := execution(t, fmt.Sprintf(configMap, "a"))
+			f.refuse[at] = says(isDryRun)
+			_, err := f.plan(t.Context())
+			wants(t, err)
+		})
+		t.Run(sentence+" to an apply", func(t *testing.T) {
+			f := execution(t, fmt.Sprintf(configMap, "a"))
+			f.refuse[at] = says(func(r *http.Request) bool { return !isDryRun(r) })
+			_, _, err := f.apply(t)
+			wants(t, err)
+		})
+		t.Run(sentence+" to a read", func(t *testing.T) {
+			f := execution(t, fmt.Sprintf(configMap, "a"))
+			f.objects[at] = map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "a", "resourceVersion": "6"}, "data": map[string]any{"a": "0"}}
+			f.refuse["GET "+at] = says(func(*http.Request) bool { return true })
+			_, err := f.plan(t.Context())
+			wants(t, err)
+		})
+	}
 }

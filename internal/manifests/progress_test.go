@@ -291,7 +291,7 @@ func TestAnObjectThatNeedsAnotherOfTheManifestsIsUnchecked(t *testing.T) {
 			for kind, name := range map[string]string{"resourcequotas": "few", "limitranges": "defaults"} {
 				f.objects["/api/v1/namespaces/shop/"+kind+"/"+name] = map[string]any{"apiVersion": "v1", "kind": map[string]string{"resourcequotas": "ResourceQuota", "limitranges": "LimitRange"}[kind], "metadata": map[string]any{"name": name}, "spec": map[string]any{"a": 1}}
 			}
-			f.objects["/api/v1/namespaces/shop"] = map[string]any{"metadata": map[string]any{"name": "shop"}}
+			f.objects["/api/v1/namespaces/shop"] = map[string]any{"kind": "Namespace", "metadata": map[string]any{"name": "shop"}}
 			plan, err := f.plan(t.Context())
 			if c.want == "" {
 				name, _ := kubetest.Told(t, err)

@@ -215,7 +215,7 @@ func said(t *testing.T, values map[string]string, tell echo, dryRun bool) (text 
 	synctest.Test(t, func(t *testing.T) {
 		f := execution(t, secretManifest(t, values), func(r *applymanifests.Request) { r.Output = contract.Destination{Bucket: "b", Prefix: "diffs"} })
 		const at = "/api/v1/namespaces/shop/secrets/db"
-		f.objects[at] = map[string]any{"metadata": map[string]any{"resourceVersion": "6"}, "data": map[string]any{"key-1": "b2xk"}}
+		f.objects[at] = map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "db", "resourceVersion": "6"}, "data": map[string]any{"key-1": "b2xk"}}
 		if tell != nil {
 			f.refuse[at] = func(w http.ResponseWriter, r *http.Request) bool {
 				if dryRun != (r.URL.Query().Get("dryRun") == "All") {

@@ -62,7 +62,7 @@ func (t Target) String() string { return Describe(t.Kind, t.Namespace, t.Name) }
 
 // Get reads an object.
 func (c Client) Get(ctx context.Context, t Target) (map[string]any, error) {
-	return kube.Get(ctx, c.Conn, t.Path()...)
+	return kube.Get(ctx, c.Conn, t.Kind, t.Path()...)
 }
 
 // Exists asks for an object, however large, and returns the error of Get if it is not there.
@@ -79,7 +79,10 @@ func (c Client) Before(ctx context.Context, dryRun Answer) ([]byte, error) {
 	path, version := dryRun.Sent.Path(), resourceVersion(dryRun.Object)
 	answer, err := kube.Body(c.Conn.Get().AbsPath(path...).MaxRetries(0).Param("resourceVersion", version).Do(ctx))
 	if apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) { // its memory is behind
-		return kube.Body(c.Conn.Get().AbsPath(path...).MaxRetries(0).Do(ctx))
+		answer, err = kube.Body(c.Conn.Get().AbsPath(path...).MaxRetries(0).Do(ctx))
+	}
+	if err == nil {
+		err = kube.IsObject(answer, dryRun.Sent.Kind, dryRun.Sent.Name)
 	}
 	return answer, err
 }
@@ -151,6 +154,9 @@ func send(ctx context.Context, request *rest.Request, t Target, dryRun bool) (An
 	var code int
 	result := request.Do(kube.AtMost(ctx, kube.ObjectBytes)).StatusCode(&code)
 	object, err := kube.Body(result)
+	if err == nil {
+		err = kube.IsObject(object, t.Kind, t.Name)
+	}
 	a := Answer{Sent: t, Object: object, Created: code == http.StatusCreated}
 	for _, warning := range result.Warnings() {
 		a.warnings = append(a.warnings, warning.Text)

@@ -1,6 +1,7 @@
 package readiness_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -23,12 +24,14 @@ type reading struct {
 func (r reading) check(t *testing.T) {
 	t.Helper()
 	w := newWorld(t)
-	w.put("Thing", "one", r.object)
+	var given struct{ Kind string }
+	require.NoError(t, json.Unmarshal([]byte(r.object), &given))
+	w.put(given.Kind, "one", r.object)
 	got, err := w.checker.Check(t.Context(), w.payload)
 	if err != nil {
 		_, message := readTold(t, err)
 		assert.Equal(t, "Failed", r.status, message)
-		assert.Contains(t, message, "Thing shop/one (Failed: ")
+		assert.Contains(t, message, given.Kind+" shop/one (Failed: ")
 		assert.Contains(t, message, r.message)
 		return
 	}

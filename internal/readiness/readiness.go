@@ -180,7 +180,7 @@ func (r *round) answers(ctx context.Context) bool {
 func (r *round) read(ctx context.Context, o awaited) (verdict, error) {
 	ctx, end := r.conn.Turn(ctx)
 	defer end()
-	live, err := kube.Get(ctx, r.conn, o.path...)
+	live, err := kube.Get(ctx, r.conn, o.told.Kind, o.path...)
 	if err != nil {
 		return verdict{}, err
 	}

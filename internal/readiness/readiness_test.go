@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -99,10 +100,12 @@ func (w *world) replicate(n int, object string) {
 		name := fmt.Sprintf("web-%d", i)
 		last.Names = append(last.Names, name)
 		if object != "" {
-			w.objects[last.Path+"/"+name] = object
+			w.objects[last.Path+"/"+name] = nameOf.ReplaceAllString(object, fmt.Sprintf(`"metadata":{"name":%q`, name))
 		}
 	}
 }
+
+var nameOf = regexp.MustCompile(`"metadata":\{"name":"[^"]*"`)
 
 // round checks once, and keeps the answer for the next round.
 func (w *world) round(t *testing.T) applymanifests.Readiness {
@@ -199,8 +202,8 @@ func TestALastLookGoesOnInTheNextRound(t *testing.T) {
 
 func TestWhatHasEndedMayGo(t *testing.T) {
 	w := newWorld(t)
-	migrate := "/apis/batch/v1/namespaces/shop/jobs/migrate"
-	w.payload.WaitFor[0] = applymanifests.Reference{Kind: "Job", Namespace: "shop", Path: "/apis/batch/v1/namespaces/shop/jobs", Names: []string{"migrate"}}
+	migrate := "/apis/batch/v1/namespaces/shop/jobs/one"
+	w.payload.WaitFor[0] = applymanifests.Reference{Kind: "Job", Namespace: "shop", Path: "/apis/batch/v1/namespaces/shop/jobs", Names: []string{"one"}}
 	w.objects[migrate] = aJob(`"status":{"conditions":[{"type":"Complete","status":"True"}]}`)
 	assert.Equal(t, "e.", w.round(t).Done)
 	w.deploy(2, "")
@@ -389,4 +392,23 @@ func TestManyObjectsThatAreNotReadyAreReportedInPart(t *testing.T) {
 		assert.Contains(t, message, "900 of 901 objects")
 		assert.Contains(t, message, ", and 880 more. All objects were applied")
 	})
+}
+
+// What answers in the place of an object says nothing about it.
+func TestAnAnswerThatIsNotTheObjectIsNotReady(t *testing.T) {
+	for sentence, answer := range map[string]string{
+		"a Status":       `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","code":500}`,
+		"another object": `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"other"}}`,
+		"another kind":   `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"one"}}`,
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			w := newWorld(t)
+			w.objects[one] = answer
+			r, err := w.checker.Check(t.Context(), w.payload)
+			require.NoError(t, err)
+			assert.False(t, r.Complete)
+			require.Len(t, r.NotReady, 2)
+			assert.Contains(t, r.NotReady[0].Message, "what answers cannot be read: it is not ConfigMap one")
+		})
+	}
 }
