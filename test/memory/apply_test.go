@@ -3,12 +3,14 @@
 package memory
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"path"
 	"strings"
 	"testing"
 
@@ -33,7 +35,7 @@ type cluster struct {
 }
 
 const (
-	small     = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","namespace":"shop","resourceVersion":"7"},"data":{"a":"b"}}`
+	small     = `{"metadata":{"namespace":"shop","resourceVersion":"7"},"data":{"a":"b"}}`
 	kindsOfV1 = `{"kind":"APIResourceList","resources":[{"name":"configmaps","kind":"ConfigMap","namespaced":true},{"name":"secrets","kind":"Secret","namespaced":true}`
 )
 
@@ -63,7 +65,28 @@ func (c cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if special != nil {
 		answer = special
 	}
-	answer(w)
+	answer(identified{w, r})
+}
+
+// identified makes the answer the object that was asked for: another one is not read to its end.
+type identified struct {
+	http.ResponseWriter
+	of *http.Request
+}
+
+func (i identified) Write(p []byte) (int, error) {
+	kind := "ConfigMap"
+	if strings.Contains(i.of.URL.Path, "/secrets/") {
+		kind = "Secret"
+	}
+	if strings.Contains(i.of.Header.Get("Accept"), "as=PartialObjectMetadata") {
+		kind = "PartialObjectMetadata"
+	}
+	identity := fmt.Sprintf(`{"apiVersion":"v1","kind":%q,"metadata":{"name":%q,`, kind, path.Base(i.of.URL.Path))
+	if _, err := i.ResponseWriter.Write(bytes.Replace(p, []byte(`{"metadata":{`), []byte(identity), 1)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // manifestsSession is one with a cluster that answers so, and manifests in S3.

@@ -3,7 +3,10 @@
 package memory
 
 import (
+	"encoding/base64"
+	"encoding/pem"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,10 +20,25 @@ import (
 	"github.com/kubestep/kubestep/internal/kube/kubetest"
 )
 
+// served is a cluster that answers so on a socket: the functions are programs of their own, which the network of
+// kubetest, in memory, does not reach.
+func served(t *testing.T, answer http.HandlerFunc) contract.Cluster {
+	t.Helper()
+	server := httptest.NewUnstartedServer(answer)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that a function has had enough of
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	return contract.Cluster{
+		Name: "demo", Region: "eu-west-1", AuthenticationMode: "API", Endpoint: server.URL,
+		CertificateAuthority: base64.StdEncoding.EncodeToString(authority),
+	}
+}
+
 // session is one with a cluster that answers so.
 func session(t *testing.T, answer http.HandlerFunc) contract.Session {
 	t.Helper()
-	s := kubetest.Session(kubetest.Serve(t, answer))
+	s := kubetest.Session(served(t, answer))
 	sealer, err := bearer.NewSealer(sealKey)
 	require.NoError(t, err)
 	s.Token.Sealed, err = sealer.Seal(bearer.New("k8s-aws-v1.memory"), bearer.BindingFor(s.Execution, s.Cluster))
