@@ -48,7 +48,7 @@ S3 and name them with --source. So must be those that are larger than 128 KiB.`,
 	}
 	var o applyOptions
 	start := newStarter(cmd, m, &o.request)
-	start.advice, start.check = adviseOnApply, checkInline
+	start.advice = adviseOnApply
 	start.addTarget(cmd)
 	o.addFlags(cmd, start)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"sync/atomic"
 
@@ -48,7 +49,7 @@ func explain(err error, execution follow.Execution, a asked) error {
 }
 
 // line is the connection to AWS. It remembers whether a request may have arrived: if
-// none has, none has started an execution.
+// there was no connection for any, none has started an execution.
 type line struct {
 	aws.HTTPClient
 	used atomic.Bool
@@ -56,12 +57,8 @@ type line struct {
 
 // Do sends a request.
 func (l *line) Do(r *http.Request) (*http.Response, error) {
-	answer, err := l.HTTPClient.Do(r)
-	dial, failed := errors.AsType[*net.OpError](err)
-	if !failed || dial.Op != "dial" {
-		l.used.Store(true)
-	}
-	return answer, err //nolint:wrapcheck // of the client, for the SDK
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { l.used.Store(true) }}
+	return l.HTTPClient.Do(r.WithContext(httptrace.WithClientTrace(r.Context(), trace))) //nolint:wrapcheck // of the client, for the SDK
 }
 
 // startedNothing reports whether an error of StartExecution says that no execution has
@@ -86,6 +83,9 @@ func unanswered(err error) string {
 	endpoint, parseErr := url.Parse(call.URL)
 	if parseErr != nil {
 		return ""
+	}
+	if endpoint.Host == "" || endpoint.Scheme != "http" && endpoint.Scheme != "https" {
+		return "the endpoint of AWS is not a URL such as http://localhost:4566. Check AWS_ENDPOINT_URL"
 	}
 	sentence := fmt.Sprintf("%s://%s does not answer (%v).", endpoint.Scheme, endpoint.Host, call.Err)
 	if host := endpoint.Hostname(); host == "localhost" || net.ParseIP(host).IsLoopback() {

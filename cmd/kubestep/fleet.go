@@ -54,7 +54,6 @@ Regions and roles that the flags name, or every cluster in a list in S3.`,
 	}
 	var o fleetOptions
 	start := newStarter(cmd, m, &o.fleet)
-	start.check = checkFleet
 	start.otherwise = []any{&o.fleet.Workflow}
 	o.addFlags(cmd, start)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -47,19 +47,19 @@ func TestTheFlagsOfAFleetMakeItsInput(t *testing.T) {
 	output, err := json.Marshal(fleet.Output{Summary: fleetSummary()})
 	require.NoError(t, err)
 	asked := filepath.Join(t.TempDir(), "asked.json")
-	require.NoError(t, os.WriteFile(asked, []byte(`{"namespaces":["*"]}`), 0o600))
+	require.NoError(t, os.WriteFile(asked, []byte(`{"source":{"bucket":"abc","key":"k"}}`), 0o600))
 	for want, args := range map[string][]string{
 		`{"workflow":"pod-inventory","clusters":["payments","search"]}`: {"payments", "search"},
-		`{"workflow":"pod-inventory","regions":["eu-west-1","us-east-1"],"tags":{"environment":"production"},"output":{"bucket":"b","prefix":"kubestep/"}}`: {
-			"--region", "eu-west-1", "--region", "us-east-1", "--tag", "environment=production", "--report", "s3://b/kubestep/",
+		`{"workflow":"pod-inventory","regions":["eu-west-1","us-east-1"],"tags":{"environment":"production"},"output":{"bucket":"abc","prefix":"kubestep/"}}`: {
+			"--region", "eu-west-1", "--region", "us-east-1", "--tag", "environment=production", "--report", "s3://abc/kubestep/",
 		},
-		`{"workflow":"apply-manifests","roleArns":["arn:aws:iam::444455556666:role/m"],"toleratedFailures":{"percentage":5},"concurrency":100,"request":{"namespaces":["*"]}}`: {
+		`{"workflow":"apply-manifests","roleArns":["arn:aws:iam::444455556666:role/m"],"toleratedFailures":{"percentage":5},"concurrency":100,"request":{"source":{"bucket":"abc","key":"k"}}}`: {
 			"--workflow", "apply-manifests", "--role-arn", "arn:aws:iam::444455556666:role/m", "--tolerate", "5%", "--concurrency", "100", "--request", "@" + asked,
 		},
-		`{"workflow":"pod-inventory","source":{"bucket":"b","key":"failed.jsonl"},"toleratedFailures":{"count":3}}`: {"--source", "s3://b/failed.jsonl", "--tolerate", "3"},
-		`{"workflow":"other","clusters":["a"]}`:         {"--input", `{"workflow":"other","clusters":["a"]}`},
-		`{"workflow":"pod-inventory","clusters":["b"]}`: {"--input", `{"clusters":["b"]}`},
-		`{"workflow":"other","clusters":["c"]}`:         {"--input", `{"clusters":["c"]}`, "--workflow", "other"},
+		`{"workflow":"pod-inventory","source":{"bucket":"abc","key":"failed.jsonl"},"toleratedFailures":{"count":3}}`: {"--source", "s3://abc/failed.jsonl", "--tolerate", "3"},
+		`{"workflow":"apply-manifests","clusters":["a"],"request":{"source":{"bucket":"abc","key":"k"}}}`:             {"--input", `{"workflow":"apply-manifests","clusters":["a"],"request":{"source":{"bucket":"abc","key":"k"}}}`},
+		`{"workflow":"pod-inventory","clusters":["b"]}`:                                                               {"--input", `{"clusters":["b"]}`},
+		`{"workflow":"apply-manifests","clusters":["c"],"request":{"source":{"bucket":"abc","key":"k"}}}`:             {"--input", `{"clusters":["c"],"request":{"source":{"bucket":"abc","key":"k"}}}`, "--workflow", "apply-manifests"},
 	} {
 		s := newStepFunctions(t, map[string]any{"status": "SUCCEEDED", "output": string(output)})
 		status, stdout, stderr := kubestep(t.Context(), append([]string{"fleet", "--state-machine-arn", fleetMachine}, args...)...)

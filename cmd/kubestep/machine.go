@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/spf13/cobra"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
@@ -28,6 +29,10 @@ type machine struct {
 	// the table of what it saw. A workflow has one of them.
 	table table
 	gauge func() (gauge, table)
+	// check returns why the functions would refuse an input, for a workflow that does not work
+	// on one cluster; request are the keys that lead to what it asks of each cluster.
+	check   func(contract.ExecutionARN, json.RawMessage) error
+	request []string
 	// older is an environment variable that holds the ARN too, by its name of before.
 	older string
 }
@@ -41,7 +46,7 @@ func machines() []machine {
 	special := map[string]machine{
 		podinventory.Name:   {verb: inventory, table: podTable, older: "STATE_MACHINE_ARN"},
 		applymanifests.Name: {verb: apply, table: planTable},
-		fleet.Name:          {verb: fleetVerb, gauge: newFleetGauge},
+		fleet.Name:          {verb: fleetVerb, gauge: newFleetGauge, check: checkFleet, request: []string{"request"}},
 	}
 	var all []machine
 	for _, w := range workflows.All() {

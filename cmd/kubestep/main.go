@@ -36,6 +36,9 @@ const (
 var version string
 
 func main() {
+	// Whoever reads the states, or the output, may go away: a write fails then, and the
+	// execution is followed to its end all the same.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second Ctrl-C ends the command at once.
 	context.AfterFunc(ctx, stop)

@@ -2,22 +2,15 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
-	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/objects"
 )
-
-// Everybody who may read an execution reads its input, for 90 days. So the command reads
-// manifests as the functions do, and starts nothing if they would refuse them: above all
-// a Secret, which is in the history as soon as the execution starts.
 
 // rules apply to manifests in an execution input. Which of the restricted kinds are
 // allowed is a parameter of the stack, so load-manifests decides that.
@@ -104,13 +97,18 @@ func join(files []file, namespace string) (string, error) {
 	if same {
 		return text, nil
 	}
-	texts = nil
-	for _, o := range given {
-		texts = append(texts, string(o.JSON))
-	}
-	text = strings.Join(texts, "\n---\n") + "\n"
+	text = textOf(given)
 	_, err = manifests.Read([]byte(text), rules(namespace))
 	return text, err //nolint:wrapcheck // it is about the manifests already
+}
+
+// textOf is a text of objects, and of nothing else.
+func textOf(all []objects.Object) string {
+	texts := make([]string, len(all))
+	for i, o := range all {
+		texts[i] = string(o.JSON)
+	}
+	return strings.Join(texts, "\n---\n") + "\n"
 }
 
 // named is an object's name after its namespace.
@@ -119,41 +117,4 @@ func named(namespace, name string) string {
 		return name
 	}
 	return namespace + "/" + name
-}
-
-// checkInline reads the manifests in an execution input of apply-manifests.
-func checkInline(document json.RawMessage) error {
-	var keys map[string]json.RawMessage
-	if json.Unmarshal(document, &keys) != nil {
-		return nil //nolint:nilerr // what is wrong with it is said elsewhere
-	}
-	var namespace string
-	if json.Unmarshal(keys["namespace"], &namespace) != nil || namespace == "" {
-		namespace = "default"
-	}
-	for key, value := range keys {
-		// A key in another spelling is refused, but by then it is in the history.
-		if !strings.EqualFold(key, "manifests") || string(value) == "null" {
-			continue
-		}
-		if len(value) > applymanifests.MaxInline {
-			return fmt.Errorf("the manifests have %d bytes: expected at most %d in an execution input. Put them in S3 and set source, as --source does", len(value), applymanifests.MaxInline)
-		}
-		if _, err := manifests.ReadInline(value, rules(namespace)); err != nil {
-			return err //nolint:wrapcheck // it is about the manifests already
-		}
-	}
-	return nil
-}
-
-// checkFleet is checkInline for the request in an execution input of fleet, whatever
-// its workflow is: one that is misspelt is refused only after the start.
-func checkFleet(document json.RawMessage) error {
-	var input struct {
-		Request json.RawMessage `json:"request"`
-	}
-	if json.Unmarshal(document, &input) != nil || len(input.Request) == 0 {
-		return nil //nolint:nilerr // as in checkInline
-	}
-	return checkInline(input.Request)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/internal/input"
 )
 
 // Of https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html:
@@ -39,10 +40,7 @@ type starter struct {
 	flags map[string]any
 	set   []any
 	// otherwise has the addresses of fields that are set if --input does not set them.
-	otherwise []any
-	// check says what of an execution input must not be started; nil for most verbs.
-	check func(document json.RawMessage) error
-
+	otherwise                    []any
 	stateMachineARN, name, input string
 }
 
@@ -87,7 +85,7 @@ func (s *starter) readTarget(args []string, wrong *problems) {
 
 // start starts an execution and shows it, unless there are problems.
 func (s *starter) start(cmd *cobra.Command, wrong problems) error {
-	region := ""
+	region, flagsAreFine := "", len(wrong) == 0
 	if s.stateMachineARN == "" {
 		wrong.add("there is no state machine: use --state-machine-arn, or set %s", s.machine.Variable())
 	} else {
@@ -98,24 +96,24 @@ func (s *starter) start(cmd *cobra.Command, wrong problems) error {
 			s.set = append(s.set, field)
 		}
 	}
-	input, err := s.document(cmd.InOrStdin())
-	var refused error
-	if err == nil && s.check != nil {
-		refused = s.check(json.RawMessage(input))
-	}
-	switch {
-	case err != nil:
+	document, err := s.document(cmd.InOrStdin())
+	if err != nil {
 		wrong.add("--input %v", err)
-	case refused != nil:
-		wrong.add("%v", refused)
-	case len(input) > maxInput:
-		wrong.add("--input has %d bytes; Step Functions accepts %d", len(input), maxInput)
+	}
+	if len(document) > maxInput {
+		wrong.add("--input has %d bytes; Step Functions accepts %d", len(document), maxInput)
+	}
+	if err == nil && flagsAreFine && region != "" {
+		document = string(withoutComments(json.RawMessage(document), append(slices.Clone(s.machine.request), "manifests")...))
+		if err := s.machine.readInput(contract.MachineARN(s.stateMachineARN).Execution(s.name), json.RawMessage(document)); err != nil {
+			wrong.add("%v", err)
+		}
 	}
 	if s.name != "" && !executionName.MatchString(s.name) {
 		wrong.add("--name %q is not 1 to 80 letters, digits, - and _", s.name)
 	}
 	return s.show(cmd, region, wrong, func(f *follow.Follower) (follow.Execution, error) {
-		execution, err := f.Start(cmd.Context(), follow.Start{StateMachineARN: s.stateMachineARN, Input: input, Name: s.name})
+		execution, err := f.Start(cmd.Context(), follow.Start{StateMachineARN: s.stateMachineARN, Input: document, Name: s.name})
 		if err != nil && execution.ARN == "" && cmd.Context().Err() == nil && s.line.startedNothing(err) {
 			return execution, problems{explain(err, execution, asked{stateMachineARN: s.stateMachineARN, variable: s.machine.Variable(), name: s.name}).Error()}
 		}
@@ -200,11 +198,15 @@ func read(flag string, stdin io.Reader) (string, error) {
 	return string(content), nil
 }
 
-// check reports where a document stops being valid JSON.
+// check reports where a document stops being valid JSON, and which keys are in it twice:
+// before anything is set in it, which takes the last one.
 func check(document string) error {
 	var parsed any
 	err := json.Unmarshal([]byte(document), &parsed)
 	if err == nil {
+		if repeated := input.Repeated(json.RawMessage(document)); len(repeated) > 0 {
+			return fmt.Errorf("has keys twice: %s", strings.Join(repeated, ", "))
+		}
 		return nil
 	}
 	syntax, ok := errors.AsType[*json.SyntaxError](err)

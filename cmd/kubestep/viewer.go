@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -226,7 +227,8 @@ func (v *viewer) showFailure(cmd *cobra.Command, execution follow.Execution, pro
 }
 
 func (v *viewer) print(cmd *cobra.Command, text string) error {
-	if _, err := io.WriteString(cmd.OutOrStdout(), text); err != nil {
+	// Who reads no further, as head does, has had enough.
+	if _, err := io.WriteString(cmd.OutOrStdout(), text); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return &failure{fmt.Errorf("print the output: %w", err)}
 	}
 	return nil

@@ -24,7 +24,7 @@ func main() {
 		Defaults:  contract.Target{Region: cfg.Region},
 		Workflows: fleet.Workflows(workflows.All(), os.Getenv),
 		Checks: map[string]func(*input.Fields, any){
-			applymanifests.Name: manifests.CheckInline(strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ",")),
+			applymanifests.Name: manifests.CheckInline(manifests.Rules{AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ",")}),
 		},
 	}
 	task.Start(contractfleet.FunctionFindClusters, finder.Find)

@@ -24,7 +24,11 @@ func Get(ctx context.Context, client rest.Interface, kind string, path ...string
 	if err != nil {
 		return nil, err
 	}
-	return object, IsObject(answer, kind, path[len(path)-1])
+	metadata, _ := object["metadata"].(map[string]any)
+	if name := path[len(path)-1]; object["kind"] != kind || metadata["name"] != name {
+		return nil, notObject(kind, name)
+	}
+	return object, nil
 }
 
 // IsObject returns an error if an answer is not the object that was asked for, whatever its
@@ -38,10 +42,12 @@ func IsObject(text []byte, kind, name string) error {
 		} `json:"metadata"`
 	}
 	if json.Unmarshal(text, &of) != nil || of.Kind != kind || of.Metadata.Name != name {
-		return BadAnswer("it is not %s %s", kind, name)
+		return notObject(kind, name)
 	}
 	return nil
 }
+
+func notObject(kind, name string) error { return BadAnswer("it is not %s %s", kind, name) }
 
 // acceptMetadata asks for an object's metadata alone.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-representations

@@ -6,14 +6,16 @@ import (
 )
 
 // CheckInline names the problems of manifests that are part of a request, as load-manifests
-// will: for a caller that starts many executions with one request.
-func CheckInline(allowedKinds []string) func(f *input.Fields, request any) {
+// will: for a caller that starts executions with it. The rules are those of the stack.
+func CheckInline(rules Rules) func(f *input.Fields, request any) {
 	return func(f *input.Fields, request any) {
 		r, ok := request.(applymanifests.Request)
 		if !ok || r.Manifests == nil || f.HasProblem("manifests") {
 			return
 		}
-		if _, err := ReadInline(r.Manifests, Rules{Namespace: r.Namespace, AllowedKinds: allowedKinds}); err != nil {
+		of := rules
+		of.Namespace = r.Namespace
+		if _, err := ReadInline(r.Manifests, of); err != nil {
 			f.Problem("manifests", "%v", err)
 		}
 	}

@@ -46,7 +46,7 @@ func TestAWholeRequestIsReadAsLoadManifestsReadsIt(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			f := input.Read(json.RawMessage(c.given), "{}")
-			manifests.CheckInline([]string{"Role"})(f, workflowmanifests.Read(f))
+			manifests.CheckInline(manifests.Rules{AllowedKinds: []string{"Role"}})(f, workflowmanifests.Read(f))
 			err := f.Err()
 			if c.want == "" {
 				require.NoError(t, err)

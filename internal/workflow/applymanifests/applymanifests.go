@@ -85,7 +85,7 @@ func Read(f *input.Fields) applymanifests.Request {
 	case r.Manifests != nil && fromS3:
 		f.Problem("source", "expected either manifests or source, not both")
 	case len(r.Manifests) > applymanifests.MaxInline:
-		f.Problem("manifests", "%d bytes: expected at most %d in the execution input. Put them into S3 and name them by source", len(r.Manifests), applymanifests.MaxInline)
+		f.Problem("manifests", "%d bytes: expected at most %d in the execution input. Put them into S3 and name them by source (--source)", len(r.Manifests), applymanifests.MaxInline)
 	case r.Manifests != nil && r.Manifests[0] != '"' && r.Manifests[0] != '[':
 		f.Problem("manifests", "expected a string of YAML documents or an array of objects")
 	}
