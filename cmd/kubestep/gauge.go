@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -39,8 +40,11 @@ type fleetGauge struct {
 	summary fleet.Summary
 	// outcomes are those that the state holds; none of a large fleet.
 	outcomes []fleet.Outcome
-	counts   map[fleet.Status]int
-	next     time.Time
+	// executions are the names of the clusters' executions that the state has held so far,
+	// without what a second try adds.
+	executions map[string]bool
+	counts     map[fleet.Status]int
+	next       time.Time
 }
 
 func (g *fleetGauge) use(client *sfn.Client) { g.client = client }
@@ -58,6 +62,12 @@ func (g *fleetGauge) event(e types.HistoryEvent) {
 	case "FindClusters", "Summarize":
 		if json.Unmarshal([]byte(aws.ToString(e.StateExitedEventDetails.Output)), &document) == nil {
 			g.fleet, g.summary, g.outcomes = document.Fleet, document.Run.Summary, document.Run.Outcomes
+			for _, c := range document.Run.Clusters {
+				if g.executions == nil {
+					g.executions = map[string]bool{}
+				}
+				g.executions[strings.TrimSuffix(c.Execution, lastAttempt)] = true
+			}
 		}
 	}
 }
@@ -70,7 +80,7 @@ func (g *fleetGauge) detail(ctx context.Context, room int) string {
 	}
 	if now := time.Now(); now.After(g.next) {
 		g.next = now.Add(countInterval)
-		g.count(ctx)
+		g.count(ctx, time.Time{})
 	}
 	done := 0
 	for _, n := range g.counts {
@@ -93,13 +103,32 @@ func (g *fleetGauge) detail(ctx context.Context, room int) string {
 	return fmt.Sprintf("%s%d failed", of, done-g.counts[fleet.StatusSucceeded])
 }
 
-// count reads how the executions of the fleet ended; of a cluster that is tried again,
-// the last one counts. What cannot be read now is read at the next look: the bar is not
-// worth ending the command for.
-func (g *fleetGauge) count(ctx context.Context) {
+// notInNames is what a fleet's name may hold and the names of its clusters' executions do not.
+var notInNames = regexp.MustCompile(`[^0-9A-Za-z_-]`)
+
+// named returns a function that tells the names of the fleet's executions, without what a
+// second try or the fleet itself adds. Those of a fleet whose clusters are in S3 are not
+// in the state: each begins with the fleet's name and ends in a hash of 12 characters.
+func (g *fleetGauge) named() func(string) bool {
+	if !g.fleet.InS3 {
+		return func(name string) bool { return g.executions[name] }
+	}
+	begin := notInNames.ReplaceAllString(g.fleet.Name, "-")
+	if len(begin) > fleetNameLength {
+		begin = begin[:fleetNameLength] // more of it, if the cluster's name is short
+	} else {
+		begin += "-"
+	}
+	return regexp.MustCompile("^" + begin + `.+-[2-7a-z]{12}$`).MatchString
+}
+
+// count reads how the executions of the fleet ended that had started by then; of a cluster
+// that is tried again, the last one counts. What cannot be read now is read at the next
+// look: the bar is not worth ending the command for.
+func (g *fleetGauge) count(ctx context.Context, stopped time.Time) {
 	counts := map[fleet.Status]int{}
 	seen := map[string]bool{}
-	prefix := g.fleet.Name[:min(len(g.fleet.Name), fleetNameLength)]
+	named := g.named()
 	pages := sfn.NewListExecutionsPaginator(g.client, &sfn.ListExecutionsInput{StateMachineArn: &g.fleet.StateMachineARN, MaxResults: 1000})
 	for page := 0; pages.HasMorePages() && page < countPages; page++ {
 		listed, err := pages.NextPage(ctx)
@@ -113,8 +142,11 @@ func (g *fleetGauge) count(ctx context.Context) {
 				older = true
 				continue
 			}
+			if !stopped.IsZero() && aws.ToTime(e.StartDate).After(stopped) {
+				continue
+			}
 			cluster := strings.TrimSuffix(strings.TrimSuffix(aws.ToString(e.Name), "-"+g.fleet.Own), lastAttempt)
-			if !strings.HasPrefix(cluster, prefix) || seen[cluster] {
+			if !named(cluster) || seen[cluster] {
 				continue
 			}
 			seen[cluster] = true
@@ -137,7 +169,7 @@ func (g *fleetGauge) failed(ctx context.Context, execution follow.Execution, sty
 		return ""
 	}
 	// It was stopped, or ran out of time: nothing has added up what there is.
-	g.count(ctx)
+	g.count(ctx, execution.Stopped)
 	counted := outcomes(g.counts, style)
 	if counted == "" {
 		counted = "none has ended"

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -38,7 +39,7 @@ func fleetHistory(t *testing.T, looks int) func(look int) []map[string]any {
 	kinds := []map[string]any{
 		{"type": "ExecutionStarted"},
 		{"type": "TaskStateEntered", "stateEnteredEventDetails": map[string]any{"name": "FindClusters"}},
-		{"type": "TaskStateExited", "stateExitedEventDetails": merge(document(fleet.Run{}), "name", "FindClusters")},
+		{"type": "TaskStateExited", "stateExitedEventDetails": merge(document(fleet.Run{Clusters: theClusters()}), "name", "FindClusters")},
 		{"type": "MapStateEntered", "stateEnteredEventDetails": map[string]any{"name": "RunClusters"}},
 		{"type": "MapStateStarted"},
 		{"type": "MapRunStarted"},
@@ -58,6 +59,15 @@ func fleetHistory(t *testing.T, looks int) func(look int) []map[string]any {
 		}
 		return kinds
 	}
+}
+
+// theClusters are those of fleetHistory: a, b, c and d.
+func theClusters() []fleet.Cluster {
+	var all []fleet.Cluster
+	for _, name := range []string{"a", "b", "c", "d"} {
+		all = append(all, fleet.Cluster{Target: contract.Target{ClusterName: name}, Execution: "nightly-" + name + "-" + strings.Repeat(name, 12), Attempt: 1})
+	}
+	return all
 }
 
 func merge(m map[string]any, key string, value any) map[string]any {
@@ -198,6 +208,59 @@ func TestAFleetThatIsStoppedSaysWhatHasEndedAndHowToGoOn(t *testing.T) {
 
 	assert.Equal(t, failed, status)
 	assert.Equal(t, "4 clusters: 1 succeeded, 1 failed\nTo run the clusters that are left, within 14 days: aws stepfunctions redrive-execution --execution-arn "+fleetExecution+"\n", stdout)
+}
+
+// What else runs on the same machine at the same time, and since, are not the fleet's clusters.
+func TestAFleetCountsItsOwnClustersOnly(t *testing.T) {
+	const hash = "-aaaaaaaaaaaa"
+	own := func(name string) string { return name + "-ownownownown" }
+	for sentence, c := range map[string]struct {
+		name  string
+		inS3  bool
+		other string
+		after int
+	}{
+		"another name begins with its name":                      {"nightly", false, "nightly2-a" + hash, 1},
+		"another name begins with its name and a hyphen":         {"nightly", false, "nightly-eu-a" + hash, 1},
+		"another asks for something else":                        {"nightly", false, "nightly-a-bbbbbbbbbbbb", 1},
+		"another of its name has executions of its own":          {"nightly", false, "nightly-a" + hash + "-theirstheirs", 1},
+		"somebody starts one by hand":                            {"nightly", false, "nightly-by-hand", 1},
+		"another begins after it has ended":                      {"nightly", false, "nightly-b-bbbbbbbbbbbb", 61},
+		"in S3, another name begins with its name":               {"nightly", true, "nightly2-a" + hash, 1},
+		"in S3, somebody starts one by hand":                     {"nightly", true, "nightly-by-hand", 1},
+		"in S3, another begins after it has ended":               {"nightly", true, "nightly-b-bbbbbbbbbbbb", 61},
+		"in S3, its name has characters that no name of one has": {"nächt.ly", true, "n-cht-by-hand", 1},
+		"in S3, its name is long":                                {strings.Repeat("n", 40), true, strings.Repeat("n", 23) + "-a" + hash, 1},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := newStepFunctions(t, nil)
+			ours := map[string]string{"nightly": "nightly-a", "nächt.ly": "n-cht-ly-a", strings.Repeat("n", 40): strings.Repeat("n", 24) + "-a"}[c.name] + hash
+			s.executions = func() []map[string]any {
+				return []map[string]any{listed(c.other, "FAILED", c.after), listed(own(ours), "SUCCEEDED", 3), listed(ours, "FAILED", 2), listed(strings.Replace(ours, "-a-", "-c-", 1)+"-2", "RUNNING", 0)}
+			}
+			gauge := &fleetGauge{}
+			gauge.use(sfn.New(sfn.Options{Region: "eu-west-1", BaseEndpoint: aws.String(s.URL), Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}))
+			text, err := json.Marshal(map[string]any{
+				"fleet": fleet.Fleet{Name: c.name, StateMachineARN: podMachine, Clusters: 4, StartedAt: time.Unix(fleetBegan, 0), InS3: c.inS3, Own: "ownownownown"}, "run": fleet.Run{Clusters: theClusters()},
+			})
+			require.NoError(t, err)
+			gauge.event(types.HistoryEvent{StateExitedEventDetails: &types.StateExitedEventDetails{Name: aws.String("FindClusters"), Output: aws.String(string(text))}})
+
+			printed := gauge.failed(t.Context(), follow.Execution{ARN: fleetExecution, Stopped: time.Unix(fleetBegan+60, 0)}, false)
+
+			assert.Contains(t, printed, "4 clusters: 1 succeeded\n")
+		})
+	}
+}
+
+func TestAClusterThatIsTriedAgainIsCountedOnce(t *testing.T) {
+	gauge := &fleetGauge{}
+	for _, run := range []fleet.Run{{Clusters: theClusters()[:2]}, {Clusters: []fleet.Cluster{{Execution: theClusters()[0].Execution + "-2", Attempt: 2}}}, {Clusters: theClusters()[2:]}} {
+		text, err := json.Marshal(map[string]any{"fleet": fleet.Fleet{Name: "nightly", Clusters: 4}, "run": run})
+		require.NoError(t, err)
+		gauge.event(types.HistoryEvent{StateExitedEventDetails: &types.StateExitedEventDetails{Name: aws.String("Summarize"), Output: aws.String(string(text))}})
+	}
+	assert.Len(t, gauge.executions, 4, "in the rounds of a fleet that changes its clusters")
 }
 
 func TestClustersOfOneNameAreToldApart(t *testing.T) {
