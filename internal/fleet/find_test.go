@@ -165,6 +165,12 @@ func TestTheClustersOfAList(t *testing.T) {
 	}
 }
 
+func TestClustersOfOneNameInOtherAccountsAndRegionsAreOthers(t *testing.T) {
+	got, err := find(t, finder(nil, nil), `{"workflow":"pod-inventory","clusters":["demo",{"clusterName":"demo","roleArn":"`+theirs+`"},{"clusterName":"demo","region":"us-east-1"},{"clusterName":"demo","roleArn":"arn:aws:iam::777788889999:role/kubestep-member"}]}`)
+	require.NoError(t, err)
+	assert.Len(t, got.Run.Clusters, 4)
+}
+
 func TestTheClustersThatThereAre(t *testing.T) {
 	production := map[string]string{"environment": "production", "team": "web"}
 	fake := &fakeEKS{clusters: map[string]map[string]map[string]string{
@@ -234,8 +240,15 @@ func TestEveryProblemIsNamedAtOnceAndNothingIsCalled(t *testing.T) {
 			`{"workflow":"pod-inventory","clusters":[{"clusterName":"demo","roleArn":"arn:aws:iam::444455556666:role/` + strings.Repeat("path/", 60) + `name"}]}`,
 			[]string{"1 problem. output: missing: their roles have longer ARNs than an execution can carry, so their outcomes need an S3 bucket"},
 		},
-		"with a role of another partition":       {`{"workflow":"pod-inventory","clusters":[{"clusterName":"demo","roleArn":"arn:aws-cn:iam::444455556666:role/a"},"arn:aws-us-gov:eks:us-gov-west-1:111122223333:cluster/demo"]}`, []string{"2 problems", `clusters[0]: "arn:aws-cn:iam::444455556666:role/a" is in another partition than this stack, which is in aws`, "clusters[1]: "}},
-		"with two roles of one account":          {`{"workflow":"pod-inventory","roleArns":["` + theirs + `","arn:aws:iam::444455556666:role/other"]}`, []string{"1 problem. roleArns[1]: is in the account of roleArns[0]: expected one role for each account"}},
+		"with a role of another partition": {`{"workflow":"pod-inventory","clusters":[{"clusterName":"demo","roleArn":"arn:aws-cn:iam::444455556666:role/a"},"arn:aws-us-gov:eks:us-gov-west-1:111122223333:cluster/demo"]}`, []string{"2 problems", `clusters[0]: "arn:aws-cn:iam::444455556666:role/a" is in another partition than this stack, which is in aws`, "clusters[1]: "}},
+		"with two roles of one account":    {`{"workflow":"pod-inventory","roleArns":["` + theirs + `","arn:aws:iam::444455556666:role/other"]}`, []string{"1 problem. roleArns[1]: is in the account of roleArns[0]: expected one role for each account"}},
+		"with a cluster twice, as another role of its account": {
+			`{"workflow":"pod-inventory","clusters":["demo",{"clusterName":"demo","roleArn":"arn:aws:iam::111122223333:role/own"},{"clusterName":"shop","roleArn":"` + theirs + `"},{"clusterName":"shop","roleArn":"arn:aws:iam::444455556666:role/a/path/other"},
+			  "arn:aws:eks:us-east-1:111122223333:cluster/far",{"clusterName":"far","region":"us-east-1","roleArn":"arn:aws:iam::111122223333:role/own"}]}`,
+			[]string{"3 problems", "clusters[1]: repeats clusters[0]", "clusters[3]: repeats clusters[2]", "clusters[5]: repeats clusters[4]"},
+		},
+		"with a tag that is null":                {`{"workflow":"pod-inventory","tags":{"env":null}}`, []string{`1 problem. tags: expected an object of strings, such as {"environment": "production"}`}},
+		"with tags that are no object":           {`{"workflow":"pod-inventory","tags":["env"]}`, []string{"1 problem. tags: expected an object of strings"}},
 		"with a tolerance that is not an object": {`{"workflow":"pod-inventory","clusters":["a"],"toleratedFailures":5}`, []string{"1 problem. toleratedFailures: expected an object"}},
 		"with a cluster that has no name":        {`{"workflow":"pod-inventory","clusters":[{}]}`, []string{"1 problem. clusters[0].clusterName: missing: expected the name of an EKS cluster"}},
 		"with more than there may be":            {`{"workflow":"pod-inventory","output":{"bucket":"reports"},"clusters":[` + strings.TrimSuffix(list(10_001), ",") + `]}`, []string{"1 problem. clusters: 10001 clusters: expected at most 10000"}},

@@ -217,7 +217,17 @@ func (r *request) readTags(f *input.Fields) {
 	if raw == nil {
 		return
 	}
-	if err := json.Unmarshal(raw, &r.tags); err != nil {
+	var tags map[string]*string // encoding/json reads null as the empty string
+	ok := json.Unmarshal(raw, &tags) == nil
+	r.tags = make(map[string]string, len(tags))
+	for key, value := range tags {
+		if value == nil {
+			ok = false
+			continue
+		}
+		r.tags[key] = *value
+	}
+	if !ok {
 		f.Problem("tags", `expected an object of strings, such as {"environment": "production"}`)
 	}
 }
@@ -238,7 +248,7 @@ func (r *request) readSource(f *input.Fields) {
 // readClusters reads a list, each once.
 func (d Finder) readClusters(f *input.Fields, elements []json.RawMessage, own home) []contract.Target {
 	targets := make([]contract.Target, 0, len(elements))
-	first := map[contract.Target]int{}
+	first := map[identity]int{}
 	for i, element := range elements {
 		field := fmt.Sprintf("clusters[%d]", i)
 		target, isText := d.readText(f, field, element, own)
@@ -246,11 +256,11 @@ func (d Finder) readClusters(f *input.Fields, elements []json.RawMessage, own ho
 			target = input.Target(f.Element(field, element, clusterExample), contract.Target{Region: d.Defaults.Region})
 			checkPartition(f, field, target.RoleARN, own)
 		}
-		if earlier, again := first[target]; again && target.ClusterName != "" {
+		if earlier, again := first[own.identity(target)]; again && target.ClusterName != "" {
 			f.Problem(field, "repeats clusters[%d]", earlier)
 			continue
 		}
-		first[target] = i
+		first[own.identity(target)] = i
 		targets = append(targets, target)
 	}
 	return targets
@@ -295,6 +305,18 @@ type home struct{ partition, account string }
 
 func homeOf(arn string) home {
 	return home{contract.ARN(arn).Partition(), contract.ARN(arn).Account()}
+}
+
+// identity is what a cluster is known by, as whichever role it is called.
+type identity struct{ account, region, name string }
+
+// identity returns a cluster's: a role sees the clusters of its own account.
+func (h home) identity(target contract.Target) identity {
+	account := h.account
+	if target.RoleARN != "" {
+		account = homeOf(target.RoleARN).account
+	}
+	return identity{account, target.Region, target.ClusterName}
 }
 
 // checkPartition adds a problem if a role is in another partition, whose STS does not

@@ -118,9 +118,10 @@ func invalid(text []byte) int {
 // list collects the clusters of a source, each once.
 type list struct {
 	f       *input.Fields
+	own     home
 	targets []contract.Target
-	first   map[contract.Target]int // line
-	rest    int                     // those that are only counted
+	first   map[identity]int // line
+	rest    int              // those that are only counted
 }
 
 // full counts a cluster if it is one too many: it is not read then.
@@ -141,11 +142,12 @@ func (l *list) all() []contract.Target {
 }
 
 func (l *list) add(line int, target contract.Target) {
-	if earlier, again := l.first[target]; again && target.ClusterName != "" {
+	is := l.own.identity(target)
+	if earlier, again := l.first[is]; again && target.ClusterName != "" {
 		l.f.Problem(at(line), "repeats the cluster of line %d", earlier)
 		return
 	}
-	l.first[target] = line
+	l.first[is] = line
 	l.targets = append(l.targets, target)
 }
 
@@ -154,7 +156,7 @@ func at(line int) string { return fmt.Sprintf("source line %d", line) }
 
 // fromLines reads the lines that are not empty.
 func (d Finder) fromLines(f *input.Fields, text []byte, own home) []contract.Target {
-	clusters := &list{f: f, first: map[contract.Target]int{}}
+	clusters := &list{f: f, own: own, first: map[identity]int{}}
 	line := 0
 	for element := range bytes.Lines(text) {
 		line++
@@ -204,7 +206,7 @@ func (d Finder) fromRecords(f *input.Fields, text []byte, own home) []contract.T
 	if !readHeader(f, line, header) {
 		return nil
 	}
-	clusters := &list{f: f, first: map[contract.Target]int{}}
+	clusters := &list{f: f, own: own, first: map[identity]int{}}
 	for {
 		record, err := reader.Read()
 		if errors.Is(err, io.EOF) {

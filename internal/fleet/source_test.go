@@ -107,6 +107,8 @@ func TestASourceIsRefusedWithTheLineOfEachProblem(t *testing.T) {
 		"a quote that does not end":          {"a.csv", "clusterName,region\ndemo,\"eu-west-1\nshop,us-east-1\n", []string{"1 problem. source line 2: extraneous or missing"}},
 		"a record without a name":            {"a.csv", "clusterName,region\n,us-east-1\n", []string{"1 problem. source line 2: clusterName: missing"}},
 		"a record twice":                     {"a.csv", "clusterName,region\ndemo,\n\ndemo,eu-west-1\n", []string{"1 problem. source line 4: repeats the cluster of line 2"}},
+		"a line twice, as another role":      {"a.jsonl", "\"demo\"\n" + `{"clusterName":"demo","roleArn":"arn:aws:iam::111122223333:role/own"}`, []string{"1 problem. source line 2: repeats the cluster of line 1"}},
+		"a record twice, as another role":    {"a.csv", "clusterName,roleArn\nshop,arn:aws:iam::444455556666:role/a\narn:aws:eks:eu-west-1:444455556666:cluster/shop,arn:aws:iam::444455556666:role/b\n", []string{"1 problem. source line 3: repeats the cluster of line 2"}},
 		"another Region than the ARN has":    {"a.csv", "clusterName,region\narn:aws:eks:us-east-1:111122223333:cluster/shop,eu-west-1\n", []string{"1 problem. source line 2: has another Region in the ARN"}},
 		"an ARN of neither account":          {"a.csv", "clusterName,roleArn\narn:aws:eks:us-east-1:777788889999:cluster/shop,arn:aws:iam::444455556666:role/a\n", []string{"source line 2: the value is in account"}},
 		"a role of another partition":        {"a.csv", "clusterName,roleArn\nshop,arn:aws-cn:iam::444455556666:role/a\n", []string{"1 problem. source line 2: the value is in another partition"}},
