@@ -153,7 +153,6 @@ type Rule struct {
 
 	IsNull                       *bool    `json:",omitempty"`
 	IsPresent                    *bool    `json:",omitempty"`
-	IsTimestamp                  *bool    `json:",omitempty"`
 	BooleanEquals                *bool    `json:",omitempty"`
 	StringEquals                 string   `json:",omitempty"`
 	NumericEquals                *float64 `json:",omitempty"`
@@ -162,7 +161,6 @@ type Rule struct {
 	NumericGreaterThanEqualsPath string   `json:",omitempty"`
 	NumericLessThan              *float64 `json:",omitempty"`
 	NumericLessThanPath          string   `json:",omitempty"`
-	TimestampLessThanPath        string   `json:",omitempty"`
 
 	And []Rule `json:",omitempty"`
 	Or  []Rule `json:",omitempty"`

@@ -118,7 +118,7 @@ func assertChoices(t *testing.T, document reflect.Type, states statemachine.Stat
 	var check func(state string, rules []statemachine.Rule)
 	check = func(state string, rules []statemachine.Rule) {
 		for _, rule := range rules {
-			for _, path := range []string{rule.Variable, rule.NumericLessThanPath, rule.NumericGreaterThanPath, rule.NumericGreaterThanEqualsPath, rule.TimestampLessThanPath} {
+			for _, path := range []string{rule.Variable, rule.NumericLessThanPath, rule.NumericGreaterThanPath, rule.NumericGreaterThanEqualsPath} {
 				at := document
 				for key := range strings.SplitSeq(strings.TrimPrefix(path, "$."), ".") {
 					if path != "" && assert.Contains(t, names(at), key, "%s: %s", state, path) {

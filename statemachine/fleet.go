@@ -115,7 +115,7 @@ func (e eachCluster) state() State {
 		Comment:            "Runs an execution for each cluster. In the place of the clusters come their outcomes.",
 		Label:              e.label,
 		ItemReader:         e.reader,
-		ItemSelector:       e.document.copied(reflect.TypeFor[fleet.Item](), Object{"result": Object{}, "cluster": item()}),
+		ItemSelector:       e.document.copied(reflect.TypeFor[fleet.Item](), Object{"result": Object{}, "found": Object{}, "cluster": item()}),
 		MaxConcurrencyPath: "$.fleet.concurrency",
 		// An item that ends without an outcome, such as one that outgrows the state, is
 		// Summarize's to count.
@@ -145,7 +145,7 @@ func item() Object {
 }
 
 func (e eachCluster) states() States {
-	record, described := "RecordOutcome"+e.suffix, "DescribeExecution"+e.suffix
+	record, described, found := "RecordOutcome"+e.suffix, "DescribeExecution"+e.suffix, "RecordFound"+e.suffix
 	recorded := Catcher{Comment: "Whatever happened is the outcome.", ErrorEquals: []string{"States.ALL"}, ResultPath: "$.result", Next: record}
 	return States{
 		{
@@ -182,17 +182,30 @@ func (e eachCluster) states() States {
 			ResultPath: "$.result",
 			Retry:      []Retrier{startRetry()},
 			Catch:      []Catcher{recorded},
-			Next:       "WhoseRun" + e.suffix,
+			Next:       found,
 		},
+		recorder(true, State{
+			Name:       found,
+			Comment:    "Compares its input with what this fleet asks of this cluster, and records how it ended.",
+			ResultPath: "$.found",
+			Next:       "WhoseRun" + e.suffix,
+		}),
 		{
 			Name:    "WhoseRun" + e.suffix,
 			Type:    Choice,
-			Comment: "It may still run. One that had ended before this fleet began says nothing of what is so now.",
+			Comment: "It may still run. One with another input, or that had ended before this fleet began, says nothing of what is asked now.",
 			Choices: []Rule{
-				{Variable: "$.result.Status", StringEquals: "RUNNING", Next: "WaitForExecution" + e.suffix},
-				endedBefore("UseOwnName" + e.suffix),
+				{Variable: standing, StringEquals: string(fleet.StandingRunning), Next: "WaitForExecution" + e.suffix},
+				{Variable: standing, StringEquals: string(fleet.StandingForeign), Next: "UseOwnName" + e.suffix},
 			},
-			Default: record,
+			Default: "Found" + e.suffix,
+		},
+		{
+			Name:      "Found" + e.suffix,
+			Type:      Pass,
+			Comment:   "The outcome is recorded.",
+			InputPath: "$.found.outcome",
+			End:       true,
 		},
 		{
 			Name:    "WaitForExecution" + e.suffix,
@@ -213,24 +226,23 @@ func (e eachCluster) states() States {
 			ResultPath: "$.cluster",
 			Next:       "RunWorkflow" + e.suffix,
 		},
-		invoke(documentOf[fleet.Item](), fleet.FunctionRecordOutcome, State{
-			Name:           record,
-			Comment:        "Makes a bounded outcome of it, in the state or in S3.",
-			TimeoutSeconds: 20,
-			OutputPath:     "$.Payload",
-			End:            true,
+		recorder(false, State{
+			Name:       record,
+			Comment:    "Makes a bounded outcome of it, in the state or in S3.",
+			OutputPath: "$.Payload.outcome",
+			End:        true,
 		}),
 	}
 }
 
-// endedBefore holds if the execution ended before the fleet began. The integrations of the
-// AWS SDK write times as strings of ISO 8601, with milliseconds.
-func endedBefore(next string) Rule {
-	const stopped = "$.result.StopDate"
-	return Rule{
-		And:  []Rule{{Variable: stopped, IsPresent: new(true)}, {Variable: stopped, IsTimestamp: new(true)}, {Variable: stopped, TimestampLessThanPath: "$.fleet.startedAt"}},
-		Next: next,
-	}
+// standing is what record-outcome says of an execution that was there before.
+const standing = "$.found.execution"
+
+// recorder is a state that invokes record-outcome: with the description of whatever
+// execution has the name, or with what RunWorkflow got.
+func recorder(described bool, s State) State {
+	s.Parameters, s.TimeoutSeconds = Object{"described": described}, 20
+	return invoke(documentOf[fleet.Item](), fleet.FunctionRecordOutcome, s)
 }
 
 // startRetry waits for a place: a fleet may start executions faster than the account

@@ -23,8 +23,9 @@ func invoke[In, Out any](of document, function contract.Function[In, Out], s Sta
 	s.Sends, s.Receives = reflect.TypeFor[In](), reflect.TypeFor[Out]()
 	s.Parameters = Object{"FunctionName": "${" + string(function) + "FunctionArn}", "Payload": of.copied(s.Sends, s.Parameters)}
 	s.Retry = taskRetries()
-	if s.OutputPath == payload {
-		return s // all of it is what the state leaves
+	if s.OutputPath != "" {
+		source{payload, s.Receives}.at(s.OutputPath)
+		return s // it is what the state leaves
 	}
 	leaves, laid := source{"$", of.leaves}, s.ResultSelector
 	s.ResultSelector = source{payload, s.Receives}.copied(s.Receives, nil)

@@ -176,3 +176,55 @@ func TestAFleetWaitsForWhatAnotherOfItsNameHasStarted(t *testing.T) {
 	assert.Equal(t, map[contractfleet.Status]int{contractfleet.StatusSucceeded: 1}, second.Summary.ByStatus)
 	assert.Equal(t, 1, s.started(t))
 }
+
+// Whoever may start executions of the workflow can work out the names of a fleet's.
+func TestAFleetTakesNoExecutionWithAnotherInputForItsOwn(t *testing.T) {
+	t.Parallel()
+	nothing := func(s *scenario, t *testing.T, target contract.Target) {
+		t.Helper()
+		text, err := json.Marshal(map[string]any{"clusterName": target.ClusterName, "region": target.Region, "roleArn": "", "labelSelector": "app=none"})
+		require.NoError(t, err)
+		name := executionName(t, "weekly", target)
+		_, err = s.client.StartExecution(t.Context(), &sfn.StartExecutionInput{StateMachineArn: &s.machine, Name: &name, Input: aws.String(string(text))})
+		require.NoError(t, err)
+	}
+	one := func(t *testing.T, output contractfleet.Output, of contract.Target) contractfleet.Outcome {
+		t.Helper()
+		at := slices.IndexFunc(output.Outcomes, func(o contractfleet.Outcome) bool { return o.Target == of })
+		require.GreaterOrEqual(t, at, 0)
+		return output.Outcomes[at]
+	}
+	t.Run("which runs still", func(t *testing.T) {
+		t.Parallel()
+		s := newFleet(t)
+		where, asked, let := held(t)
+		target := contract.Target{ClusterName: world.ClusterName, Region: where}
+		nothing(s, t, target)
+		<-asked
+
+		started := s.begin(t, map[string]any{"workflow": "pod-inventory", "name": "weekly", "clusters": []any{target}})
+		assert.EventuallyWithT(t, func(c *assert.CollectT) { assert.Equal(c, 2, s.started(t)) }, time.Minute, 250*time.Millisecond, "it is not waited for")
+		output := fleetOutput(t, s.follow(t, started))
+		let()
+
+		assert.True(t, one(t, output, target).Own)
+		assert.Positive(t, output.Summary.Totals["pods"])
+	})
+	t.Run("which has ended since the fleet began", func(t *testing.T) {
+		t.Parallel()
+		s := newFleet(t)
+		where, asked, let := held(t)
+		slow, taken := contract.Target{ClusterName: world.ClusterName, Region: where}, contract.Target{ClusterName: world.ClusterName, Region: world.Region}
+		started := s.begin(t, map[string]any{"workflow": "pod-inventory", "name": "weekly", "clusters": []any{slow, taken}, "concurrency": 1})
+		<-asked
+		nothing(s, t, taken)
+		s.reaches(t, strings.Replace(s.machine, ":stateMachine:", ":execution:", 1)+":"+executionName(t, "weekly", taken), types.ExecutionStatusSucceeded)
+		let()
+		output := fleetOutput(t, s.follow(t, started))
+
+		assert.False(t, one(t, output, slow).Own)
+		assert.True(t, one(t, output, taken).Own)
+		assert.Positive(t, one(t, output, taken).Totals["pods"])
+		assert.Equal(t, 3, s.started(t))
+	})
+}

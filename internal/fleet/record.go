@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,20 +33,80 @@ type Recorder struct {
 	Store     Store
 }
 
-// Record returns the outcome of a cluster, or writes it to S3 and returns nothing. It
-// does the same each time: an outcome in S3 has the name of its execution.
+// Record returns the outcome of a cluster, or writes it to S3 and returns that it has. It
+// does the same each time: an outcome in S3 has the name of its execution. Of an
+// execution that is foreign, or has not ended, it says only that.
 //
 // Errors: AccessDenied, Throttled, AWSUnreachable, InvalidInput for a bucket that is not there.
 func (r Recorder) Record(ctx context.Context, in contractfleet.RecordOutcome) (contractfleet.RecordedOutcome, error) {
 	outcome := r.outcome(in)
+	if in.Described {
+		switch found := standing(in); {
+		case found == contractfleet.StandingForeign && outcome.Own:
+			// There is no other name that a redrive would find again.
+			outcome = nameTaken(in.Cluster)
+		case found != contractfleet.StandingEnded:
+			return contractfleet.RecordedOutcome{Execution: found}, nil
+		}
+	}
+	recorded := contractfleet.RecordedOutcome{Execution: contractfleet.StandingEnded}
 	if !in.Fleet.InS3 {
-		return contractfleet.RecordedOutcome{Outcome: &outcome}, nil
+		recorded.Outcome.Outcome = &outcome
+		return recorded, nil
 	}
 	text, err := json.Marshal(outcome)
 	if err != nil {
 		return contractfleet.RecordedOutcome{}, fmt.Errorf("encode the outcome: %w", err)
 	}
-	return contractfleet.RecordedOutcome{}, r.Store.put(ctx, in.Fleet, outcomeKey(in.Fleet, in.Cluster.Execution), "application/json", bytes.NewReader(text))
+	return recorded, r.Store.put(ctx, in.Fleet, outcomeKey(in.Fleet, in.Cluster.Execution), "application/json", bytes.NewReader(text))
+}
+
+// standing is what an execution is to the fleet that has described it. A name alone says
+// nothing: whoever may start executions can work it out.
+func standing(in contractfleet.RecordOutcome) contractfleet.Standing {
+	stopped, ended := moment(in.Result.StopDate)
+	switch {
+	case ended && stopped.Before(in.Fleet.StartedAt), !asks(in.Result.Input, in.Request, in.Cluster.Target):
+		return contractfleet.StandingForeign
+	case in.Result.Status == running:
+		return contractfleet.StandingRunning
+	default:
+		return contractfleet.StandingEnded
+	}
+}
+
+// running is the status of an execution that has not ended.
+const running = "RUNNING"
+
+// asks reports whether an execution's input asks the cluster what the fleet asks, however
+// it is written, and whichever fleet started it.
+func asks(text, request json.RawMessage, target contract.Target) bool {
+	text, err := unquoted(text)
+	if err != nil {
+		return false
+	}
+	var asked, wanted map[string]any
+	if json.Unmarshal(text, &asked) != nil || json.Unmarshal(request, &wanted) != nil || wanted == nil {
+		return false
+	}
+	for key, value := range map[string]string{"clusterName": target.ClusterName, "region": target.Region, "roleArn": target.RoleARN} {
+		if given, ok := asked[key].(string); given != value || !ok && asked[key] != nil {
+			return false
+		}
+		delete(asked, key)
+	}
+	delete(asked, startedBy)
+	delete(wanted, startedBy)
+	return reflect.DeepEqual(asked, wanted)
+}
+
+// nameTaken is the outcome of a cluster of which somebody else started even the execution
+// with this fleet's own name.
+func nameTaken(cluster contractfleet.Cluster) contractfleet.Outcome {
+	return Bound(contractfleet.Outcome{
+		Target: cluster.Target, Attempt: cluster.Attempt, Status: contractfleet.StatusFailed, Error: contractfleet.NameTakenError, Own: true,
+		Cause: fmt.Sprintf("Nothing was started: there is an execution %s, and its input is not what this fleet asks. See who started it, and start another fleet.", cluster.Execution),
+	})
 }
 
 func (r Recorder) outcome(in contractfleet.RecordOutcome) contractfleet.Outcome {
@@ -78,13 +139,9 @@ func (r Recorder) totals(name string, output json.RawMessage) (map[string]int, e
 	if read == nil {
 		return nil, nil
 	}
-	// DescribeExecution returns the output as a string, startExecution.sync:2 as JSON.
-	if bytes.HasPrefix(output, []byte(`"`)) {
-		var text string
-		if err := json.Unmarshal(output, &text); err != nil {
-			return nil, fmt.Errorf("it is not a string: %w", err)
-		}
-		output = json.RawMessage(text)
+	output, err := unquoted(output)
+	if err != nil {
+		return nil, err
 	}
 	totals, err := read(output)
 	if err != nil {
@@ -94,6 +151,19 @@ func (r Recorder) totals(name string, output json.RawMessage) (map[string]int, e
 		delete(totals, slices.Max(slices.Collect(maps.Keys(totals))))
 	}
 	return totals, nil
+}
+
+// unquoted is the JSON of an input or an output, which DescribeExecution returns as a string,
+// and startExecution.sync:2 as it is.
+func unquoted(value json.RawMessage) (json.RawMessage, error) {
+	if !bytes.HasPrefix(value, []byte(`"`)) {
+		return value, nil
+	}
+	var text string
+	if err := json.Unmarshal(value, &text); err != nil {
+		return nil, fmt.Errorf("it is not a string: %w", err)
+	}
+	return json.RawMessage(text), nil
 }
 
 // unwrap finds the execution's own result in the Cause of the state that ran it:

@@ -75,7 +75,8 @@ func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
 			})
 
 			require.NoError(t, err)
-			assert.Equal(t, c.want, *recorded.Outcome)
+			assert.Equal(t, contractfleet.StandingEnded, recorded.Execution)
+			assert.Equal(t, c.want, *recorded.Outcome.Outcome)
 		})
 	}
 }
@@ -92,8 +93,8 @@ func TestAFleetReadsTheFiguresOfAWholeOutput(t *testing.T) {
 			Fleet: contractfleet.Fleet{Workflow: "pod-inventory"}, Result: contractfleet.ExecutionResult{Status: "SUCCEEDED", Output: output},
 		})
 		require.NoError(t, err)
-		assert.Equal(t, map[string]int{"pods": 9, "unhealthy": 4}, recorded.Totals, "as DescribeExecution returns it: %t", described)
-		assert.Empty(t, recorded.Cause)
+		assert.Equal(t, map[string]int{"pods": 9, "unhealthy": 4}, recorded.Outcome.Totals, "as DescribeExecution returns it: %t", described)
+		assert.Empty(t, recorded.Outcome.Cause)
 	}
 }
 
@@ -102,7 +103,7 @@ func TestAFleetOfPlansAddsUpWhatTheyWouldChange(t *testing.T) {
 		Status: "SUCCEEDED", Output: json.RawMessage(`{"drift":true,"plan":{"created":1,"configured":2,"unchanged":3},"applied":0}`),
 	}})
 	require.NoError(t, err)
-	assert.Equal(t, map[string]int{"created": 1, "configured": 2, "unchanged": 3, "applied": 0, "drift": 1}, recorded.Totals)
+	assert.Equal(t, map[string]int{"created": 1, "configured": 2, "unchanged": 3, "applied": 0, "drift": 1}, recorded.Outcome.Totals)
 }
 
 func TestALargeFleetsOutcomeIsAnObjectWithTheNameOfItsExecution(t *testing.T) {
@@ -117,7 +118,7 @@ func TestALargeFleetsOutcomeIsAnObjectWithTheNameOfItsExecution(t *testing.T) {
 		require.NoError(t, err)
 		text, err := json.Marshal(recorded)
 		require.NoError(t, err)
-		assert.JSONEq(t, `{}`, string(text), "the state carries nothing of it")
+		assert.JSONEq(t, `{"execution":"Ended","outcome":{}}`, string(text), "the state carries nothing of it")
 	}
 	assert.Len(t, s3.objects, 1)
 	assert.JSONEq(t, `{"clusterName":"demo","region":"eu-west-1","roleArn":"","attempt":1,"status":"SUCCEEDED","totals":{"pods":1,"unhealthy":0},"seconds":0}`, s3.objects["reports/fleets/111122223333/eu-west-1/kubestep-fleet/nightly/outcomes/nightly-demo-abc.json"])
@@ -134,18 +135,92 @@ func TestAnOutcomeSaysIfItsExecutionHasANameOfItsOwn(t *testing.T) {
 	result := contractfleet.ExecutionResult{Status: "FAILED", Error: "Forbidden", StartDate: json.RawMessage(`"2026-11-24T06:00:00.999Z"`)}
 	shared, err := recorder(s3).Record(t.Context(), contractfleet.RecordOutcome{Fleet: f, Cluster: contractfleet.Cluster{Target: demo, Attempt: 1, Execution: name}, Result: result})
 	require.NoError(t, err)
-	assert.False(t, shared.Own)
-	assert.Equal(t, start, shared.StartedAt, "the second")
+	assert.False(t, shared.Outcome.Own)
+	assert.Equal(t, start, shared.Outcome.StartedAt, "the second")
 
 	own := contractfleet.Cluster{Target: demo, Attempt: 1, Execution: name + "-" + f.Own}
 	recorded, err := recorder(s3).Record(t.Context(), contractfleet.RecordOutcome{Fleet: f, Cluster: own, Result: result})
 	require.NoError(t, err)
-	assert.True(t, recorded.Own)
+	assert.True(t, recorded.Outcome.Own)
 
 	f.InS3 = true
 	_, err = recorder(s3).Record(t.Context(), contractfleet.RecordOutcome{Fleet: f, Cluster: own, Result: result})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"reports/111122223333/eu-west-1/kubestep-fleet/nightly/outcomes/" + name + ".json"}, sorted(s3.objects), "where summarize looks for it")
+}
+
+// What DescribeExecution returns of an execution with the cluster's name, which anybody may have started.
+func TestAnExecutionIsTheClustersIfItAsksTheSame(t *testing.T) {
+	const (
+		asks   = `{"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"fleet","namespaces":["shop","cart"],"maxItems":100,"output":{"bucket":"b","prefix":"p"}}`
+		target = `"clusterName":"demo","region":"eu-west-1","roleArn":""`
+		same   = `{"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"fleet","namespaces":["shop","cart"],"maxItems":100,"output":{"bucket":"b","prefix":"p"},` + target + `}`
+		before = `"2026-11-24T05:59:59.999Z"`
+		now    = `"2026-11-24T06:00:00.000Z"`
+	)
+	for sentence, c := range map[string]struct {
+		status, input, stopped string
+		want                   contractfleet.Standing
+	}{
+		"and has ended since the fleet began":             {"SUCCEEDED", same, now, contractfleet.StandingEnded},
+		"however it ended":                                {"ABORTED", same, now, contractfleet.StandingEnded},
+		"and runs still":                                  {"RUNNING", same, `null`, contractfleet.StandingRunning},
+		"in another order and with other white space":     {"SUCCEEDED", `{ "output": {"prefix":"p", "bucket":"b"},` + target + `, "maxItems":1e2, "namespaces":["sh\u006fp","cart"] }`, now, contractfleet.StandingEnded},
+		"by another fleet":                                {"SUCCEEDED", strings.Replace(same, `"fleet"`, `"another"`, 1), now, contractfleet.StandingEnded},
+		"but not if it had ended before":                  {"SUCCEEDED", same, before, contractfleet.StandingForeign},
+		"and not another request":                         {"SUCCEEDED", strings.Replace(same, "100", "101", 1), now, contractfleet.StandingForeign},
+		"nor part of it":                                  {"SUCCEEDED", strings.Replace(same, `"maxItems":100,`, "", 1), now, contractfleet.StandingForeign},
+		"nor more, such as another mode":                  {"SUCCEEDED", strings.Replace(same, `"maxItems"`, `"mode":"plan","maxItems"`, 1), now, contractfleet.StandingForeign},
+		"nor a list in another order":                     {"SUCCEEDED", strings.Replace(same, `"shop","cart"`, `"cart","shop"`, 1), now, contractfleet.StandingForeign},
+		"nor a key in capitals":                           {"SUCCEEDED", strings.Replace(same, "clusterName", "ClusterName", 1), now, contractfleet.StandingForeign},
+		"nor of another cluster":                          {"SUCCEEDED", strings.Replace(same, "demo", "other", 1), now, contractfleet.StandingForeign},
+		"nor of another Region":                           {"SUCCEEDED", strings.Replace(same, "eu-west-1", "us-east-1", 1), now, contractfleet.StandingForeign},
+		"nor as another role":                             {"SUCCEEDED", strings.Replace(same, `"roleArn":""`, `"roleArn":"arn:aws:iam::111122223333:role/a"`, 1), now, contractfleet.StandingForeign},
+		"nor while it runs: nobody waits for it":          {"RUNNING", `{}`, `null`, contractfleet.StandingForeign},
+		"nor what is no object":                           {"SUCCEEDED", `[]`, now, contractfleet.StandingForeign},
+		"nor null":                                        {"SUCCEEDED", `null`, now, contractfleet.StandingForeign},
+		"nor what Step Functions does not show the input": {"SUCCEEDED", "", now, contractfleet.StandingForeign},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			for _, inS3 := range []bool{false, true} {
+				s3 := &fakeS3{}
+				in := contractfleet.RecordOutcome{
+					Fleet:     contractfleet.Fleet{Workflow: "pod-inventory", Own: "abcdefghijkl", StartedAt: start, InS3: inS3, Execution: execution, Output: contract.Destination{Bucket: "reports"}},
+					Request:   json.RawMessage(asks),
+					Cluster:   contractfleet.Cluster{Target: demo, Attempt: 1, Execution: "nightly-demo-abc"},
+					Result:    contractfleet.ExecutionResult{Status: c.status, StopDate: json.RawMessage(c.stopped), Output: json.RawMessage(`"{\"pods\":{}}"`)},
+					Described: true,
+				}
+				if c.input != "" {
+					text, err := json.Marshal(c.input) // as DescribeExecution returns it
+					require.NoError(t, err)
+					in.Result.Input = text
+				}
+
+				recorded, err := recorder(s3).Record(t.Context(), in)
+
+				require.NoError(t, err)
+				assert.Equal(t, c.want, recorded.Execution)
+				assert.Equal(t, c.want == contractfleet.StandingEnded && !inS3, recorded.Outcome.Outcome != nil, "it has an outcome")
+				assert.Equal(t, c.want == contractfleet.StandingEnded && inS3, len(s3.objects) == 1, "it has one in S3")
+
+				in.Cluster.Execution += "-" + in.Fleet.Own
+				own, err := recorder(s3).Record(t.Context(), in)
+				require.NoError(t, err)
+				if c.want != contractfleet.StandingForeign {
+					assert.Equal(t, recorded.Execution, own.Execution)
+					continue
+				}
+				assert.Equal(t, contractfleet.StandingEnded, own.Execution, "there is no third name")
+				if !inS3 {
+					assert.Equal(t, contractfleet.StatusFailed, own.Outcome.Status)
+					assert.Equal(t, contractfleet.NameTakenError, own.Outcome.Error)
+					assert.True(t, own.Outcome.Own, "the report names the execution that is there")
+					assert.Contains(t, own.Outcome.Cause, "there is an execution "+in.Cluster.Execution)
+				}
+			}
+		})
+	}
 }
 
 func TestAnOutcomeIsBoundedWhateverAServerSays(t *testing.T) {

@@ -57,9 +57,6 @@ from moto.core.responses import ActionResult  # noqa: E402
 from moto.server import main  # noqa: E402
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType  # noqa: E402
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails  # noqa: E402
-from moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.implementations.is_operator import (  # noqa: E402
-    IsTimestamp,
-)
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (  # noqa: E402
     StateTaskServiceAwsSdk,
 )
@@ -132,16 +129,6 @@ class DescribedExecution:
         if executions:
             _for_state(env.stack[-1], _iso_8601)
 
-
-def _timestamp(text):
-    """Returns the time of a string, or None. moto reads none with fractions of seconds."""
-    try:
-        return datetime.datetime.fromisoformat(text) if "T" in text and text.endswith("Z") else None
-    except ValueError:
-        return None
-
-
-IsTimestamp.string_to_timestamp = staticmethod(_timestamp)
 
 StateTaskServiceAwsSdk._eval_service_task = DescribedExecution._eval_service_task
 

@@ -185,6 +185,9 @@ func statesTable(root string) (string, error) {
 				rows = append(rows, r)
 			case !slices.Contains(strings.Split(rows[i].state, ", "), r.state):
 				rows[i].state += ", " + r.state
+				if !strings.Contains(rows[i].keys, r.keys) {
+					rows[i].keys += ", " + r.keys
+				}
 			}
 		}
 	}

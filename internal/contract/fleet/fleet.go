@@ -62,6 +62,8 @@ type Item struct {
 	Cluster Cluster `json:"cluster" path:"$$.Map.Item.Value"`
 	// Result is how the execution of the cluster ended.
 	Result ExecutionResult `json:"result"`
+	// Found is what record-outcome says of an execution that was there before.
+	Found RecordedOutcome `json:"found"`
 }
 
 // The functions, in their order.
@@ -104,7 +106,7 @@ type Fleet struct {
 	// part of the names of their executions.
 	Digest string `json:"digest"`
 	// Own ends the name of an execution that this fleet starts because the shared name
-	// belongs to an execution that had ended before this fleet began.
+	// belongs to an execution that is foreign.
 	Own string `json:"own"`
 	// Changes reports whether what is asked changes the clusters. Then nothing is started
 	// once more clusters have failed than are tolerated.
@@ -214,9 +216,14 @@ type Outcome struct {
 
 // RecordOutcome is the payload of record-outcome.
 type RecordOutcome struct {
-	Fleet   Fleet           `json:"fleet"`
+	Fleet Fleet `json:"fleet"`
+	// Request is what each cluster is asked.
+	Request json.RawMessage `json:"request"`
 	Cluster Cluster         `json:"cluster"`
 	Result  ExecutionResult `json:"result"`
+	// Described reports whether Result is the description of whatever execution has the
+	// name, and not what the state that started one got.
+	Described bool `json:"described"`
 }
 
 // ExecutionResult is how an execution ended, in one of the forms in which Step
@@ -224,7 +231,8 @@ type RecordOutcome struct {
 // state, whose Cause may hold a description in turn.
 type ExecutionResult struct {
 	Status string `json:"Status"`
-	// Output is JSON, or JSON in a string.
+	// Input and Output are JSON, or JSON in a string.
+	Input  json.RawMessage `json:"Input"`
 	Output json.RawMessage `json:"Output"`
 	Error  string          `json:"Error"`
 	Cause  string          `json:"Cause"`
@@ -233,10 +241,34 @@ type ExecutionResult struct {
 	StopDate  json.RawMessage `json:"StopDate"`
 }
 
-// RecordedOutcome is the result of record-outcome: the outcome, or nothing if it is in S3.
+// RecordedOutcome is the result of record-outcome.
 type RecordedOutcome struct {
+	Execution Standing `json:"execution"`
+	// Outcome is an empty object if it is in S3, or if the execution is not Ended.
+	Outcome SomeOutcome `json:"outcome"`
+}
+
+// SomeOutcome is an outcome or an empty object.
+type SomeOutcome struct {
 	*Outcome
 }
+
+// Standing is what an execution that has the name of a cluster's is to the fleet.
+type Standing string
+
+const (
+	// StandingEnded is of an execution whose outcome is the cluster's.
+	StandingEnded Standing = "Ended"
+	// StandingRunning is of one whose outcome will be.
+	StandingRunning Standing = "Running"
+	// StandingForeign is of one that says nothing about what the fleet asks: its input is
+	// another one, or it had ended before the fleet began.
+	StandingForeign Standing = "Foreign"
+)
+
+// NameTakenError is the error of a cluster whose execution could not be started, because
+// somebody else's have both of its names.
+const NameTakenError = "NameTaken"
 
 // Summarize is the payload of summarize.
 type Summarize struct {
