@@ -24,6 +24,9 @@ const (
 	maxError  = 64
 	minError  = 32
 	maxTotals = 6
+	// maxBesideTarget bounds what an outcome has beside its target, and so the causes in a
+	// summary.
+	maxBesideTarget = 800
 )
 
 // Recorder keeps what became of a cluster.
@@ -44,7 +47,7 @@ func (r Recorder) Record(ctx context.Context, in contractfleet.RecordOutcome) (c
 		switch found := standing(in); {
 		case found == contractfleet.StandingForeign && outcome.Own:
 			// There is no other name that a redrive would find again.
-			outcome = nameTaken(in.Cluster)
+			outcome = nameTaken(in.Fleet, in.Cluster)
 		case found != contractfleet.StandingEnded:
 			return contractfleet.RecordedOutcome{Execution: found}, nil
 		}
@@ -102,8 +105,8 @@ func asks(text, request json.RawMessage, target contract.Target) bool {
 
 // nameTaken is the outcome of a cluster of which somebody else started even the execution
 // with this fleet's own name.
-func nameTaken(cluster contractfleet.Cluster) contractfleet.Outcome {
-	return Bound(contractfleet.Outcome{
+func nameTaken(fleet contractfleet.Fleet, cluster contractfleet.Cluster) contractfleet.Outcome {
+	return Bound(fleet, contractfleet.Outcome{
 		Target: cluster.Target, Attempt: cluster.Attempt, Status: contractfleet.StatusFailed, Error: contractfleet.NameTakenError, Own: true,
 		Cause: fmt.Sprintf("Nothing was started: there is an execution %s, and its input is not what this fleet asks. See who started it, and start another fleet.", cluster.Execution),
 	})
@@ -127,7 +130,7 @@ func (r Recorder) outcome(in contractfleet.RecordOutcome) contractfleet.Outcome 
 	if outcome.Status != contractfleet.StatusSucceeded && outcome.Error == "" {
 		outcome.Error, outcome.Cause = unnamed(outcome.Status)
 	}
-	return Bound(outcome)
+	return Bound(in.Fleet, outcome)
 }
 
 func (r Recorder) totals(name string, output json.RawMessage) (map[string]int, error) {
@@ -226,15 +229,14 @@ func moment(raw json.RawMessage) (time.Time, bool) {
 }
 
 // Bound shortens the error and the cause, and takes tokens out of them, so that the
-// outcome is at most contractfleet.MaxOutcomeBytes once it is encoded. A cause begins with
-// what is wrong and ends with the fix, so what is cut is its middle. A target that is
-// too long for the state, and so is in S3, does not count against what went wrong.
-func Bound(o contractfleet.Outcome) contractfleet.Outcome {
+// outcome is as long as there is room for once it is encoded. A cause begins with what is
+// wrong and ends with the fix, so what is cut is its middle.
+func Bound(fleet contractfleet.Fleet, o contractfleet.Outcome) contractfleet.Outcome {
 	// The roles that end a Forbidden of apply-manifests are YAML for kubectl.
 	sentence, _, _ := strings.Cut(o.Cause, "\n---\n")
 	cause := strings.TrimSpace(bearer.Redact(sentence))
 	o.Error, o.Cause = abbreviate(bearer.Redact(o.Error), maxError), ""
-	limit := contractfleet.MaxOutcomeBytes + max(0, encoded(o.Target)-maxTarget)
+	limit := room(fleet, o.Target)
 	// A target of the greatest length leaves no room for all else.
 	if encoded(o) > limit {
 		o.Error = abbreviate(o.Error, minError)
@@ -244,6 +246,16 @@ func Bound(o contractfleet.Outcome) contractfleet.Outcome {
 	}
 	o.Cause = abbreviate(cause, limit-encoded(o)-len(`"cause":"",`))
 	return o
+}
+
+// room is how many bytes an outcome may have: an object in S3 what a report needs beside
+// its target, and in the state the same or, in a large fleet, its share.
+func room(fleet contractfleet.Fleet, target contract.Target) int {
+	most := encoded(target) + maxBesideTarget
+	if fleet.InS3 {
+		return most
+	}
+	return min(most, contractfleet.MaxInState*contractfleet.MaxOutcomeBytes/max(1, fleet.Clusters))
 }
 
 // abbreviate cuts the middle out of a text, between runes, so that it takes at most

@@ -237,7 +237,7 @@ func TestAnOutcomeIsBoundedWhateverAServerSays(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			for _, target := range []contract.Target{demo, long} {
-				outcome := fleet.Bound(contractfleet.Outcome{Target: target, Attempt: 2, Status: contractfleet.StatusTimedOut, Error: strings.Repeat("E", 1000), Cause: c.cause, StartedAt: start, Seconds: 12345.6, Own: true})
+				outcome := fleet.Bound(nightly(contractfleet.MaxInState), contractfleet.Outcome{Target: target, Attempt: 2, Status: contractfleet.StatusTimedOut, Error: strings.Repeat("E", 1000), Cause: c.cause, StartedAt: start, Seconds: 12345.6, Own: true})
 				text, err := json.Marshal(outcome)
 				require.NoError(t, err)
 				assert.LessOrEqual(t, len(text), contractfleet.MaxOutcomeBytes)
@@ -258,7 +258,7 @@ func TestAnOutcomeIsBoundedWhateverAServerSays(t *testing.T) {
 
 func TestAnOutcomeOfManyFiguresIsBoundedToo(t *testing.T) {
 	long := contract.Target{ClusterName: strings.Repeat("c", 100), Region: "ap-southeast-2", RoleARN: "arn:aws:iam::444455556666:role/" + strings.Repeat("r", 64)}
-	outcome := fleet.Bound(contractfleet.Outcome{
+	outcome := fleet.Bound(nightly(contractfleet.MaxInState), contractfleet.Outcome{
 		Target: long, Attempt: 2, Status: contractfleet.StatusSucceeded, StartedAt: start, Seconds: 12345.6, Own: true,
 		Totals: map[string]int{"created": 1000, "configured": 1000, "unchanged": 1000, "applied": 1000, "drift": 1},
 	})
@@ -281,17 +281,51 @@ func TestTheFixIsLeftOfALongCause(t *testing.T) {
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			cause := fleet.Bound(contractfleet.Outcome{Target: demo, Attempt: 1, Status: contractfleet.StatusFailed, Error: "Forbidden", Cause: c.cause, Seconds: 1.2}).Cause
+			cause := fleet.Bound(nightly(contractfleet.MaxInState), contractfleet.Outcome{Target: demo, Attempt: 1, Status: contractfleet.StatusFailed, Error: "Forbidden", Cause: c.cause, Seconds: 1.2}).Cause
 			assert.True(t, strings.HasPrefix(cause, c.begin), cause)
 			assert.True(t, strings.HasSuffix(cause, c.end), cause)
 		})
 	}
 }
 
-func TestALongRoleLeavesRoomForTheCause(t *testing.T) {
-	far := contract.Target{ClusterName: "demo", RoleARN: "arn:aws:iam::444455556666:role/" + strings.Repeat("path/", 100) + "name"}
-	outcome := fleet.Bound(contractfleet.Outcome{Target: far, Status: contractfleet.StatusFailed, Error: "Unauthorized", Cause: strings.Repeat("word ", 100)})
-	assert.Greater(t, len(outcome.Cause), 50)
+func TestWhereACauseMayGoWrongIsReadable(t *testing.T) {
+	const cause = "IAM refused eks:DescribeCluster of cluster payments-of-the-north-prod-1 in eu-central-1: the role may not be assumed. Let it trust " +
+		"arn:aws:iam::111122223333:role/kubestep-describe-cluster with the external ID, and check that RoleArns of the stack matches it. OrganizationId limits both."
+	named := func(role string) contract.Target {
+		return contract.Target{ClusterName: "payments-of-the-north-prod-1", Region: "eu-central-1", RoleARN: "arn:aws:iam::444455556666:role/" + role}
+	}
+	member, far := named("platform/kubernetes/automation/kubestep-member"), named(strings.Repeat("path/", 100)+"name")
+	for sentence, c := range map[string]struct {
+		clusters int
+		inS3     bool
+		target   contract.Target
+		least    int
+	}{
+		"in a fleet of one":                                {1, false, member, len(cause)},
+		"in a fleet of a hundred":                          {100, false, member, len(cause)},
+		"in part, where five hundred share the state":      {500, false, member, 64},
+		"in S3, whatever role it names":                    {1, true, far, len(cause)},
+		"in S3, of ten thousand, which share no state":     {10_000, true, member, len(cause)},
+		"in S3, of ten thousand with roles that are long ": {10_000, true, far, len(cause)},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			f := nightly(c.clusters)
+			f.InS3, f.Own, f.Output.Bucket = c.inS3, "abcdefghijkl", "reports"
+			s3 := &fakeS3{}
+			recorded, err := recorder(s3).Record(t.Context(), contractfleet.RecordOutcome{
+				Fleet: f, Cluster: contractfleet.Cluster{Target: c.target, Attempt: 1, Execution: "nightly-demo-abc"}, Result: contractfleet.ExecutionResult{Status: "FAILED", Error: "AccessDenied", Cause: cause},
+			})
+			require.NoError(t, err)
+			outcome := recorded.Outcome.Outcome
+			if c.inS3 {
+				require.NoError(t, json.Unmarshal([]byte(s3.objects["reports/"+folder+"outcomes/nightly-demo-abc.json"]), &outcome))
+			}
+			assert.GreaterOrEqual(t, len(outcome.Cause), c.least, outcome.Cause)
+			if c.least == len(cause) {
+				assert.Equal(t, cause, outcome.Cause)
+			}
+		})
+	}
 }
 
 func FuzzBound(f *testing.F) {
@@ -301,7 +335,7 @@ func FuzzBound(f *testing.F) {
 		if len(cluster) > 16 {
 			return // find-clusters checks names
 		}
-		text, err := json.Marshal(fleet.Bound(contractfleet.Outcome{Target: contract.Target{ClusterName: cluster}, Error: name, Cause: cause}))
+		text, err := json.Marshal(fleet.Bound(nightly(contractfleet.MaxInState), contractfleet.Outcome{Target: contract.Target{ClusterName: cluster}, Error: name, Cause: cause}))
 		require.NoError(t, err)
 		assert.LessOrEqual(t, len(text), contractfleet.MaxOutcomeBytes)
 		_, said, _ := bytes.Cut(text, []byte(`"attempt"`))

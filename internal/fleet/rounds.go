@@ -141,8 +141,8 @@ func writeList(ctx context.Context, objects Store, fleet contractfleet.Fleet, ke
 }
 
 // notStarted is the outcome of a cluster that did not begin.
-func notStarted(target contract.Target, why string) contractfleet.Outcome {
-	return Bound(contractfleet.Outcome{
+func notStarted(fleet contractfleet.Fleet, target contract.Target, why string) contractfleet.Outcome {
+	return Bound(fleet, contractfleet.Outcome{
 		Target: target, Status: contractfleet.StatusNotStarted, Error: contractfleet.NotStartedError,
 		Cause: "The fleet had stopped, because " + why + ".",
 	})

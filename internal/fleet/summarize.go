@@ -129,7 +129,7 @@ func (s Summarizer) all(ctx context.Context, in contractfleet.Summarize, last []
 	}
 	outcomes := slices.Concat(in.Run.Outcomes, last)
 	for _, target := range in.Run.Pending {
-		outcomes = append(outcomes, notStarted(target, why))
+		outcomes = append(outcomes, notStarted(in.Fleet, target, why))
 	}
 	return outcomes, nil
 }
@@ -145,7 +145,7 @@ func (s Summarizer) readAll(ctx context.Context, in contractfleet.Summarize, las
 		known[o.Target] = o
 	}
 	for _, cluster := range clusters[min(in.Run.Begun, len(clusters)):] {
-		known[cluster.Target] = notStarted(cluster.Target, why)
+		known[cluster.Target] = notStarted(in.Fleet, cluster.Target, why)
 	}
 	return s.read(ctx, clusters, func(ctx context.Context, cluster contractfleet.Cluster) (contractfleet.Outcome, error) {
 		if o, ok := known[cluster.Target]; ok {

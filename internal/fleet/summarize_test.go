@@ -211,66 +211,72 @@ func TestTheOutcomesOfALargeFleetAreReadFromS3(t *testing.T) {
 }
 
 // worst returns outcomes of the greatest length.
-func worst(n int) []contractfleet.Outcome {
-	outcomes := make([]contractfleet.Outcome, n)
+func worst(f contractfleet.Fleet) []contractfleet.Outcome {
+	outcomes := make([]contractfleet.Outcome, f.Clusters)
 	for i := range outcomes {
 		o := failed(fmt.Sprintf("%05d-%s", i, strings.Repeat("c", 94)), fmt.Sprintf("Error%02d", i%40))
 		o.RoleARN = "arn:aws:iam::444455556666:role/" + strings.Repeat("r", 64)
-		o.Cause = strings.Repeat("word ", 80)
-		outcomes[i] = fleet.Bound(o)
+		o.Cause = strings.Repeat("word ", 400)
+		outcomes[i] = fleet.Bound(f, o)
 	}
 	return outcomes
 }
 
 func TestTheStateStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 	const limit, request = 256 << 10, 32 << 10
-	f := nightly(contractfleet.MaxInState)
-	f.Output = contract.Destination{Bucket: strings.Repeat("b", 63), Prefix: strings.Repeat("p", 512)}
-	outcomes := worst(contractfleet.MaxInState)
+	for _, clusters := range []int{contractfleet.MaxInState, 300, 170, 60} { // the fewer, the longer their causes
+		t.Run(fmt.Sprint(clusters), func(t *testing.T) {
+			f := nightly(clusters)
+			f.Output = contract.Destination{Bucket: strings.Repeat("b", 63), Prefix: strings.Repeat("p", 512)}
+			outcomes := worst(f)
 
-	got, err := summarizer(&fakeS3{}).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: contractfleet.Ran{Attempt: 2, Clusters: outcomes}})
-	require.NoError(t, err)
-	text, err := json.Marshal(got)
-	require.NoError(t, err)
-	assert.Less(t, len(text)+request, limit-4096, "with room for the fleet itself")
+			got, err := summarizer(&fakeS3{}).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: contractfleet.Ran{Attempt: 2, Clusters: outcomes}})
+			require.NoError(t, err)
+			text, err := json.Marshal(got)
+			require.NoError(t, err)
+			assert.Less(t, len(text)+request, limit-4096, "with room for the fleet itself")
 
-	for i := range outcomes {
-		outcomes[i].Error = "Throttled"
+			for i := range outcomes {
+				outcomes[i].Error = "Throttled"
+			}
+			again, err := summarizer(nil).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: contractfleet.Ran{Attempt: 1, Clusters: outcomes}})
+			require.NoError(t, err)
+			text, err = json.Marshal(again)
+			require.NoError(t, err)
+			assert.Less(t, len(text)+request, limit-4096)
+			f.Changes, f.Concurrency = true, 1
+			pending := make([]contract.Target, 0, len(outcomes))
+			for _, o := range outcomes {
+				pending = append(pending, o.Target)
+			}
+			for sentence, run := range map[string]contractfleet.Ran{
+				"a fleet that begins":   {Round: 1, Attempt: 1, Size: 1, Begun: 1, Clusters: []contractfleet.Outcome{well("a", 1)}, Pending: pending[1:]},
+				"a fleet that goes on":  {Round: clusters / 2, Attempt: 1, Size: 1, Begun: clusters / 2, Clusters: outcomes[clusters/2-1 : clusters/2], Pending: pending[clusters/2:], Outcomes: outcomes[:clusters/2-1]},
+				"a fleet that stopped":  {Round: 1, Attempt: 1, Size: 1, Begun: 1, Clusters: outcomes[:1], Pending: pending[1:]},
+				"a fleet that is ready": {Round: clusters, Attempt: 1, Size: 1, Begun: clusters, Clusters: outcomes[clusters-1:], Outcomes: outcomes[:clusters-1]},
+			} {
+				f.Tolerated = run.Begun
+				if sentence == "a fleet that stopped" {
+					f.Tolerated = 0
+				}
+				next, err := summarizer(&fakeS3{}).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: run})
+				require.NoError(t, err)
+				text, err = json.Marshal(next)
+				require.NoError(t, err)
+				assert.Less(t, len(text)+request, limit-4096, sentence)
+			}
+			assert.Less(t, len(got.Cause), 1024)
+			assert.Len(t, got.Summary.Failures, 12)
+			assert.Equal(t, podinventory.Other, got.Summary.Failures[11].Error)
+		})
 	}
-	again, err := summarizer(nil).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: contractfleet.Ran{Attempt: 1, Clusters: outcomes}})
-	require.NoError(t, err)
-	text, err = json.Marshal(again)
-	require.NoError(t, err)
-	assert.Less(t, len(text)+request, limit-4096)
-	f.Changes, f.Concurrency = true, 1
-	pending := make([]contract.Target, 0, len(outcomes))
-	for _, o := range outcomes {
-		pending = append(pending, o.Target)
-	}
-	for sentence, run := range map[string]contractfleet.Ran{
-		"a fleet that begins":   {Round: 1, Attempt: 1, Size: 1, Begun: 1, Clusters: []contractfleet.Outcome{well("a", 1)}, Pending: pending[1:]},
-		"a fleet that goes on":  {Round: 250, Attempt: 1, Size: 1, Begun: 250, Clusters: outcomes[249:250], Pending: pending[250:], Outcomes: outcomes[:249]},
-		"a fleet that stopped":  {Round: 1, Attempt: 1, Size: 1, Begun: 1, Clusters: outcomes[:1], Pending: pending[1:]},
-		"a fleet that is ready": {Round: 500, Attempt: 1, Size: 1, Begun: 500, Clusters: outcomes[499:], Outcomes: outcomes[:499]},
-	} {
-		f.Tolerated = run.Begun
-		if sentence == "a fleet that stopped" {
-			f.Tolerated = 0
-		}
-		next, err := summarizer(&fakeS3{}).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: run})
-		require.NoError(t, err)
-		text, err = json.Marshal(next)
-		require.NoError(t, err)
-		assert.Less(t, len(text)+request, limit-4096, sentence)
-	}
-	assert.Less(t, len(got.Cause), 1024)
-	assert.Len(t, got.Summary.Failures, 12)
-	assert.Equal(t, podinventory.Other, got.Summary.Failures[11].Error)
 }
 
 func TestTenThousandOutcomesTakeBoundedMemory(t *testing.T) {
 	s3 := &fakeS3{}
-	outcomes := worst(contractfleet.MaxClusters)
+	of := nightly(contractfleet.MaxClusters)
+	of.InS3 = true
+	outcomes := worst(of)
 	f := large(t, s3, outcomes...)
 	put(t, s3, "reports/"+folder+"clusters-9.json", []contractfleet.Cluster{{Target: outcomes[0].Target, Attempt: 1, Execution: fleet.ExecutionName(f, outcomes[0].Target, 1)}})
 	s3.discard = true

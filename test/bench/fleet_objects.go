@@ -60,7 +60,7 @@ func (o *objects) add(clusters int) error {
 		if i%10 == 0 {
 			outcome.Status, outcome.Totals, outcome.Error, outcome.Cause = contractfleet.StatusFailed, nil, "Unauthorized", strings.Repeat("word ", 60)
 		}
-		text, err := json.Marshal(fleet.Bound(outcome))
+		text, err := json.Marshal(fleet.Bound(contractfleet.Fleet{Clusters: clusters, InS3: clusters > contractfleet.MaxInState}, outcome))
 		if err != nil {
 			return err
 		}

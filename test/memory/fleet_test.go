@@ -134,13 +134,17 @@ func TestTheResultOfAClustersExecution(t *testing.T) {
 		"an output in itself":   {Status: "SUCCEEDED", Output: text(string(text(string(text(strings.Repeat(`"`, 60<<10))))))},
 		"a date that is none":   {Status: "SUCCEEDED", Output: text("{}"), StartDate: text(strings.Repeat("9", 200<<10))},
 		"a status that is long": {Status: strings.Repeat("S", 250<<10)},
+		"a dense input":         {Status: "SUCCEEDED", Input: text("[" + strings.Repeat("{},", 80<<10) + "{}]")},
+		"a dense member":        {Status: "SUCCEEDED", Input: text(`{"namespaces":[` + strings.Repeat("{},", 80<<10) + "{}]}")},
+		"a nested input":        {Status: "SUCCEEDED", Input: text(`{"namespaces":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + "}")},
+		"an input of keys":      {Status: "RUNNING", Input: text(`{"clusterName":"a"` + counted(`,"k%d":1`, 18_000) + "}")},
 	}
 	for _, sentence := range slices.Sorted(maps.Keys(results)) {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
 			_, endpoint := s3(t, nil)
 			cluster := contractfleet.Cluster{Target: contract.Target{ClusterName: "a", Region: "eu-west-1"}, Execution: "nightly-a-1", Attempt: 1}
-			invoke(t, "record-outcome", contractfleet.RecordOutcome{Fleet: of, Cluster: cluster, Result: results[sentence]}, endpoint)
+			invoke(t, "record-outcome", contractfleet.RecordOutcome{Fleet: of, Request: json.RawMessage(`{}`), Cluster: cluster, Result: results[sentence], Described: results[sentence].Input != nil}, endpoint)
 		})
 	}
 }

@@ -24,8 +24,9 @@ const (
 	// MaxInState is how many clusters, and then outcomes, pass between states. A
 	// larger fleet needs an output in S3.
 	MaxInState = 500
-	// MaxOutcomeBytes bounds an outcome: MaxInState of them leave room for the
-	// rest of the document in the 256 KiB that Step Functions allows.
+	// MaxOutcomeBytes bounds an outcome of the largest fleet in the state: MaxInState of
+	// them leave room for the rest of the document in the 256 KiB that Step Functions
+	// allows. The outcomes of a smaller fleet share that room.
 	MaxOutcomeBytes = 400
 	// MaxDuration is how long an execution of the fleet may take.
 	MaxDuration = 24 * time.Hour
@@ -195,7 +196,7 @@ func Statuses() []Status {
 // Failed reports whether the cluster was tried and did not succeed.
 func (o Outcome) Failed() bool { return o.Status != StatusSucceeded && o.Status != StatusNotStarted }
 
-// Outcome is what became of a cluster, in at most MaxOutcomeBytes.
+// Outcome is what became of a cluster, as long as there is room for it.
 type Outcome struct {
 	contract.Target
 	// Attempt is 0 for a cluster that is NotStarted.
