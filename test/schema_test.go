@@ -16,14 +16,13 @@ import (
 
 var schemas = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	compiled := map[string]*jsonschema.Schema{}
-	for _, name := range []string{"pod-inventory.input", "pod-inventory.output", "apply-manifests.input", "apply-manifests.output", "fleet.input", "fleet.output"} {
-		schema, err := jsonschema.NewCompiler().Compile(filepath.Join(repository, "statemachine", "schema", name+".schema.json"))
-		if err != nil {
-			return nil, err
+	files, err := filepath.Glob(filepath.Join(repository, "statemachine", "schema", "*.schema.json"))
+	for _, file := range files {
+		if err == nil {
+			compiled[strings.TrimSuffix(filepath.Base(file), ".schema.json")], err = jsonschema.NewCompiler().Compile(file)
 		}
-		compiled[name] = schema
 	}
-	return compiled, nil
+	return compiled, err
 })
 
 // valid returns what is wrong with a document according to a schema.

@@ -481,6 +481,10 @@ func TestEveryVerbHasHelpWithExamples(t *testing.T) {
 	_, stdout, _ := kubestep(t.Context(), "inventory", "--help")
 	golden(t, "help-inventory", stdout)
 	_, stdout, _ = kubestep(t.Context(), "--help")
+	for _, m := range machines() {
+		assert.Contains(t, stdout, "  "+m.Summary+"\n")
+		stdout = regexp.MustCompile(`(?m)^  `+m.Name+` .*\n`).ReplaceAllString(stdout, "") // one without a name of its own
+	}
 	golden(t, "help", stdout)
 	_, stdout, _ = kubestep(t.Context(), "fleet", "--help")
 	assert.NotContains(t, stdout, "(default [])")
