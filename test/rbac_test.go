@@ -38,7 +38,7 @@ func rights(t *testing.T, namespace string, groups ...string) []string {
 func TestTheAPIServerAcceptsTheFilesOfRBAC(t *testing.T) {
 	t.Parallel()
 	s := newShell(t, local.ControlPlane.Kubeconfig)
-	for _, folder := range []string{"rbac/namespace", "rbac/cluster", "rbac/aws-auth", "local/rbac"} {
+	for _, folder := range []string{"rbac/namespace", "rbac/cluster", "rbac/aws-auth", "local/rbac/apply", "local/rbac/default", "local/rbac/shop"} {
 		_, _, err := s.run(t, nil, "kubectl", "apply", "--dry-run=server", "--validate=strict", "-k", folder)
 		require.NoError(t, err, folder)
 	}

@@ -74,6 +74,20 @@ func (s Stack) Evaluate() (*cloudformation.Evaluated, error) {
 	return evaluated, nil
 }
 
+// AllWorkflows returns the parameters that deploy all workflows, and let fleets run them.
+func (s Stack) AllWorkflows() map[string]string {
+	parameters := map[string]string{}
+	for name, parameter := range s.Template.Parameters {
+		switch {
+		case strings.HasPrefix(name, "Enable"):
+			parameters[name] = "true"
+		case name == "FleetWorkflows": // the last choice has all
+			parameters[name] = fmt.Sprint(parameter.AllowedValues[len(parameter.AllowedValues)-1])
+		}
+	}
+	return parameters
+}
+
 // secretID returns the logical ID of the secret in a dynamic reference: an ARN that ends in STACK-ID, and more parts after colons.
 func secretID(reference string) string {
 	_, name, _ := strings.Cut(reference, ":secret:")

@@ -2,19 +2,24 @@ package world
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/kubestep/kubestep/local/stack"
 )
 
 const (
-	// StackName is the stack that local/rbac maps.
+	// StackName is the stack that Furnish deploys.
 	StackName = "kubestep"
 	// ReportBucket is the bucket that the stack may write to.
 	ReportBucket = "reports"
@@ -34,25 +39,53 @@ func (w *World) CreateBucket(ctx context.Context, name string) error {
 	return nil
 }
 
-// Furnish fills an empty world with what make run and make up show: the stack kubestep, mapped and bound by local/rbac, and
-// the pods of local/sample.
+// Furnish fills an empty world with what make run and make up show: the stack kubestep with all workflows, mapped as its outputs
+// say and bound by the folders of local/rbac, and the pods of local/sample.
 func (w *World) Furnish(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		deployment := w.Stack(StackName)
-		deployment.Parameters = map[string]string{
-			"ClusterArns": "arn:aws:eks:*:" + Account + ":cluster/*", "OutputBucket": ReportBucket, "EnableApply": "true", "FleetWorkflows": "pod-inventory,apply-manifests",
+		deployment.Parameters = deployment.AllWorkflows()
+		deployment.Parameters["ClusterArns"], deployment.Parameters["OutputBucket"] = "arn:aws:eks:*:"+Account+":cluster/*", ReportBucket
+		if err := w.Deploy(ctx, deployment); err != nil {
+			return err
 		}
-		return w.Deploy(ctx, deployment)
+		return w.mapRoles(ctx, deployment)
 	})
 	group.Go(func() error { return w.CreateBucket(ctx, ReportBucket) })
 	group.Go(func() error {
 		if err := w.createPods(ctx); err != nil {
 			return err
 		}
-		return w.ControlPlane.Apply(ctx, filepath.Join(w.options.Root, "local", "rbac"))
+		folders, err := filepath.Glob(filepath.Join(w.options.Root, "local", "rbac", "*"))
+		if err != nil {
+			return fmt.Errorf("find the bindings: %w", err)
+		}
+		return w.ControlPlane.Apply(ctx, folders...)
 	})
 	return group.Wait()
+}
+
+// mapRoles maps the roles of a stack to their groups, as its outputs say.
+func (w *World) mapRoles(ctx context.Context, s stack.Stack) error {
+	evaluated, err := s.Evaluate()
+	if err != nil {
+		return err
+	}
+	mappings := ""
+	for _, name := range slices.Sorted(maps.Keys(evaluated.Outputs)) {
+		if strings.HasSuffix(name, "AwsAuthMapping") {
+			mappings += evaluated.Outputs[name]
+		}
+	}
+	text, err := json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]string{"name": "aws-auth", "namespace": "kube-system"},
+		"data": map[string]string{"mapRoles": mappings},
+	})
+	if err != nil {
+		return fmt.Errorf("encode the mapping: %w", err)
+	}
+	return w.ControlPlane.kubectl(ctx, string(text), "apply", "--server-side", "--force-conflicts", "-f", "-")
 }
 
 // createPods creates the pods of local/sample, with their status.
