@@ -3,10 +3,7 @@
 package memory
 
 import (
-	"encoding/base64"
-	"encoding/pem"
 	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -24,15 +21,7 @@ import (
 // kubetest, in memory, does not reach.
 func served(t *testing.T, answer http.HandlerFunc) contract.Cluster {
 	t.Helper()
-	server := httptest.NewUnstartedServer(answer)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that a function has had enough of
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	return contract.Cluster{
-		Name: "demo", Region: "eu-west-1", AuthenticationMode: "API", Endpoint: server.URL,
-		CertificateAuthority: base64.StdEncoding.EncodeToString(authority),
-	}
+	return kubetest.ServeOn(t, httptest.NewUnstartedServer(answer))
 }
 
 // session is one with a cluster that answers so.

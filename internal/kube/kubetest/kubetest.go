@@ -43,14 +43,15 @@ func Session(cluster contract.Cluster) contract.Session {
 // Serve answers as a cluster until the test ends.
 func Serve(t testing.TB, answer http.HandlerFunc) contract.Cluster {
 	t.Helper()
-	return ServeOn(t, httptest.NewUnstartedServer(answer))
-}
-
-// ServeOn is Serve, on a server that the test has made.
-func ServeOn(t testing.TB, server *httptest.Server) contract.Cluster {
-	t.Helper()
+	server := httptest.NewUnstartedServer(answer)
 	_ = server.Listener.Close()
 	server.Listener = listen()
+	return ServeOn(t, server)
+}
+
+// ServeOn is Serve, on a server that the test has made, with a socket of its own.
+func ServeOn(t testing.TB, server *httptest.Server) contract.Cluster {
+	t.Helper()
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that a test makes fail
 	server.StartTLS()
 	t.Cleanup(server.Close)
