@@ -10,8 +10,8 @@ type Ledger []byte
 const (
 	// Pending is the letter of an object that is left to do.
 	Pending = '.'
-	// Begun is the letter of an object that was changed, and is left to be completed.
-	Begun = 'h'
+	// HalfDone is the letter of an object that was changed, and is left to be completed.
+	HalfDone = 'h'
 )
 
 // NewLedger goes on with the letters of earlier rounds. An object without one is pending.
@@ -23,20 +23,20 @@ func NewLedger(earlier string, objects int) Ledger {
 	return l[:objects]
 }
 
-// Done returns the capital of a letter.
-func Done(letter byte) byte { return letter - 'a' + 'A' }
+// Capital returns the capital of a letter.
+func Capital(letter byte) byte { return letter - 'a' + 'A' }
 
-// Undone returns the small letter of a capital.
-func Undone(letter byte) byte { return letter - 'A' + 'a' }
+// Small returns the small letter of a capital.
+func Small(letter byte) byte { return letter - 'A' + 'a' }
 
 // IsDone reports whether a letter is a capital.
 func IsDone(letter byte) bool { return letter >= 'A' && letter <= 'Z' }
 
 // IsChanged reports whether a letter is of an object that is not as it was.
-func IsChanged(letter byte) bool { return IsDone(letter) || letter == Begun }
+func IsChanged(letter byte) bool { return IsDone(letter) || letter == HalfDone }
 
 // IsLeft reports whether a letter is of an object that is left to do.
-func IsLeft(letter byte) bool { return letter == Pending || letter == Begun }
+func IsLeft(letter byte) bool { return letter == Pending || letter == HalfDone }
 
 // Has reports whether any object has such a letter.
 func (l Ledger) Has(such func(letter byte) bool) bool { return slices.ContainsFunc(l, such) }
@@ -55,6 +55,6 @@ func (l Ledger) Count(such func(letter byte) bool) int {
 // Is returns a function that reports whether a letter is one of some, or their capital.
 func Is(letters ...byte) func(letter byte) bool {
 	return func(letter byte) bool {
-		return slices.Contains(letters, letter) || IsDone(letter) && slices.Contains(letters, Undone(letter))
+		return slices.Contains(letters, letter) || IsDone(letter) && slices.Contains(letters, Small(letter))
 	}
 }

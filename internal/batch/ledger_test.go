@@ -24,12 +24,12 @@ func TestALedgerGoesOnWhereTheRoundBeforeStopped(t *testing.T) {
 
 func TestALedgerCountsWhatIsLeftChangedAndDone(t *testing.T) {
 	l := NewLedger("cCumh.", 6)
-	assert.Equal(t, 2, l.Count(IsLeft), "what is pending, and what is begun")
-	assert.Equal(t, 2, l.Count(IsChanged), "what is done, and what is begun")
+	assert.Equal(t, 2, l.Count(IsLeft), "what is pending, and what is half done")
+	assert.Equal(t, 2, l.Count(IsChanged), "what is done, and what is half done")
 	assert.Equal(t, 1, l.Count(IsDone))
 	assert.Equal(t, 2, l.Count(Is('c')), "done or not")
 	assert.Equal(t, 3, l.Count(Is('c', 'u')))
 	assert.True(t, l.Has(IsLeft))
 	assert.False(t, NewLedger("cCum", 4).Has(IsLeft))
-	assert.Equal(t, byte('c'), Undone(Done('c')))
+	assert.Equal(t, byte('c'), Small(Capital('c')))
 }

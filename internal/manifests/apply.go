@@ -112,12 +112,12 @@ func (a *applier) one(ctx context.Context, t objects.Target) error {
 	for {
 		answer, err := a.Put(ctx, t, false)
 		if err == nil {
-			a.mark(t, batch.Begun) // even if what kubectl owns of it cannot be taken over
+			a.mark(t, batch.HalfDone) // even if what kubectl owns of it cannot be taken over
 			answer, err = a.Adopt(ctx, answer)
 		}
 		switch {
 		case err == nil:
-			a.mark(t, batch.Done(a.actions[t.Index]))
+			a.mark(t, batch.Capital(a.actions[t.Index]))
 			a.report(t, answer)
 			return nil
 		case apierrors.IsTooManyRequests(err):

@@ -57,12 +57,12 @@ func (a Applier) Plan(ctx context.Context, in applymanifests.PlanManifests) (app
 		return applymanifests.Plan{}, err
 	}
 	defer s.Conn.Close()
-	p := &planner{session: s, ledger: batch.NewLedger(in.Plan.Actions, len(s.targets)), report: in.Plan.PlanReport, texts: map[int]string{}}
+	p := &planner{session: s, ledger: batch.NewLedger(in.Plan.Actions, len(s.targets)), report: in.Plan.PlanReport, objects: map[int]applymanifests.PlannedObject{}, texts: map[int]string{}}
 	part := len(s.targets) - p.ledger.Count(batch.IsLeft)
 	// The definitions come first: an object of a kind that changes may not be right yet.
 	r := batch.NewRound(ctx)
 	p.round = r
-	for _, filter := range []func(objects.Target) bool{isDefinition, isNoDefinition} {
+	for _, filter := range []func(objects.Target) bool{objects.Target.IsDefinition, isNoDefinition} {
 		targets := s.pending(p.ledger, filter)
 		done, err := batch.Each(ctx, r, targets, p.plan)
 		if err != nil {
@@ -119,7 +119,6 @@ func (s *session) waitFor() ([]applymanifests.Reference, error) {
 	return references, err
 }
 
-func isDefinition(t objects.Target) bool   { return t.IsDefinition() }
 func isNoDefinition(t objects.Target) bool { return !t.IsDefinition() }
 
 // planner gathers what the dry runs say.
@@ -130,17 +129,11 @@ type planner struct {
 
 	mu        sync.Mutex // guards what follows
 	ledger    batch.Ledger
-	objects   []planned
-	texts     map[int]string // of the difference, by index
+	objects   map[int]applymanifests.PlannedObject // of this round, by index
+	texts     map[int]string                       // of the difference, by index
 	textBytes int
 	failures  []failed
 	conflicts []failed
-}
-
-// planned is an object and where it is in the order.
-type planned struct {
-	target objects.Target
-	applymanifests.PlannedObject
 }
 
 // found is what was found out about a target.
@@ -372,7 +365,7 @@ func (p *planner) add(t objects.Target, f found) {
 	if was := p.history[t.Index]; batch.IsDone(was) && (f.letter == unchanged || f.letter == unowned) {
 		// It is unchanged since this execution applied it.
 		f.letter = was
-		o.Action = actions[batch.Undone(was)]
+		o.Action = actions[batch.Small(was)]
 	}
 	for i, c := range f.changes {
 		if i == maxChanges {
@@ -400,7 +393,7 @@ func (p *planner) add(t objects.Target, f found) {
 		p.conflicts = append(p.conflicts, failed{t, contract.Errorf(contract.FieldConflict, "%s: %s", t, strings.Join(o.Conflicts, ", "))})
 	}
 	p.ledger[t.Index] = f.letter
-	p.objects = append(p.objects, planned{t, o})
+	p.objects[t.Index] = o
 	if p.request.Output.Bucket != "" && o.Action != applymanifests.ActionUnchanged {
 		p.texts[t.Index] = text(t, o, f.changes)
 		if p.textBytes += len(p.texts[t.Index]); p.textBytes > maxRoundText {
@@ -447,10 +440,11 @@ func byOrder[T any](list []T, of func(T) objects.Target) {
 
 // planned are the objects of this round.
 func (p *planner) planned() []applymanifests.PlannedObject {
-	byOrder(p.objects, func(o planned) objects.Target { return o.target })
 	objects := make([]applymanifests.PlannedObject, 0, len(p.objects))
-	for _, o := range p.objects {
-		objects = append(objects, o.PlannedObject)
+	for i := range p.ledger {
+		if o, ok := p.objects[i]; ok {
+			objects = append(objects, o)
+		}
 	}
 	return objects
 }

@@ -226,13 +226,13 @@ func (r *round) check(ctx context.Context, o awaited) error {
 	}
 	switch letter := r.ledger[o.index]; {
 	case found.status == status.NotFoundStatus && letter == ended:
-		r.ledger[o.index] = batch.Done(ended)
+		r.ledger[o.index] = batch.Capital(ended)
 	case found.status == status.CurrentStatus && found.ended:
-		r.ledger[o.index] = batch.Done(ended)
+		r.ledger[o.index] = batch.Capital(ended)
 	case found.status == status.CurrentStatus && found.unobserved:
-		r.ledger[o.index] = batch.Done(unobserved)
+		r.ledger[o.index] = batch.Capital(unobserved)
 	case found.status == status.CurrentStatus:
-		r.ledger[o.index] = batch.Done(ready)
+		r.ledger[o.index] = batch.Capital(ready)
 	default:
 		r.ledger[o.index] = batch.Pending
 		o.told.Status, o.told.Message = string(found.status), contract.Clip(contract.OneLine(found.message), maxReason)
@@ -302,7 +302,7 @@ func (r *round) hasStatus(ctx context.Context, path string) (bool, error) {
 func (r *round) unconfirm() {
 	for i, letter := range r.ledger {
 		if batch.IsDone(letter) {
-			r.ledger[i] = batch.Undone(letter)
+			r.ledger[i] = batch.Small(letter)
 		}
 	}
 }
@@ -321,7 +321,7 @@ func (r *round) told() []applymanifests.NotReadyObject {
 func (r *round) unobserved() []applymanifests.ObjectName {
 	names := []applymanifests.ObjectName{}
 	for _, o := range r.objects {
-		if r.ledger[o.index] == batch.Done(unobserved) {
+		if r.ledger[o.index] == batch.Capital(unobserved) {
 			names = append(names, applymanifests.ObjectName{Kind: o.told.Kind, Namespace: o.told.Namespace, Name: o.told.Name})
 		}
 	}
