@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -110,29 +111,30 @@ func TestPagesGetSmallerTowardsTheEndOfALongList(t *testing.T) {
 		"as many as may be if the API server does not say": {21_000, false, []string{"1000", "10000", "10000"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var mu sync.Mutex
-			var limits []string
-			got, err := run(t.Context(), t, func(w http.ResponseWriter, r *http.Request) {
-				asked := r.URL.Query().Get("limit")
-				mu.Lock()
-				limits = append(limits, asked)
-				mu.Unlock()
-				limit, _ := strconv.Atoi(asked)
-				from, _ := strconv.Atoi(r.URL.Query().Get("continue"))
-				next := ""
-				if from+limit < test.pods {
-					next = strconv.Itoa(from + limit)
-				}
-				page := table(next, slices.Repeat([]string{row("web", "1/1", "Running")}, min(limit, test.pods-from))...)
-				if next != "" && test.says {
-					page = strings.Replace(page, `"continue"`, fmt.Sprintf(`"remainingItemCount":%d,"continue"`, test.pods-from-limit), 1)
-				}
-				_, _ = fmt.Fprint(w, page)
-			}, nil)
-			require.NoError(t, err)
-			assert.Equal(t, test.pods, got.total())
-			assert.Equal(t, test.limits, limits)
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				var limits []string
+				got, err := run(t.Context(), t, func(w http.ResponseWriter, r *http.Request) {
+					asked := r.URL.Query().Get("limit")
+					mu.Lock()
+					limits = append(limits, asked)
+					mu.Unlock()
+					limit, _ := strconv.Atoi(asked)
+					from, _ := strconv.Atoi(r.URL.Query().Get("continue"))
+					next := ""
+					if from+limit < test.pods {
+						next = strconv.Itoa(from + limit)
+					}
+					page := table(next, slices.Repeat([]string{row("web", "1/1", "Running")}, min(limit, test.pods-from))...)
+					if next != "" && test.says {
+						page = strings.Replace(page, `"continue"`, fmt.Sprintf(`"remainingItemCount":%d,"continue"`, test.pods-from-limit), 1)
+					}
+					_, _ = fmt.Fprint(w, page)
+				}, nil)
+				require.NoError(t, err)
+				assert.Equal(t, test.pods, got.total())
+				assert.Equal(t, test.limits, limits)
+			})
 		})
 	}
 }
