@@ -6,15 +6,18 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kubestep/kubestep/internal/workflows"
 	"github.com/kubestep/kubestep/statemachine"
 )
 
@@ -105,6 +108,15 @@ func TestEveryFieldOfTheDocumentIsLaidDownAtTheStartOrWrittenByAState(t *testing
 			assert.Contains(t, written, name)
 		}
 	})
+}
+
+func TestEveryMachineIsThatOfAWorkflow(t *testing.T) {
+	var names []string
+	for _, w := range workflows.All() {
+		names = append(names, w.Name)
+		assert.Equal(t, statemachine.Machines()[w.Name].Output, w.Output, w.Name)
+	}
+	assert.Equal(t, slices.Sorted(maps.Keys(statemachine.Machines())), names)
 }
 
 func TestEveryChoiceIsMadeByFieldsOfTheDocument(t *testing.T) {

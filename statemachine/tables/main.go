@@ -39,6 +39,11 @@ func main() {
 
 // generate makes the pages with tables, by file name, of what is below root.
 func generate(root string) (map[string]string, error) {
+	for _, w := range workflows.All() {
+		if statemachine.Machines()[w.Name].Document == nil {
+			return nil, fmt.Errorf("the workflow %s has no machine of that name in statemachine/, or one without a document", w.Name)
+		}
+	}
 	said, err := comments.Read(root)
 	if err != nil {
 		return nil, err
