@@ -138,7 +138,7 @@ local: need-go .local/venv/done
 	@go build -ldflags '$(STRIP)' -o build/local/kubestep ./cmd/kubestep
 	@go build -ldflags '$(STRIP)' -o build/local/local ./local
 	@if [ ! -x build/local/controlplane ]; then \
-		echo "· building the control plane: etcd, kube-apiserver $(KUBERNETES) and aws-iam-authenticator. The first time this takes some minutes, and then never again" >&2; \
+		echo "· building the control plane: etcd, kube-apiserver $(KUBERNETES) with its scheduler and controllers, and aws-iam-authenticator. The first time this takes some minutes, and then never again" >&2; \
 	fi
 	@cd local/controlplane && go build -ldflags '$(STRIP) $(VERSION_FLAGS)' -o ../../build/local/controlplane .
 	@$(MAKE) build/local/kubectl

@@ -96,7 +96,7 @@ func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "· "+format+"\n",
 // start starts a world, furnishes it, and writes the file for shells.
 func (l local) start(ctx context.Context, say func(string, ...any)) (*world.World, error) {
 	began := time.Now()
-	say("starting the local world: a control plane (etcd, kube-apiserver, aws-iam-authenticator), the Step Functions engine, Lambda")
+	say("starting the local world: a control plane (etcd, kube-apiserver, controllers, aws-iam-authenticator), the Step Functions engine, Lambda")
 	w, err := world.Start(ctx, world.Options{Root: l.root, Dir: string(l.folder), Tools: l.tools(), Say: say})
 	if err != nil {
 		return nil, err

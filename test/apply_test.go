@@ -20,7 +20,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -152,6 +151,9 @@ spec:
     spec: {containers: [{name: web, image: registry.example.com/web:1}]}
 `
 
+// slowDeployment gets ready after some seconds: docs/local.md has the annotation.
+var slowDeployment = strings.Replace(webDeployment, "metadata: {labels: {app: web}}", "metadata: {labels: {app: web}, annotations: {kubestep.local/ready-after: 5s}}", 1)
+
 func TestObjectsAreCreatedThenUnchangedThenConfigured(t *testing.T) {
 	t.Parallel()
 	a := newAdmin(t)
@@ -279,7 +281,7 @@ func TestAQuotaThatIsUsedUpHalfwaySaysWhatWasApplied(t *testing.T) {
 	hard := corev1.ResourceList{"count/configmaps": resource.MustParse("5")}
 	quota, err := quotas.Create(t.Context(), &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "few"}, Spec: corev1.ResourceQuotaSpec{Hard: hard}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	// No controller runs here to write the status that the admission plug-in reads.
+	// No controller of quotas runs here to write the status that the admission plug-in reads.
 	quota.Status = corev1.ResourceQuotaStatus{Hard: hard, Used: corev1.ResourceList{"count/configmaps": resource.MustParse("0")}}
 	_, err = quotas.UpdateStatus(t.Context(), quota, metav1.UpdateOptions{})
 	require.NoError(t, err)
@@ -532,36 +534,18 @@ webhooks:
 func TestADeploymentIsWaitedForUntilItIsReady(t *testing.T) {
 	t.Parallel()
 	a := newAdmin(t)
-	// No controller runs here: the test writes the status after the first round.
-	a.progress = &onFirst{text: "CheckReadiness", do: func() { go becomeReady(context.WithoutCancel(t.Context()), t, a.namespace) }}
-	e := a.run(t, map[string]any{"manifests": configMap("one", "1") + "---" + webDeployment, "wait": map[string]any{"timeoutSeconds": 60}})
+	e := a.run(t, map[string]any{"manifests": configMap("one", "1") + "---" + slowDeployment, "wait": map[string]any{"timeoutSeconds": 60}})
 	assert.True(t, applied(t, e).Ready)
 	rounds := e.Attempts("CheckReadiness")
 	assert.Greater(t, rounds, 1)
 	assert.Equal(t, path(planned, put, times(rounds, path("WaitUntilReady", checked)...), "Output"), e.Path)
 }
 
-func becomeReady(ctx context.Context, t *testing.T, namespace string) {
-	deployments := admin(t).AppsV1().Deployments(namespace)
-	live, err := deployments.Get(ctx, "web", metav1.GetOptions{})
-	if !assert.NoError(t, err) {
-		return
-	}
-	live.Status = appsv1.DeploymentStatus{
-		ObservedGeneration: live.Generation, Replicas: 2, UpdatedReplicas: 2, ReadyReplicas: 2, AvailableReplicas: 2,
-		Conditions: []appsv1.DeploymentCondition{
-			{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue},
-			{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionTrue, Reason: "NewReplicaSetAvailable"},
-		},
-	}
-	_, err = deployments.UpdateStatus(ctx, live, metav1.UpdateOptions{})
-	assert.NoError(t, err)
-}
-
 func TestADeploymentThatNeverGetsReadyIsNamed(t *testing.T) {
 	t.Parallel()
 	a := newAdmin(t)
-	e := a.run(t, map[string]any{"manifests": configMap("one", "1") + "---" + webDeployment, "wait": map[string]any{"timeoutSeconds": 4}})
+	broken := strings.ReplaceAll(webDeployment, "registry.example.com", "registry.invalid")
+	e := a.run(t, map[string]any{"manifests": configMap("one", "1") + "---" + broken, "wait": map[string]any{"timeoutSeconds": 4}})
 	stopped(t, e, contract.NotReady, "1 of 2 objects in cluster demo are not ready: Deployment "+a.namespace+"/web (InProgress: ", "All objects were applied and are left in place")
 }
 

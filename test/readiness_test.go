@@ -8,7 +8,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -45,46 +44,11 @@ metadata: {name: one}
 
 // unobserved are objects of kinds whose controllers do not run here: kstatus calls most of them ready.
 const unobserved = `
-apiVersion: batch/v1
-kind: Job
-metadata: {name: one}
-spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: registry.example/c}]}}}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: one}
-spec: {containers: [{name: c, image: registry.example/c}]}
----
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: one}
-spec:
-  replicas: 0
-  serviceName: one
-  updateStrategy: {type: OnDelete}
-  selector: {matchLabels: {app: one}}
-  template: {metadata: {labels: {app: one}}, spec: {containers: [{name: c, image: registry.example/c}]}}
----
-apiVersion: apps/v1
-kind: ReplicaSet
-metadata: {name: one}
-spec:
-  replicas: 0
-  selector: {matchLabels: {app: one}}
-  template: {metadata: {labels: {app: one}}, spec: {containers: [{name: c, image: registry.example/c}]}}
----
 apiVersion: v1
 kind: ReplicationController
 metadata: {name: one}
 spec:
   selector: {app: one}
-  template: {metadata: {labels: {app: one}}, spec: {containers: [{name: c, image: registry.example/c}]}}
----
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: one}
-spec:
-  selector: {matchLabels: {app: one}}
   template: {metadata: {labels: {app: one}}, spec: {containers: [{name: c, image: registry.example/c}]}}
 ---
 apiVersion: v1
@@ -101,11 +65,6 @@ apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {name: one}
 spec: {defaultBackend: {service: {name: balanced, port: {number: 80}}}}
----
-apiVersion: policy/v1
-kind: PodDisruptionBudget
-metadata: {name: one}
-spec: {minAvailable: 1, selector: {matchLabels: {app: one}}}
 ---
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -145,9 +104,9 @@ func TestAnObjectThatNothingHasLookedAtIsNotReady(t *testing.T) {
 	group := a.stack.Name + ".example.com"
 	manifests := unobserved + "---" + fmt.Sprintf(lakes, group) + "---" + existing
 	e := a.run(t, map[string]any{"manifests": manifests, "wait": map[string]any{"timeoutSeconds": 3}})
-	stopped(t, e, contract.NotReady, "13 of 18 objects in cluster demo are not ready", "All objects were applied and are left in place")
+	stopped(t, e, contract.NotReady, "7 of 12 objects in cluster demo are not ready", "All objects were applied and are left in place")
 	for _, kind := range []string{
-		"Job", "Pod", "StatefulSet", "ReplicaSet", "ReplicationController", "DaemonSet", "PersistentVolumeClaim", "Ingress", "PodDisruptionBudget", "HorizontalPodAutoscaler", "ResourceQuota", "Lake",
+		"ReplicationController", "PersistentVolumeClaim", "Ingress", "HorizontalPodAutoscaler", "ResourceQuota", "Lake",
 	} {
 		assert.Contains(t, e.Cause, kind+" "+a.namespace+"/one (InProgress: ")
 	}
@@ -174,58 +133,76 @@ spec: {group: %s, version: v1, groupPriorityMinimum: 1, versionPriority: 1, inse
 	stopped(t, e, contract.NotReady, "APIService "+name+" (InProgress: its API is not available")
 }
 
-// patchStatus changes the status of an object, as its controller would.
+// patchStatus changes the status of an object that has no controller here.
 func patchStatus(ctx context.Context, t *testing.T, path, status string) {
 	t.Helper()
 	err := admin(t).RESTClient().Patch(types.MergePatchType).AbsPath(path + "/status").Body([]byte(`{"status":` + status + `}`)).Do(ctx).Error()
 	assert.NoError(t, err)
 }
 
+// job is a Job whose pod fares as these annotations say.
+func job(name, annotations string) string {
+	return fmt.Sprintf(`---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: %s}
+spec:
+  backoffLimit: 0
+  template:
+    metadata: {annotations: {%s}}
+    spec: {restartPolicy: Never, containers: [{name: c, image: registry.example/c}]}
+`, name, annotations)
+}
+
 func TestAJobIsWaitedForUntilItIsComplete(t *testing.T) {
 	t.Parallel()
 	a := newAdmin(t)
-	job := strings.Split(unobserved, "---")[0]
-	path := "/apis/batch/v1/namespaces/" + a.namespace + "/jobs/one"
-	ctx := context.WithoutCancel(t.Context())
-	a.progress = &onFirst{text: "CheckReadiness", do: func() {
-		patchStatus(ctx, t, path, `{"startTime":"2026-01-01T00:00:00Z","active":1,"ready":0,"uncountedTerminatedPods":{}}`)
-	}}
-	e := a.run(t, map[string]any{"manifests": job, "wait": map[string]any{"timeoutSeconds": 15}})
-	stopped(t, e, contract.NotReady, "Job "+a.namespace+"/one (InProgress: it has not completed (pods: 1 active, 0 succeeded, 0 failed))")
+	e := a.run(t, map[string]any{"manifests": job("long", "kubestep.local/run-for: 1h"), "wait": map[string]any{"timeoutSeconds": 6}})
+	stopped(t, e, contract.NotReady, "Job "+a.namespace+"/long (InProgress: it has not completed (pods: 1 active, 0 succeeded, 0 failed))")
 
-	a.progress = &onFirst{text: "CheckReadiness", do: func() { go complete(ctx, t, a.namespace) }}
-	assert.True(t, applied(t, a.run(t, map[string]any{"manifests": job, "wait": map[string]any{"timeoutSeconds": 60}})).Ready)
+	e = a.run(t, map[string]any{"manifests": job("short", "kubestep.local/run-for: 5s"), "wait": map[string]any{"timeoutSeconds": 60}})
+	assert.True(t, applied(t, e).Ready)
+	assert.Greater(t, e.Attempts("CheckReadiness"), 1)
+
+	e = a.run(t, map[string]any{"manifests": job("fails", `kubestep.local/exit: "3"`), "wait": map[string]any{"timeoutSeconds": 60}})
+	stopped(t, e, contract.NotReady, "Job "+a.namespace+"/fails (Failed: ", "BackoffLimitExceeded")
 }
 
-func complete(ctx context.Context, t *testing.T, namespace string) {
-	jobs := admin(t).BatchV1().Jobs(namespace)
-	live, err := jobs.Get(ctx, "one", metav1.GetOptions{})
-	if !assert.NoError(t, err) {
-		return
-	}
-	live.Status = batchv1.JobStatus{StartTime: live.Status.StartTime, CompletionTime: live.Status.StartTime, Succeeded: 1, Ready: new(int32), UncountedTerminatedPods: &batchv1.UncountedTerminatedPods{}, Conditions: []batchv1.JobCondition{
-		{Type: batchv1.JobSuccessCriteriaMet, Status: corev1.ConditionTrue}, {Type: batchv1.JobComplete, Status: corev1.ConditionTrue},
-	}}
-	_, err = jobs.UpdateStatus(ctx, live, metav1.UpdateOptions{})
-	assert.NoError(t, err)
+// pod is a pod with these annotations and this spec.
+func pod(name, annotations, spec string) string {
+	return fmt.Sprintf("---\napiVersion: v1\nkind: Pod\nmetadata: {name: %s, annotations: {%s}}\nspec: {%s}\n", name, annotations, spec)
 }
 
-func TestAPodThatFailedFailsAtOnceAndOneThatWaitsForANodeIsWaitedFor(t *testing.T) {
+func TestAPodThatFailedFailsAtOnceAndOneThatCanStillStartIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	a := newAdmin(t)
-	pod := strings.Split(unobserved, "---")[1]
-	path := "/api/v1/namespaces/" + a.namespace + "/pods/one"
-	ctx := context.WithoutCancel(t.Context())
-	wait := map[string]any{"manifests": pod, "wait": map[string]any{"timeoutSeconds": 20}}
+	const (
+		runs     = "containers: [{name: c, image: registry.example/c}]"
+		runsOnce = "restartPolicy: Never, " + runs
+	)
+	for name, c := range map[string]struct{ manifest, cause string }{
+		"large":    {pod("large", "", "containers: [{name: c, image: registry.example/c, resources: {requests: {memory: 64Gi}}}]"), "(InProgress: it waits for a node: Unschedulable: 0/2 nodes are available: 2 Insufficient memory."},
+		"nowhere":  {pod("nowhere", "", "containers: [{name: c, image: registry.invalid/c}]"), "(InProgress: it has not started (container c: ImagePullBackOff: "},
+		"slow":     {pod("slow", "kubestep.local/ready-after: 1h", runs), "(InProgress: it runs, and is not ready: ContainersNotReady"},
+		"restarts": {pod("restarts", `kubestep.local/exit: "1"`, runs), "(InProgress: it runs, and is not ready (container c: CrashLoopBackOff: back-off 10s restarting failed container)"},
+	} {
+		e := a.run(t, map[string]any{"manifests": c.manifest, "wait": map[string]any{"timeoutSeconds": 5}})
+		stopped(t, e, contract.NotReady, "Pod "+a.namespace+"/"+name+" "+c.cause)
+	}
+	for name, c := range map[string]struct{ exit, cause string }{
+		"wrong":  {`"3"`, "(container c ended with exit code 3: Error)"},
+		"greedy": {"OOMKilled", "(container c ended with exit code 137: OOMKilled)"},
+	} {
+		e := a.run(t, map[string]any{"manifests": pod(name, "kubestep.local/exit: "+c.exit, runsOnce), "wait": map[string]any{"timeoutSeconds": 60}})
+		stopped(t, e, contract.NotReady, "Pod "+a.namespace+"/"+name+" (Failed: its phase is Failed "+c.cause)
+	}
 
-	applied(t, a.apply(t, pod))
-	patchStatus(ctx, t, path, `{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable","message":"0/3 nodes are available"}]}`)
-	e := a.run(t, wait)
-	stopped(t, e, contract.NotReady, "Pod "+a.namespace+"/one (InProgress: it waits for a node: Unschedulable: 0/3 nodes are available)")
-
-	patchStatus(ctx, t, path, `{"phase":"Failed","reason":"Evicted","message":"The node was low on resource: memory."}`)
-	e = a.run(t, wait)
-	stopped(t, e, contract.NotReady, "Pod "+a.namespace+"/one (Failed: its phase is Failed: Evicted: The node was low on resource: memory)")
+	// Nothing evicts here.
+	evicted := pod("evicted", "", "schedulerName: by-hand, "+runsOnce)
+	applied(t, a.apply(t, evicted))
+	patchStatus(t.Context(), t, "/api/v1/namespaces/"+a.namespace+"/pods/evicted", `{"phase":"Failed","reason":"Evicted","message":"The node was low on resource: memory."}`)
+	e := a.run(t, map[string]any{"manifests": evicted, "wait": map[string]any{"timeoutSeconds": 20}})
+	stopped(t, e, contract.NotReady, "Pod "+a.namespace+"/evicted (Failed: its phase is Failed: Evicted: The node was low on resource: memory)")
 	assert.Equal(t, 1, e.Attempts("CheckReadiness"))
 }
 
@@ -256,9 +233,8 @@ func TestWhatIsReadyAndThenIsNotIsSeenAtTheLastLook(t *testing.T) {
 	ctx := context.WithoutCancel(t.Context())
 	a.progress = &onFirst{text: "CheckReadiness", do: func() {
 		assert.NoError(t, maps.Delete(ctx, "one", metav1.DeleteOptions{}))
-		becomeReady(ctx, t, a.namespace)
 	}}
-	e := a.run(t, map[string]any{"manifests": configMap("one", "1") + "---" + webDeployment, "wait": map[string]any{"timeoutSeconds": 8}})
+	e := a.run(t, map[string]any{"manifests": configMap("one", "1") + "---" + slowDeployment, "wait": map[string]any{"timeoutSeconds": 12}})
 	stopped(t, e, contract.NotReady, "1 of 2 objects in cluster demo are not ready: ConfigMap "+a.namespace+"/one (NotFound: it does not exist)")
 }
 
@@ -296,7 +272,7 @@ func TestAPodThatHasFailedOrRestartsIsUnhealthyHoweverItIsPrinted(t *testing.T) 
 	}
 	unhealthy := 0
 	for name, c := range cases {
-		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "registry.example/c"}}}}
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{SchedulerName: "by-hand", Containers: []corev1.Container{{Name: "c", Image: "registry.example/c"}}}}
 		if c.gate {
 			pod.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "example.com/gate"}}
 		}

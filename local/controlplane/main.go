@@ -1,5 +1,6 @@
-// Command controlplane is the control plane of a local cluster in one process: etcd, kube-apiserver, aws-iam-authenticator
-// and a stand-in for AWS STS, all on 127.0.0.1. It has its own Go module because it links most of Kubernetes.
+// Command controlplane is the control plane of a local cluster in one process: etcd, kube-apiserver, kube-scheduler, controllers,
+// aws-iam-authenticator and a stand-in for AWS STS, all on 127.0.0.1, with two nodes that run no containers. It has its own Go module
+// because it links most of Kubernetes.
 //
 // It stays because no emulator of EKS has real RBAC, admission and Tables with the real authenticator. envtest has no authenticator, and
 // kind needs Docker.

@@ -15,17 +15,23 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
 
 	"github.com/kubestep/kubestep/local/controlplane/apiserver"
 	"github.com/kubestep/kubestep/local/controlplane/authenticator"
+	"github.com/kubestep/kubestep/local/controlplane/controllers"
 	"github.com/kubestep/kubestep/local/controlplane/etcd"
+	"github.com/kubestep/kubestep/local/controlplane/kubelet"
 	"github.com/kubestep/kubestep/local/controlplane/loopback"
-	"github.com/kubestep/kubestep/local/controlplane/namespaces"
+	"github.com/kubestep/kubestep/local/controlplane/scheduler"
 	"github.com/kubestep/kubestep/local/controlplane/sts"
 	"github.com/kubestep/kubestep/local/credentials"
 )
@@ -147,7 +153,7 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 		})
 	})
 	group.Go(func() error {
-		if err := finish(running, f.kubeconfig(admin), webhook); err != nil {
+		if err := finish(running, f, webhook); err != nil {
 			return err
 		}
 		return json.NewEncoder(out).Encode(ready{
@@ -173,8 +179,8 @@ func gaveUp(ctx context.Context, what, logFile string) func() {
 }
 
 // finish starts what needs a running API server.
-func finish(ctx context.Context, kubeconfigFile string, webhook *authenticator.Authenticator) error {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfigFile)
+func finish(ctx context.Context, f files, webhook *authenticator.Authenticator) error {
+	config, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig(admin))
 	if err != nil {
 		return fmt.Errorf("read the kubeconfig: %w", err)
 	}
@@ -182,10 +188,37 @@ func finish(ctx context.Context, kubeconfigFile string, webhook *authenticator.A
 	if err := awaitReady(ctx, config); err != nil {
 		return err
 	}
-	if err := namespaces.Start(ctx, config); err != nil {
+	if err := live(ctx, f, config); err != nil {
 		return err
 	}
 	return webhook.Start(ctx)
+}
+
+// live starts what acts on objects: the nodes, the scheduler and the controllers.
+func live(ctx context.Context, f files, config *rest.Config) error {
+	log, err := openLog(f.path("controllers.log"))
+	if err != nil {
+		return err
+	}
+	ctx = klog.NewContext(ctx, textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(log))))
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	// Who owns which field is much of an object's size, and no controller reads it.
+	shared := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(func(object any) (any, error) {
+		if read, err := meta.Accessor(object); err == nil {
+			read.SetManagedFields(nil)
+		}
+		return object, nil
+	}))
+	if err := kubelet.Start(ctx, kubelet.Config{API: config, Informers: shared, CertFile: f.path(certFile), KeyFile: f.path(keyFile)}); err != nil {
+		return err
+	}
+	if err := scheduler.Start(ctx, config); err != nil {
+		return err
+	}
+	return controllers.Start(ctx, controllers.Config{API: config, Informers: shared, KeyFile: f.path(keyFile)})
 }
 
 // standInForSTS registers the STS stand-in with http.DefaultTransport, through which the authenticator's verifier calls STS:
@@ -217,11 +250,19 @@ func stayHere(ctx context.Context, f files) error {
 }
 
 func logTo(file string) (*slog.Logger, error) {
+	log, err := openLog(file)
+	if err != nil {
+		return nil, err
+	}
+	return slog.New(slog.NewTextHandler(log, nil)), nil
+}
+
+func openLog(file string) (*os.File, error) {
 	log, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open a log: %w", err)
 	}
-	return slog.New(slog.NewTextHandler(log, nil)), nil
+	return log, nil
 }
 
 // awaitReady waits until the API server is ready and has created the namespaces that clients expect, which it does shortly after.

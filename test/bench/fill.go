@@ -107,7 +107,7 @@ func ordinary(now time.Time) *corev1.Pod {
 			Labels:      map[string]string{"app": "orders", "pod-template-hash": "7c9f6d5b84"},
 			Annotations: map[string]string{"example.com/config": strings.Repeat("setting=value;", 100)},
 		},
-		Spec: corev1.PodSpec{NodeName: "ip-10-0-1-1.eu-west-1.compute.internal"},
+		Spec: corev1.PodSpec{NodeName: "ip-10-0-1-1.eu-west-1.compute.internal", SchedulerName: "by-hand"},
 		Status: corev1.PodStatus{
 			Phase: corev1.PodRunning, PodIP: "10.1.0.1", PodIPs: []corev1.PodIP{{IP: "10.1.0.1"}}, StartTime: &started,
 		},

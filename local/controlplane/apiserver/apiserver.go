@@ -100,8 +100,6 @@ func arguments(config Config) []string {
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + config.KeyFile,
 		"--service-account-signing-key-file=" + config.KeyFile,
-		// No controller creates the service account that this plug-in requires in each pod's namespace.
-		"--disable-admission-plugins=ServiceAccount",
 		// Shuts down without waiting a minute for the watches of clients to end.
 		"--shutdown-send-retry-after=true",
 	}
