@@ -115,14 +115,18 @@ func (d *disturber) mapRoles(ctx context.Context, edit func(string) string) erro
 }
 
 func (d *disturber) unbind(ctx context.Context) error {
-	return d.world.ControlPlane.Delete(ctx, d.bindings())
+	return d.world.ControlPlane.Delete(ctx, d.bindings()...)
 }
 
 func (d *disturber) bind(ctx context.Context) error {
-	return d.world.ControlPlane.Apply(ctx, d.bindings())
+	return d.world.ControlPlane.Apply(ctx, d.bindings()...)
 }
 
-func (d *disturber) bindings() string { return filepath.Join(d.root, "local", "rbac") }
+// bindings are the folders that bind pod-inventory's group.
+func (d *disturber) bindings() []string {
+	rbac := filepath.Join(d.root, "local", "rbac")
+	return []string{filepath.Join(rbac, "default"), filepath.Join(rbac, "shop")}
+}
 
 func (d *disturber) stop(context.Context) error {
 	d.world.ControlPlane.Stop()

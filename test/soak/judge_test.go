@@ -200,7 +200,7 @@ func TestAnOutcomeThatNothingJustifiesIsWrong(t *testing.T) {
 	}{
 		"the right totals":                  {outcome{request: list, status: types.ExecutionStatusSucceeded, output: output("shop")}, ""},
 		"the totals of another namespace":   {outcome{request: list, status: types.ExecutionStatusSucceeded, output: output("default")}, "instead of"},
-		"an output that is not one":         {outcome{request: list, status: types.ExecutionStatusSucceeded, output: `{"pods":[]}`}, "not that of the contract"},
+		"an output that is not one":         {outcome{request: list, status: types.ExecutionStatusSucceeded, output: `{"pods":[]}`}, "cannot be read"},
 		"success where it is impossible":    {outcome{request: request{fails: contract.InvalidInput}, status: types.ExecutionStatusSucceeded}, "should have failed"},
 		"the time of the whole execution":   {outcome{request: list, status: types.ExecutionStatusTimedOut}, "it ended TIMED_OUT"},
 		"an error while it is justified":    {failed("Unauthorized", 19, 30), ""},
