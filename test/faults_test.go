@@ -30,7 +30,7 @@ func region() string {
 	defer regions.Unlock()
 	regions.next++
 	places := []string{"eu", "me", "sa", "us"} // a report lists them after eu-west-1
-	const inPlace = 80 // a Region's number has at most two digits
+	const inPlace = 80                         // a Region's number has at most two digits
 	place, number := regions.next/inPlace, regions.next%inPlace
 	return fmt.Sprintf("%s-west-%d", places[place], 10+number)
 }
