@@ -83,7 +83,7 @@ func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags.StringVarP(&o.request.Namespace, "namespace", "n", "", "apply objects that name no namespace to this `NAMESPACE` (default if not set)")
 	flags.StringVar(&o.diff, "diff", "", "also write the whole difference to S3, below `s3://BUCKET/PREFIX`")
 	flags.StringVar(&o.request.FieldManager, "field-manager", "", "own what is applied by this `NAME` (kubestep if not set)")
-	start.sets(map[string]any{
+	start.setFlags(map[string]any{
 		"source": &o.request.Source, "namespace": &o.request.Namespace, "force": &o.request.Force, "field-manager": &o.request.FieldManager,
 		"wait": &o.request.Wait, "diff": &o.request.Output,
 	})

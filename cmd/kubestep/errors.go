@@ -20,8 +20,8 @@ import (
 	"github.com/kubestep/kubestep/internal/shell"
 )
 
-// asked is what a verb asked Step Functions for.
-type asked struct {
+// awsRequest is what a verb asked Step Functions for.
+type awsRequest struct {
 	// stateMachineARN and name are set for an execution to start; empty for one that
 	// is only followed. variable is the environment variable of the ARN.
 	stateMachineARN, variable, name string
@@ -31,7 +31,7 @@ type asked struct {
 
 // explain says in a sentence why Step Functions did not do what it was asked, and
 // what to do about it, in place of what the SDK says.
-func explain(err error, execution follow.Execution, a asked) error {
+func explain(err error, execution follow.Execution, a awsRequest) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -95,7 +95,7 @@ func unanswered(err error) string {
 }
 
 // refused is about an error that the API answered with.
-func refused(err error, api smithy.APIError, a asked) string {
+func refused(err error, api smithy.APIError, a awsRequest) string {
 	action := "the call"
 	if operation, ok := errors.AsType[*smithy.OperationError](err); ok {
 		action = "states:" + operation.OperationName

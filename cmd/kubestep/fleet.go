@@ -82,7 +82,7 @@ func (o *fleetOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags.StringVar(&o.tolerate, "tolerate", "", "succeed if at most this `NUMBER` of clusters fail, or a percentage such as 5% (none if not set)")
 	flags.StringVar(&o.report, "report", "", "write the report below `s3://BUCKET/PREFIX`")
 	flags.Lookup("tag").DefValue = "" // help would say (default [])
-	start.sets(map[string]any{
+	start.setFlags(map[string]any{
 		"workflow": &o.fleet.Workflow, "request": &o.fleet.Request, "region": &o.fleet.Regions, "role-arn": &o.fleet.RoleARNs, "tag": &o.fleet.Tags,
 		"source": &o.fleet.Source, "concurrency": &o.fleet.Concurrency, "tolerate": &o.fleet.ToleratedFailures, "report": &o.fleet.Output,
 	})

@@ -42,7 +42,7 @@ output. The execution may be running or over.`,
 		view.recognizes = true
 		return view.show(cmd, parsed.Region(), wrong, func(f *follow.Follower) (follow.Execution, error) {
 			execution, err := f.Follow(cmd.Context(), args[0])
-			explained := explain(err, execution, asked{executionARN: args[0]})
+			explained := explain(err, execution, awsRequest{executionARN: args[0]})
 			if err != nil && execution.Status == "" && cmd.Context().Err() == nil { // nobody knows whether there is one
 				return execution, problems{explained.Error()}
 			}

@@ -62,7 +62,7 @@ func (o *inventoryOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags.IntVar(&o.request.MaxItems, "max-items", 0, "print at most this `NUMBER` of pods, 0 to 1000; the totals count all (100 if not set)")
 	flags.StringVar((*string)(&o.request.OnDenied), "on-denied", "", "if RBAC denies a namespace: `fail|skip`; skip lists the others (fail if not set)")
 	flags.StringVar(&o.archive, "archive", "", "also write every pod to S3, below `s3://BUCKET/PREFIX`")
-	start.sets(map[string]any{
+	start.setFlags(map[string]any{
 		"namespace": &o.request.Namespaces, "all-namespaces": &o.request.Namespaces, "selector": &o.request.LabelSelector,
 		"field-selector": &o.request.FieldSelector, "max-items": &o.request.MaxItems, "on-denied": &o.request.OnDenied, "archive": &o.request.Output,
 	})

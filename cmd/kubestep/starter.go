@@ -58,8 +58,8 @@ func newStarter(cmd *cobra.Command, m machine, request any) *starter {
 	return s
 }
 
-// sets says which field each flag sets, by its address.
-func (s *starter) sets(fields map[string]any) { maps.Copy(s.flags, fields) }
+// setFlags says which field each flag sets, by its address.
+func (s *starter) setFlags(fields map[string]any) { maps.Copy(s.flags, fields) }
 
 // addTarget adds what says which cluster an execution is for: the flags here, and
 // the argument in readTarget.
@@ -115,9 +115,9 @@ func (s *starter) start(cmd *cobra.Command, wrong problems) error {
 	return s.show(cmd, region, wrong, func(f *follow.Follower) (follow.Execution, error) {
 		execution, err := f.Start(cmd.Context(), follow.Start{StateMachineARN: s.stateMachineARN, Input: document, Name: s.name})
 		if err != nil && execution.ARN == "" && cmd.Context().Err() == nil && s.line.startedNothing(err) {
-			return execution, problems{explain(err, execution, asked{stateMachineARN: s.stateMachineARN, variable: s.machine.Variable(), name: s.name}).Error()}
+			return execution, problems{explain(err, execution, awsRequest{stateMachineARN: s.stateMachineARN, variable: s.machine.Variable(), name: s.name}).Error()}
 		}
-		return execution, explain(err, execution, asked{stateMachineARN: s.stateMachineARN, variable: s.machine.Variable(), name: s.name, executionARN: execution.ARN})
+		return execution, explain(err, execution, awsRequest{stateMachineARN: s.stateMachineARN, variable: s.machine.Variable(), name: s.name, executionARN: execution.ARN})
 	})
 }
 

@@ -29,11 +29,11 @@ const (
 
 // NoPermission says who is denied what. The roles that allow it may follow: see WithRoles.
 func NoPermission(ctx context.Context, conn *kube.Conn, denied []contract.Check) string {
-	return noPermission(ctx, conn, contract.Clip(worded(denied), maxCheckBytes))
+	return noPermission(ctx, conn, contract.Clip(describeChecks(denied), maxCheckBytes))
 }
 
-// worded names the checks, with the verbs on the same object together.
-func worded(checks []contract.Check) string {
+// describeChecks names the checks, with the verbs on the same object together.
+func describeChecks(checks []contract.Check) string {
 	var texts []string
 	verbs := map[contract.Check][]string{}
 	for _, c := range checks {

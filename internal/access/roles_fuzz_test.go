@@ -25,7 +25,7 @@ func FuzzTheRolesOfACauseAreOurs(f *testing.F) {
 			{Verb: "patch", Resource: resource, Group: apiGroup, Namespace: namespace, Name: name},
 			{Verb: "get", Resource: "configmaps", Namespace: "shop", Name: name},
 		}
-		cause := WithRoles(message+worded(checks), checks, group)
+		cause := WithRoles(message+describeChecks(checks), checks, group)
 		// sed -n '/^---$/,$p'
 		lines := strings.Split(cause, "\n")
 		first := 0

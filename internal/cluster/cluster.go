@@ -115,13 +115,13 @@ func (d *Describer) read(in contract.DescribeCluster) (contract.DescribedCluster
 }
 
 func (d *Describer) ask(ctx context.Context, of key, execution string) (contract.Cluster, error) {
-	doing := fmt.Sprintf("eks:DescribeCluster of cluster %s in %s%s", of.name, of.region, as(of.roleARN))
+	doing := fmt.Sprintf("eks:DescribeCluster of cluster %s in %s%s", of.name, of.region, asRole(of.roleARN))
 	out, err := d.EKS(of.region, of.roleARN, execution).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &of.name})
 	var missing *types.ResourceNotFoundException
 	switch {
 	case errors.As(err, &missing):
 		return contract.Cluster{}, contract.Errorf(contract.ClusterNotFound,
-			"EKS has no cluster %s in %s%s. List the clusters: aws eks list-clusters --region %s", of.name, of.region, as(of.roleARN), of.region).From(err)
+			"EKS has no cluster %s in %s%s. List the clusters: aws eks list-clusters --region %s", of.name, of.region, asRole(of.roleARN), of.region).From(err)
 	case err != nil:
 		return contract.Cluster{}, awsapi.Explain(err, doing)
 	case out == nil || out.Cluster == nil:
@@ -130,8 +130,8 @@ func (d *Describer) ask(ctx context.Context, of key, execution string) (contract
 	return read(out.Cluster, of.region)
 }
 
-// as names the role whose permissions were used, unless it is the function's own.
-func as(roleARN string) string {
+// asRole names the role whose permissions were used, unless it is the function's own.
+func asRole(roleARN string) string {
 	if roleARN == "" {
 		return ""
 	}

@@ -21,8 +21,8 @@ import (
 	"github.com/kubestep/kubestep/internal/workflow"
 )
 
-// asking is how many calls of EKS are made at once.
-const asking = 16
+// maxConcurrentCalls is how many calls of EKS are made at once.
+const maxConcurrentCalls = 16
 
 // EKS is what is called of the EKS API.
 type EKS interface {
@@ -147,14 +147,14 @@ func (d Finder) targets(ctx context.Context, r request, execution string) ([]con
 		return nil, err
 	}
 	if len(targets) == 0 && !fields.HasProblems() {
-		fields.Problem("clusters", "none was found: %s", looked(r))
+		fields.Problem("clusters", "none was found: %s", describeSearch(r))
 	}
 	r.checkSize(fields, targets)
 	return targets, fields.Err()
 }
 
-// looked says where.
-func looked(r request) string {
+// describeSearch says where.
+func describeSearch(r request) string {
 	if r.source.Bucket != "" {
 		return fmt.Sprintf("s3://%s/%s names none", r.source.Bucket, r.source.Prefix)
 	}
@@ -175,7 +175,7 @@ func looked(r request) string {
 func (d Finder) list(ctx context.Context, r request, execution string) ([]contract.Target, error) {
 	found := make([][]contract.Target, len(r.places))
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(asking)
+	group.SetLimit(maxConcurrentCalls)
 	for i, p := range r.places {
 		group.Go(func() (err error) {
 			found[i], err = listPlace(groupCtx, d.EKS(p.region, p.roleARN, execution), p)
@@ -203,7 +203,7 @@ func listPlace(ctx context.Context, api EKS, p place) ([]contract.Target, error)
 	for pages := eks.NewListClustersPaginator(api, &eks.ListClustersInput{}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, awsapi.Explain(err, "eks:ListClusters in "+p.region+as(p.roleARN))
+			return nil, awsapi.Explain(err, "eks:ListClusters in "+p.region+asRole(p.roleARN))
 		}
 		for _, name := range page.Clusters {
 			targets = append(targets, contract.Target{ClusterName: name, Region: p.region, RoleARN: p.roleARN})
@@ -213,7 +213,7 @@ func listPlace(ctx context.Context, api EKS, p place) ([]contract.Target, error)
 }
 
 // as says as which role, if it is not the function's own.
-func as(roleARN string) string {
+func asRole(roleARN string) string {
 	if roleARN == "" {
 		return ""
 	}
@@ -224,7 +224,7 @@ func as(roleARN string) string {
 func (d Finder) tagged(ctx context.Context, targets []contract.Target, tags map[string]string, execution string) ([]contract.Target, error) {
 	has := make([]bool, len(targets))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(asking)
+	group.SetLimit(maxConcurrentCalls)
 	for i, target := range targets {
 		group.Go(func() error {
 			out, err := d.EKS(target.Region, target.RoleARN, execution).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &target.ClusterName})
@@ -232,7 +232,7 @@ func (d Finder) tagged(ctx context.Context, targets []contract.Target, tags map[
 				return nil // since it was listed
 			}
 			if err != nil {
-				return awsapi.Explain(err, fmt.Sprintf("eks:DescribeCluster of cluster %s in %s%s", target.ClusterName, target.Region, as(target.RoleARN)))
+				return awsapi.Explain(err, fmt.Sprintf("eks:DescribeCluster of cluster %s in %s%s", target.ClusterName, target.Region, asRole(target.RoleARN)))
 			}
 			has[i] = out.Cluster != nil && hasAll(out.Cluster.Tags, tags)
 			return nil

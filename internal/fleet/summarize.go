@@ -31,23 +31,23 @@ const (
 	// maxFailures bounds the errors that a summary names, and maxNames the clusters that it names for each.
 	maxFailures = 12
 	maxNames    = 5
-	// reading is how many outcomes are read at once.
-	reading = 32
+	// maxConcurrentReads is how many outcomes are read at once.
+	maxConcurrentReads = 32
 	// maxList bounds the list of clusters: MaxFleetClusters with names and roles of the greatest length.
 	maxList = 16 << 20
 	// maxOutcome bounds an outcome in S3, whose role may be longer than the state allows.
 	maxOutcome = 4 << 10
 )
 
-// passing are the errors that may not come again: the machine of each workflow retries them,
+// transientErrors are the errors that may not come again: the machine of each workflow retries them,
 // and has given up.
-var passing = []string{
+var transientErrors = []string{
 	string(contract.Throttled), string(contract.ClusterUnreachable), string(contract.AWSUnreachable),
 	"Lambda.ServiceException", "Lambda.TooManyRequestsException", "Lambda.ClientExecutionTimeoutException", "Lambda.AWSLambdaException", "Lambda.SdkClientException",
 }
 
 // MayPass reports whether a cluster that failed with this error is tried a second time.
-func MayPass(name string) bool { return slices.Contains(passing, name) }
+func MayPass(name string) bool { return slices.Contains(transientErrors, name) }
 
 // Summarizer adds up what became of the clusters.
 type Summarizer struct {
@@ -227,7 +227,7 @@ func (s Summarizer) list(ctx context.Context, fleet contractfleet.Fleet, key str
 func (s Summarizer) read(ctx context.Context, clusters []contractfleet.Cluster, one func(context.Context, contractfleet.Cluster) (contractfleet.Outcome, error)) ([]contractfleet.Outcome, error) {
 	outcomes := make([]contractfleet.Outcome, len(clusters))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(reading)
+	group.SetLimit(maxConcurrentReads)
 	for i, cluster := range clusters {
 		group.Go(func() (err error) {
 			outcomes[i], err = one(ctx, cluster)
@@ -298,9 +298,9 @@ func add(fleet contractfleet.Fleet, outcomes []contractfleet.Outcome) contractfl
 	return summary
 }
 
-// asked is the request as the fleet's input had it: without what ask adds. It is empty
+// requestJSON is the request as the fleet's input had it: without what ask adds. It is empty
 // if there was none.
-func asked(request json.RawMessage) string {
+func requestJSON(request json.RawMessage) string {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(request, &members) != nil {
 		return ""
@@ -389,7 +389,7 @@ func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summ
 	}
 	summary.Report = at
 	r := report.Report{
-		Fleet: fleet, Request: asked(of.Request), Summary: summary, Outcomes: outcomes, Pending: pending, FinishedAt: s.Now(),
+		Fleet: fleet, Request: requestJSON(of.Request), Summary: summary, Outcomes: outcomes, Pending: pending, FinishedAt: s.Now(),
 		Execution: func(o contractfleet.Outcome) string { return ran(fleet, o) },
 	}
 	at.Again, at.Continue = r.Commands(at)

@@ -41,7 +41,7 @@ func (p *planner) failure(total int) error {
 		}
 		named = contract.Errorf(named.Name, "%s cannot be applied. %s", of, strings.Join(texts(failures), ". "))
 	}
-	return p.withFix(p.told(named), all...)
+	return p.withFix(p.withProgress(named), all...)
 }
 
 // conflicting is the error that fields of other owners come to, if there are any.
@@ -53,7 +53,7 @@ func (p *planner) conflicting(total int) error {
 	fields := fmt.Sprintf("%d of %d objects %s fields that another manager owns: %s", len(p.conflicts), total, setOrSets(len(p.conflicts)), strings.Join(texts(p.conflicts), "; ")) +
 		`. Remove these fields from the manifests, or take them with "force": true (--force)`
 	if p.history.Has(batch.IsChanged) {
-		return p.told(contract.Errorf(contract.FieldConflict, "Nothing more is applied to cluster %s: %s", p.Conn.Cluster.Name, fields))
+		return p.withProgress(contract.Errorf(contract.FieldConflict, "Nothing more is applied to cluster %s: %s", p.Conn.Cluster.Name, fields))
 	}
 	return contract.Errorf(contract.FieldConflict, "Nothing was applied to cluster %s: %s", p.Conn.Cluster.Name, fields)
 }

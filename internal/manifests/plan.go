@@ -66,7 +66,7 @@ func (a Applier) Plan(ctx context.Context, in applymanifests.PlanManifests) (app
 		targets := s.pending(p.ledger, filter)
 		done, err := batch.Each(ctx, r, targets, p.plan)
 		if err != nil {
-			return applymanifests.Plan{}, s.told(s.Conn.Explain(err, "plan the manifests"))
+			return applymanifests.Plan{}, s.withProgress(s.Conn.Explain(err, "plan the manifests"))
 		}
 		if done < len(targets) {
 			break

@@ -60,8 +60,8 @@ func tell(applied batch.Ledger, err error, objects []string) error {
 // maxNames bounds the names of objects in an error, in bytes.
 const maxNames = 4 << 10
 
-// told is an error about the whole session with what was applied before it.
-func (s *session) told(err *contract.Error) *contract.Error {
+// withProgress is an error about the whole session with what was applied before it.
+func (s *session) withProgress(err *contract.Error) *contract.Error {
 	var told *contract.Error
 	if errors.As(s.tell(err), &told) {
 		return told
@@ -94,7 +94,7 @@ func (a *applier) halfway(err error, attempt int) error {
 			a.history[i] = letter
 		}
 	}
-	told := a.told(named)
+	told := a.withProgress(named)
 	switch {
 	case told != named:
 	case attempt > 0: // the one before may have ended without an answer

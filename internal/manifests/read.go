@@ -37,8 +37,8 @@ const (
 	maxProblems = 50
 	// maxCounted is how many are counted at least, if there are so many.
 	maxCounted = 10_000
-	// maxTold bounds, in bytes, what is quoted of a manifest.
-	maxTold = 300
+	// maxClipped bounds, in bytes, what is quoted of a manifest.
+	maxClipped = 300
 )
 
 // Rules say which objects Read accepts.
@@ -123,7 +123,7 @@ func (r *reader) problem(at place, what, format string, args ...any) {
 	}
 	where := at.String()
 	if what != "" {
-		where += " (" + told(what) + ")"
+		where += " (" + clip(what) + ")"
 	}
 	r.problems = append(r.problems, where+": "+fmt.Sprintf(format, args...))
 }
@@ -274,7 +274,7 @@ func (r *reader) list(at place, apiVersion, kind string, items []byte) {
 		if fields, ok := fieldsOf(item); kind != "List" && ok && !present(fields["kind"]) {
 			item = complete(item, apiVersion, strings.TrimSuffix(kind, "List"))
 		} else if kind != "List" && !ok {
-			r.problem(at, "", "it is not an object, and so not an item of a %s: if this %s is not a list of objects, give it a name", told(kind), told(kind))
+			r.problem(at, "", "it is not an object, and so not an item of a %s: if this %s is not a list of objects, give it a name", clip(kind), clip(kind))
 			continue
 		}
 		r.object(at, item)
@@ -307,10 +307,10 @@ func (r *reader) groupVersionKind(at place, what, apiVersion, kind string) schem
 	}
 	v, err := schema.ParseGroupVersion(apiVersion)
 	if apiVersion != "" && (err != nil || len(validation.IsDNS1035Label(v.Version)) > 0 || v.Group != "" && len(validation.IsDNS1123Subdomain(v.Group)) > 0) {
-		r.problem(at, what, "%q is not a valid apiVersion", told(apiVersion))
+		r.problem(at, what, "%q is not a valid apiVersion", clip(apiVersion))
 	}
 	if kind != "" && len(validation.IsDNS1035Label(strings.ToLower(kind))) > 0 {
-		r.problem(at, what, "%q is not a valid kind", told(kind))
+		r.problem(at, what, "%q is not a valid kind", clip(kind))
 	}
 	return v.WithKind(kind)
 }
@@ -330,12 +330,12 @@ func (r *reader) names(at place, o objects.Object, what string, metadata map[str
 			wrong = append(wrong, "may not contain white space or what cannot be printed")
 		}
 		if len(wrong) > 0 {
-			r.problem(at, what, "%q is not a valid name: it %s", told(o.Name), strings.Join(wrong, ", "))
+			r.problem(at, what, "%q is not a valid name: it %s", clip(o.Name), strings.Join(wrong, ", "))
 		}
 	}
 	if o.Namespace != "" {
 		if wrong := validation.IsDNS1123Label(o.Namespace); len(wrong) > 0 {
-			r.problem(at, what, "%q is not a valid namespace", told(o.Namespace))
+			r.problem(at, what, "%q is not a valid namespace", clip(o.Namespace))
 		}
 	}
 }
@@ -491,8 +491,8 @@ func secretData(fields map[string]json.RawMessage) []byte {
 	return append(out, '}')
 }
 
-// told cuts what was given by somebody else.
-func told(text string) string { return contract.Clip(text, maxTold) }
+// clip cuts what was given by somebody else.
+func clip(text string) string { return contract.Clip(text, maxClipped) }
 
 // place is where an object is in the manifests.
 type place struct {

@@ -43,7 +43,7 @@ func (a Applier) Verify(ctx context.Context, in applymanifests.VerifyApply) (app
 		left := review.pending()
 		done, err := batch.Each(ctx, r, left, review.one)
 		if err != nil {
-			return applymanifests.VerifiedApply{}, s.told(s.Conn.Explain(err, "review access"))
+			return applymanifests.VerifiedApply{}, s.withProgress(s.Conn.Explain(err, "review access"))
 		}
 		if done < len(left) {
 			return v.verified(), nil
@@ -254,6 +254,6 @@ func (s *session) forbidden(ctx context.Context, checks []contract.Check) error 
 	if slices.ContainsFunc(checks, func(c contract.Check) bool { return s.brings(c.Namespace) }) {
 		message += ". A role cannot be bound in a namespace that does not exist: create the namespace of the manifests first"
 	}
-	message = s.told(contract.Errorf(contract.Forbidden, "%s", message)).Message + ". These roles allow exactly what is missing; apply them with kubectl apply -f -"
+	message = s.withProgress(contract.Errorf(contract.Forbidden, "%s", message)).Message + ". These roles allow exactly what is missing; apply them with kubectl apply -f -"
 	return contract.Errorf(contract.Forbidden, "%s", access.WithRoles(message, checks, s.Conn.Group))
 }

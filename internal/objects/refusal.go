@@ -23,7 +23,7 @@ import (
 func (c Client) Explain(err error, doing string, t Target) *contract.Error {
 	cluster, what := c.Conn.Cluster.Name, t.String()+" ("+t.From+")"
 	status := statusOf(err)
-	code, message := int(status.Code), t.told(status)
+	code, message := int(status.Code), t.messageOf(status)
 	webhook, webhookFailed := kube.FailedWebhook(err)
 	if kube.FailedAPIService(err) && t.Group != "" {
 		webhook, webhookFailed = apiService(t.GroupVersion()), true

@@ -27,9 +27,9 @@ import (
 // replaced still shows where it was: a value such as d is told by what is missing from
 // each word. So a text is passed on whole, or not at all.
 
-// told is what an API server says about the object, on one line, without the values of a
+// messageOf is what an API server says about the object, on one line, without the values of a
 // Secret.
-func (o Object) told(status metav1.Status) string {
+func (o Object) messageOf(status metav1.Status) string {
 	if !o.IsSecret() {
 		return said(status)
 	}
@@ -81,7 +81,7 @@ func (o Object) redacted(err error) error {
 		return errors.New("(what it says is left out, because it may hold a value of the Secret)")
 	}
 	clean := statusOf(err)
-	clean.Message = o.told(clean)
+	clean.Message = o.messageOf(clean)
 	if clean.Details != nil {
 		details := *clean.Details
 		details.Causes = nil

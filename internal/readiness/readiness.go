@@ -92,7 +92,7 @@ func (c Checker) Check(ctx context.Context, in applymanifests.CheckReadiness) (a
 	}
 	answer := applymanifests.Readiness{
 		Complete: !r.ledger.Has(isUnconfirmed),
-		Until:    until, WaitSeconds: pause(timeout-left, left), NotReady: r.told(), Unobserved: []applymanifests.ObjectName{}, Done: string(r.ledger),
+		Until:    until, WaitSeconds: pause(timeout-left, left), NotReady: r.notReadyObjects(), Unobserved: []applymanifests.ObjectName{}, Done: string(r.ledger),
 	}
 	if answer.Complete {
 		answer.Unobserved = r.unobserved()
@@ -110,17 +110,17 @@ func isUnconfirmed(letter byte) bool { return !batch.IsDone(letter) }
 
 // awaited is an object to wait for.
 type awaited struct {
-	index int
-	path  []string
-	told  applymanifests.NotReadyObject
+	index  int
+	path   []string
+	object applymanifests.NotReadyObject
 }
 
 func (o awaited) String() string {
-	name := o.told.Name
-	if o.told.Namespace != "" {
-		name = o.told.Namespace + "/" + name
+	name := o.object.Name
+	if o.object.Namespace != "" {
+		name = o.object.Namespace + "/" + name
 	}
-	return o.told.Kind + " " + name
+	return o.object.Kind + " " + name
 }
 
 func flatten(references []applymanifests.Reference) []awaited {
@@ -180,7 +180,7 @@ func (r *round) answers(ctx context.Context) bool {
 func (r *round) read(ctx context.Context, o awaited) (verdict, error) {
 	ctx, end := r.conn.Turn(ctx)
 	defer end()
-	live, err := kube.Get(ctx, r.conn, o.told.Kind, o.path...)
+	live, err := kube.Get(ctx, r.conn, o.object.Kind, o.path...)
 	if err != nil {
 		return verdict{}, err
 	}
@@ -208,7 +208,7 @@ func (r *round) check(ctx context.Context, o awaited) error {
 		return nil
 	default:
 		found = verdict{status: status.UnknownStatus, message: "the API server answers: " + answered.Status().Message}
-		if o.told.Kind == "Secret" { // the text may hold what is stored
+		if o.object.Kind == "Secret" { // the text may hold what is stored
 			found.message = fmt.Sprintf("the API server answers %d", answered.Status().Code)
 		}
 	}
@@ -235,7 +235,7 @@ func (r *round) check(ctx context.Context, o awaited) error {
 		r.ledger[o.index] = batch.Capital(ready)
 	default:
 		r.ledger[o.index] = batch.Pending
-		o.told.Status, o.told.Message = string(found.status), contract.Clip(contract.OneLine(found.message), maxReason)
+		o.object.Status, o.object.Message = string(found.status), contract.Clip(contract.OneLine(found.message), maxReason)
 		r.failed = r.failed || found.status == status.FailedStatus
 		r.notReady = append(r.notReady, o)
 	}
@@ -307,11 +307,11 @@ func (r *round) unconfirm() {
 	}
 }
 
-// told are the first objects that are not ready.
-func (r *round) told() []applymanifests.NotReadyObject {
+// notReadyObjects are the first objects that are not ready.
+func (r *round) notReadyObjects() []applymanifests.NotReadyObject {
 	told := make([]applymanifests.NotReadyObject, len(r.notReady))
 	for i, o := range r.notReady {
-		told[i] = o.told
+		told[i] = o.object
 	}
 	return inState(told)
 }
@@ -322,7 +322,7 @@ func (r *round) unobserved() []applymanifests.ObjectName {
 	names := []applymanifests.ObjectName{}
 	for _, o := range r.objects {
 		if r.ledger[o.index] == batch.Capital(unobserved) {
-			names = append(names, applymanifests.ObjectName{Kind: o.told.Kind, Namespace: o.told.Namespace, Name: o.told.Name})
+			names = append(names, applymanifests.ObjectName{Kind: o.object.Kind, Namespace: o.object.Namespace, Name: o.object.Name})
 		}
 	}
 	return inState(names)
@@ -345,7 +345,7 @@ func (r *round) error(waited time.Duration) error {
 	slices.SortStableFunc(r.notReady, func(a, b awaited) int { return failedFirst(a) - failedFirst(b) })
 	var texts []string
 	for _, o := range r.notReady[:min(len(r.notReady), maxTold)] {
-		texts = append(texts, fmt.Sprintf("%s (%s: %s)", o, o.told.Status, o.told.Message))
+		texts = append(texts, fmt.Sprintf("%s (%s: %s)", o, o.object.Status, o.object.Message))
 	}
 	left := r.ledger.Count(batch.IsLeft)
 	if more := left - len(texts); more > 0 {
@@ -356,7 +356,7 @@ func (r *round) error(waited time.Duration) error {
 }
 
 func failedFirst(o awaited) int {
-	if o.told.Status == string(status.FailedStatus) {
+	if o.object.Status == string(status.FailedStatus) {
 		return 0
 	}
 	return 1

@@ -50,19 +50,19 @@ type invocation struct {
 func (i invocation) attributes() []any {
 	line := []any{
 		slog.Float64("durationMs", float64(i.took.Microseconds())/1000),
-		slog.Int("coldStart", number(i.cold)),
+		slog.Int("coldStart", asCount(i.cold)),
 	}
-	directives := []directive{of([]string{"stackName", "state"}, metric{"durationMs", "Milliseconds"}, metric{"coldStart", "Count"})}
+	directives := []directive{directiveOf([]string{"stackName", "state"}, metric{"durationMs", "Milliseconds"}, metric{"coldStart", "Count"})}
 	if i.failed {
 		line = append(line, slog.Int("errors", 1))
-		directives = append(directives, of([]string{"stackName", "error"}, metric{"errors", "Count"}))
+		directives = append(directives, directiveOf([]string{"stackName", "error"}, metric{"errors", "Count"}))
 	}
 	if len(i.counts) > 0 && i.quiet {
 		for _, name := range slices.Sorted(maps.Keys(i.counts)) {
 			line = append(line, slog.Int(name, i.counts[name]))
 		}
 	} else if len(i.counts) > 0 {
-		counts := of([]string{"stackName", "cluster"})
+		counts := directiveOf([]string{"stackName", "cluster"})
 		for _, name := range slices.Sorted(maps.Keys(i.counts)) {
 			if len(counts.Metrics) == maxMetrics {
 				break
@@ -75,11 +75,11 @@ func (i invocation) attributes() []any {
 	return append(line, slog.Any("_aws", embedded{i.at.UnixMilli(), directives}))
 }
 
-func of(dimensions []string, metrics ...metric) directive {
+func directiveOf(dimensions []string, metrics ...metric) directive {
 	return directive{namespace, [][]string{dimensions}, metrics}
 }
 
-func number(b bool) int {
+func asCount(b bool) int {
 	if b {
 		return 1
 	}

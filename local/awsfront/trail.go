@@ -19,58 +19,58 @@ func (f *Front) recorded(w http.ResponseWriter, r *http.Request, c call) (http.R
 	if f.Record == nil {
 		return w, func() {}
 	}
-	asked, ok := f.asked(r, c)
+	record, ok := f.recordOf(r, c)
 	if !ok {
 		return w, func() {}
 	}
 	answered := &statusWriter{ResponseWriter: w}
 	return answered, func() {
-		asked.Status = answered.status
-		f.Record(asked)
+		record.Status = answered.status
+		f.Record(record)
 	}
 }
 
-// asked returns a call as IAM sees it. It returns none for unknown callers, and for calls that need no permission.
-func (f *Front) asked(r *http.Request, c call) (trail.Call, bool) {
-	asked := trail.Call{Principal: r.Header.Get(RoleHeader), Context: map[string]string{}}
-	if asked.Principal == "" {
+// recordOf returns a call as IAM sees it. It returns none for unknown callers, and for calls that need no permission.
+func (f *Front) recordOf(r *http.Request, c call) (trail.Call, bool) {
+	record := trail.Call{Principal: r.Header.Get(RoleHeader), Context: map[string]string{}}
+	if record.Principal == "" {
 		caller, err := f.caller(c)
 		if err != nil {
-			return asked, false
+			return record, false
 		}
-		asked.Principal = caller.RoleARN
+		record.Principal = caller.RoleARN
 	}
-	principal, err := arn.Parse(asked.Principal)
+	principal, err := arn.Parse(record.Principal)
 	if err != nil || c.service+":"+c.operation == "sts:GetCallerIdentity" {
-		return asked, false
+		return record, false
 	}
 	// of returns the ARN of a resource in the caller's account and the Region of the call.
 	of := func(resource string) string {
 		return arn.ARN{Partition: principal.Partition, Service: c.service, Region: c.region, AccountID: principal.AccountID, Resource: resource}.String()
 	}
-	asked.Action = c.service + ":" + c.operation
+	record.Action = c.service + ":" + c.operation
 	// For calls that are not known below, this is a resource that no policy should allow.
-	asked.Resource = "*"
-	switch asked.Action {
+	record.Resource = "*"
+	switch record.Action {
 	case "lambda:Invoke":
-		asked.Action = "lambda:InvokeFunction"
-		asked.Resource = of("function:" + qualified(r))
+		record.Action = "lambda:InvokeFunction"
+		record.Resource = of("function:" + qualified(r))
 	case "eks:DescribeCluster":
-		asked.Resource = of("cluster/" + c.resource)
+		record.Resource = of("cluster/" + c.resource)
 	case "sts:AssumeRole":
-		asked.Resource = c.resource
+		record.Resource = c.resource
 		if id := c.form.Get("ExternalId"); id != "" {
-			asked.Context["sts:ExternalId"] = id
+			record.Context["sts:ExternalId"] = id
 		}
 	case "states:StartExecution", "states:DescribeExecution", "states:StopExecution":
-		asked.Resource = statesResource(r, asked.Context)
+		record.Resource = statesResource(r, record.Context)
 	default:
 		if c.service == "s3" {
-			asked.Action, asked.Resource = s3Action(r)
+			record.Action, record.Resource = s3Action(r)
 		}
 	}
-	asked.Context["aws:ResourceAccount"] = owner(asked.Resource, principal.AccountID)
-	return asked, true
+	record.Context["aws:ResourceAccount"] = owner(record.Resource, principal.AccountID)
+	return record, true
 }
 
 // owner returns the account of a resource. The ARN of a bucket has none; each bucket here is the caller's.
