@@ -122,5 +122,5 @@ func TestWhatIsAppliedGetsReadyByItselfAndIsGoneWithAllThatItOwns(t *testing.T) 
 	assert.Eventually(t, func() bool {
 		_, err := admin(t).CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
-	}, 5*time.Minute, time.Second, "and the namespace with the rest: it waits for APIServices of other scenarios that do not answer")
+	}, 5*time.Minute, time.Second, "and the namespace with the rest: it waits for what other scenarios leave unreadable for some seconds")
 }

@@ -13,6 +13,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubestep/kubestep/internal/contract"
 )
@@ -92,6 +93,12 @@ func TestAConversionWebhookThatDoesNotAnswerIsNamed(t *testing.T) {
 	a := newAdmin(t)
 	group := a.stack.Name + ".example.com"
 	applied(t, a.apply(t, fmt.Sprintf(converted, group, "integer", "{strategy: None}", "v1", "1")))
+	// What cannot be read cannot be deleted either, and Kubernetes deletes no namespace meanwhile.
+	t.Cleanup(func() {
+		readable := []byte(`{"spec":{"conversion":{"strategy":"None","webhook":null}}}`)
+		crd := "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/counts." + group
+		assert.NoError(t, admin(t).RESTClient().Patch(types.MergePatchType).AbsPath(crd).Body(readable).Do(context.WithoutCancel(t.Context())).Error())
+	})
 	hook := `{strategy: Webhook, webhook: {conversionReviewVersions: [v1], clientConfig: {url: "https://127.0.0.1:1/"}}}`
 	crd, object, _ := strings.Cut(fmt.Sprintf(converted, group, "integer", hook, "v2", "2"), "---\n")
 	applied(t, a.apply(t, crd))
