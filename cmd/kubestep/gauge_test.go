@@ -61,7 +61,7 @@ func fleetHistory(t *testing.T, looks int) func(look int) []map[string]any {
 	}
 }
 
-// theClusters are those of fleetHistory: a, b, c and d.
+// theClusters are the clusters in fleetHistory: a, b, c and d.
 func theClusters() []fleet.Cluster {
 	var all []fleet.Cluster
 	for _, name := range []string{"a", "b", "c", "d"} {

@@ -34,7 +34,7 @@ func TestAnExecutionIsShownAsTheWorkflowThatItsHistoryNames(t *testing.T) {
 		"the function is another one":      scheduled(`{"FunctionName":"f","Payload":{"cluster":{}}}`),
 		"the workflow is another one":      scheduled(`{"Payload":{"workflow":"inventory"}}`),
 		"the history holds no data":        scheduled(``),
-		"it is no function":                scheduled(`["pod-inventory"]`),
+		"it has no name of a function":     scheduled(`["pod-inventory"]`),
 	} {
 		_, ok := machineOf(event)
 		assert.False(t, ok, why)

@@ -150,3 +150,11 @@ func Explain(err error, doing string) *contract.Error {
 	}
 	return contract.Errorf(contract.Unexpected, "AWS returned an error that kubestep does not recognize for %s: %w", doing, err)
 }
+
+// AsRole names the role whose permissions were used, unless it is the function's own.
+func AsRole(roleARN string) string {
+	if roleARN == "" {
+		return ""
+	}
+	return " as " + roleARN
+}

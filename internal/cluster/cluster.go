@@ -115,27 +115,19 @@ func (d *Describer) read(in contract.DescribeCluster) (contract.DescribedCluster
 }
 
 func (d *Describer) ask(ctx context.Context, of key, execution string) (contract.Cluster, error) {
-	doing := fmt.Sprintf("eks:DescribeCluster of cluster %s in %s%s", of.name, of.region, asRole(of.roleARN))
+	doing := fmt.Sprintf("eks:DescribeCluster of cluster %s in %s%s", of.name, of.region, awsapi.AsRole(of.roleARN))
 	out, err := d.EKS(of.region, of.roleARN, execution).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &of.name})
 	var missing *types.ResourceNotFoundException
 	switch {
 	case errors.As(err, &missing):
 		return contract.Cluster{}, contract.Errorf(contract.ClusterNotFound,
-			"EKS has no cluster %s in %s%s. List the clusters: aws eks list-clusters --region %s", of.name, of.region, asRole(of.roleARN), of.region).From(err)
+			"EKS has no cluster %s in %s%s. List the clusters: aws eks list-clusters --region %s", of.name, of.region, awsapi.AsRole(of.roleARN), of.region).From(err)
 	case err != nil:
 		return contract.Cluster{}, awsapi.Explain(err, doing)
 	case out == nil || out.Cluster == nil:
 		return contract.Cluster{}, contract.Errorf(contract.Unexpected, "EKS answered %s without a cluster", doing)
 	}
 	return read(out.Cluster, of.region)
-}
-
-// asRole names the role whose permissions were used, unless it is the function's own.
-func asRole(roleARN string) string {
-	if roleARN == "" {
-		return ""
-	}
-	return " as " + roleARN
 }
 
 // usable are the statuses in which a cluster's API answers: it does while UPDATING.

@@ -203,21 +203,13 @@ func listPlace(ctx context.Context, api EKS, p place) ([]contract.Target, error)
 	for pages := eks.NewListClustersPaginator(api, &eks.ListClustersInput{}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, awsapi.Explain(err, "eks:ListClusters in "+p.region+asRole(p.roleARN))
+			return nil, awsapi.Explain(err, "eks:ListClusters in "+p.region+awsapi.AsRole(p.roleARN))
 		}
 		for _, name := range page.Clusters {
 			targets = append(targets, contract.Target{ClusterName: name, Region: p.region, RoleARN: p.roleARN})
 		}
 	}
 	return targets, nil
-}
-
-// as says as which role, if it is not the function's own.
-func asRole(roleARN string) string {
-	if roleARN == "" {
-		return ""
-	}
-	return " as " + roleARN
 }
 
 // tagged are the clusters that have all the tags.
@@ -232,7 +224,7 @@ func (d Finder) tagged(ctx context.Context, targets []contract.Target, tags map[
 				return nil // since it was listed
 			}
 			if err != nil {
-				return awsapi.Explain(err, fmt.Sprintf("eks:DescribeCluster of cluster %s in %s%s", target.ClusterName, target.Region, asRole(target.RoleARN)))
+				return awsapi.Explain(err, fmt.Sprintf("eks:DescribeCluster of cluster %s in %s%s", target.ClusterName, target.Region, awsapi.AsRole(target.RoleARN)))
 			}
 			has[i] = out.Cluster != nil && hasAll(out.Cluster.Tags, tags)
 			return nil
