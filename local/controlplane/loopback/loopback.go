@@ -83,6 +83,8 @@ func (p Proxy) Serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for the API server's connections: %w", err)
 	}
+	// It closes in its own time after the context has ended: by then, what has this name may be the socket of the next proxy.
+	listener.(*net.UnixListener).SetUnlinkOnClose(false)
 	server := &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	go func() { _ = server.Serve(listener) }()
