@@ -112,13 +112,6 @@ type bounded struct {
 	place chan struct{}
 }
 
-func newBounded(next http.RoundTripper, place chan struct{}) bounded {
-	if transport, ok := next.(*http.Transport); ok {
-		transport.MaxResponseHeaderBytes = maxHeaderBytes
-	}
-	return bounded{next, place}
-}
-
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := b.next.RoundTrip(r)
 	if err != nil {
@@ -140,9 +133,6 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	response.Body = l
 	return response, nil
 }
-
-// WrappedRoundTripper lets apimachinery find the transport.
-func (b bounded) WrappedRoundTripper() http.RoundTripper { return b.next }
 
 // limited is io.LimitReader, except that it fails at the limit, unless it is to
 // truncate: an answer that was cut must not look like one that ended.

@@ -5,6 +5,7 @@ package kube
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"net"
@@ -16,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
-	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubestep/kubestep/internal/bearer"
@@ -38,8 +38,8 @@ type Conn struct {
 	// Kubernetes group that it is to be mapped to.
 	Principal, Group string
 
-	http  *http.Client
-	place chan struct{} // for large answers
+	transport *http.Transport
+	place     chan struct{} // for large answers
 }
 
 // Connector makes clients of clusters.
@@ -68,49 +68,40 @@ func (c Connector) Connect(s contract.Session) (*Conn, error) {
 	if err != nil {
 		return nil, contract.Errorf(contract.CertificateNotTrusted, "The certificate authority of cluster %s is not base64: %w", s.Cluster.Name, err)
 	}
+	authorities := x509.NewCertPool()
+	if !authorities.AppendCertsFromPEM(authority) {
+		return nil, contract.Errorf(contract.CertificateNotTrusted, "The certificate authority of cluster %s cannot be used: it holds no certificate in PEM", s.Cluster.Name)
+	}
+	transport := newTransport(authorities, c.Dial)
+	place := make(chan struct{}, 1)
+	client := &http.Client{
+		Transport: authorized{bounded{transport, place}, token, userAgent(s.Execution)},
+		// The token is added to each request, a redirected one too, and the API server
+		// redirects none of the requests that are sent here.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
-	place := make(chan struct{}, 1)
 	config := &rest.Config{
-		Host:        s.Cluster.Endpoint,
-		BearerToken: token.Reveal(),
-		TLSClientConfig: rest.TLSClientConfig{
-			CAData: authority,
-		},
-		UserAgent: userAgent(s.Execution),
-		Dial:      c.Dial,
-		// Within a Region, compressing a page of rows takes longer than sending it.
-		DisableCompression: true,
+		Host: s.Cluster.Endpoint,
 		// The default, 5 a second, would delay the pages of pods; the callers bound what
 		// runs at once.
-		QPS:           -1,
-		WrapTransport: func(next http.RoundTripper) http.RoundTripper { return newBounded(next, place) },
+		QPS: -1,
 		// A server's warnings do not belong in a function's log.
 		WarningHandler: rest.NoWarnings{},
-		// With a Proxy set, client-go bypasses its cache of transports, which keeps
-		// connections for good.
-		Proxy: http.ProxyFromEnvironment,
 		ContentConfig: rest.ContentConfig{
 			NegotiatedSerializer: serializer.NewCodecFactory(scheme).WithoutConversion(),
 		},
 	}
-	client, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return nil, contract.Errorf(contract.CertificateNotTrusted, "The certificate authority of cluster %s cannot be used: %w", s.Cluster.Name, err)
-	}
-	// client-go adds the token to each request, a redirected one too, and the API
-	// server redirects none of the requests that are sent here.
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	restClient, err := rest.UnversionedRESTClientForConfigAndClient(config, client)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of cluster %s: %w", s.Cluster.Name, err)
 	}
-	return &Conn{RESTClient: restClient, Cluster: s.Cluster, Principal: s.Token.Principal, Group: s.Token.Group, http: client, place: place}, nil
+	return &Conn{RESTClient: restClient, Cluster: s.Cluster, Principal: s.Token.Principal, Group: s.Token.Group, transport: transport, place: place}, nil
 }
 
-// Close closes the connections. http.Client's own CloseIdleConnections does not
-// find them behind client-go's wrappers.
-func (c *Conn) Close() { utilnet.CloseIdleConnectionsFor(c.http.Transport) }
+// Close closes the connections.
+func (c *Conn) Close() { c.transport.CloseIdleConnections() }
 
 // notInUserAgent matches what a product version in a User-Agent header does not
 // allow. The name of an execution may hold it.

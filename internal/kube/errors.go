@@ -128,6 +128,6 @@ func untrusted(err error) bool {
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid) ||
-		// client-go's HTTP/2 path may return the text alone.
+		// Go's HTTP/2 path may return the text alone.
 		strings.Contains(err.Error(), "x509: ")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -56,6 +57,13 @@ func TestConnectOpensTheSealForThisExecutionAndCluster(t *testing.T) {
 		plain.Endpoint = strings.Replace(cluster.Endpoint, "https://", "http://", 1)
 		_, err := kubetest.Connector.Connect(kubetest.Session(plain))
 		assertNamed(t, contract.Unexpected, err)
+	})
+	t.Run("with HTTP/2, so that many requests share a connection", func(t *testing.T) {
+		var proto string
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { proto = r.Proto }))
+		server.EnableHTTP2 = true
+		require.NoError(t, get(t.Context(), kubetest.ServeOn(t, server)))
+		assert.Equal(t, "HTTP/2.0", proto)
 	})
 	t.Run("with a user agent that is a header, whatever the execution's name", func(t *testing.T) {
 		s := kubetest.Session(cluster)
