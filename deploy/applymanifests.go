@@ -4,6 +4,9 @@ package deploy
 // Kubernetes group and a seal key of its own.
 func ApplyManifests() Machine {
 	kinds := []Variable{{Name: "KUBESTEP_ALLOWED_KINDS", Value: allowedKinds()}}
+	pruning := append(kinds[:1:1], Variable{
+		Name: "KUBESTEP_PRUNE", Value: ref("EnablePrune"), Why: "What deletes looks itself, whatever an input says.",
+	})
 	source := []Policy{readManifests(), decryptManifests()}
 	return Machine{
 		Name: "apply-manifests", Prefix: "Apply", OnDemand: true,
@@ -11,7 +14,7 @@ func ApplyManifests() Machine {
 		Functions: []Function{
 			{
 				Name: "load-manifests", Description: "Reads the manifests and checks them", Memory: 512, Timeout: 60,
-				Environment: kinds, Policies: source,
+				Environment: pruning, Policies: source,
 			},
 			{
 				Name: "verify-apply", Description: "Asks the cluster whether the manifests may be applied", Memory: 512, Timeout: 60,
@@ -22,10 +25,18 @@ func ApplyManifests() Machine {
 				Connects: true, Environment: kinds, Policies: append(source[:2:2], writeOutput(), encryptOutput()),
 			},
 			{
+				Name: "plan-set", Description: "Finds the members of a set that are not in the manifests", Memory: 512, Timeout: 60,
+				Connects: true, Environment: kinds, Policies: append(source[:2:2], writeOutput(), encryptOutput()),
+			},
+			{
 				Name: "apply-manifests", Description: "Applies what the plan would change", Memory: 512, Timeout: 60,
 				Connects: true, Environment: kinds, Policies: source,
 			},
 			{Name: "check-readiness", Description: "Looks which objects are ready", Memory: 256, Timeout: 60, Connects: true},
+			{
+				Name: "prune-objects", Description: "Deletes the members of a set that are not in the manifests", Memory: 512, Timeout: 60,
+				Connects: true, Environment: pruning, Policies: source,
+			},
 		},
 		Schedule: "DriftSchedule",
 		Counts:   Counts{Metric: "objects", Title: "Objects of manifests by what applying does to them"},
@@ -45,6 +56,10 @@ func ApplyManifests() Machine {
 			{
 				Name: "ApplyRoleArns", Label: "Roles that may be assumed to apply", Type: commaDelimitedList,
 				Description: "ARNs of the IAM roles, separated by commas, that an execution input of apply-manifests may name as roleArn. Each must trust the roles of describe-cluster and apply-mint-token.",
+			},
+			{
+				Name: "EnablePrune", Label: "May apply-manifests delete?", Default: "false", Values: boolean(),
+				Description: "Whether apply-manifests may delete members of a set that left its manifests, and sets. In the cluster, rbac/apply/prune grants it.",
 			},
 			{
 				Name: "ManifestBucket", Label: "S3 bucket of manifests", Pattern: bucketName(),

@@ -3,14 +3,17 @@ package statemachine
 import (
 	"reflect"
 	"slices"
+	"strings"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 )
 
-// ApplyManifests plans and applies manifests, and waits until the objects are ready.
+// ApplyManifests plans and applies manifests, waits until the objects are ready, and deletes
+// what is no longer in the manifests of a set.
 //
-// Each pass through the try block does one thing: it plans, applies, or checks
-// readiness. If a pass both planned and applied, an attempt that came after a failed
+// Each pass through the try block does one thing: it plans, applies, checks readiness, or
+// deletes. If a pass both planned and applied, an attempt that came after a failed
 // one would plan what is applied in part already, and report it as unchanged.
 func ApplyManifests() Machine {
 	of := documentOf[applymanifests.Document]()
@@ -20,15 +23,16 @@ func ApplyManifests() Machine {
 		results: Object{
 			"manifests": Object{},
 			"access":    Object{"checks": 0, "complete": false, "done": ""},
-			"plan":      Object{"complete": false},
+			"plan":      Object{"complete": false, "compared": false, "tries": ""},
 			"apply":     Object{"complete": false, "applied": 0, "warnings": []any{}, "done": ""},
 			"readiness": Object{"complete": false, "waitSeconds": 1, "unobserved": []any{}},
+			"prune":     Object{"complete": false, "pruned": 0, "deleting": []any{}, "kept": []any{}, "waitSeconds": 0},
 		},
 		progress: "States.Format('{}:{}', $.manifests.sha256, $.apply.done)",
 		next:     "LoadManifests",
 	}
 	return Machine{
-		Comment:        "Applies manifests to an EKS cluster: describe the cluster, load the manifests, mint a token, verify access, plan by a dry run, apply, wait until they are ready.",
+		Comment:        "Applies manifests to an EKS cluster: describe the cluster, load the manifests, mint a token, verify access, plan by a dry run, apply, wait until they are ready, prune.",
 		StartAt:        "DescribeCluster",
 		TimeoutSeconds: applymanifests.MaxWaitSeconds + 1800, // at most fleet.MaxRun
 		Document:       of.leaves,
@@ -45,8 +49,16 @@ func ApplyManifests() Machine {
 						{
 							Name:    "IsApplied",
 							Type:    Choice,
-							Comment: "Once all is applied, this pass looks whether it is ready.",
-							Choices: []Rule{{Variable: "$.apply.complete", BooleanEquals: new(true), Next: "CheckReadiness"}},
+							Comment: "Once all is applied, this pass looks whether it is ready. Once it is, it deletes what has left the set.",
+							Choices: []Rule{
+								{And: []Rule{
+									{Variable: "$.apply.complete", BooleanEquals: new(true)},
+									{Variable: "$.readiness.complete", BooleanEquals: new(false)},
+									{Variable: "$.request.wait.timeoutSeconds", NumericGreaterThan: new(0.0)},
+									{Variable: "$.request.mode", StringEquals: string(applymanifests.ModeApply)},
+								}, Next: "CheckReadiness"},
+								{Variable: "$.apply.complete", BooleanEquals: new(true), Next: "PruneObjects"},
+							},
 							Default: "VerifyApply",
 						},
 						verifyApply(of, "IsPlanned"),
@@ -57,33 +69,93 @@ func ApplyManifests() Machine {
 							Choices: []Rule{
 								{Variable: "$.access.complete", BooleanEquals: new(false), Next: "VerifyApply"},
 								{Variable: "$.plan.complete", BooleanEquals: new(true), Next: "ApplyManifests"},
+								{Variable: "$.plan.compared", BooleanEquals: new(true), Next: "PlanSet"},
 							},
 							Default: "PlanManifests",
 						},
-						planManifests(of),
+						planManifests(of, "IsSetLeft"),
+						{
+							Name:    "IsSetLeft",
+							Type:    Choice,
+							Comment: "The members of a set are planned in the same pass.",
+							Choices: []Rule{{And: []Rule{
+								{Variable: "$.plan.compared", BooleanEquals: new(true)},
+								{Variable: "$.plan.complete", BooleanEquals: new(false)},
+							}, Next: "PlanSet"}},
+							Default: "EndOfPlan",
+						},
+						{Name: "EndOfPlan", Type: Pass, Comment: "The end of a pass that plans.", End: true},
+						planSet(of),
 						applyManifests(of),
 						checkReadiness(of),
+						pruneObjects(of),
 					},
+					catch: []Catcher{{
+						Comment:     "Another execution changes the set, or did so since it was planned.",
+						ErrorEquals: names(contract.SetInUse),
+						ResultPath:  "$.failure",
+						Next:        "IsSetInUse",
+					}},
 					next: "WhatIsLeft",
 				}.state(),
+				{
+					Name:    "IsSetInUse",
+					Type:    Choice,
+					Comment: "All is planned again, for some two minutes: so long takes a function of an execution that was stopped.",
+					Choices: []Rule{{Variable: "$.plan.tries", StringEquals: strings.Repeat(".", maxTries), Next: "NotFree"}},
+					Default: "WaitForSet",
+				},
+				{Name: "WaitForSet", Type: Wait, Comment: "Gives the other execution time.", Seconds: 5, Next: "PlanAgain"},
+				{
+					Name:       "PlanAgain",
+					Type:       Pass,
+					Comment:    "What was planned may not be so any more.",
+					Parameters: Object{"complete": false, "compared": false, "tries.$": "States.Format('{}.', $.plan.tries)"},
+					ResultPath: "$.plan",
+					Next:       "WithFreshToken",
+				},
+				{
+					Name:       "NotFree",
+					Type:       Pass,
+					Comment:    "The set is still in use, so the error stands.",
+					OutputPath: "$.failure",
+					Next:       "Explain",
+				},
 				{
 					Name:    "WhatIsLeft",
 					Type:    Choice,
 					Comment: "The next pass begins with a fresh token, until the request is fulfilled.",
 					Choices: []Rule{
 						{Variable: "$.plan.complete", BooleanEquals: new(false), Next: "WithFreshToken"},
-						{Variable: "$.request.mode", StringEquals: string(applymanifests.ModePlan), Next: "Output"},
+						{Or: []Rule{
+							{Variable: "$.request.mode", StringEquals: string(applymanifests.ModePlan)},
+							{Variable: "$.request.mode", StringEquals: string(applymanifests.ModePlanDelete)},
+							{Variable: "$.request.mode", StringEquals: string(applymanifests.ModeSets)},
+						}, Next: "Output"},
 						{Variable: "$.apply.complete", BooleanEquals: new(false), Next: "WithFreshToken"},
-						{Variable: "$.request.wait.timeoutSeconds", NumericEquals: new(0.0), Next: "Output"},
-						{Variable: "$.readiness.complete", BooleanEquals: new(true), Next: "Output"},
+						{And: []Rule{
+							{Variable: "$.request.mode", StringEquals: string(applymanifests.ModeApply)},
+							{Variable: "$.request.wait.timeoutSeconds", NumericGreaterThan: new(0.0)},
+							{Variable: "$.readiness.complete", BooleanEquals: new(false)},
+						}, Next: "WaitUntilReady"},
+						{Variable: "$.request.prune.enabled", BooleanEquals: new(false), Next: "Output"},
+						{Variable: "$.prune.complete", BooleanEquals: new(true), Next: "Output"},
+						{Variable: "$.prune.waitSeconds", NumericGreaterThan: new(0.0), Next: "WaitUntilGone"},
 					},
-					Default: "WaitUntilReady",
+					Default: "WithFreshToken",
 				},
 				{
 					Name:        "WaitUntilReady",
 					Type:        Wait,
 					Comment:     "What is applied takes time to become ready.",
 					SecondsPath: "$.readiness.waitSeconds",
+					Next:        "WithFreshToken",
+				},
+				{
+					Name:        "WaitUntilGone",
+					Type:        Wait,
+					Comment:     "What is deleted waits for its finalizers.",
+					SecondsPath: "$.prune.waitSeconds",
 					Next:        "WithFreshToken",
 				},
 				output[applymanifests.Output](of, "The output: nothing of how to reach the cluster."),
@@ -115,13 +187,36 @@ func verifyApply(of document, next string) State {
 	})
 }
 
-func planManifests(of document) State {
+// maxTries is how often all is planned again because another execution uses the set.
+const maxTries = 25
+
+func planSet(of document) State {
+	return invoke(of, applymanifests.FunctionPlanSet, State{
+		Name:           "PlanSet",
+		Comment:        "Finds the members of the set that are not in the manifests.",
+		TimeoutSeconds: 65,
+		ResultPath:     "$.plan",
+		End:            true,
+	})
+}
+
+func pruneObjects(of document) State {
+	return invoke(of, applymanifests.FunctionPruneObjects, State{
+		Name:           "PruneObjects",
+		Comment:        "Deletes the members that the plan says are to be deleted, in stages, and narrows the set to what is left.",
+		TimeoutSeconds: 65,
+		ResultPath:     "$.prune",
+		End:            true,
+	})
+}
+
+func planManifests(of document, next string) State {
 	return invoke(of, applymanifests.FunctionPlanManifests, State{
 		Name:           "PlanManifests",
 		Comment:        "Asks by a dry run what applying would do, until all objects are planned or its time is up.",
 		TimeoutSeconds: 65,
 		ResultPath:     "$.plan",
-		End:            true,
+		Next:           next,
 	})
 }
 

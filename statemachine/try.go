@@ -17,6 +17,8 @@ type try struct {
 	mintToken string
 	// work are the states that need the token, in their order; the last one ends the branch.
 	work States
+	// catch leads to states of the machine itself, before any other catcher.
+	catch []Catcher
 	// next is where the machine goes on.
 	next string
 }
@@ -42,7 +44,7 @@ func (t try) state() State {
 			ErrorEquals:     names(contract.Unauthorized),
 			IntervalSeconds: 2, MaxAttempts: 4, BackoffRate: 2, MaxDelaySeconds: 20, JitterStrategy: FullJitter,
 		}},
-		Catch: append([]Catcher{staleCatcher()}, failureCatchers()...),
+		Catch: slices.Concat(t.catch, []Catcher{staleCatcher()}, failureCatchers()),
 		Next:  t.next,
 	}
 }

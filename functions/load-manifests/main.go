@@ -17,6 +17,7 @@ func main() {
 	source := manifests.Source{
 		S3:           s3.NewFromConfig(task.Must(awsapi.Config(os.Getenv))),
 		AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ","),
+		Prunes:       os.Getenv("KUBESTEP_PRUNE") == "true",
 	}
 	task.Start(applymanifests.FunctionLoadManifests, source.Load)
 }

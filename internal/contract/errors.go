@@ -48,6 +48,16 @@ const (
 	// WebhookFailed means that a webhook which the API server asks did not answer, or not as it
 	// should. The cluster itself answers: the machine stops.
 	WebhookFailed ErrorName = "WebhookFailed"
+	// OwnerConflict means that objects belong to somebody else, such as another set or Helm, or that the set does. The machine stops.
+	OwnerConflict ErrorName = "OwnerConflict"
+	// SetInUse means that another execution is changing the set, or did so since it was planned. The machine plans again.
+	SetInUse ErrorName = "SetInUse"
+	// SetTaken means that another execution began to change the set before this one was through. The machine stops.
+	SetTaken ErrorName = "SetTaken"
+	// PruneRefused means that more would be deleted than the input allows. The machine stops.
+	PruneRefused ErrorName = "PruneRefused"
+	// NotDeleted means that objects are still being deleted when the time to wait is over. The machine stops.
+	NotDeleted ErrorName = "NotDeleted"
 	// Unexpected means that the error has no name of its own: a fault of kubestep's. The machine stops.
 	Unexpected ErrorName = "Unexpected"
 )
@@ -57,7 +67,8 @@ func ErrorNames() []ErrorName {
 	return []ErrorName{
 		InvalidInput, ClusterNotFound, ClusterNotActive, AccessDenied, TokenTooLarge, Forbidden,
 		Unauthorized, CertificateNotTrusted, ClusterUnreachable, AWSUnreachable, Throttled,
-		UnknownKind, FieldConflict, NotReady, WebhookFailed, Unexpected,
+		UnknownKind, FieldConflict, NotReady, WebhookFailed,
+		OwnerConflict, SetInUse, SetTaken, PruneRefused, NotDeleted, Unexpected,
 	}
 }
 

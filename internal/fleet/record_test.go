@@ -103,7 +103,7 @@ func TestAFleetOfPlansAddsUpWhatTheyWouldChange(t *testing.T) {
 		Status: "SUCCEEDED", Output: json.RawMessage(`{"drift":true,"plan":{"created":1,"configured":2,"unchanged":3},"applied":0}`),
 	}})
 	require.NoError(t, err)
-	assert.Equal(t, map[string]int{"created": 1, "configured": 2, "unchanged": 3, "applied": 0, "drift": 1}, recorded.Outcome.Totals)
+	assert.Equal(t, map[string]int{"created": 1, "configured": 2, "unchanged": 3, "applied": 0, "drift": 1, "pruned": 0}, recorded.Outcome.Totals)
 }
 
 func TestALargeFleetsOutcomeIsAnObjectWithTheNameOfItsExecution(t *testing.T) {

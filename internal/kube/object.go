@@ -53,14 +53,20 @@ func notObject(kind, name string) error { return BadAnswer("it is not %s %s", ki
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-representations
 const acceptMetadata = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
+// Metadata reads an object's metadata alone, however large the rest is, as JSON.
+func Metadata(ctx context.Context, client rest.Interface, path ...string) ([]byte, error) {
+	answer, err := Body(client.Get().AbsPath(path...).SetHeader("Accept", acceptMetadata).MaxRetries(0).Do(AtMost(ctx, ObjectBytes)))
+	if err != nil {
+		return nil, err
+	}
+	return answer, IsObject(answer, "PartialObjectMetadata", path[len(path)-1])
+}
+
 // Exists asks for an object, however large, and returns the error of [Get] if it is
 // not there.
 func Exists(ctx context.Context, client rest.Interface, path ...string) error {
-	answer, err := Body(client.Get().AbsPath(path...).SetHeader("Accept", acceptMetadata).MaxRetries(0).Do(AtMost(ctx, ObjectBytes)))
-	if err != nil {
-		return err
-	}
-	return IsObject(answer, "PartialObjectMetadata", path[len(path)-1])
+	_, err := Metadata(ctx, client, path...)
+	return err
 }
 
 // APIResource is an entry of an APIResourceList: a kind, or a subresource of one.

@@ -17,6 +17,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/objects"
+	"github.com/kubestep/kubestep/internal/sets"
 )
 
 const (
@@ -36,7 +37,7 @@ const (
 //
 // Errors: as Plan, and NotReady for a CRD that is not established.
 func (a Applier) Apply(ctx context.Context, in applymanifests.ApplyManifests) (applymanifests.Applied, error) {
-	if in.Request.Mode != applymanifests.ModeApply {
+	if !in.Request.Mode.Changes() {
 		return applymanifests.Applied{}, contract.Errorf(contract.InvalidInput, "request.mode: %q: nothing is applied but in mode %q", in.Request.Mode, applymanifests.ModeApply)
 	}
 	s, err := a.open(ctx, in.Session, in.Apply.Done)
@@ -58,6 +59,13 @@ func (a Applier) Apply(ctx context.Context, in applymanifests.ApplyManifests) (a
 		}
 	}
 	began := string(work.ledger)
+	change, err := s.begin(ctx, in.Execution, sets.Planned{Parent: in.Plan.Parent, Claimed: in.Apply.Done != ""})
+	if err != nil {
+		return applymanifests.Applied{}, work.halfway(err, in.Attempt)
+	}
+	if change != nil {
+		defer change.End(ctx)
+	}
 	if err := work.stages(ctx, batch.NewRound(ctx)); err != nil {
 		var named *contract.Error
 		if !errors.As(err, &named) {
@@ -65,6 +73,11 @@ func (a Applier) Apply(ctx context.Context, in applymanifests.ApplyManifests) (a
 		}
 		if !slices.Contains(retried, named.Name) || string(work.ledger) == began {
 			return applymanifests.Applied{}, work.halfway(named, in.Attempt)
+		}
+	}
+	if change != nil && !work.ledger.Has(batch.IsLeft) && !in.Request.Prune.Enabled {
+		if err := change.Applied(ctx, len(s.targets)+in.Plan.Pruned+in.Plan.Spared); err != nil {
+			return applymanifests.Applied{}, work.halfway(err, in.Attempt)
 		}
 	}
 	return applymanifests.Applied{Complete: !work.ledger.Has(batch.IsLeft), Applied: work.ledger.Count(batch.IsDone), Warnings: work.warnings, Done: string(work.ledger)}, nil

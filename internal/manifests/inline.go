@@ -15,6 +15,9 @@ func CheckInline(rules Rules) func(f *input.Fields, request any) {
 		}
 		of := rules
 		of.Namespace = r.Namespace
+		if hasSet(r) {
+			of.Set = setOf(r)
+		}
 		if _, err := ReadInline(r.Manifests, of); err != nil {
 			f.Problem("manifests", "%v", err)
 		}

@@ -57,7 +57,13 @@ func (a Applier) Plan(ctx context.Context, in applymanifests.PlanManifests) (app
 		return applymanifests.Plan{}, err
 	}
 	defer s.Conn.Close()
-	p := &planner{session: s, ledger: batch.NewLedger(in.Plan.Actions, len(s.targets)), report: in.Plan.PlanReport, objects: map[int]applymanifests.PlannedObject{}, texts: map[int]string{}}
+	p := &planner{session: s, ledger: batch.NewLedger(in.Plan.Actions, len(s.targets)), objects: map[int]applymanifests.PlannedObject{}, texts: map[int]string{}}
+	p.report = in.Plan.PlanReport
+	if in.Plan.Parent == "" {
+		if in.Plan.Parent, err = s.firstLook(ctx, in.Execution); err != nil {
+			return applymanifests.Plan{}, s.tell(err)
+		}
+	}
 	part := len(s.targets) - p.ledger.Count(batch.IsLeft)
 	// The definitions come first: an object of a kind that changes may not be right yet.
 	r := batch.NewRound(ctx)
@@ -75,7 +81,11 @@ func (a Applier) Plan(ctx context.Context, in applymanifests.PlanManifests) (app
 	if err := p.failure(in.Manifests.Objects); err != nil {
 		return applymanifests.Plan{}, err
 	}
-	plan := applymanifests.Plan{PlanReport: p.report, Complete: !p.ledger.Has(batch.IsLeft), Actions: string(p.ledger)}
+	compared := !p.ledger.Has(batch.IsLeft)
+	plan := applymanifests.Plan{
+		PlanReport: p.report, Actions: string(p.ledger), Compared: compared, Complete: compared && !hasSet(in.Request) && in.Request.Mode != applymanifests.ModeSets,
+		Parent: in.Plan.Parent, Tries: in.Plan.Tries, Sets: []applymanifests.Set{},
+	}
 	plan.Objects, plan.Truncated = shorten(append(plan.Objects, p.planned()...), plan.Truncated)
 	plan.Created, plan.Configured = p.ledger.Count(batch.Is(created)), p.ledger.Count(batch.Is(configured))
 	plan.Unchanged = p.ledger.Count(batch.Is(unchanged, unowned))
@@ -84,7 +94,7 @@ func (a Applier) Plan(ctx context.Context, in applymanifests.PlanManifests) (app
 	if plan.WaitFor, err = s.waitFor(); err != nil {
 		return applymanifests.Plan{}, s.tell(err)
 	}
-	if in.Request.Output.Bucket == "" {
+	if in.Request.Output.Bucket == "" || !in.Request.Mode.HasManifests() {
 		return plan, nil
 	}
 	plan.Diff = &applymanifests.Diff{Bucket: in.Request.Output.Bucket, Keys: []string{}}
@@ -134,6 +144,7 @@ type planner struct {
 	textBytes int
 	failures  []failed
 	conflicts []failed
+	owned     []failed // by others than the set
 }
 
 // found is what was found out about a target.
@@ -144,7 +155,9 @@ type found struct {
 	notes   []string
 	// unchecked says why there was no dry run.
 	unchecked string
-	err       *contract.Error
+	// owners are others whose it is, and from whom it is not taken.
+	owners []string
+	err    *contract.Error
 }
 
 // maxTries is how often an object is planned again because it changed meanwhile.
@@ -192,7 +205,7 @@ func (p *planner) unserved(ctx context.Context, t objects.Target) error {
 		return p.refused(ctx, as, err)
 	default:
 		f := found{letter: configured, unchecked: fmt.Sprintf("the CRD among the manifests defines its version %s; it is there as %s, and whether it changes is not known before", t.Version, t.ServedAs)}
-		p.add(t, f.beingDeleted(live))
+		p.add(t, p.membership(f, live, nil, diff.Rules{}).beingDeleted(live))
 	}
 	return nil
 }
@@ -227,7 +240,8 @@ func (p *planner) compare(ctx context.Context, t objects.Target, a objects.Answe
 	if err != nil {
 		return true, p.refused(ctx, a.Sent, err)
 	}
-	f.changes = diff.Compare(live, next, diff.Rules{StatusIsApart: t.HasStatus, Secret: t.IsSecret(), WithoutCopy: len(taken) > 0})
+	rules := diff.Rules{StatusIsApart: t.HasStatus, Secret: t.IsSecret(), WithoutCopy: len(taken) > 0}
+	f.changes = diff.Compare(live, next, rules)
 	if f.letter == configured {
 		if len(f.changes) > 0 && versionOf(live) != versionOf(next) && !last {
 			return false, nil
@@ -240,7 +254,7 @@ func (p *planner) compare(ctx context.Context, t objects.Target, a objects.Answe
 				f.notes = append(f.notes, fmt.Sprintf("no value changes; applying makes %s the owner of the fields", p.Manager))
 			}
 		}
-		f = f.beingDeleted(live)
+		f = p.membership(f, live, next, rules).beingDeleted(live)
 	}
 	p.add(t, f)
 	return true, nil
@@ -340,7 +354,7 @@ func (p *planner) unchecked(ctx context.Context, t objects.Target, why string) e
 	case apierrors.IsTooManyRequests(err):
 		return err
 	case err == nil:
-		f = f.beingDeleted(live)
+		f = p.membership(f, live, nil, diff.Rules{}).beingDeleted(live)
 	}
 	p.add(t, f)
 	return nil
@@ -391,6 +405,9 @@ func (p *planner) add(t objects.Target, f found) {
 	}
 	if len(o.Conflicts) > 0 {
 		p.conflicts = append(p.conflicts, failed{t, contract.Errorf(contract.FieldConflict, "%s: %s", t, strings.Join(o.Conflicts, ", "))})
+	}
+	if len(f.owners) > 0 {
+		p.owned = append(p.owned, failed{t, contract.Errorf(contract.OwnerConflict, "%s belongs to %s", t, strings.Join(f.owners, " and "))})
 	}
 	p.ledger[t.Index] = f.letter
 	p.objects[t.Index] = o

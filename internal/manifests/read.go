@@ -19,6 +19,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/documents"
 	"github.com/kubestep/kubestep/internal/objects"
+	"github.com/kubestep/kubestep/internal/sets"
 )
 
 const (
@@ -50,6 +51,8 @@ type Rules struct {
 	AllowedKinds []string
 	// AnyKind accepts every kind: for a caller that cannot know what the stack allows.
 	AnyKind bool
+	// Set is the set that the objects become members of; it has no name for none.
+	Set sets.Set
 	// Inline is set for manifests that are part of the execution input: everybody who
 	// may read the execution reads them, so they may hold no Secret.
 	Inline bool
@@ -204,6 +207,7 @@ func (r *reader) object(at place, text []byte) {
 		o.Namespace = r.rules.Namespace
 	}
 	r.content(at, o, what, fields, metadata)
+	r.membership(at, o, what, metadata)
 	if len(text) > maxObject {
 		r.problem(at, what, "it has %d bytes: the API server accepts at most %d", len(text), maxObject)
 	}
@@ -222,6 +226,9 @@ func (r *reader) object(at place, text []byte) {
 	}
 	r.first[key] = at
 	o.JSON = sent(o, fields)
+	if r.rules.Set.Name != "" {
+		o.JSON = withLabel(o.JSON, sets.LabelPartOf, r.rules.Set.ID())
+	}
 	r.objects = append(r.objects, o)
 }
 
@@ -456,6 +463,47 @@ func replaced(text, value []byte, fields ...string) []byte {
 		add(fields[0], value)
 	}
 	return append(out, '}')
+}
+
+// membership refuses what cannot be a member of the set, or would take its place.
+func (r *reader) membership(at place, o objects.Object, what string, metadata map[string]json.RawMessage) {
+	set := r.rules.Set
+	if set.Name == "" {
+		return
+	}
+	if o.Group == "" && o.Kind == "ConfigMap" && o.Name == set.Name && o.Namespace == set.Namespace {
+		r.problem(at, what, "it is the ConfigMap that stands for set %s: give the set, or the ConfigMap, another name", set.Name)
+	}
+	labels, _ := fieldsOf(metadata["labels"])
+	for _, label := range []string{sets.LabelPartOf, sets.LabelID} {
+		if _, given := labels[label]; given {
+			r.problem(at, what, "its label %s is what says of which set it is: remove it, since kubestep sets it", label)
+		}
+	}
+}
+
+// withLabel is an object with a label. The API server refuses one whose labels are none.
+func withLabel(text []byte, label, value string) []byte {
+	set := func(within []byte, field string, value []byte) []byte {
+		if !present(within) {
+			within = []byte("{}")
+		}
+		return replaced(within, value, field)
+	}
+	get := func(within []byte, field string) []byte {
+		for name, value := range documents.Fields(within) {
+			if name == field {
+				return value
+			}
+		}
+		return nil
+	}
+	metadata := get(text, "metadata")
+	if given := get(metadata, "labels"); present(given) && given[0] != '{' {
+		return text
+	}
+	labels := set(get(metadata, "labels"), label, documents.AppendText(nil, value))
+	return set(text, "metadata", set(metadata, "labels", labels))
 }
 
 // secretData is data with what is in stringData, as the API server would add it. In

@@ -20,12 +20,25 @@ type Source struct {
 	S3 store.S3
 	// AllowedKinds are the RBAC and admission kinds that are accepted.
 	AllowedKinds []string
+	// Prunes is set if the stack deletes anything.
+	Prunes bool
+}
+
+// mayPrune refuses what the stack does not delete.
+func (s Source) mayPrune(r applymanifests.Request) error {
+	if r.Prune.Enabled && r.Mode.Changes() && !s.Prunes {
+		return contract.Errorf(contract.InvalidInput, "prune: this stack deletes nothing from clusters: to let it, set its parameter EnablePrune to true, and grant group permissions with rbac/apply/prune")
+	}
+	return nil
 }
 
 // Load reads and checks the manifests, and returns what identifies them.
 //
 // Errors: InvalidInput, AccessDenied, AWSUnreachable, Throttled.
 func (s Source) Load(ctx context.Context, in applymanifests.LoadManifests) (applymanifests.LoadedManifests, error) {
+	if err := s.mayPrune(in.Request); err != nil {
+		return applymanifests.LoadedManifests{}, err
+	}
 	sha, applied, _ := strings.Cut(in.Progress, ":")
 	objects, loaded, err := s.read(ctx, in.Execution, in.Request)
 	if err == nil && batch.Ledger(applied).Has(batch.IsChanged) && sha != loaded.SHA256 {
@@ -56,7 +69,13 @@ func (s Source) again(ctx context.Context, in applymanifests.Session) ([]objects
 }
 
 func (s Source) read(ctx context.Context, execution string, request applymanifests.Request) ([]objects.Object, applymanifests.LoadedManifests, error) {
+	if !request.Mode.HasManifests() {
+		return nil, applymanifests.LoadedManifests{SHA256: hash(nil)}, nil
+	}
 	rules := Rules{Namespace: request.Namespace, AllowedKinds: s.AllowedKinds}
+	if hasSet(request) {
+		rules.Set = setOf(request)
+	}
 	if request.Source.Bucket == "" {
 		objects, err := ReadInline(request.Manifests, rules)
 		return objects, applymanifests.LoadedManifests{SHA256: hash(canonical(request.Manifests))}, err

@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/objects"
+	"github.com/kubestep/kubestep/internal/sets"
 )
 
 // Verify reviews whether the objects may be read and applied. It asks for each
@@ -31,7 +33,11 @@ func (a Applier) Verify(ctx context.Context, in applymanifests.VerifyApply) (app
 		return applymanifests.VerifiedApply{}, err
 	}
 	defer s.Conn.Close()
-	v := newVerifier(s, in.Access)
+	extra, err := s.setChecks(ctx)
+	if err != nil {
+		return applymanifests.VerifiedApply{}, s.tell(err)
+	}
+	v := newVerifier(s, extra, in.Access)
 	r := batch.NewRound(ctx)
 	for _, review := range []struct {
 		pending func() []int
@@ -58,7 +64,8 @@ func (a Applier) Verify(ctx context.Context, in applymanifests.VerifyApply) (app
 // verifier reviews access.
 type verifier struct {
 	*session
-	general []contract.Check // without names
+	general []contract.Check // without names and, after them, those for the set
+	ofSet   int              // where these begin
 	at      map[contract.Check]int
 
 	mu     sync.Mutex // guards what follows
@@ -76,9 +83,10 @@ const (
 )
 
 // newVerifier goes on after earlier rounds.
-func newVerifier(s *session, earlier applymanifests.VerifiedApply) *verifier {
-	v := &verifier{session: s, general: checksFor(s.targets), at: map[contract.Check]int{}, checks: earlier.Checks}
-	for i, check := range v.general {
+func newVerifier(s *session, ofSet []contract.Check, earlier applymanifests.VerifiedApply) *verifier {
+	general := checksFor(s.targets)
+	v := &verifier{session: s, general: append(general, ofSet...), ofSet: len(general), at: map[contract.Check]int{}, checks: earlier.Checks}
+	for i, check := range general {
 		v.at[check] = i
 	}
 	done := earlier.Done
@@ -218,6 +226,11 @@ func (v *verifier) denied() []contract.Check {
 			}
 		}
 	}
+	for i, check := range v.general[v.ofSet:] {
+		if v.kinds[v.ofSet+i] == deniedKind && !slices.Contains(denied, check) {
+			denied = append(denied, check)
+		}
+	}
 	return denied
 }
 
@@ -228,10 +241,44 @@ const (
 	verbGet    = "get" // to compare, and to see whether it is ready
 	verbPatch  = "patch"
 	verbCreate = "create"
+	verbList   = "list"
+	verbDelete = "delete"
 )
 
 // verbs are all of them; the place of each is its bit in a letter.
 var verbs = []string{verbGet, verbPatch, verbCreate}
+
+// setChecks are the permissions that a set takes beside those on the objects: to read and
+// write its parent, to find its members and, if they may be pruned, to delete them. What is
+// in the set already is unknown if its parent may not be read.
+func (s *session) setChecks(ctx context.Context) ([]contract.Check, error) {
+	if s.request.Mode == applymanifests.ModeSets {
+		return []contract.Check{s.set().ParentTarget().Check(verbList, "")}, nil
+	}
+	if !hasSet(s.request) {
+		return nil, nil
+	}
+	of := s.set().ParentTarget()
+	checks := []contract.Check{of.Check(verbGet, of.Name)}
+	if s.request.Mode != applymanifests.ModePlanDelete {
+		checks = append(checks, of.Check(verbPatch, of.Name))
+	}
+	if s.request.Mode.HasManifests() {
+		checks = append(checks, of.Check(verbCreate, ""))
+	}
+	if s.request.Mode == applymanifests.ModeDelete {
+		checks = append(checks, of.Check(verbDelete, of.Name))
+	}
+	parent, err := sets.Read(ctx, s.Client, s.set())
+	if named := (*contract.Error)(nil); errors.As(err, &named) && named.Name == contract.Forbidden {
+		parent, err = sets.Parent{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	ofMembers, err := sets.Checks(ctx, s.Client, parent.And(sets.ScopeOf(s.targets)), s.targets, s.request.Prune.Enabled)
+	return append(checks, ofMembers...), err
+}
 
 // checksFor are the distinct checks of the objects, without their names.
 func checksFor(targets []objects.Target) []contract.Check {

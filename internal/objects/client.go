@@ -37,12 +37,16 @@ type Target struct {
 }
 
 // Path is the path of the object in the API.
-func (t Target) Path() []string {
+func (t Target) Path() []string { return append(t.PathIn(t.Namespace), t.Name) }
+
+// PathIn is the path of all objects of its kind in a namespace or, if that is empty or the
+// kind is cluster-wide, of all there are.
+func (t Target) PathIn(namespace string) []string {
 	path := groupPath(t.GroupVersion())
-	if t.Namespaced {
-		path = append(path, "namespaces", t.Namespace)
+	if t.Namespaced && namespace != "" && namespace != contract.AllNamespaces {
+		path = append(path, "namespaces", namespace)
 	}
-	return append(path, t.Plural, t.Name)
+	return append(path, t.Plural)
 }
 
 // Check is the permission for a verb on the object or, without the name, on all like it.

@@ -169,6 +169,67 @@ func (c Client) otherVersions(ctx context.Context, kinds map[schema.GroupVersion
 	return nil
 }
 
+// Kinds finds out where kinds are in the API, each in the version that the cluster prefers.
+// Those of known objects are known. A kind that the cluster does not serve is left out.
+//
+// Errors: WebhookFailed if an APIService does not answer, so that nobody can tell;
+// Unauthorized, Forbidden, Throttled, CertificateNotTrusted, ClusterUnreachable.
+func (c Client) Kinds(ctx context.Context, kinds []schema.GroupKind, known []Target) ([]Target, error) {
+	found := make([]Target, len(kinds))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(batch.AtOnce)
+	for i, kind := range kinds {
+		at := slices.IndexFunc(known, func(t Target) bool { return t.GroupKind() == kind && (t.Served || t.ServedAs != "") })
+		if at >= 0 {
+			found[i] = Target{Object: Object{GroupVersionKind: known[at].GroupVersionKind}, Resource: known[at].Resource}
+			if !known[at].Served {
+				found[i].Version, found[i].Served = known[at].ServedAs, true
+			}
+			continue
+		}
+		group.Go(func() error {
+			ctx, end := c.Conn.Turn(groupCtx)
+			defer end()
+			var err error
+			found[i], err = c.kind(ctx, kind)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, c.explainKinds(err)
+	}
+	return slices.DeleteFunc(found, func(t Target) bool { return !t.Served }), nil
+}
+
+func (c Client) kind(ctx context.Context, kind schema.GroupKind) (Target, error) {
+	versions := []string{"v1"} // of the group without a name
+	if kind.Group != "" {
+		var err error
+		if versions, err = c.versions(ctx, kind.Group); err != nil {
+			return Target{}, err
+		}
+	}
+	for _, version := range versions {
+		v := schema.GroupVersion{Group: kind.Group, Version: version}
+		resources, err := c.resources(ctx, v)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return Target{}, &ofGroup{v, err}
+		}
+		for _, r := range resources {
+			if r.Kind == kind.Kind && !r.IsSubresource() {
+				return Target{
+					Object:   Object{GroupVersionKind: v.WithKind(r.Kind)},
+					Resource: Resource{Plural: r.Name, Namespaced: r.Namespaced, Served: true, Verbs: r.Verbs, HasStatus: kube.HasStatus(resources, r.Name)},
+				}, nil
+			}
+		}
+	}
+	return Target{}, nil
+}
+
 // Defines reports whether the object defines a kind.
 func (o Object) Defines(kind schema.GroupVersionKind) bool {
 	_, defines := o.defines()[kind]

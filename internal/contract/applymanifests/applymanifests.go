@@ -35,6 +35,29 @@ type Request struct {
 	Wait Wait `json:"wait"`
 	// Output is where the whole difference is written to; nowhere if its bucket is empty.
 	Output contract.Destination `json:"output"`
+	// Set is the name of the set that the objects are members of: of the ConfigMap in
+	// Namespace that stands for it. It is empty for none.
+	Set string `json:"set"`
+	// Prune says whether members that are not in the manifests are deleted, and which may be.
+	Prune Prune `json:"prune"`
+	// Adopt are the owners from whom objects are taken into the set: see Owner.
+	Adopt []string `json:"adopt"`
+}
+
+// Prune says what may be deleted of a set.
+type Prune struct {
+	// Enabled is false if nothing may be.
+	Enabled bool `json:"enabled"`
+	// Max is how many objects may be; 0 for the default, which depends on the set.
+	Max int `json:"max"`
+	// Kinds are those of the ProtectedKinds that may be.
+	Kinds []string `json:"kinds"`
+}
+
+// ProtectedKinds are the kinds whose objects take others along when they are deleted, or
+// data. None is pruned unless Prune.Kinds names it.
+func ProtectedKinds() []string {
+	return []string{"CustomResourceDefinition", "Namespace", "PersistentVolume", "PersistentVolumeClaim"}
 }
 
 // Mode is how far apply-manifests goes.
@@ -45,7 +68,22 @@ const (
 	ModePlan Mode = "plan"
 	// ModeApply applies what was planned.
 	ModeApply Mode = "apply"
+	// ModeDelete deletes all members of a set, and the set.
+	ModeDelete Mode = "delete"
+	// ModePlanDelete tells what ModeDelete would delete, and changes nothing.
+	ModePlanDelete Mode = "plan-delete"
+	// ModeSets lists the sets of a cluster, and changes nothing.
+	ModeSets Mode = "sets"
 )
+
+// Modes are all of them.
+func Modes() []Mode { return []Mode{ModePlan, ModeApply, ModeDelete, ModePlanDelete, ModeSets} }
+
+// HasManifests reports whether the mode works on manifests.
+func (m Mode) HasManifests() bool { return m == ModePlan || m == ModeApply }
+
+// Changes reports whether the mode changes a cluster.
+func (m Mode) Changes() bool { return m == ModeApply || m == ModeDelete }
 
 // Source is an object in S3 with YAML documents, 10 MB at most.
 type Source struct {
@@ -89,6 +127,8 @@ type Document struct {
 	Apply Applied `json:"apply"`
 	// Readiness is which objects are ready.
 	Readiness Readiness `json:"readiness"`
+	// Prune is which members of the set were deleted.
+	Prune Pruned `json:"prune"`
 }
 
 // The functions, in their order.
@@ -96,8 +136,10 @@ const (
 	FunctionLoadManifests  contract.Function[LoadManifests, LoadedManifests] = "LoadManifests"
 	FunctionVerifyApply    contract.Function[VerifyApply, VerifiedApply]     = "VerifyApply"
 	FunctionPlanManifests  contract.Function[PlanManifests, Plan]            = "PlanManifests"
+	FunctionPlanSet        contract.Function[PlanSet, Plan]                  = "PlanSet"
 	FunctionApplyManifests contract.Function[ApplyManifests, Applied]        = "ApplyManifests"
 	FunctionCheckReadiness contract.Function[CheckReadiness, Readiness]      = "CheckReadiness"
+	FunctionPruneObjects   contract.Function[PruneObjects, Pruned]           = "PruneObjects"
 )
 
 // LoadManifests is the payload of load-manifests.
@@ -168,12 +210,52 @@ type Plan struct {
 	PlanReport
 	// Drift is true if the cluster is not as the manifests say.
 	Drift bool `json:"drift"`
-	// Complete is false while there are objects for the next round.
+	// Complete is false while there is something left to plan.
 	Complete bool `json:"complete"`
+	// Compared is true once each object of the manifests is planned: what is left then are
+	// the members of the set.
+	Compared bool `json:"compared"`
+	// Parent is the version of the set's ConfigMap before anything was planned, or
+	// NoParent; empty without a set. It must be the same when the first object is applied:
+	// else another execution changed the set meanwhile, and all is planned again.
+	Parent string `json:"parent"`
+	// Tries has a dot for each time that it was.
+	Tries string `json:"tries"`
+	// Leaving has a digest of DigestLength for each member that is to be deleted: only these
+	// are, whatever is a member later.
+	Leaving string `json:"leaving"`
+	// Sets are the sets of the cluster, in ModeSets.
+	Sets []Set `json:"sets"`
 	// Actions has a letter for each object, in the order of the manifests.
 	Actions string `json:"actions"`
 	// WaitFor are the objects that must become ready, if the request says to wait.
 	WaitFor []Reference `json:"waitFor"`
+}
+
+// NoParent stands for the version of a set's ConfigMap that does not exist.
+const NoParent = "none"
+
+// DigestLength is how many characters of the SHA-256 of a member's UID, in base64, are a
+// digest: 72 bits.
+const DigestLength = 12
+
+// PlanSet is the payload of plan-set.
+type PlanSet struct {
+	Session
+	// Plan is what the plan says of the manifests.
+	Plan Plan `json:"plan"`
+}
+
+// Set is a set, as its ConfigMap tells of it.
+type Set struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	// Members is how many objects were in it when it was applied last.
+	Members int `json:"members"`
+	// Applied is when that was.
+	Applied string `json:"applied"`
+	// Tooling is what wrote it, such as kubestep/v1 or kubectl/v1.37.
+	Tooling string `json:"tooling"`
 }
 
 // Reference names objects of one kind in one namespace.
@@ -197,6 +279,15 @@ type PlanReport struct {
 	// Adopted counts the objects in Unchanged that are applied all the same, because the field
 	// manager does not own their fields yet.
 	Adopted int `json:"adopted"`
+	// Pruned counts the members of the set that are not in the manifests, and that pruning
+	// deletes.
+	Pruned int `json:"pruned"`
+	// Spared counts those that pruning does not delete; each says why.
+	Spared int `json:"spared"`
+	// Members is how many members the set has, with those; 0 without a set.
+	Members int `json:"members"`
+	// Refused says why so many objects are not pruned; empty if they are.
+	Refused string `json:"refused"`
 	// Objects are the objects, those that change first if not all have room.
 	Objects []PlannedObject `json:"objects"`
 	// Truncated is true if Objects does not hold every object.
@@ -231,13 +322,16 @@ type PlannedObject struct {
 // Action is what applying does to an object.
 type Action string
 
-// The actions, by the words of kubectl, and one for an object that is being deleted:
+// The actions, by the words of kubectl, and ActionDeleting for an object that is being deleted:
 // what is applied to it goes with it.
 const (
 	ActionCreated    Action = "created"
 	ActionConfigured Action = "configured"
 	ActionUnchanged  Action = "unchanged"
 	ActionDeleting   Action = "deleting"
+	// ActionPruned and ActionSpared are for members of the set that are not in the manifests.
+	ActionPruned Action = "pruned"
+	ActionSpared Action = "spared"
 )
 
 // Diff is a difference as text in S3, in parts.
@@ -320,6 +414,34 @@ type NotReadyObject struct {
 	Message string `json:"message"`
 }
 
+// PruneObjects is the payload of prune-objects.
+type PruneObjects struct {
+	Session
+	Plan Plan `json:"plan"`
+	// Readiness says until when the execution waits.
+	Readiness Readiness `json:"readiness"`
+	// Prune is what earlier rounds did; empty in the first.
+	Prune Pruned `json:"prune"`
+}
+
+// Pruned is the result of prune-objects.
+type Pruned struct {
+	// Complete is false while there is something left to do.
+	Complete bool `json:"complete"`
+	// Pruned counts the members of the plan that are gone.
+	Pruned int `json:"pruned"`
+	// Deleting are some of the members that are being deleted, and what each waits for.
+	Deleting []NotReadyObject `json:"deleting"`
+	// Kept are some of the members of the plan that were not deleted after all, and why.
+	Kept []NotReadyObject `json:"kept"`
+	// Empty is set in mode delete once no member is left: then the parent is deleted.
+	Empty bool `json:"empty"`
+	// Until is when NotDeleted ends the execution.
+	Until time.Time `json:"until"`
+	// WaitSeconds is how long to wait before the next round.
+	WaitSeconds int `json:"waitSeconds"`
+}
+
 // Output is the output of an execution of apply-manifests that succeeded.
 type Output struct {
 	Cluster contract.ClusterSummary `json:"cluster"`
@@ -338,4 +460,12 @@ type Output struct {
 	// written their status for a while: they have one, and their controllers may never
 	// write it, or not run.
 	Unobserved []ObjectName `json:"unobserved" path:"$.readiness.unobserved"`
+	// Pruned counts the members of the set that were deleted and are gone: 0 without prune.
+	Pruned int `json:"pruned" path:"$.prune.pruned"`
+	// Deleting are some of the members that are being deleted, and what each waits for.
+	Deleting []NotReadyObject `json:"deleting" path:"$.prune.deleting"`
+	// Kept are some of the members of the plan that were not deleted after all, and why.
+	Kept []NotReadyObject `json:"kept" path:"$.prune.kept"`
+	// Sets are the sets of the cluster, in mode sets.
+	Sets []Set `json:"sets" path:"$.plan.sets"`
 }

@@ -4,6 +4,9 @@ package applymanifests
 
 import (
 	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -22,6 +25,11 @@ const (
 	maxVersion = 1024
 	// https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go, FieldManagerMaxLength
 	maxFieldManager = 128
+	// maxPruned is how many members of a set can be deleted at once: the state has a digest
+	// for each.
+	maxPruned = 5000
+	// maxAdopted bounds the owners that objects may be taken from.
+	maxAdopted = 20
 )
 
 // Workflow is the workflow.
@@ -35,6 +43,8 @@ func Workflow() workflow.Workflow {
 		Bounds: map[string]map[string]any{
 			"applymanifests.Request.Manifests":   {"type": []string{"string", "array", "null"}},
 			"applymanifests.Wait.TimeoutSeconds": {"minimum": 1, "maximum": applymanifests.MaxWaitSeconds},
+			"applymanifests.Request.Prune":       {"type": []string{"boolean", "object"}, "required": []string{}},
+			"applymanifests.Prune.Max":           {"minimum": 1, "maximum": maxPruned},
 		},
 		// Its permissions depend on the manifests and on the kinds of the cluster, so there
 		// are no checks yet.
@@ -50,7 +60,7 @@ func Workflow() workflow.Workflow {
 // changes reports whether a request changes the cluster.
 func changes(request any) bool {
 	r, ok := request.(applymanifests.Request)
-	return ok && r.Mode != applymanifests.ModePlan
+	return ok && r.Mode.Changes()
 }
 
 // figures are the objects by what applying does to them, and the clusters that were not as
@@ -60,7 +70,11 @@ func figures(o applymanifests.Output) map[string]int {
 	if o.Drift {
 		drift = 1
 	}
-	return map[string]int{"created": o.Plan.Created, "configured": o.Plan.Configured, "unchanged": o.Plan.Unchanged, "applied": o.Applied, "drift": drift}
+	pruned := o.Pruned
+	if !o.Mode.Changes() {
+		pruned = o.Plan.Pruned
+	}
+	return map[string]int{"created": o.Plan.Created, "configured": o.Plan.Configured, "unchanged": o.Plan.Unchanged, "applied": o.Applied, "pruned": pruned, "drift": drift}
 }
 
 // Read reads a request.
@@ -71,15 +85,25 @@ func Read(f *input.Fields) applymanifests.Request {
 	source.String("bucket", &r.Source.Bucket)
 	source.String("key", &r.Source.Key)
 	source.String("versionId", &r.Source.VersionID)
-	f.String("namespace", &r.Namespace)
 	f.String("mode", (*string)(&r.Mode))
+	if r.Mode == applymanifests.ModeSets {
+		r.Namespace = contract.AllNamespaces
+	}
+	f.String("namespace", &r.Namespace)
 	f.Bool("force", &r.Force)
 	f.String("fieldManager", &r.FieldManager)
 	wait, waits := f.Object("wait", `{"timeoutSeconds":300}`)
 	wait.Int("timeoutSeconds", &r.Wait.TimeoutSeconds)
 	r.Output = input.Destination(f, "output")
+	f.String("set", &r.Set)
+	prunes := readPrune(f, &r)
+	f.Strings("adopt", &r.Adopt)
 
+	known := slices.Contains(applymanifests.Modes(), r.Mode)
 	switch {
+	case known && !r.Mode.HasManifests() && (r.Manifests != nil || fromS3):
+		f.Problem("mode", "%q works on what is in the cluster: expected neither manifests nor source", r.Mode)
+	case known && !r.Mode.HasManifests():
 	case r.Manifests == nil && !fromS3:
 		f.Problem("manifests", "missing: expected YAML documents in manifests, or an object of S3 in source")
 	case r.Manifests != nil && fromS3:
@@ -102,11 +126,15 @@ func Read(f *input.Fields) applymanifests.Request {
 			source.Problem("versionId", "expected at most %d bytes, not %d", maxVersion, len(r.Source.VersionID))
 		}
 	}
-	if len(validation.IsDNS1123Label(r.Namespace)) > 0 {
+	if all := r.Mode == applymanifests.ModeSets && r.Namespace == contract.AllNamespaces; !all && len(validation.IsDNS1123Label(r.Namespace)) > 0 {
 		f.Problem("namespace", "%s is not a valid namespace", input.Quote(r.Namespace))
 	}
-	if r.Mode != applymanifests.ModePlan && r.Mode != applymanifests.ModeApply {
-		f.Problem("mode", "%s: expected %q or %q", input.Quote(string(r.Mode)), applymanifests.ModePlan, applymanifests.ModeApply)
+	if !known {
+		f.Problem("mode", "%s: expected %s", input.Quote(string(r.Mode)), oneOf(applymanifests.Modes()))
+	}
+	checkSet(f, r, prunes)
+	if r.Mode == applymanifests.ModeDelete || r.Mode == applymanifests.ModePlanDelete {
+		r.Prune.Enabled = true
 	}
 	if !isFieldManager(r.FieldManager) {
 		f.Problem("fieldManager", "%s: expected 1 to %d printable bytes", input.Quote(r.FieldManager), maxFieldManager)
@@ -116,10 +144,85 @@ func Read(f *input.Fields) applymanifests.Request {
 		wait.Problem("timeoutSeconds", "missing: expected 1 to %d", applymanifests.MaxWaitSeconds)
 	case waits && (r.Wait.TimeoutSeconds < 1 || r.Wait.TimeoutSeconds > applymanifests.MaxWaitSeconds):
 		wait.Problem("timeoutSeconds", "%d: expected 1 to %d", r.Wait.TimeoutSeconds, applymanifests.MaxWaitSeconds)
-	case waits && r.Mode == applymanifests.ModePlan:
-		f.Problem("wait", "nothing is applied in mode %q, so there is nothing to wait for: expected mode %q", applymanifests.ModePlan, applymanifests.ModeApply)
+	case waits && !r.Mode.Changes():
+		f.Problem("wait", "nothing is applied in mode %q, so there is nothing to wait for: expected mode %q", r.Mode, applymanifests.ModeApply)
 	}
 	return r
+}
+
+// readPrune reads prune, which is true, false or an object. It reports whether it is given.
+func readPrune(f *input.Fields, r *applymanifests.Request) bool {
+	r.Prune.Kinds, r.Adopt = []string{}, []string{}
+	switch raw := f.Raw("prune"); {
+	case raw == nil:
+		return false
+	case raw[0] != '{':
+		f.Bool("prune", &r.Prune.Enabled)
+	default:
+		prune, _ := f.Object("prune", `{"max":20}`)
+		r.Prune.Enabled = true
+		prune.Bool("enabled", &r.Prune.Enabled)
+		prune.Int("max", &r.Prune.Max)
+		prune.Strings("kinds", &r.Prune.Kinds)
+		if prune.Raw("max") != nil && (r.Prune.Max < 1 || r.Prune.Max > maxPruned) {
+			prune.Problem("max", "%d: expected 1 to %d", r.Prune.Max, maxPruned)
+		}
+		for _, kind := range r.Prune.Kinds {
+			if !slices.Contains(applymanifests.ProtectedKinds(), kind) {
+				prune.Problem("kinds", "%s: expected %s. Objects of other kinds are pruned without it", input.Quote(kind), oneOf(applymanifests.ProtectedKinds()))
+			}
+		}
+	}
+	return true
+}
+
+// checkSet finds the problems of what is asked about a set.
+func checkSet(f *input.Fields, r applymanifests.Request, prunes bool) {
+	if len(r.Adopt) > maxAdopted {
+		f.Problem("adopt", "%d owners: expected at most %d", len(r.Adopt), maxAdopted)
+	}
+	for _, owner := range r.Adopt {
+		if !isOwner(owner) {
+			f.Problem("adopt", `%s: expected an owner such as "set/NAMESPACE/NAME", "helm/NAMESPACE/RELEASE", "argocd/APPLICATION", "flux/NAMESPACE/NAME" or "manager/FIELD_MANAGER"`, input.Quote(owner))
+		}
+	}
+	deletes := r.Mode == applymanifests.ModeDelete || r.Mode == applymanifests.ModePlanDelete
+	switch {
+	case r.Mode == applymanifests.ModeSets && (r.Set != "" || prunes || len(r.Adopt) > 0):
+		f.Problem("mode", "%q lists all sets: expected neither set, prune nor adopt", r.Mode)
+	case r.Set == "" && deletes:
+		f.Problem("set", "missing: expected the name of the set to delete")
+	case r.Set == "" && r.Prune.Enabled:
+		f.Problem("set", "missing: only members of a set are pruned")
+	case r.Set == "" && len(r.Adopt) > 0:
+		f.Problem("set", "missing: objects are adopted into a set")
+	case deletes && prunes && !r.Prune.Enabled:
+		f.Problem("prune", "expected true in mode %q, or nothing: it deletes all members of the set", r.Mode)
+	case deletes && len(r.Adopt) > 0:
+		f.Problem("adopt", "nothing is applied in mode %q, so nothing is adopted", r.Mode)
+	}
+	if r.Set != "" && len(validation.IsDNS1123Subdomain(r.Set)) > 0 {
+		f.Problem("set", "%s is not a valid name of a ConfigMap, which stands for the set", input.Quote(r.Set))
+	}
+}
+
+// owners match what adopt may name.
+var owners = regexp.MustCompile(`^(set/[^/\s]+/[^/\s]+|helm/[^/\s]+/[^/\s]+|flux/[^/\s]+/[^/\s]+|argocd/\S+|manager/.+)$`)
+
+func isOwner(text string) bool {
+	return len(text) <= maxOwner && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) && owners.MatchString(text)
+}
+
+// maxOwner is the longest owner, in bytes.
+const maxOwner = 600
+
+// oneOf says which words are expected.
+func oneOf[T ~string](words []T) string {
+	texts := make([]string, len(words))
+	for i, word := range words {
+		texts[i] = strconv.Quote(string(word))
+	}
+	return strings.Join(texts[:len(texts)-1], ", ") + " or " + texts[len(texts)-1]
 }
 
 // isFieldManager reports whether the API server takes the name of a field manager. It

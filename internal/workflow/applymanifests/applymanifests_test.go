@@ -18,15 +18,39 @@ func TestARequestIsReadWithItsDefaults(t *testing.T) {
 	f := input.Read(json.RawMessage(`{"manifests":"a"}`), "{}")
 	request := applymanifests.Read(f)
 	require.NoError(t, f.Err())
-	assert.Equal(t, contractmanifests.Request{Manifests: json.RawMessage(`"a"`), Namespace: "default", Mode: contractmanifests.ModePlan, FieldManager: "kubestep"}, request)
+	assert.Equal(t, contractmanifests.Request{
+		Prune: contractmanifests.Prune{Kinds: []string{}}, Adopt: []string{}, Manifests: json.RawMessage(`"a"`), Namespace: "default", Mode: contractmanifests.ModePlan, FieldManager: "kubestep"}, request)
 
 	f = input.Read(json.RawMessage(`{"source":{"bucket":"abc","key":"k","versionId":"v"},"namespace":"shop","mode":"apply","force":true,"fieldManager":"team-a","wait":{"timeoutSeconds":9},"output":{"bucket":"abc"}}`), "{}")
 	request = applymanifests.Read(f)
 	require.NoError(t, f.Err())
 	assert.Equal(t, contractmanifests.Request{
+		Prune: contractmanifests.Prune{Kinds: []string{}}, Adopt: []string{},
 		Source: contractmanifests.Source{Bucket: "abc", Key: "k", VersionID: "v"}, Namespace: "shop", Mode: contractmanifests.ModeApply, Force: true, FieldManager: "team-a",
 		Wait: contractmanifests.Wait{TimeoutSeconds: 9}, Output: contract.Destination{Bucket: "abc"},
 	}, request)
+}
+
+func TestWhatMayBePrunedIsTrueOrAnObject(t *testing.T) {
+	none := []string{}
+	for given, want := range map[string]contractmanifests.Prune{
+		`{"manifests":"a","set":"s"}`:                                                                      {Kinds: none},
+		`{"manifests":"a","set":"s","prune":true}`:                                                         {Enabled: true, Kinds: none},
+		`{"manifests":"a","set":"s","prune":false}`:                                                        {Kinds: none},
+		`{"manifests":"a","set":"s","prune":null}`:                                                         {Kinds: none},
+		`{"manifests":"a","set":"s","prune":{"max":12,"kinds":["Namespace"]}}`:                             {Enabled: true, Max: 12, Kinds: []string{"Namespace"}},
+		`{"manifests":"a","set":"s","prune":{"enabled":false,"max":12}}`:                                   {Max: 12, Kinds: none},
+		`{"mode":"delete","set":"s"}`:                                                                      {Enabled: true, Kinds: none},
+		`{"mode":"plan-delete","set":"s","prune":{"kinds":["Namespace"]}}`:                                 {Enabled: true, Kinds: []string{"Namespace"}},
+		`{"manifests":"a","set":"s","adopt":["set/a/b","helm/a/b","flux/a/b","argocd/x","manager/a/b c"]}`: {Kinds: none},
+	} {
+		t.Run(given, func(t *testing.T) {
+			f := input.Read(json.RawMessage(given), "{}")
+			request := applymanifests.Read(f)
+			require.NoError(t, f.Err())
+			assert.Equal(t, want, request.Prune)
+		})
+	}
 }
 
 func TestEachProblemOfARequestHasASentence(t *testing.T) {
@@ -39,7 +63,21 @@ func TestEachProblemOfARequestHasASentence(t *testing.T) {
 		`{"source":{"bucket":"B","key":"k"}}`:                                 `source.bucket: "B" is not a valid S3 bucket name`,
 		`{"source":{"bucket":"abc"}}`:                                         "source.key: expected 1 to 1024 bytes, not 0",
 		`{"manifests":"a","namespace":"Shop"}`:                                `namespace: "Shop" is not a valid namespace`,
-		`{"manifests":"a","mode":"delete"}`:                                   `mode: "delete": expected "plan" or "apply"`,
+		`{"manifests":"a","mode":"destroy"}`:                                  `mode: "destroy": expected "plan", "apply", "delete", "plan-delete" or "sets"`,
+		`{"manifests":"a","mode":"delete","set":"a"}`:                         `mode: "delete" works on what is in the cluster: expected neither manifests nor source`,
+		`{"mode":"delete"}`:                                                   "set: missing: expected the name of the set to delete",
+		`{"mode":"delete","set":"a","prune":false}`:                           `prune: expected true in mode "delete", or nothing`,
+		`{"mode":"delete","set":"a","adopt":["helm/a/b"]}`:                    `adopt: nothing is applied in mode "delete"`,
+		`{"mode":"sets","set":"a"}`:                                           `mode: "sets" lists all sets`,
+		`{"mode":"sets","namespace":"Shop"}`:                                  `namespace: "Shop" is not a valid namespace`,
+		`{"manifests":"a","namespace":"*"}`:                                   `namespace: "*" is not a valid namespace`,
+		`{"manifests":"a","set":"A_b"}`:                                       `set: "A_b" is not a valid name of a ConfigMap`,
+		`{"manifests":"a","prune":true}`:                                      "set: missing: only members of a set are pruned",
+		`{"manifests":"a","adopt":["helm/a/b"]}`:                              "set: missing: objects are adopted into a set",
+		`{"manifests":"a","set":"a","prune":1}`:                               "prune: expected true or false",
+		`{"manifests":"a","set":"a","prune":{"max":0}}`:                       "prune.max: 0: expected 1 to 5000",
+		`{"manifests":"a","set":"a","prune":{"kinds":["Secret"]}}`:            `prune.kinds: "Secret": expected "CustomResourceDefinition", "Namespace", "PersistentVolume" or "PersistentVolumeClaim". Objects of other kinds are pruned without it`,
+		`{"manifests":"a","set":"a","adopt":["helm"]}`:                        `adopt: "helm": expected an owner such as`,
 		`{"manifests":"a","wait":{"timeoutSeconds":60}}`:                      "wait: nothing is applied in mode \"plan\"",
 		`{"manifests":"a","mode":"apply","wait":{}}`:                          "wait.timeoutSeconds: missing: expected 1 to 3600",
 		`{"manifests":"a","mode":"apply","wait":10}`:                          `1 problem. wait: expected an object such as {"timeoutSeconds":300}, not a number`,
@@ -58,7 +96,7 @@ func TestEachProblemOfARequestHasASentence(t *testing.T) {
 }
 
 func TestOnlyARequestToApplyChangesACluster(t *testing.T) {
-	for given, want := range map[string]bool{`{"manifests":"a"}`: false, `{"manifests":"a","mode":"plan"}`: false, `{"manifests":"a","mode":"apply"}`: true} {
+	for given, want := range map[string]bool{`{"mode":"delete","set":"s"}`: true, `{"mode":"plan-delete","set":"s"}`: false, `{"mode":"sets"}`: false, `{"manifests":"a"}`: false, `{"manifests":"a","mode":"plan"}`: false, `{"manifests":"a","mode":"apply"}`: true} {
 		request := applymanifests.Read(input.Read(json.RawMessage(given), "{}"))
 		assert.Equal(t, want, applymanifests.Workflow().Changes(request), given)
 	}
