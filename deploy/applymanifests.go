@@ -1,12 +1,14 @@
 package deploy
 
+import "slices"
+
 // ApplyManifests plans and applies manifests. It can change clusters, so it is there on demand, and has functions, roles, a
 // Kubernetes group and a seal key of its own.
 func ApplyManifests() Machine {
 	kinds := []Variable{{Name: "KUBESTEP_ALLOWED_KINDS", Value: allowedKinds()}}
-	pruning := append(kinds[:1:1], Variable{
+	pruning := slices.Concat(kinds, []Variable{{
 		Name: "KUBESTEP_PRUNE", Value: ref("EnablePrune"), Why: "What deletes looks itself, whatever an input says.",
-	})
+	}})
 	source := []Policy{readManifests(), decryptManifests()}
 	return Machine{
 		Name: "apply-manifests", Prefix: "Apply", OnDemand: true,

@@ -75,7 +75,7 @@ func (s Set) Members(ctx context.Context, c objects.Client, scope Scope, known [
 	for _, kind := range kinds {
 		switch {
 		case len(kind.Verbs) > 0 && !slices.Contains(kind.Verbs, "list"):
-			return nil, contract.Errorf(contract.InvalidInput, "Cluster %s does not let anybody list objects of kind %s, so they can be in no set", c.Conn.Cluster.Name, kind.GroupVersionKind.GroupKind())
+			return nil, contract.Errorf(contract.InvalidInput, "Cluster %s does not let anybody list objects of kind %s, so they can be in no set", c.Conn.Cluster.Name, kind.GroupKind())
 		case kind.Namespaced:
 			for _, namespace := range scope.Namespaces {
 				places = append(places, place{kind, namespace})
@@ -114,7 +114,7 @@ func (s Set) Members(ctx context.Context, c objects.Client, scope Scope, known [
 		return nil, err
 	}
 	slices.SortFunc(members, func(a, b Member) int {
-		return cmp.Or(cmp.Compare(b.Stage(), a.Stage()), strings.Compare(a.Group, b.Group), strings.Compare(a.Kind, b.Kind), strings.Compare(a.metadata.Namespace, b.metadata.Namespace), strings.Compare(a.metadata.Name, b.metadata.Name))
+		return cmp.Or(cmp.Compare(b.Stage(), a.Stage()), strings.Compare(a.Group, b.Group), strings.Compare(a.Kind, b.Kind), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 	})
 	return members, nil
 }
@@ -240,7 +240,7 @@ type identity struct {
 }
 
 func identityOf(t objects.Target) identity {
-	of := identity{GroupKind: t.GroupVersionKind.GroupKind(), name: t.Name}
+	of := identity{GroupKind: t.GroupKind(), name: t.Name}
 	if t.Namespaced {
 		of.namespace = t.Namespace
 	}

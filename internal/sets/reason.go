@@ -181,7 +181,7 @@ func (r Rules) spare(m Member) Reason {
 	case len(m.OwnerReferences) > 0:
 		return BelongsToObject{m.OwnerReferences[0].Kind, m.OwnerReferences[0].Name}
 	}
-	if tool := toolOf(m.Labels, m.Annotations, m.metadata.Namespace); tool != "" {
+	if tool := toolOf(m.Labels, m.Annotations, m.Namespace); tool != "" {
 		return BelongsToTool{tool}
 	}
 	for _, key := range annotationsThatKeep() {
@@ -189,7 +189,7 @@ func (r Rules) spare(m Member) Reason {
 			return KeptByAnnotation{key, contract.Clip(contract.OneLine(value), maxQuoted)}
 		}
 	}
-	if protected[m.GroupVersionKind.GroupKind()] && !slices.Contains(r.Kinds, m.Kind) {
+	if protected[m.GroupKind()] && !slices.Contains(r.Kinds, m.Kind) {
 		return OfProtectedKind{m.Kind}
 	}
 	return nil
@@ -221,7 +221,7 @@ func spareHolders(leaving []Leaving, members []Member, rules Rules) {
 
 // held names something that stays and that deleting the member would delete.
 func (r Rules) held(m Member, members []Member, gone map[string]bool) string {
-	if m.IsNamespace() && m.metadata.Name == r.Set.Namespace {
+	if m.IsNamespace() && m.Name == r.Set.Namespace {
 		return r.Set.ParentTarget().String() + ", the set itself"
 	}
 	for _, t := range r.Kept { // which may not be there yet, or have no label
@@ -244,9 +244,9 @@ func (r Rules) held(m Member, members []Member, gone map[string]bool) string {
 func (m Member) takes(t objects.Target) bool {
 	switch {
 	case m.IsNamespace():
-		return t.Namespaced && t.Namespace == m.metadata.Name
+		return t.Namespaced && t.Namespace == m.Name
 	case m.IsDefinition(): // its name is PLURAL.GROUP
-		return m.metadata.Name == t.Plural+"."+t.Group
+		return m.Name == t.Plural+"."+t.Group
 	default:
 		return false
 	}

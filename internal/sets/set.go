@@ -104,7 +104,7 @@ func (s Scope) And(other Scope) Scope {
 func ScopeOf(targets []objects.Target) Scope {
 	var s Scope
 	for _, t := range targets {
-		s.Kinds = append(s.Kinds, t.GroupVersionKind.GroupKind())
+		s.Kinds = append(s.Kinds, t.GroupKind())
 		if t.Namespaced {
 			s.Namespaces = append(s.Namespaces, t.Namespace)
 		}
