@@ -73,18 +73,7 @@ func ApplyManifests() Machine {
 							},
 							Default: "PlanManifests",
 						},
-						planManifests(of, "IsSetLeft"),
-						{
-							Name:    "IsSetLeft",
-							Type:    Choice,
-							Comment: "The members of a set are planned in the same pass.",
-							Choices: []Rule{{And: []Rule{
-								{Variable: "$.plan.compared", BooleanEquals: new(true)},
-								{Variable: "$.plan.complete", BooleanEquals: new(false)},
-							}, Next: "PlanSet"}},
-							Default: "EndOfPlan",
-						},
-						{Name: "EndOfPlan", Type: Pass, Comment: "The end of a pass that plans.", End: true},
+						planManifests(of),
 						planSet(of),
 						applyManifests(of),
 						checkReadiness(of),
@@ -210,13 +199,13 @@ func pruneObjects(of document) State {
 	})
 }
 
-func planManifests(of document, next string) State {
+func planManifests(of document) State {
 	return invoke(of, applymanifests.FunctionPlanManifests, State{
 		Name:           "PlanManifests",
 		Comment:        "Asks by a dry run what applying would do, until all objects are planned or its time is up.",
 		TimeoutSeconds: 65,
 		ResultPath:     "$.plan",
-		Next:           next,
+		End:            true,
 	})
 }
 
