@@ -60,7 +60,9 @@ func plain(t *testing.T, node *yaml.Node) any {
 	case yaml.MappingNode:
 		all := map[string]any{}
 		for i := 0; i < len(node.Content); i += 2 {
-			require.NotContains(t, all, node.Content[i].Value)
+			if _, twice := all[node.Content[i].Value]; twice { // a message with all of it would hide which
+				require.Failf(t, "a key is there twice", "line %d: %s", node.Content[i].Line, node.Content[i].Value)
+			}
 			all[node.Content[i].Value] = plain(t, node.Content[i+1])
 		}
 		value = all
