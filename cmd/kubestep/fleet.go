@@ -112,7 +112,7 @@ func (o *fleetOptions) complete(cmd *cobra.Command, args []string, wrong *proble
 		o.fleet.Output = &report
 	}
 	if flags.Changed("request") {
-		text, err := read(o.request, cmd.InOrStdin())
+		text, err := read(cmd.Context(), o.request, cmd.InOrStdin())
 		if err == nil {
 			err = check(text)
 		}

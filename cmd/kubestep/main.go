@@ -62,7 +62,7 @@ Exit status:
   2    the command line or the environment is wrong, or AWS refuses the start: nothing
        was started
   3    the plan found drift, with kubestep apply --plan --detailed-exitcode
-  130  kubestep was interrupted; the execution continues
+  130  kubestep was interrupted; an execution that has started continues
 
 What was asked for is printed to the standard output; the states, and how an execution
 failed, to the standard error.
@@ -193,6 +193,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		return failed
 	}
+	starts := ran.Flags().Lookup("state-machine-arn") != nil
+	if ctx.Err() != nil { // what else is wrong may follow from it
+		ending := "interrupted"
+		if starts {
+			ending += "; nothing was started"
+		}
+		_, _ = fmt.Fprintf(stderr, "%s: %s\n", verb, ending)
+		return interrupted
+	}
 	wrong, ok := errors.AsType[problems](err)
 	if !ok { // cobra's own: an unknown command or flag
 		wrong = problems{strings.ReplaceAll(strings.TrimSpace(err.Error()), "\t", "  ")}
@@ -200,7 +209,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	for _, problem := range wrong {
 		_, _ = fmt.Fprintf(stderr, "%s: %s\n", verb, terminal.Text(problem))
 	}
-	if ran.Flags().Lookup("state-machine-arn") != nil {
+	if starts {
 		_, _ = fmt.Fprint(stderr, "Nothing was started. ")
 	}
 	_, _ = fmt.Fprintf(stderr, "Run %s --help for the flags and examples.\n", verb)

@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,6 +36,8 @@ type stepFunctions struct {
 	refuse string
 	// onHistory is called at each request for the history.
 	onHistory func()
+	// onDescribe is called at each request for the description, which then has no answer.
+	onDescribe func()
 	// workflow is what describe-cluster is told.
 	workflow string
 	// running keeps the execution from ending.
@@ -95,6 +99,10 @@ func (s *stepFunctions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "StartExecution":
 		answer = map[string]any{"executionArn": execution, "startDate": started}
 	case "DescribeExecution":
+		if s.onDescribe != nil {
+			s.onDescribe()
+			<-r.Context().Done()
+		}
 		answer = map[string]any{"executionArn": execution, "name": "one", "startDate": started, "stopDate": stopped}
 		for k, v := range s.outcome {
 			answer[k] = v
@@ -312,6 +320,58 @@ func TestAnInterruptLeavesTheExecutionRunning(t *testing.T) {
 	status, _, stderr := kubestep(ctx, "inventory", "--state-machine-arn", podMachine)
 	assert.Equal(t, interrupted, status, "as a shell has it")
 	assert.Contains(t, stderr, "the execution continues: "+execution+"\n")
+}
+
+// A terminal, or a pipe that nobody writes to, has no end.
+func TestAnInterruptEndsTheCommandBeforeItStartsAnything(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+	for sentence, args := range map[string][]string{
+		"while it reads an input":                  {"inventory", "--input", "-"},
+		"while it reads manifests":                 {"apply", "-f", "-"},
+		"while it reads what a fleet asks":         {"fleet", "demo", "--request", "-"},
+		"while it opens a file that nobody writes": {"apply", "-f", fifo},
+		"while it opens a file of an input":        {"inventory", "--input", "@" + fifo},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := newStepFunctions(t, nil)
+			ctx, interrupt := context.WithCancel(t.Context())
+			time.AfterFunc(10*time.Millisecond, interrupt)
+			endless, w := io.Pipe()
+			t.Cleanup(func() { _ = w.Close() })
+			var stdout, stderr bytes.Buffer
+			status := run(ctx, append(args, "--state-machine-arn", podMachine), endless, &stdout, &stderr)
+			assert.Equal(t, interrupted, status)
+			assert.Equal(t, "kubestep "+args[0]+": interrupted; nothing was started\n", stderr.String(), "and nothing of what follows from it")
+			assert.Empty(t, stdout.String())
+			assert.Empty(t, s.calls)
+		})
+	}
+	t.Run("while it looks for credentials", func(t *testing.T) {
+		environment(t)
+		ctx, interrupt := context.WithCancel(t.Context())
+		over := make(chan struct{}) // the SDK does not take back what it asked
+		silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			interrupt()
+			<-over
+		}))
+		t.Cleanup(func() {
+			close(over)
+			silent.Close()
+		})
+		t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", silent.URL)
+		status, _, stderr := kubestep(ctx, "inventory", "--state-machine-arn", podMachine)
+		assert.Equal(t, interrupted, status)
+		assert.Equal(t, "kubestep inventory: interrupted; nothing was started\n", stderr)
+	})
+	t.Run("while it asks for an execution to follow", func(t *testing.T) {
+		s := newStepFunctions(t, nil)
+		ctx, interrupt := context.WithCancel(t.Context())
+		s.onDescribe = interrupt
+		status, _, stderr := kubestep(ctx, "follow", execution)
+		assert.Equal(t, interrupted, status)
+		assert.Equal(t, "kubestep follow: interrupted\n", stderr)
+	})
 }
 
 func TestFollowPrintsThePods(t *testing.T) {

@@ -34,7 +34,7 @@ func readFiles(cmd *cobra.Command, names []string, namespace string, wrong *prob
 		if name != "-" {
 			at = "@" + name
 		}
-		text, err := read(at, cmd.InOrStdin())
+		text, err := read(cmd.Context(), at, cmd.InOrStdin())
 		if err != nil {
 			wrong.add("--filename %s %v", name, err)
 		}

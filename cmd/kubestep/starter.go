@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -96,7 +97,7 @@ func (s *starter) start(cmd *cobra.Command, wrong problems) error {
 			s.set = append(s.set, field)
 		}
 	}
-	document, err := s.document(cmd.InOrStdin())
+	document, err := s.document(cmd.Context(), cmd.InOrStdin())
 	if err != nil {
 		wrong.add("--input %v", err)
 	}
@@ -135,8 +136,8 @@ func members(of any, addresses []any) map[string]any {
 }
 
 // document is the execution input: --input with some keys set.
-func (s *starter) document(stdin io.Reader) (string, error) {
-	document, err := read(s.input, stdin)
+func (s *starter) document(ctx context.Context, stdin io.Reader) (string, error) {
+	document, err := read(ctx, s.input, stdin)
 	if err != nil {
 		return "", err
 	}
@@ -179,23 +180,33 @@ func encode(value any) (json.RawMessage, error) {
 	return bytes.TrimSpace(b.Bytes()), err
 }
 
-// read returns what a flag holds, or what is in the file that it names.
-func read(flag string, stdin io.Reader) (string, error) {
+// read returns what a flag holds, or what is in the file that it names. It does not wait
+// beyond ctx: neither a terminal nor a pipe has to have an end.
+func read(ctx context.Context, flag string, stdin io.Reader) (string, error) {
 	file, isFile := strings.CutPrefix(flag, "@")
-	var content []byte
-	var err error
-	switch {
-	case flag == "-":
-		content, err = io.ReadAll(stdin)
-	case isFile:
-		content, err = os.ReadFile(file) //nolint:gosec // the user asks for this file
-	default:
+	if flag != "-" && !isFile {
 		return flag, nil
 	}
-	if err != nil {
-		return "", fmt.Errorf("cannot be read: %w", err)
+	var content []byte
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		if isFile {
+			content, err = os.ReadFile(file) //nolint:gosec // the user asks for this file
+		} else {
+			content, err = io.ReadAll(stdin)
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return "", fmt.Errorf("cannot be read: %w", err)
+		}
+		return string(content), nil
+	case <-ctx.Done():
+		return "", fmt.Errorf("cannot be read: %w", ctx.Err())
 	}
-	return string(content), nil
 }
 
 // check reports where a document stops being valid JSON, and which keys are in it twice:

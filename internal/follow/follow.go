@@ -148,6 +148,9 @@ func (f *Follower) Start(ctx context.Context, start Start) (Execution, error) {
 func (f *Follower) Follow(ctx context.Context, arn string) (Execution, error) {
 	execution, err := f.describe(ctx, Execution{ARN: arn})
 	if err != nil {
+		if ctx.Err() != nil {
+			return execution, &interruption{"interrupted", ctx.Err()}
+		}
 		return execution, err
 	}
 	return f.follow(ctx, execution)
@@ -159,7 +162,11 @@ func (f *Follower) follow(ctx context.Context, execution Execution) (Execution, 
 	execution, err := f.watch(ctx, execution, show)
 	show.finish(execution)
 	if err != nil && ctx.Err() != nil {
-		return execution, &interruption{"interrupted; the execution continues: " + execution.ARN, ctx.Err()}
+		message := "interrupted"
+		if execution.Status == types.ExecutionStatusRunning {
+			message += "; the execution continues: " + execution.ARN
+		}
+		return execution, &interruption{message, ctx.Err()}
 	}
 	return execution, err
 }

@@ -31,8 +31,8 @@ type Workflow struct {
 
 	// Reader makes a Read, for the environment of the function that reads. It is nil for a
 	// workflow that does not work on one cluster, which reads its input in a function of
-	// its own. That function serves all workflows: its
-	// KUBESTEP_KUBERNETES_GROUP is the group of the first one.
+	// its own. describe-cluster reads for all others: its KUBESTEP_KUBERNETES_GROUP is the
+	// group of the first one.
 	Reader func(getenv func(string) string) Read
 	// Changes reports whether a request that Read read changes the cluster; nil if none does.
 	Changes func(request any) bool
