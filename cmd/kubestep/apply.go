@@ -53,7 +53,7 @@ S3 and name them with --source. So must be those that are larger than 128 KiB.`,
 	o.addFlags(cmd, start)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var wrong problems
-		start.set = o.complete(cmd, &wrong)
+		start.set, start.otherwise = o.complete(cmd, &wrong)
 		start.readTarget(args, &wrong)
 		if o.detailed {
 			start.verdict = drift
@@ -93,8 +93,8 @@ func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
 }
 
 // complete completes the request, and returns the addresses of the fields that it sets
-// although no flag does.
-func (o *applyOptions) complete(cmd *cobra.Command, wrong *problems) (set []any) {
+// although no flag does: in place of what --input holds, and if that holds none.
+func (o *applyOptions) complete(cmd *cobra.Command, wrong *problems) (set, otherwise []any) {
 	flags := cmd.Flags()
 	o.manifests(cmd, wrong)
 	if o.request.Manifests != nil {
@@ -103,11 +103,13 @@ func (o *applyOptions) complete(cmd *cobra.Command, wrong *problems) (set []any)
 	switch {
 	case o.plan:
 		o.request.Mode = applymanifests.ModePlan
+		set = append(set, &o.request.Mode)
+	case flags.Changed("plan"): // --plan=false
+		o.request.Mode = applymanifests.ModeApply
+		set = append(set, &o.request.Mode)
 	case len(o.files) > 0 || flags.Changed("source"):
 		o.request.Mode = applymanifests.ModeApply
-	}
-	if o.request.Mode != "" {
-		set = append(set, &o.request.Mode)
+		otherwise = append(otherwise, &o.request.Mode)
 	}
 	if flags.Changed("wait") {
 		o.request.Wait.TimeoutSeconds = int(math.Ceil(o.wait.Seconds()))
@@ -124,7 +126,7 @@ func (o *applyOptions) complete(cmd *cobra.Command, wrong *problems) (set []any)
 	if flags.Changed("diff") {
 		o.request.Output = destination("--diff", o.diff, wrong)
 	}
-	return set
+	return set, otherwise
 }
 
 // manifests puts the manifests, or where they are, into the request.

@@ -90,16 +90,19 @@ func TestApplyStartsAnExecutionOfTheManifests(t *testing.T) {
 		args []string
 		want string
 	}{
-		"of a file":                         {[]string{"demo", "-f", one}, `{"clusterName":"demo","manifests":` + first + `,"mode":"apply"}`},
-		"of several files":                  {[]string{"-f", one, "-f", two}, `{"manifests":` + both + `,"mode":"apply"}`},
-		"of files with directives":          {[]string{"-f", one, "-f", directive}, `{"manifests":` + inJSON(object("a")+"\n---\n"+object("c")+"\n") + `,"mode":"apply"}`},
-		"of a file in another encoding":     {[]string{"-f", one, "-f", utf16}, `{"manifests":` + inJSON(object("a")+"\n---\n"+object("w")+"\n") + `,"mode":"apply"}`},
-		"of files of which one has nothing": {[]string{"-f", one, "-f", comments}, `{"manifests":` + inJSON(object("a")+"\n") + `,"mode":"apply"}`},
-		"of an object in S3":                {[]string{"--source", "s3://abc/shop/all.yaml"}, `{"source":{"bucket":"abc","key":"shop/all.yaml"},"mode":"apply"}`},
-		"that only plans":                   {[]string{"-f", one, "--plan"}, `{"manifests":` + first + `,"mode":"plan"}`},
-		"with every flag":                   {[]string{"-f", one, "-n", "shop", "--force", "--wait", "90s", "--diff", "s3://abc/p"}, `{"manifests":` + first + `,"mode":"apply","namespace":"shop","force":true,"wait":{"timeoutSeconds":90},"output":{"bucket":"abc","prefix":"p"}}`},
-		"as its input has them":             {[]string{"--input", `{"manifests":` + first + `}`}, `{"manifests":` + first + `}`},
-		"as its input has them in an array": {[]string{"--input", `{"manifests":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}]}`}, `{"manifests":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}]}`},
+		"of a file":                                        {[]string{"demo", "-f", one}, `{"clusterName":"demo","manifests":` + first + `,"mode":"apply"}`},
+		"of several files":                                 {[]string{"-f", one, "-f", two}, `{"manifests":` + both + `,"mode":"apply"}`},
+		"of files with directives":                         {[]string{"-f", one, "-f", directive}, `{"manifests":` + inJSON(object("a")+"\n---\n"+object("c")+"\n") + `,"mode":"apply"}`},
+		"of a file in another encoding":                    {[]string{"-f", one, "-f", utf16}, `{"manifests":` + inJSON(object("a")+"\n---\n"+object("w")+"\n") + `,"mode":"apply"}`},
+		"of files of which one has nothing":                {[]string{"-f", one, "-f", comments}, `{"manifests":` + inJSON(object("a")+"\n") + `,"mode":"apply"}`},
+		"of an object in S3":                               {[]string{"--source", "s3://abc/shop/all.yaml"}, `{"source":{"bucket":"abc","key":"shop/all.yaml"},"mode":"apply"}`},
+		"that only plans":                                  {[]string{"-f", one, "--plan"}, `{"manifests":` + first + `,"mode":"plan"}`},
+		"with every flag":                                  {[]string{"-f", one, "-n", "shop", "--force", "--wait", "90s", "--diff", "s3://abc/p"}, `{"manifests":` + first + `,"mode":"apply","namespace":"shop","force":true,"wait":{"timeoutSeconds":90},"output":{"bucket":"abc","prefix":"p"}}`},
+		"that only plans, as its input says":               {[]string{"-f", one, "--input", `{"mode":"plan"}`}, `{"manifests":` + first + `,"mode":"plan"}`},
+		"in S3 that is only planned, as its input says":    {[]string{"--source", "s3://abc/all.yaml", "--input", `{"mode":"plan"}`}, `{"source":{"bucket":"abc","key":"all.yaml"},"mode":"plan"}`},
+		"that does not only plan, whatever its input says": {[]string{"-f", one, "--input", `{"mode":"plan"}`, "--plan=false"}, `{"manifests":` + first + `,"mode":"apply"}`},
+		"as its input has them":                            {[]string{"--input", `{"manifests":` + first + `}`}, `{"manifests":` + first + `}`},
+		"as its input has them in an array":                {[]string{"--input", `{"manifests":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}]}`}, `{"manifests":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}]}`},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			s := newStepFunctions(t, map[string]any{"status": "SUCCEEDED", "output": `{}`})
