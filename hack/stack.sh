@@ -100,7 +100,9 @@ code_prefix() { printf 'kubestep-code/%s' "$STACK"; }
 params=()
 read_params() {
 	local words parameter
-	if ! words=$(xargs -n 1 printf '%s\n' <<<"${PARAMS:-}" 2>&1); then
+	if ! words=$(xargs -n 1 printf '%s\n' <<<"${PARAMS:-}" 2>/dev/null); then
+		# What xargs says of it alone: the words before it may be written in the middle of that.
+		words=$(xargs -n 1 printf '%s\n' <<<"${PARAMS:-}" 2>&1 >/dev/null) || true
 		lacks "PARAMS that can be read: ${words##*xargs: }. Its parameters are NAME=VALUE, and one that holds a space or a quote is in quotes as a whole: PARAMS=\"LogRetentionDays=90 'ScheduleExpression=rate(1 hour)'\""
 		return
 	fi
