@@ -23,5 +23,5 @@ func main() {
 		},
 		Kube: kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
 	}
-	task.Start(applymanifests.FunctionPlanSet, applier.PlanSet)
+	task.Start(applymanifests.FunctionPlanSet, applier.PlanSet, task.Metrics(manifests.SetMetrics))
 }

@@ -86,7 +86,7 @@ func (a Applier) Plan(ctx context.Context, in applymanifests.PlanManifests) (app
 		PlanReport: p.report, Actions: string(p.ledger), Compared: compared, Complete: compared && !hasSet(in.Request) && in.Request.Mode != applymanifests.ModeSets,
 		Parent: in.Plan.Parent, Tries: in.Plan.Tries, Sets: []applymanifests.Set{},
 	}
-	plan.Objects, plan.Truncated = shorten(append(plan.Objects, p.planned()...), plan.Truncated)
+	plan.Objects, plan.Truncated = shorten(append(plan.Objects, p.planned()...), plan.Truncated, maxReport)
 	plan.Created, plan.Configured = p.ledger.Count(batch.Is(created)), p.ledger.Count(batch.Is(configured))
 	plan.Unchanged = p.ledger.Count(batch.Is(unchanged, unowned))
 	plan.Deleting, plan.Adopted = p.ledger.Count(batch.Is(deleting)), p.ledger.Count(batch.Is(unowned))
@@ -478,7 +478,7 @@ func (p *planner) text() string {
 
 // shorten drops objects until the rest has room in state: first the unchanged ones of
 // which there is nothing to say, then the other unchanged ones, then the last ones.
-func shorten(objects []applymanifests.PlannedObject, truncated bool) ([]applymanifests.PlannedObject, bool) {
+func shorten(objects []applymanifests.PlannedObject, truncated bool, room int) ([]applymanifests.PlannedObject, bool) {
 	sizes, total := make([]int, len(objects)), 0
 	for i, o := range objects {
 		text, err := contract.Encode(o)
@@ -499,7 +499,7 @@ func shorten(objects []applymanifests.PlannedObject, truncated bool) ([]applyman
 		func(o applymanifests.PlannedObject) bool { return o.Action == applymanifests.ActionUnchanged },
 		func(applymanifests.PlannedObject) bool { return true },
 	} {
-		for i := len(objects) - 1; i >= 0 && total > maxReport; i-- {
+		for i := len(objects) - 1; i >= 0 && total > room; i-- {
 			if keep[i] && drop(objects[i]) {
 				keep[i], truncated = false, true
 				total -= sizes[i]

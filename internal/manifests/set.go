@@ -139,7 +139,8 @@ func (a Applier) PlanSet(ctx context.Context, in applymanifests.PlanSet) (applym
 	leaving := sets.Leave(members, s.rules())
 	plan.Members, plan.Pruned, plan.Spared = len(members), 0, 0
 	var digests strings.Builder
-	var planned []applymanifests.PlannedObject
+	planned := s.plannedParent(parent)
+	plan.Drift = plan.Drift || len(planned) > 0
 	for _, l := range leaving {
 		o := applymanifests.PlannedObject{APIVersion: l.GroupVersion().String(), Kind: l.Kind, Namespace: l.Target.Namespace, Name: l.Target.Name, Action: applymanifests.ActionPruned}
 		switch {
@@ -164,7 +165,7 @@ func (a Applier) PlanSet(ctx context.Context, in applymanifests.PlanSet) (applym
 			return applymanifests.Plan{}, s.tell(contract.Errorf(contract.PruneRefused, "Nothing was applied to cluster %s, and nothing deleted: of set %s, %s: %s", s.Conn.Cluster.Name, s.set(), plan.Refused, enumerate(namesOf(leaving))))
 		}
 	}
-	plan.Objects, plan.Truncated = shorten(append(planned, plan.Objects...), plan.Truncated)
+	plan.Objects, plan.Truncated = shorten(append(planned, plan.Objects...), plan.Truncated, maxReport-len(plan.Leaving))
 	plan.Complete = true
 	if len(planned) > 0 && in.Request.Output.Bucket != "" {
 		key, err := a.Source.writeDiff(ctx, in.Request.Output, in.Execution, len(s.targets), textOf(planned))
@@ -179,13 +180,37 @@ func (a Applier) PlanSet(ctx context.Context, in applymanifests.PlanSet) (applym
 	return plan, nil
 }
 
-// maxPruned is how many members can be deleted at once: the state has a digest for each.
-const maxPruned = 5000
+// plannedParent is the parent of the set, if applying makes or widens it.
+func (s *session) plannedParent(parent sets.Parent) []applymanifests.PlannedObject {
+	action := applymanifests.ActionCreated
+	switch {
+	case isWhole(s.request), parent.Exists() && parent.Covers(sets.ScopeOf(s.targets)):
+		return nil
+	case parent.Exists():
+		action = applymanifests.ActionConfigured
+	}
+	t := parent.ParentTarget()
+	return []applymanifests.PlannedObject{{
+		APIVersion: t.GroupVersion().String(), Kind: t.Kind, Namespace: t.Namespace, Name: t.Name, Action: action,
+		Notes: []string{"it stands for the set, and says where its members are. It is not counted"},
+	}}
+}
+
+// maxPruned is how many members can be deleted at once beside manifests, and maxDeleted how
+// many of a set that goes: the state has a digest for each.
+const (
+	maxPruned  = 1000
+	maxDeleted = 3000
+)
 
 // refused says why so many members are not deleted.
 func (s *session) refused(plan applymanifests.Plan) string {
-	if plan.Pruned > maxPruned {
-		return fmt.Sprintf("%d objects are to be deleted, and at most %d are at once", plan.Pruned, maxPruned)
+	most := maxPruned
+	if isWhole(s.request) {
+		most = maxDeleted
+	}
+	if plan.Pruned > most {
+		return fmt.Sprintf("%d objects are to be deleted, and one execution deletes at most %d. Delete some of them with kubectl before", plan.Pruned, most)
 	}
 	return sets.Refused(plan.Pruned, plan.Members, s.request.Prune, isWhole(s.request))
 }
@@ -224,7 +249,7 @@ const (
 	shortestPause = 2
 	longestPause  = 15
 	// maxDeletingText bounds what the state says of what is being deleted or kept, in bytes.
-	maxDeletingText = 8 << 10
+	maxDeletingText = 4 << 10
 )
 
 // Prune deletes the members that the plan says are to be deleted, and narrows the parent to

@@ -100,6 +100,12 @@ func (s Scope) And(other Scope) Scope {
 	return Scope{slices.Compact(kinds), slices.Compact(namespaces)}
 }
 
+// Covers reports whether the scope has all of another one.
+func (s Scope) Covers(other Scope) bool {
+	both := s.And(other)
+	return len(both.Kinds) == len(s.Kinds) && len(both.Namespaces) == len(s.Namespaces)
+}
+
 // ScopeOf is the scope of objects.
 func ScopeOf(targets []objects.Target) Scope {
 	var s Scope

@@ -236,8 +236,8 @@ type Plan struct {
 const NoParent = "none"
 
 // DigestLength is how many characters of the SHA-256 of a member's UID, in base64, are a
-// digest: 72 bits.
-const DigestLength = 12
+// digest: 60 bits.
+const DigestLength = 10
 
 // PlanSet is the payload of plan-set.
 type PlanSet struct {

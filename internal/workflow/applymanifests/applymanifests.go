@@ -25,9 +25,9 @@ const (
 	maxVersion = 1024
 	// https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go, FieldManagerMaxLength
 	maxFieldManager = 128
-	// maxPruned is how many members of a set can be deleted at once: the state has a digest
-	// for each.
-	maxPruned = 5000
+	// maxPruned is how many members of a set can be deleted at once, at most: the state has a
+	// digest for each.
+	maxPruned = 3000
 	// maxAdopted bounds the owners that objects may be taken from.
 	maxAdopted = 20
 )

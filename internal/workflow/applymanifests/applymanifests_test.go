@@ -75,7 +75,7 @@ func TestEachProblemOfARequestHasASentence(t *testing.T) {
 		`{"manifests":"a","prune":true}`:                                      "set: missing: only members of a set are pruned",
 		`{"manifests":"a","adopt":["helm/a/b"]}`:                              "set: missing: objects are adopted into a set",
 		`{"manifests":"a","set":"a","prune":1}`:                               "prune: expected true or false",
-		`{"manifests":"a","set":"a","prune":{"max":0}}`:                       "prune.max: 0: expected 1 to 5000",
+		`{"manifests":"a","set":"a","prune":{"max":0}}`:                       "prune.max: 0: expected 1 to 3000",
 		`{"manifests":"a","set":"a","prune":{"kinds":["Secret"]}}`:            `prune.kinds: "Secret": expected "CustomResourceDefinition", "Namespace", "PersistentVolume" or "PersistentVolumeClaim". Objects of other kinds are pruned without it`,
 		`{"manifests":"a","set":"a","adopt":["helm"]}`:                        `adopt: "helm": expected an owner such as`,
 		`{"manifests":"a","wait":{"timeoutSeconds":60}}`:                      "wait: nothing is applied in mode \"plan\"",
