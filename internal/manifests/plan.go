@@ -17,6 +17,7 @@ import (
 	"github.com/kubestep/kubestep/internal/diff"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/objects"
+	"github.com/kubestep/kubestep/internal/sets"
 )
 
 const (
@@ -156,7 +157,7 @@ type found struct {
 	// unchecked says why there was no dry run.
 	unchecked string
 	// owners are others whose it is, and from whom it is not taken.
-	owners []string
+	owners []sets.Owner
 	err    *contract.Error
 }
 
@@ -397,6 +398,9 @@ func (p *planner) add(t objects.Target, f found) {
 	if f.letter == created {
 		o.Changes = nil // all of it
 	}
+	for _, owner := range f.owners[:min(len(f.owners), maxChanges)] {
+		o.Owners = append(o.Owners, contract.Clip(contract.OneLine(string(owner)), maxPath))
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if f.err != nil {
@@ -407,7 +411,7 @@ func (p *planner) add(t objects.Target, f found) {
 		p.conflicts = append(p.conflicts, failed{t, contract.Errorf(contract.FieldConflict, "%s: %s", t, strings.Join(o.Conflicts, ", "))})
 	}
 	if len(f.owners) > 0 {
-		p.owned = append(p.owned, failed{t, contract.Errorf(contract.OwnerConflict, "%s belongs to %s", t, strings.Join(f.owners, " and "))})
+		p.owned = append(p.owned, failed{t, contract.Errorf(contract.OwnerConflict, "%s belongs to %s", t, namesOfOwners(f.owners))})
 	}
 	p.ledger[t.Index] = f.letter
 	p.objects[t.Index] = o

@@ -69,13 +69,22 @@ func (p *planner) membership(f found, live, next map[string]any, rules diff.Rule
 		if owner.IsAdopted(p.request.Adopt) {
 			f.notes = append(f.notes, contract.Clip("it is taken into the set from "+owner.String(), maxNote))
 		} else {
-			f.owners = append(f.owners, contract.Clip(owner.String(), maxNote))
+			f.owners = append(f.owners, owner)
 		}
 	}
 	if len(f.owners) > 0 {
-		f.notes = append(f.notes, contract.Clip("it cannot be taken into the set: it belongs to "+strings.Join(f.owners, " and "), maxNote))
+		f.notes = append(f.notes, contract.Clip("it cannot be taken into the set: it belongs to "+namesOfOwners(f.owners), maxNote))
 	}
 	return f
+}
+
+// namesOfOwners names owners in a sentence.
+func namesOfOwners(owners []sets.Owner) string {
+	var all []string
+	for _, owner := range owners {
+		all = append(all, contract.Clip(owner.String(), maxNote))
+	}
+	return strings.Join(contract.Few(all, maxFailed), " and ")
 }
 
 // withoutMembership is an object without the label of a member.
@@ -120,7 +129,8 @@ func (a Applier) PlanSet(ctx context.Context, in applymanifests.PlanSet) (applym
 	}
 	defer s.Conn.Close()
 	if in.Request.Mode == applymanifests.ModeSets {
-		plan.Sets, err = sets.All(ctx, s.Client, in.Request.Namespace)
+		all, err := sets.All(ctx, s.Client, in.Request.Namespace)
+		plan.Sets, plan.Truncated = thatFit(all)
 		plan.Complete = true
 		return plan, err
 	}
@@ -178,6 +188,21 @@ func (a Applier) PlanSet(ctx context.Context, in applymanifests.PlanSet) (applym
 		plan.Diff.Keys = append(slices.Clone(plan.Diff.Keys), key)
 	}
 	return plan, nil
+}
+
+// maxSets bounds what the state says of sets, in bytes of JSON.
+const maxSets = 160 << 10
+
+// thatFit are the sets that the state has room for. It reports whether some are left out.
+func thatFit(all []applymanifests.Set) (fit []applymanifests.Set, truncated bool) {
+	size := 0
+	for i, set := range all {
+		text, err := contract.Encode(set)
+		if size += len(text) + len(","); err != nil || size > maxSets {
+			return all[:i], true
+		}
+	}
+	return all, false
 }
 
 // plannedParent is the parent of the set, if applying makes or widens it.

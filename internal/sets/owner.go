@@ -130,8 +130,8 @@ func texts(value any) map[string]string {
 // IsAdopted reports whether one of what adopt names is the owner.
 func (o Owner) IsAdopted(adopt []string) bool {
 	return slices.ContainsFunc(adopt, func(named string) bool {
-		if set, is := strings.CutPrefix(named, setPrefix); is {
-			namespace, name, _ := strings.Cut(set, "/")
+		set, is := strings.CutPrefix(named, setPrefix)
+		if namespace, name, hasName := strings.Cut(set, "/"); is && hasName {
 			return o == Owner(setPrefix+Set{namespace, name}.ID())
 		}
 		return Owner(named) == o
@@ -141,7 +141,8 @@ func (o Owner) IsAdopted(adopt []string) bool {
 // String says who it is, and how adopt names it.
 func (o Owner) String() string {
 	if id, is := strings.CutPrefix(string(o), setPrefix); is {
-		return fmt.Sprintf("another set, whose parent has the label %s=%s (adopt: set/NAMESPACE/NAME)", LabelID, contract.OneLine(id))
+		id = contract.OneLine(id)
+		return fmt.Sprintf("another set, which kubectl get configmaps -A -l %s=%s names (adopt: set/%s)", LabelID, id, id)
 	}
 	kind, name, _ := strings.Cut(string(o), "/")
 	if kind == "manager" {

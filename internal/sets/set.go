@@ -268,7 +268,7 @@ func All(ctx context.Context, c objects.Client, namespace string) ([]applymanife
 	err := list(ctx, c, parents, namespace, LabelID, func(m metadata) {
 		members, _ := strconv.Atoi(m.Annotations[annotationMembers]) // another tool keeps none
 		all = append(all, applymanifests.Set{
-			Name: m.Name, Namespace: m.Namespace, Members: max(members, 0), Applied: contract.Clip(m.Annotations[annotationApplied], maxQuoted),
+			Name: m.Name, Namespace: m.Namespace, ID: contract.Clip(m.Labels[LabelID], maxQuoted), Members: max(members, 0), Applied: contract.Clip(m.Annotations[annotationApplied], maxQuoted),
 			Tooling: contract.Clip(m.Annotations[annotationTooling], maxQuoted),
 		})
 	})

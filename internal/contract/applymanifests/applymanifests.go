@@ -250,6 +250,8 @@ type PlanSet struct {
 type Set struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
+	// ID is the label of the members, after applyset.kubernetes.io/part-of=.
+	ID string `json:"id"`
 	// Members is how many objects were in it when it was applied last.
 	Members int `json:"members"`
 	// Applied is when that was.
@@ -311,6 +313,9 @@ type PlannedObject struct {
 	Conflicts []string `json:"conflicts,omitempty"`
 	// Takes are fields that Force takes from another field manager, and its name.
 	Takes []string `json:"takes,omitempty"`
+	// Owners are others whose the object is, as Adopt names them: only by doing so, it becomes
+	// a member of the set.
+	Owners []string `json:"owners,omitempty"`
 	// Warnings are what the API server warns of.
 	Warnings []string `json:"warnings,omitempty"`
 	// Notes are sentences on what else is special about applying the object.
@@ -446,6 +451,11 @@ type Pruned struct {
 type Output struct {
 	Cluster contract.ClusterSummary `json:"cluster"`
 	Mode    Mode                    `json:"mode" path:"$.request.mode"`
+	// Set is the name of the set, in Namespace; empty without one.
+	Set       string `json:"set" path:"$.request.set"`
+	Namespace string `json:"namespace" path:"$.request.namespace"`
+	// Prune is true if what is planned to be pruned is deleted, or would be in mode apply.
+	Prune bool `json:"prune" path:"$.request.prune.enabled"`
 	// Drift is true if the cluster was not as the manifests say.
 	Drift bool       `json:"drift" path:"$.plan.drift"`
 	Plan  PlanReport `json:"plan"`

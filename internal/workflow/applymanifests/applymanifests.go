@@ -191,11 +191,11 @@ func checkSet(f *input.Fields, r applymanifests.Request, prunes bool) {
 	case r.Mode == applymanifests.ModeSets && (r.Set != "" || prunes || len(r.Adopt) > 0):
 		f.Problem("mode", "%q lists all sets: expected neither set, prune nor adopt", r.Mode)
 	case r.Set == "" && deletes:
-		f.Problem("set", "missing: expected the name of the set to delete")
+		f.Problem("set", "missing: expected the name of the set to delete (--set)")
 	case r.Set == "" && r.Prune.Enabled:
-		f.Problem("set", "missing: only members of a set are pruned")
+		f.Problem("set", "missing: only members of a set are pruned (--set)")
 	case r.Set == "" && len(r.Adopt) > 0:
-		f.Problem("set", "missing: objects are adopted into a set")
+		f.Problem("set", "missing: objects are adopted into a set (--set)")
 	case deletes && prunes && !r.Prune.Enabled:
 		f.Problem("prune", "expected true in mode %q, or nothing: it deletes all members of the set", r.Mode)
 	case deletes && len(r.Adopt) > 0:
@@ -207,7 +207,7 @@ func checkSet(f *input.Fields, r applymanifests.Request, prunes bool) {
 }
 
 // owners match what adopt may name.
-var owners = regexp.MustCompile(`^(set/[^/\s]+/[^/\s]+|helm/[^/\s]+/[^/\s]+|flux/[^/\s]+/[^/\s]+|argocd/\S+|manager/.+)$`)
+var owners = regexp.MustCompile(`^(set/[^/\s]+(/[^/\s]+)?|helm/[^/\s]+/[^/\s]+|flux/[^/\s]+/[^/\s]+|argocd/\S+|manager/.+)$`)
 
 func isOwner(text string) bool {
 	return len(text) <= maxOwner && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) && owners.MatchString(text)
