@@ -17,6 +17,7 @@ STACK=${STACK:-kubestep}
 NAMESPACE=${NAMESPACE:-default}
 WORKFLOW=${WORKFLOW:-pod-inventory}
 missing=()
+tab=$'\t'
 
 say() { printf '· %s\n' "$*" >&2; }
 
@@ -119,21 +120,17 @@ effective() {
 			inside && /^  [A-Za-z]+:$/ { name = substr($1, 1, length($1) - 1) }
 			inside && /^    Default: / { sub(/^    Default: /, ""); gsub(/^"|"$/, ""); print name "\t" $0 }' template.yml
 		aws cloudformation describe-stacks --stack-name "$STACK" --query 'Stacks[0].Parameters[].[ParameterKey,ParameterValue]' --output text 2>/dev/null || true
-		(($# == 0)) || printf '%s\n' "$@" | sed "s/=/$(printf '\t')/"
+		(($# == 0)) || printf '%s\n' "$@" | sed "s/=/$tab/"
 	} | awk -F '\t' '$1 != "ReleaseId" { name = $1; sub(/^[^\t]*\t?/, ""); value[name] = $0 } END { for (name in value) print name "\t" value[name] }' | LC_ALL=C sort
 }
 
-# effective_value NAME PARAMETER… prints the value that a parameter will have.
-effective_value() {
-	local name=$1
-	shift
-	effective "$@" | sed -n "s/^$name$(printf '\t')//p"
-}
+# effective_value NAME prints the value that a parameter will have. It reads what effective printed, in settled.
+effective_value() { sed -n "s/^$1$tab//p" <<<"$settled"; }
 
-# secrets_of PARAMETER… prints the logical ids of the secrets that the stack will have.
-secrets_of() {
+# secrets prints the logical ids of the secrets that the stack will have. It reads settled too.
+secrets() {
 	local enabled
-	enabled=$(effective "$@" | sed -n "s/^\(Enable\)\([A-Za-z]*\)$(printf '\t')true$/\1s\2/p" | tr '\n' ' ')
+	enabled=$(sed -n "s/^\(Enable\)\([A-Za-z]*\)${tab}true$/\1s\2/p" <<<"$settled" | tr '\n' ' ')
 	awk -v enabled=" $enabled" '
 		function told() { if (secret && (condition == "" || index(enabled, " " condition " "))) print name; secret = 0; condition = "" }
 		/^  [A-Za-z0-9]+:$/ { told(); name = substr($1, 1, length($1) - 1) }
@@ -146,14 +143,14 @@ secrets_of() {
 # mapped TEXT prints what follows a text in a line of mapping, an entry of aws-auth.
 mapped() { sed -n "s/^[- ]*$1//p" <<<"$mapping"; }
 
-# need_labels PARAMETER… looks whether each secret has a version with the label that the functions will read. CloudFormation
+# need_labels looks whether each secret has a version with the label that the functions will read. CloudFormation
 # creates a secret with the label AWSCURRENT only, and rolls back if it finds no version:
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references-secretsmanager.html
 need_labels() {
 	local stage secret arn
-	stage=$(effective_value SecretStage "$@")
+	stage=$(effective_value SecretStage)
 	[[ -n $stage && $stage != AWSCURRENT ]] || return 0
-	for secret in $(secrets_of "$@"); do
+	for secret in $(secrets); do
 		arn=$(aws cloudformation describe-stack-resources --stack-name "$STACK" --logical-resource-id "$secret" --query 'StackResources[0].PhysicalResourceId' --output text 2>/dev/null) || arn=
 		if [[ -z $arn || $arn == None ]]; then
 			lacks "a label that a new secret has: this deployment creates $secret, with the label AWSCURRENT only, and SecretStage is $stage. Add SecretStage=AWSCURRENT to PARAMS: the rotation of docs/deploy.md gave that label to the same values, so no key changes"
@@ -167,12 +164,12 @@ need_labels() {
 release() {
 	{
 		cat build/*/bootstrap template.yml
-		effective "$@"
+		printf '%s\n' "$settled"
 	} | { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi; } | cut -c 1-10
 }
 
 deploy() {
-	local status mode bucket known parameter state given output_bucket group name mapping content
+	local status mode bucket known parameter state given settled output_bucket group name mapping content
 	need_aws
 	need_go
 	read_params
@@ -195,11 +192,12 @@ deploy() {
 		fi
 	done
 	given+=(${params[@]+"${params[@]}"})
+	settled=$(effective "${given[@]}")
 	bucket=${BUCKET:-kubestep-$account-$region}
 	if ! owned "$bucket"; then
 		lacks "an S3 bucket of account $account for the code: aws s3 mb s3://$bucket makes $bucket, unless somebody else has that name; BUCKET=… names another"
 	fi
-	output_bucket=$(effective_value OutputBucket "${given[@]}")
+	output_bucket=$(effective_value OutputBucket)
 	if [[ $output_bucket == "$bucket" ]]; then
 		lacks "another bucket for listings, or for the code (BUCKET=…): OutputBucket=$output_bucket is the one that the code is deployed from, and list-pods writes to it"
 	fi
@@ -207,13 +205,13 @@ deploy() {
 	if [[ $state == ROLLBACK_COMPLETE ]]; then
 		lacks "a stack that can be updated: the first deployment of $STACK failed and was rolled back; aws cloudformation describe-stack-events --stack-name $STACK says why. Remove what is left of it (make destroy STACK=$STACK), then deploy again"
 	fi
-	need_labels "${given[@]}"
+	need_labels
 	stop_if_missing
 
 	make build
 	# The key of the code in the bucket is a hash of the archive, which holds the time: the same code is uploaded once.
 	touch -t 200001010000 build/*/bootstrap
-	given+=(ReleaseId="$(release "${given[@]}")")
+	given+=(ReleaseId="$(release)")
 	aws cloudformation package --template-file template.yml --s3-bucket "$bucket" --s3-prefix "$(code_prefix)" --output-template-file build/packaged.yml >build/package.log 2>&1 ||
 		{ cat build/package.log >&2; exit 1; }
 	# Through the bucket, because an API request takes templates of at most 51,200 bytes.
@@ -229,7 +227,7 @@ deploy() {
 		printf '\n  eksctl create iamidentitymapping --cluster %s --region %s --arn %s --username %s --group %s\n\n' \
 			"$CLUSTER" "$region" "$(mapped 'rolearn: ')" "$(mapped 'username: ')" "$(mapped ' - ')"
 	done < <(sed -n 's/^  \([A-Za-z]*AwsAuthMapping\):$/\1/p' template.yml)
-	group=$(effective_value KubernetesGroup "${given[@]}")
+	group=$(effective_value KubernetesGroup)
 	if [[ -n $group && $group != kubestep-pod-readers ]]; then
 		say "left to do: let the group $group list pods. rbac/namespace binds kubestep-pod-readers, so put $group in its place, in each namespace that you choose:"
 		printf '\n  kubectl kustomize rbac/namespace | sed s/kubestep-pod-readers/%s/ | kubectl apply -n %s -f -\n\n' "$group" "$NAMESPACE"

@@ -212,12 +212,17 @@ func TestTheOutcomesOfALargeFleetAreReadFromS3(t *testing.T) {
 
 // worst returns outcomes of the greatest length.
 func worst(f contractfleet.Fleet) []contractfleet.Outcome {
+	named := func(i int) contractfleet.Outcome {
+		return failed(fmt.Sprintf("%05d-%s", i, strings.Repeat("c", 94)), fmt.Sprintf("Error%02d", i%40))
+	}
+	first := named(0)
+	first.RoleARN = "arn:aws:iam::444455556666:role/" + strings.Repeat("r", 64)
+	first.Cause = strings.Repeat("word ", 400)
+	first = fleet.Bound(f, first)
 	outcomes := make([]contractfleet.Outcome, f.Clusters)
 	for i := range outcomes {
-		o := failed(fmt.Sprintf("%05d-%s", i, strings.Repeat("c", 94)), fmt.Sprintf("Error%02d", i%40))
-		o.RoleARN = "arn:aws:iam::444455556666:role/" + strings.Repeat("r", 64)
-		o.Cause = strings.Repeat("word ", 400)
-		outcomes[i] = fleet.Bound(f, o)
+		outcomes[i] = first
+		outcomes[i].ClusterName, outcomes[i].Error = named(i).ClusterName, named(i).Error // as long as the first's
 	}
 	return outcomes
 }
@@ -297,7 +302,7 @@ func TestTenThousandOutcomesTakeBoundedMemory(t *testing.T) {
 					case <-done:
 						peak <- most
 						return
-					case <-time.After(time.Millisecond):
+					case <-time.After(5 * time.Millisecond):
 						runtime.ReadMemStats(&after)
 						most = max(most, after.HeapInuse)
 					}

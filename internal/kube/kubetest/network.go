@@ -1,6 +1,7 @@
 package kubetest
 
 import (
+	"bufio"
 	"context"
 	"net"
 	"sync"
@@ -66,10 +67,19 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {
 	case l.dialed <- server:
-		return client, nil
+		return buffered{client, bufio.NewReader(client)}, nil
 	case <-l.closed:
 		return nil, net.ErrClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
+
+// buffered takes all that a server writes at once. A pipe has no buffer of its own, and a
+// client that refuses a certificate writes so before it reads what follows it.
+type buffered struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+func (b buffered) Read(p []byte) (int, error) { return b.reader.Read(p) }
