@@ -1,0 +1,27 @@
+// Package applier wires what the functions that work with the objects of manifests share.
+package applier
+
+import (
+	"os"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/kubestep/kubestep/internal/awsapi"
+	"github.com/kubestep/kubestep/internal/bearer"
+	"github.com/kubestep/kubestep/internal/kube"
+	"github.com/kubestep/kubestep/internal/manifests"
+	"github.com/kubestep/kubestep/internal/task"
+)
+
+// New returns the Applier of the function's environment.
+func New() manifests.Applier {
+	return manifests.Applier{
+		Source: manifests.Source{
+			S3:           s3.NewFromConfig(task.Must(awsapi.Config(os.Getenv))),
+			AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ","),
+			Prunes:       os.Getenv("KUBESTEP_PRUNE") == "true",
+		},
+		Kube: kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
+	}
+}
