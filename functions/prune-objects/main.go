@@ -2,11 +2,27 @@
 package main
 
 import (
-	"github.com/kubestep/kubestep/functions/internal/applier"
+	"os"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/kubestep/kubestep/internal/awsapi"
+	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	"github.com/kubestep/kubestep/internal/kube"
+	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/task"
 )
 
 func main() {
-	task.Start(applymanifests.FunctionPruneObjects, applier.New().Prune)
+	applier := manifests.Applier{
+		Source: manifests.Source{
+			S3:           s3.NewFromConfig(task.Must(awsapi.Config(os.Getenv))),
+			AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ","),
+			Prunes:       os.Getenv("KUBESTEP_PRUNE") == "true",
+		},
+		Kube: kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
+	}
+	task.Start(applymanifests.FunctionPruneObjects, applier.Prune)
 }
