@@ -3,6 +3,7 @@ package world
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -40,6 +41,16 @@ type ready struct {
 	Endpoint             string
 	CertificateAuthority []byte // base64 in JSON
 	Kubeconfig           string
+}
+
+// StartCluster starts a control plane alone, without what stands in for AWS: its administrator works with it. root is the repository,
+// and dir the folder of its data and its log.
+func StartCluster(ctx context.Context, root, dir, name string, flags ...string) (*ControlPlane, error) {
+	key := filepath.Join(dir, "credentials.key")
+	if err := os.WriteFile(key, []byte(rand.Text()+rand.Text()), 0o600); err != nil {
+		return nil, fmt.Errorf("write the key of the credentials: %w", err)
+	}
+	return startControlPlane(ctx, filepath.Join(root, "build", "local", "controlplane"), filepath.Join(dir, "cluster"), dir, name, key, flags...)
 }
 
 // startControlPlane starts the process in dir, with further flags.
