@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,6 +41,9 @@ S3 and name them with --source. So must be those that are larger than 128 KiB.`,
   # What helm or kustomize writes
   kubectl kustomize overlays/production | kubestep apply demo -f -
 
+  # Apply a set: what an earlier apply of the set had, and the files no longer have, is deleted
+  kubestep apply demo -n shop --set addons --prune -f shop.yaml
+
   # Manifests in S3, up to 10 MB
   kubestep apply demo --source s3://my-manifests/shop.yaml`,
 		SuggestFor: []string{"deploy", "diff", "plan"},
@@ -65,10 +67,12 @@ S3 and name them with --source. So must be those that are larger than 128 KiB.`,
 
 // applyOptions are the flags of kubestep apply.
 type applyOptions struct {
-	request        applymanifests.Request
+	request        setRequest
+	pruning        pruning
 	files          []string
 	source, diff   string
 	plan, detailed bool
+	prune          bool
 	wait           time.Duration
 }
 
@@ -83,11 +87,15 @@ func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags.StringVarP(&o.request.Namespace, "namespace", "n", "", "apply objects that name no namespace to this `NAMESPACE` (default if not set)")
 	flags.StringVar(&o.diff, "diff", "", "also write the whole difference to S3, below `s3://BUCKET/PREFIX`")
 	flags.StringVar(&o.request.FieldManager, "field-manager", "", "own what is applied by this `NAME` (kubestep if not set)")
+	flags.BoolVar(&o.prune, "prune", false, "with --set: delete the members that are no longer in the manifests")
+	flags.StringSliceVar(&o.request.Adopt, "adopt", nil, "with --set: take objects into it from this `OWNER`, such as helm/NAMESPACE/RELEASE; repeat it for more")
+	o.pruning.addFlags(cmd, start, &o.request, "make the objects members of the set of this `NAME`")
 	start.setFlags(map[string]any{
+		"prune": &o.request.Prune, "adopt": &o.request.Adopt,
 		"source": &o.request.Source, "namespace": &o.request.Namespace, "force": &o.request.Force, "field-manager": &o.request.FieldManager,
 		"wait": &o.request.Wait, "diff": &o.request.Output,
 	})
-	for _, flag := range []string{"field-manager", "source", "wait", "namespace", "diff"} {
+	for _, flag := range []string{"field-manager", "source", "wait", "namespace", "diff", "adopt"} {
 		complete(cmd, flag)
 	}
 }
@@ -111,15 +119,15 @@ func (o *applyOptions) complete(cmd *cobra.Command, wrong *problems) (set, other
 		o.request.Mode = applymanifests.ModeApply
 		otherwise = append(otherwise, &o.request.Mode)
 	}
-	if flags.Changed("wait") {
-		o.request.Wait.TimeoutSeconds = int(math.Ceil(o.wait.Seconds()))
-		if o.wait < time.Second || o.wait > applymanifests.MaxWaitSeconds*time.Second {
-			wrong.add("--wait %s is not between 1s and 1h", o.wait)
-		}
-		if o.plan {
-			wrong.add("--plan and --wait cannot be used together: a plan applies nothing")
-		}
+	switch {
+	case o.prune:
+		o.request.Prune = o.pruning.value(cmd)
+	case o.pruning.given(cmd):
+		wrong.add("--prune-max and --prune-kinds are for --prune")
+	default:
+		o.request.Prune = false // --prune=false
 	}
+	waits(cmd, &o.request, o.wait, o.plan, wrong)
 	if o.detailed && !o.plan {
 		wrong.add("--detailed-exitcode is for --plan")
 	}

@@ -23,10 +23,10 @@ import (
 // executions.
 type machine struct {
 	workflow.Workflow
-	// verb is the command that starts executions.
-	verb func(machine) *cobra.Command
-	// table renders the output, and gauge makes what watches over an execution, with
-	// the table of what it saw. A workflow has one of them.
+	// verbs are the commands that start executions.
+	verbs []func(machine) *cobra.Command
+	// table renders the output. gauge makes what watches over an execution, with the table of
+	// what it saw. A workflow has one of them.
 	table table
 	gauge func() (gauge, table)
 	// check returns why the functions would refuse an input, for a workflow that does not work
@@ -44,20 +44,24 @@ type table func(follow.Execution, terminal.Style) (string, error)
 // with an input in JSON, and its output is shown as YAML.
 func machines() []machine {
 	special := map[string]machine{
-		podinventory.Name:   {verb: inventory, table: podTable, older: "STATE_MACHINE_ARN"},
-		applymanifests.Name: {verb: apply, table: planTable},
-		fleet.Name:          {verb: fleetVerb, gauge: newFleetGauge, check: checkFleet, request: []string{"request"}},
+		podinventory.Name:   {verbs: one(inventory), table: podTable, older: "STATE_MACHINE_ARN"},
+		applymanifests.Name: {verbs: []func(machine) *cobra.Command{apply, deleteVerb, setsVerb}, gauge: newApplyGauge},
+		fleet.Name:          {verbs: one(fleetVerb), gauge: newFleetGauge, check: checkFleet, request: []string{"request"}},
 	}
 	var all []machine
 	for _, w := range workflows.All() {
 		m, ok := special[w.Name]
 		if !ok {
-			m = machine{verb: startVerb, table: outputAsYAML}
+			m = machine{verbs: one(startVerb), table: outputAsYAML}
 		}
 		m.Workflow = w
 		all = append(all, m)
 	}
 	return all
+}
+
+func one(verb func(machine) *cobra.Command) []func(machine) *cobra.Command {
+	return []func(machine) *cobra.Command{verb}
 }
 
 // arn is the ARN of the state machine that the environment holds.

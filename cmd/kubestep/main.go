@@ -61,7 +61,8 @@ Exit status:
   1    the execution failed, or kubestep lost track of it
   2    the command line or the environment is wrong, or AWS refuses the start: nothing
        was started
-  3    the plan found drift, with kubestep apply --plan --detailed-exitcode
+  3    the plan found drift, or something to delete, with kubestep apply or delete
+       --plan --detailed-exitcode
   130  kubestep was interrupted; an execution that has started continues
 
 What was asked for is printed to the standard output; the states, and how an execution
@@ -75,6 +76,7 @@ NO_COLOR turns colors off.`,
   kubestep inventory demo --all-namespaces --output json
   kubestep fleet --region eu-west-1 --tag environment=production --report s3://my-bucket/kubestep/
   kubestep apply demo -f shop.yaml --plan
+  kubestep delete demo --set addons --plan
   kubestep follow arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:morning`,
 		Version:       release(),
 		SilenceErrors: true,
@@ -85,7 +87,9 @@ NO_COLOR turns colors off.`,
 	// 100 columns are as wide as the examples.
 	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
 	for _, m := range machines() {
-		cmd.AddCommand(m.verb(m))
+		for _, verb := range m.verbs {
+			cmd.AddCommand(verb(m))
+		}
 	}
 	cmd.AddCommand(followVerb(), versionVerb())
 	return cmd

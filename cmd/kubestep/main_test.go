@@ -470,7 +470,7 @@ func TestWrongUsageIsReportedAllAtOnceBeforeAnythingStarts(t *testing.T) {
 		want []string
 	}{
 		"no command":              {nil, []string{"kubestep inventory demo -n shop", "Show an execution that was started already"}},
-		"an unknown command":      {[]string{"delete"}, []string{`unknown command "delete" for "kubestep"`}},
+		"an unknown command":      {[]string{"create"}, []string{`unknown command "create" for "kubestep"`}},
 		"a command of other days": {[]string{"start"}, []string{`unknown command "start"`, "Did you mean this?\n  inventory"}},
 		"no state machine":        {[]string{"inventory"}, []string{"--state-machine-arn", "POD_INVENTORY_ARN"}},
 		"an unknown flag":         {[]string{"inventory", "--cluster", "demo"}, []string{"unknown flag: --cluster"}},

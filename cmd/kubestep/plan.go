@@ -6,49 +6,49 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
+	"github.com/kubestep/kubestep/internal/shell"
 )
 
-// planTable is each object, what was done to it, and the fields that changed.
-func planTable(execution follow.Execution, style terminal.Style) (string, error) {
+// applyTable is the result of an execution of apply-manifests: what was, or would be, applied
+// or deleted, or the sets of the cluster.
+func applyTable(execution follow.Execution, style terminal.Style) (string, error) {
 	var output applymanifests.Output
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
 		return "", fmt.Errorf("apply-manifests does not write such an output: %w", err)
 	}
+	switch output.Mode {
+	case applymanifests.ModeSets:
+		return setsTable(output, execution), nil
+	case applymanifests.ModeDelete, applymanifests.ModePlanDelete:
+		return deleteTable(output, execution, style), nil
+	default:
+		return planTable(output, execution, style), nil
+	}
+}
+
+// planTable is each object, what was done to it, and the fields that changed.
+func planTable(output applymanifests.Output, execution follow.Execution, style terminal.Style) string {
 	var b bytes.Buffer
 	plan := output.Plan
-	if len(plan.Objects) > 0 {
-		writeObjects(&b, output)
-		if more := plan.Created + plan.Configured + plan.Unchanged + plan.Deleting - len(plan.Objects); more > 0 {
-			fmt.Fprintf(&b, "… and %d more\n", more)
-		}
-		b.WriteByte('\n')
-	}
-	for _, o := range plan.Objects {
-		writeDifference(&b, o, style)
-	}
-	if plan.Diff != nil {
-		for _, key := range plan.Diff.Keys {
-			fmt.Fprintf(&b, "the whole difference: s3://%s/%s\n", terminal.Line(plan.Diff.Bucket), terminal.Line(key))
-		}
-	}
-	cluster := output.Cluster
-	form := "Applied in cluster %s (Kubernetes %s, %s): %d created, %d configured, %d unchanged%s, in %.1f s\n"
+	writePlan(&b, output, style)
+	form := "Applied in cluster %s: %d created, %d configured, %d unchanged%s, in %.1f s\n"
 	if output.Mode == applymanifests.ModePlan {
-		form = "Plan for cluster %s (Kubernetes %s, %s): %d to create, %d to change, %d unchanged%s, in %.1f s\n"
+		form = "Plan for cluster %s: %d to create, %d to change, %d unchanged%s, in %.1f s\n"
 		if !output.Drift {
-			form = "No drift in cluster %s (Kubernetes %s, %s): %d to create, %d to change, %d unchanged%s, in %.1f s\n"
+			form = "No drift in cluster %s: %d to create, %d to change, %d unchanged%s, in %.1f s\n"
 		}
 	}
-	fmt.Fprintf(&b, form, terminal.Line(cluster.Name), terminal.Line(cluster.Version), terminal.Line(cluster.Region),
-		plan.Created, plan.Configured, plan.Unchanged, besides(plan, output.Mode), execution.Stopped.Sub(execution.Started).Seconds())
+	fmt.Fprintf(&b, form, described(output.Cluster), plan.Created, plan.Configured, plan.Unchanged, besides(output),
+		execution.Stopped.Sub(execution.Started).Seconds())
 	if output.Mode == applymanifests.ModePlan {
 		b.WriteString(conflicts(plan.Objects, style))
 	}
+	writeSet(&b, output, style)
 	for _, warning := range output.Warnings[:min(maxSaid, len(output.Warnings))] {
 		fmt.Fprintf(&b, "%s %s\n", style.Yellow("warning:"), terminal.Line(warning))
 	}
@@ -58,40 +58,91 @@ func planTable(execution follow.Execution, style terminal.Style) (string, error)
 	for _, o := range output.Unobserved {
 		fmt.Fprintf(&b, "%s %s counts as ready, although nothing has written its status\n", terminal.Line(o.Kind), terminal.Line(o.String()))
 	}
-	return b.String(), nil
+	return b.String()
 }
 
-// conflicts says what the conflicts of a plan mean for applying it.
-func conflicts(objects []applymanifests.PlannedObject, style terminal.Style) string {
-	n := 0
-	for _, o := range objects {
-		if len(o.Conflicts) > 0 {
-			n++
+// writePlan prints the objects of a plan, and the fields that change.
+func writePlan(b *bytes.Buffer, output applymanifests.Output, style terminal.Style) {
+	plan := output.Plan
+	if len(plan.Objects) > 0 {
+		writeObjects(b, output, style)
+		more := plan.Created + plan.Configured + plan.Unchanged + plan.Deleting + plan.Pruned + plan.Spared
+		for _, o := range plan.Objects {
+			if !isParent(o, output) { // which is not counted
+				more--
+			}
+		}
+		if more > 0 {
+			fmt.Fprintf(b, "… and %d more\n", more)
+		}
+		b.WriteByte('\n')
+	}
+	for _, o := range plan.Objects {
+		writeDifference(b, o, style)
+	}
+	if plan.Diff != nil {
+		for _, key := range plan.Diff.Keys {
+			fmt.Fprintf(b, "the whole difference: s3://%s/%s\n", terminal.Line(plan.Diff.Bucket), terminal.Line(key))
 		}
 	}
-	in := fmt.Sprintf("%d objects", n)
-	switch n {
-	case 0:
-		return ""
-	case 1:
-		in = "1 object"
+}
+
+// described names a cluster, and says where it is.
+func described(cluster contract.ClusterSummary) string {
+	return fmt.Sprintf("%s (Kubernetes %s, %s)", terminal.Line(cluster.Name), terminal.Line(cluster.Version), terminal.Line(cluster.Region))
+}
+
+// conflicts says what the conflicts of a plan, and the owners of its objects, mean for
+// applying it.
+func conflicts(objects []applymanifests.PlannedObject, style terminal.Style) string {
+	conflicting, owned, adopt := 0, 0, []string{}
+	for _, o := range objects {
+		if len(o.Conflicts) > 0 {
+			conflicting++
+		}
+		if len(o.Owners) > 0 {
+			owned++
+		}
+		for _, owner := range o.Owners {
+			if flag := "--adopt " + shell.Quote(terminal.Line(owner)); !slices.Contains(adopt, flag) {
+				adopt = append(adopt, flag)
+			}
+		}
 	}
-	return fmt.Sprintf("%s in %s: applying fails unless you use --force\n", style.Red("conflicts"), in)
+	text := ""
+	if conflicting > 0 {
+		text += fmt.Sprintf("%s in %s: applying fails unless you use --force\n", style.Red("conflicts"), counted(conflicting, "object"))
+	}
+	if owned > 0 {
+		text += fmt.Sprintf("%s of %s: applying fails without %s\n", style.Red("other owners"), counted(owned, "object"), strings.Join(contract.Few(adopt, maxSaid), " "))
+	}
+	return text
+}
+
+// counted is a number of things.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // action is what applying did to an object, or would do.
-func action(o applymanifests.PlannedObject, mode applymanifests.Mode) string {
+func action(o applymanifests.PlannedObject, output applymanifests.Output) string {
+	planned := output.Mode == applymanifests.ModePlan
 	switch {
-	case mode == applymanifests.ModePlan && o.Action == applymanifests.ActionCreated:
+	case planned && o.Action == applymanifests.ActionCreated:
 		return "create"
-	case mode == applymanifests.ModePlan && o.Action == applymanifests.ActionConfigured:
+	case planned && o.Action == applymanifests.ActionConfigured:
 		return "configure"
+	case o.Action == applymanifests.ActionPruned:
+		return fate(o, output)
 	default:
 		return string(o.Action)
 	}
 }
 
-func writeObjects(b *bytes.Buffer, output applymanifests.Output) {
+func writeObjects(b *bytes.Buffer, output applymanifests.Output, style terminal.Style) {
 	// Without a wait, nobody knows what is ready. After one, everything is, or the
 	// execution would have failed.
 	head := ""
@@ -103,22 +154,33 @@ func writeObjects(b *bytes.Buffer, output applymanifests.Output) {
 	for _, o := range output.Plan.Objects {
 		ready := ""
 		switch {
+		case !output.Ready:
+		case isLeaving(o):
+			ready = "\t-"
 		case slices.Contains(output.Unobserved, applymanifests.ObjectName{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}):
 			ready = "\tunknown"
-		case output.Ready:
+		default:
 			ready = "\tyes"
 		}
-		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s%s\n", cell(o.Kind), cell(o.Namespace), cell(o.Name), cell(action(o, output.Mode)), ready)
+		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s%s\n", cell(o.Kind), cell(o.Namespace), cell(o.Name), cell(action(o, output)), ready)
 	}
-	aligned := tabwriter.NewWriter(b, 6, 4, 3, ' ', 0)
-	_, _ = rows.WriteTo(aligned)
-	_ = aligned.Flush()
+	var aligned bytes.Buffer
+	align(&aligned, rows.Bytes())
+	i := -1 // the head
+	for line := range strings.Lines(aligned.String()) {
+		line = strings.TrimSuffix(line, "\n")
+		if i >= 0 && isDeletion(output.Plan.Objects[i], output) {
+			line = style.Red(line)
+		}
+		b.WriteString(line + "\n")
+		i++
+	}
 }
 
 // writeDifference prints the paths that change, in the colors of a diff.
 func writeDifference(b *bytes.Buffer, o applymanifests.PlannedObject, style terminal.Style) {
-	if len(o.Changes)+len(o.Conflicts)+len(o.Takes)+len(o.Warnings)+len(o.Notes) == 0 && o.Unchecked == "" {
-		return
+	if len(o.Changes)+len(o.Conflicts)+len(o.Takes)+len(o.Warnings)+len(o.Notes) == 0 && o.Unchecked == "" || o.Action == applymanifests.ActionPruned {
+		return // or what is pruned: writeSet says whether it stays
 	}
 	name := o.Name
 	if o.Namespace != "" {
@@ -143,7 +205,14 @@ func writeDifference(b *bytes.Buffer, o applymanifests.PlannedObject, style term
 	writeSaid(b, style.Red("conflict:"), o.Conflicts)
 	writeSaid(b, style.Yellow("takes"), o.Takes)
 	writeSaid(b, style.Yellow("warning:"), o.Warnings)
-	writeSaid(b, "note:", o.Notes)
+	about := "note:"
+	switch {
+	case o.Action == applymanifests.ActionSpared:
+		about = style.Yellow("spared:")
+	case len(o.Owners) > 0:
+		about = style.Red("note:")
+	}
+	writeSaid(b, about, o.Notes)
 	b.WriteByte('\n')
 }
 
@@ -161,11 +230,11 @@ func writeSaid(b *bytes.Buffer, about string, sentences []string) {
 }
 
 // besides are the objects that the counts by action do not tell.
-func besides(plan applymanifests.PlanReport, mode applymanifests.Mode) string {
-	text := ""
+func besides(output applymanifests.Output) string {
+	text, plan := "", output.Plan
 	if plan.Adopted > 0 {
 		does := "owned now, by applying them"
-		if mode == applymanifests.ModePlan {
+		if output.Mode == applymanifests.ModePlan {
 			does = "to be owned, by applying them"
 		}
 		text = fmt.Sprintf(" (%d of them %s)", plan.Adopted, does)
@@ -173,5 +242,5 @@ func besides(plan applymanifests.PlanReport, mode applymanifests.Mode) string {
 	if plan.Deleting > 0 {
 		text += fmt.Sprintf(", %d being deleted", plan.Deleting)
 	}
-	return text
+	return text + leaving(output)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/kubestep/kubestep/internal/objects"
 )
 
-func TestPlanTable(t *testing.T) {
+func TestApplyTable(t *testing.T) {
 	objects := []applymanifests.PlannedObject{
 		{APIVersion: "v1", Kind: "Namespace", Name: "fresh", Action: applymanifests.ActionCreated},
 		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "fresh", Name: "settings", Action: applymanifests.ActionCreated, Unchecked: "its namespace is among the manifests"},
@@ -29,10 +29,30 @@ func TestPlanTable(t *testing.T) {
 		{APIVersion: "v1", Kind: "Service", Namespace: "shop", Name: "web", Action: applymanifests.ActionUnchanged},
 	}
 	for name, output := range map[string]applymanifests.Output{
-		"planned":  {Cluster: demo, Mode: applymanifests.ModePlan, Drift: true, Plan: applymanifests.PlanReport{Created: 2, Configured: 1, Unchanged: 1, Objects: objects, Diff: &applymanifests.Diff{Bucket: "reports", Keys: []string{"nightly/diff-00000.txt"}}}},
-		"applied":  {Cluster: demo, Mode: applymanifests.ModeApply, Drift: true, Applied: 3, Ready: true, Plan: applymanifests.PlanReport{Created: 2, Configured: 1, Unchanged: 700, Objects: objects, Truncated: true}},
-		"said":     {Cluster: demo, Mode: applymanifests.ModePlan, Drift: true, Warnings: []string{"Secret shop/old: spec.x is deprecated"}, Plan: applymanifests.PlanReport{Unchanged: 3, Adopted: 2, Deleting: 1, Objects: said()}},
-		"no drift": {Cluster: demo, Mode: applymanifests.ModePlan, Plan: applymanifests.PlanReport{Unchanged: 1, Objects: objects[3:]}},
+		"planned":    {Cluster: demo, Mode: applymanifests.ModePlan, Drift: true, Plan: applymanifests.PlanReport{Created: 2, Configured: 1, Unchanged: 1, Objects: objects, Diff: &applymanifests.Diff{Bucket: "reports", Keys: []string{"nightly/diff-00000.txt"}}}},
+		"applied":    {Cluster: demo, Mode: applymanifests.ModeApply, Drift: true, Applied: 3, Ready: true, Plan: applymanifests.PlanReport{Created: 2, Configured: 1, Unchanged: 700, Objects: objects, Truncated: true}},
+		"said":       {Cluster: demo, Mode: applymanifests.ModePlan, Drift: true, Warnings: []string{"Secret shop/old: spec.x is deprecated"}, Plan: applymanifests.PlanReport{Unchanged: 3, Adopted: 2, Deleting: 1, Objects: said()}},
+		"no drift":   {Cluster: demo, Mode: applymanifests.ModePlan, Plan: applymanifests.PlanReport{Unchanged: 1, Objects: objects[3:]}},
+		"set":        {Cluster: demo, Mode: applymanifests.ModePlan, Set: "addons", Namespace: "shop", Prune: true, Drift: true, Plan: applymanifests.PlanReport{Unchanged: 1, Pruned: 1, Spared: 1, Members: 3, Objects: append(leavers(), objects[3])}},
+		"left":       {Cluster: demo, Mode: applymanifests.ModePlan, Set: "addons", Namespace: "shop", Drift: true, Plan: applymanifests.PlanReport{Unchanged: 1, Pruned: 1, Spared: 1, Members: 3, Objects: append(leavers(), objects[3])}},
+		"refused":    {Cluster: demo, Mode: applymanifests.ModePlan, Set: "addons", Namespace: "shop", Prune: true, Drift: true, Plan: applymanifests.PlanReport{Created: 1, Pruned: 900, Members: 900, Refused: "900 objects are not in the manifests, and that is too many", Objects: []applymanifests.PlannedObject{{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "addons", Action: applymanifests.ActionCreated}, owned()}, Truncated: true}},
+		"pruned":     {Cluster: demo, Mode: applymanifests.ModeApply, Set: "addons", Namespace: "shop", Prune: true, Drift: true, Ready: true, Pruned: 1, Plan: applymanifests.PlanReport{Unchanged: 1, Pruned: 1, Spared: 1, Members: 3, Objects: append(leavers(), objects[3])}},
+		"not pruned": {Cluster: demo, Mode: applymanifests.ModeApply, Set: "addons", Namespace: "shop", Drift: true, Plan: applymanifests.PlanReport{Unchanged: 1, Pruned: 1, Spared: 1, Members: 3, Objects: append(leavers(), objects[3])}},
+		"still there": {
+			Cluster: demo, Mode: applymanifests.ModeApply, Set: "addons", Namespace: "shop", Prune: true, Drift: true, Plan: applymanifests.PlanReport{Unchanged: 1, Pruned: 2, Members: 3, Objects: []applymanifests.PlannedObject{leavers()[0], {Kind: "Job", Namespace: "shop", Name: "busy", Action: applymanifests.ActionPruned}, objects[3]}},
+			Deleting: []applymanifests.NotReadyObject{{Kind: "ConfigMap", Namespace: "shop", Name: "old", Message: "it is being deleted, and waits for its finalizers [example.com/hold]"}},
+			Kept:     []applymanifests.NotReadyObject{{Kind: "Job", Namespace: "shop", Name: "busy", Message: "it changed while it was to be deleted, several times"}},
+		},
+		"more still there": {Cluster: demo, Mode: applymanifests.ModeApply, Set: "addons", Namespace: "shop", Prune: true, Drift: true, Plan: applymanifests.PlanReport{Pruned: 1, Members: 1, Objects: leavers()[:1]}},
+		"set to delete":    {Cluster: demo, Mode: applymanifests.ModePlanDelete, Set: "addons", Namespace: "shop", Prune: true, Drift: true, Plan: applymanifests.PlanReport{Pruned: 1, Spared: 1, Members: 2, Objects: leavers()}},
+		"set deleted":      {Cluster: demo, Mode: applymanifests.ModeDelete, Set: "addons", Namespace: "shop", Prune: true, Drift: true, Pruned: 1, Plan: applymanifests.PlanReport{Pruned: 1, Members: 1, Objects: leavers()[:1]}},
+		"set not deleted":  {Cluster: demo, Mode: applymanifests.ModeDelete, Set: "addons", Namespace: "shop", Prune: true, Drift: true, Pruned: 1, Plan: applymanifests.PlanReport{Pruned: 1, Spared: 1, Members: 2, Objects: leavers()}},
+		"no set":           {Cluster: demo, Mode: applymanifests.ModeDelete, Set: "addons", Namespace: "shop", Prune: true},
+		"sets": {Cluster: demo, Mode: applymanifests.ModeSets, Namespace: "*", Sets: []applymanifests.Set{
+			{Namespace: "kube-system", Name: "theirs", Tooling: "kubectl/v1.37"}, {Namespace: "shop", Name: "addons", Members: 3, Applied: "2026-11-23T14:59:00Z", Tooling: "kubestep/v1"},
+		}},
+		"no sets":      {Cluster: demo, Mode: applymanifests.ModeSets, Namespace: "shop"},
+		"hostile sets": {Cluster: demo, Mode: applymanifests.ModeSets, Namespace: "\x1b", Plan: applymanifests.PlanReport{Truncated: true}, Sets: []applymanifests.Set{{Namespace: "\x1b", Name: "a\tb", Tooling: "x\ny", Applied: "\u202e"}}},
 		"hostile": {Cluster: demo, Mode: applymanifests.ModePlan, Plan: applymanifests.PlanReport{Objects: []applymanifests.PlannedObject{
 			{Kind: "\x1b", Namespace: "a\tb", Name: "x\ny", Action: "\r", Changes: []string{"~\u202e"}, Conflicts: []string{"\x07"}, Unchecked: "\u009b", Takes: []string{"\x1b[2J"}, Warnings: []string{"a\r\nb"}, Notes: []string{"\u202e"}},
 		}}},
@@ -40,12 +60,35 @@ func TestPlanTable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			document, err := json.Marshal(output)
 			require.NoError(t, err)
-			got, err := planTable(follow.Execution{Output: string(document), Stopped: time.Time{}.Add(2400 * time.Millisecond)}, false)
+			got, err := applyTable(follow.Execution{Output: string(document), Stopped: time.Time{}.Add(2400 * time.Millisecond)}, false)
 			require.NoError(t, err)
 			golden(t, "plan-"+name, got)
 			assert.NotRegexp(t, "[\x00-\x09\x0b-\x1f\x7f\u0080-\u009f\u202e]", got)
 		})
 	}
+}
+
+// leavers are members of a set that are not in the manifests.
+func leavers() []applymanifests.PlannedObject {
+	return []applymanifests.PlannedObject{
+		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "old", Action: applymanifests.ActionPruned, Notes: []string{"it stays, because the input has no prune"}},
+		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "precious", Action: applymanifests.ActionSpared, Notes: []string{"its annotation helm.sh/resource-policy: keep keeps it"}},
+	}
+}
+
+// owned is an object that belongs to somebody else.
+func owned() applymanifests.PlannedObject {
+	return applymanifests.PlannedObject{
+		APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "cache", Action: applymanifests.ActionConfigured, Owners: []string{"helm/shop/cache"},
+		Notes: []string{"it cannot be taken into the set: it belongs to Helm release shop/cache (adopt: helm/shop/cache)"},
+	}
+}
+
+func TestDeletionsAreRed(t *testing.T) {
+	output := applymanifests.Output{Cluster: demo, Mode: applymanifests.ModeApply, Set: "addons", Namespace: "shop", Prune: true, Pruned: 1, Plan: applymanifests.PlanReport{Pruned: 1, Spared: 1, Objects: leavers()}}
+	assert.Contains(t, planTable(output, follow.Execution{}, true), "\x1b[31mConfigMap   shop        old        pruned\x1b[0m\nConfigMap   shop        precious   spared\n")
+	output.Prune, output.Pruned = false, 0
+	assert.NotContains(t, planTable(output, follow.Execution{}, true), "\x1b[31m", "what stays is no deletion")
 }
 
 // said is what a plan says beside the fields that change.
@@ -96,6 +139,10 @@ func TestApplyStartsAnExecutionOfTheManifests(t *testing.T) {
 		"of a file in another encoding":                    {[]string{"-f", one, "-f", utf16}, `{"manifests":` + inJSON(object("a")+"\n---\n"+object("w")+"\n") + `,"mode":"apply"}`},
 		"of files of which one has nothing":                {[]string{"-f", one, "-f", comments}, `{"manifests":` + inJSON(object("a")+"\n") + `,"mode":"apply"}`},
 		"of an object in S3":                               {[]string{"--source", "s3://abc/shop/all.yaml"}, `{"source":{"bucket":"abc","key":"shop/all.yaml"},"mode":"apply"}`},
+		"of a set":                                         {[]string{"-f", one, "--set", "addons"}, `{"manifests":` + first + `,"mode":"apply","set":"addons"}`},
+		"of a set that shrinks":                            {[]string{"-f", one, "--set", "addons", "--prune"}, `{"manifests":` + first + `,"mode":"apply","set":"addons","prune":true}`},
+		"of a set that does not":                           {[]string{"-f", one, "--set", "addons", "--prune=false", "--input", `{"prune":true}`}, `{"manifests":` + first + `,"mode":"apply","set":"addons","prune":false}`},
+		"of a set, within rails":                           {[]string{"-f", one, "--set", "addons", "--prune", "--prune-max", "20", "--prune-kinds", "Namespace,PersistentVolume", "--adopt", "helm/shop/cache", "--adopt", "set/shop/old"}, `{"manifests":` + first + `,"mode":"apply","set":"addons","prune":{"max":20,"kinds":["Namespace","PersistentVolume"]},"adopt":["helm/shop/cache","set/shop/old"]}`},
 		"that only plans":                                  {[]string{"-f", one, "--plan"}, `{"manifests":` + first + `,"mode":"plan"}`},
 		"with every flag":                                  {[]string{"-f", one, "-n", "shop", "--force", "--wait", "90s", "--diff", "s3://abc/p"}, `{"manifests":` + first + `,"mode":"apply","namespace":"shop","force":true,"wait":{"timeoutSeconds":90},"output":{"bucket":"abc","prefix":"p"}}`},
 		"that only plans, as its input says":               {[]string{"-f", one, "--input", `{"mode":"plan"}`}, `{"manifests":` + first + `,"mode":"plan"}`},
@@ -115,12 +162,55 @@ func TestApplyStartsAnExecutionOfTheManifests(t *testing.T) {
 	}
 }
 
+func TestDeleteAndSetsStartExecutions(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"to delete a set":                         {[]string{"delete", "demo", "--set", "addons"}, `{"clusterName":"demo","mode":"delete","set":"addons"}`},
+		"to see what that would do":               {[]string{"delete", "--set", "addons", "-n", "shop", "--plan", "--prune-max", "3"}, `{"mode":"plan-delete","set":"addons","namespace":"shop","prune":{"max":3}}`},
+		"to delete it with a namespace, and wait": {[]string{"delete", "--set", "addons", "--prune-kinds", "Namespace", "--wait", "1m"}, `{"mode":"delete","set":"addons","prune":{"kinds":["Namespace"]},"wait":{"timeoutSeconds":60}}`},
+		"to delete the set of an input":           {[]string{"delete", "--input", `{"set":"addons"}`}, `{"mode":"delete","set":"addons"}`},
+		"to list all sets":                        {[]string{"sets", "demo"}, `{"clusterName":"demo","mode":"sets"}`},
+		"to list the sets of a namespace":         {[]string{"sets", "-n", "shop", "--region", "eu-west-1"}, `{"mode":"sets","namespace":"shop","region":"eu-west-1"}`},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := newStepFunctions(t, map[string]any{"status": "SUCCEEDED", "output": `{"mode":"sets"}`})
+			status, _, stderr := kubestep(t.Context(), append(c.args, "--state-machine-arn", podMachine)...)
+			require.Equal(t, succeeded, status, stderr)
+			started := s.called("StartExecution")
+			require.Len(t, started, 1)
+			assert.JSONEq(t, c.want, started[0].body["input"].(string))
+		})
+	}
+}
+
+func TestDeleteSaysWhatIsWrongBeforeItStarts(t *testing.T) {
+	for want, args := range map[string][]string{
+		"there is no set: use --set or --input":       {"demo"},
+		"--plan and --wait cannot be used together":   {"--set", "a", "--plan", "--wait", "5s"},
+		"--detailed-exitcode is for --plan":           {"--set", "a", "--detailed-exitcode"},
+		`set: "A" is not a valid name of a ConfigMap`: {"--set", "A"},
+		`prune.kinds: "Secret": expected`:             {"--set", "a", "--prune-kinds", "Secret"},
+		"prune.max: 0: expected 1 to":                 {"--set", "a", "--prune-max", "0"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			s := newStepFunctions(t, nil)
+			status, _, stderr := kubestep(t.Context(), append([]string{"delete", "--state-machine-arn", podMachine}, args...)...)
+			assert.Equal(t, misused, status)
+			assert.Contains(t, stderr, want)
+			assert.Empty(t, s.calls)
+		})
+	}
+}
+
 func TestApplySaysWhatIsWrongBeforeItStarts(t *testing.T) {
 	for want, args := range map[string][]string{
 		"there are no manifests":                           {"demo"},
 		"--filename nowhere.yaml cannot be read":           {"-f", "nowhere.yaml"},
 		"--filename and --source cannot be used together":  {"-f", "-", "--source", "s3://b/k"},
 		`--source "b" is not of the form s3://BUCKET/KEY`:  {"--source", "b"},
+		"--prune-max and --prune-kinds are for --prune":    {"-f", "-", "--set", "a", "--prune-max", "3"},
 		"--wait 2h0m0s is not between 1s and 1h":           {"-f", "-", "--wait", "2h"},
 		"--plan and --wait cannot be used together":        {"-f", "-", "--plan", "--wait", "5s"},
 		`--diff "x" is not of the form s3://BUCKET/PREFIX`: {"-f", "-", "--diff", "x"},
@@ -213,15 +303,17 @@ func TestAPlanHasAnExitStatusForDriftIfItIsAskedFor(t *testing.T) {
 		args   []string
 		want   int
 	}{
-		"there is drift":                     {`{"mode":"plan","drift":true}`, []string{"--plan", "--detailed-exitcode"}, drifted},
-		"there is none":                      {`{"mode":"plan","drift":false}`, []string{"--plan", "--detailed-exitcode"}, succeeded},
-		"there is drift, and nobody asks":    {`{"mode":"plan","drift":true}`, []string{"--plan"}, succeeded},
-		"there is drift, for a program":      {`{"mode":"plan","drift":true}`, []string{"--plan", "--detailed-exitcode", "-o", "json"}, drifted},
-		"the flag --plan has been forgotten": {`{}`, []string{"--detailed-exitcode"}, misused},
+		"there is drift":                     {`{"mode":"plan","drift":true}`, []string{"apply", "-f", file, "--plan", "--detailed-exitcode"}, drifted},
+		"there is none":                      {`{"mode":"plan","drift":false}`, []string{"apply", "-f", file, "--plan", "--detailed-exitcode"}, succeeded},
+		"there is drift, and nobody asks":    {`{"mode":"plan","drift":true}`, []string{"apply", "-f", file, "--plan"}, succeeded},
+		"there is drift, for a program":      {`{"mode":"plan","drift":true}`, []string{"apply", "-f", file, "--plan", "--detailed-exitcode", "-o", "json"}, drifted},
+		"the flag --plan has been forgotten": {`{}`, []string{"apply", "-f", file, "--detailed-exitcode"}, misused},
+		"there is a set to delete":           {`{"mode":"plan-delete","drift":true}`, []string{"delete", "--set", "a", "--plan", "--detailed-exitcode"}, drifted},
+		"there is no set to delete":          {`{"mode":"plan-delete","drift":false}`, []string{"delete", "--set", "a", "--plan", "--detailed-exitcode"}, succeeded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStepFunctions(t, map[string]any{"status": "SUCCEEDED", "output": c.output})
-			status, _, stderr := kubestep(t.Context(), append([]string{"apply", "-f", file, "--state-machine-arn", podMachine}, c.args...)...)
+			status, _, stderr := kubestep(t.Context(), append(c.args, "--state-machine-arn", podMachine)...)
 			assert.Equal(t, c.want, status, stderr)
 			assert.Equal(t, c.want != misused, len(s.called("StartExecution")) == 1)
 		})

@@ -63,6 +63,8 @@ type visit struct {
 	parent *visit
 	// task reports whether the state does work; the others route.
 	task bool
+	// waits is true of a state that waits.
+	waits bool
 	// items is true of a Map whose items are executions of their own, with a history each.
 	items bool
 	// attempts counts the attempts of a task, or the starts of the branches of a
@@ -102,6 +104,7 @@ func (h *history) step(e types.HistoryEvent) (Step, bool) {
 	switch {
 	case e.StateEnteredEventDetails != nil:
 		now.visit = before.enter(aws.ToString(e.StateEnteredEventDetails.Name), kind == "TaskStateEntered", at)
+		now.visit.waits = kind == "WaitStateEntered"
 		h.path = append(h.path, now.visit.state)
 		h.latest = now.visit
 
@@ -151,7 +154,7 @@ func (h *history) step(e types.HistoryEvent) (Step, bool) {
 // is not known.
 func (h *history) running() string {
 	switch v := h.latest; {
-	case v == nil || h.ended || v.exited || !v.task && !v.items:
+	case v == nil || h.ended || v.exited || !v.task && !v.items && !v.waits:
 		return ""
 	case v.failed != "":
 		return v.state + ": waiting after " + v.failed

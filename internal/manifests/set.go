@@ -150,7 +150,7 @@ func (a Applier) PlanSet(ctx context.Context, in applymanifests.PlanSet) (applym
 	plan.Members, plan.Pruned, plan.Spared = len(members), 0, 0
 	var digests strings.Builder
 	planned := s.plannedParent(parent)
-	plan.Drift = plan.Drift || len(planned) > 0
+	plan.Drift = plan.Drift || len(planned) > 0 || isWhole(in.Request) && parent.Exists()
 	for _, l := range leaving {
 		o := applymanifests.PlannedObject{APIVersion: l.GroupVersion().String(), Kind: l.Kind, Namespace: l.Target.Namespace, Name: l.Target.Name, Action: applymanifests.ActionPruned}
 		switch {

@@ -263,6 +263,9 @@ func quoted(text string) string { return strconv.Quote(contract.Clip(text, maxQu
 //
 // Errors: Unauthorized, Forbidden, Throttled, CertificateNotTrusted, ClusterUnreachable.
 func All(ctx context.Context, c objects.Client, namespace string) ([]applymanifests.Set, error) {
+	if namespace == contract.AllNamespaces {
+		namespace = ""
+	}
 	parents := kindOf(Set{Namespace: namespace}.ParentTarget())
 	all := []applymanifests.Set{}
 	err := list(ctx, c, parents, namespace, LabelID, func(m metadata) {
