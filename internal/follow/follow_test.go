@@ -223,6 +223,24 @@ func TestTheRunningStateIsRedrawnOnATerminal(t *testing.T) {
 	golden(t, "live", strings.NewReplacer("\r\x1b[K", "\n<clear>", "\x1b[?7l", "<nowrap>", "\x1b[?7h", "<wrap>").Replace(out.String()))
 }
 
+func TestAStateThatWaitsIsDrawnWhileItDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		history := newScript()
+		history.enter(types.HistoryEventTypeWaitStateEntered, "WaitUntilGone")
+		history.exit(types.HistoryEventTypeWaitStateExited, "WaitUntilGone")
+		history.event(types.HistoryEventTypeExecutionSucceeded)
+		var out bytes.Buffer
+		f := follower(&fakeStepFunctions{events: history.events, end: ends(types.ExecutionStatusSucceeded, "", ""), perLook: 1}, &out)
+		f.Live, f.Detail = true, func(context.Context, int) string { return "2 of 3" }
+
+		_, err := f.Follow(t.Context(), execution)
+
+		require.NoError(t, err)
+		assert.Regexp(t, `WaitUntilGone +0 ms  2 of 3`, out.String())
+		assert.NotContains(t, out.String(), "✓ WaitUntilGone", "it is no step")
+	})
+}
+
 func TestAnExecutionThatWasRedrivenRunsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		history := newScript()

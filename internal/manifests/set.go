@@ -331,7 +331,7 @@ func (a Applier) Prune(ctx context.Context, in applymanifests.PruneObjects) (app
 		return applymanifests.Pruned{}, s.afterPruning(s.tell(s.Conn.Explain(err, "delete members of set "+s.set().String())), planned, leaving, left)
 	}
 	result.Pruned = gone(planned, left.Members)
-	deleting, kept := s.report(&result, left)
+	deleting, kept := report(&result, left, planned)
 	if left.More || wait > 0 && deleting > 0 {
 		return s.more(result, left, wait)
 	}
@@ -409,16 +409,22 @@ func (s *session) more(result applymanifests.Pruned, left sets.Left, wait time.D
 	return result, nil
 }
 
-// report puts into the result what is left, and counts it.
-func (s *session) report(result *applymanifests.Pruned, left sets.Left) (deleting, kept int) {
+// report puts into the result what is left, and counts it. What the plan spared already, it
+// only counts.
+func report(result *applymanifests.Pruned, left sets.Left, planned map[string]bool) (deleting, kept int) {
 	size := 0
 	for _, l := range left.Members {
 		if l.Spared == nil {
 			continue
 		}
+		_, isDeleted := l.Spared.(sets.IsBeingDeleted)
+		if _, changed := l.Spared.(sets.ChangedSincePlan); !isDeleted && !changed && !planned[l.Digest()] {
+			kept++
+			continue
+		}
 		o := applymanifests.NotReadyObject{Kind: l.Kind, Namespace: l.Target.Namespace, Name: l.Target.Name, Status: "Kept", Message: contract.Clip(contract.OneLine(l.Spared.String()), maxNote)}
 		size += len(o.Kind) + len(o.Namespace) + len(o.Name) + len(o.Message) + len(`{"kind":"","namespace":"","name":"","status":"","message":""},`)
-		if _, is := l.Spared.(sets.IsBeingDeleted); is {
+		if isDeleted {
 			if deleting++; size < maxDeletingText {
 				o.Status = "Terminating"
 				result.Deleting = append(result.Deleting, o)

@@ -437,7 +437,8 @@ type Pruned struct {
 	Pruned int `json:"pruned"`
 	// Deleting are some of the members that are being deleted, and what each waits for.
 	Deleting []NotReadyObject `json:"deleting"`
-	// Kept are some of the members of the plan that were not deleted after all, and why.
+	// Kept are some of the members that were not deleted though the plan says so, or that
+	// joined the set since, and why.
 	Kept []NotReadyObject `json:"kept"`
 	// Empty is set in mode delete once no member is left: then the parent is deleted.
 	Empty bool `json:"empty"`
@@ -474,7 +475,8 @@ type Output struct {
 	Pruned int `json:"pruned" path:"$.prune.pruned"`
 	// Deleting are some of the members that are being deleted, and what each waits for.
 	Deleting []NotReadyObject `json:"deleting" path:"$.prune.deleting"`
-	// Kept are some of the members of the plan that were not deleted after all, and why.
+	// Kept are some of the members that were not deleted though the plan says so, or that
+	// joined the set since, and why.
 	Kept []NotReadyObject `json:"kept" path:"$.prune.kept"`
 	// Sets are the sets of the cluster, in mode sets.
 	Sets []Set `json:"sets" path:"$.plan.sets"`
