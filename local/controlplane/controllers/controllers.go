@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/util/keyutil"
 	"k8s.io/controller-manager/pkg/informerfactory"
 	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/controller/certificates/rootcacertpublisher"
 	"k8s.io/kubernetes/pkg/controller/clusterroleaggregation"
 	"k8s.io/kubernetes/pkg/controller/cronjob"
 	"k8s.io/kubernetes/pkg/controller/daemon"
@@ -37,6 +38,9 @@ import (
 	serviceaccounts "k8s.io/kubernetes/pkg/controller/serviceaccount"
 	"k8s.io/kubernetes/pkg/controller/statefulset"
 	"k8s.io/kubernetes/pkg/controller/ttlafterfinished"
+	"k8s.io/kubernetes/pkg/controller/volume/pvcprotection"
+	"k8s.io/kubernetes/pkg/controller/volume/pvprotection"
+	"k8s.io/kubernetes/pkg/controller/volume/vacprotection"
 	"k8s.io/kubernetes/pkg/serviceaccount"
 )
 
@@ -72,9 +76,9 @@ func Start(ctx context.Context, config Config) error {
 	s := starter{ctx: ctx, client: client, objects: objects, informers: config.Informers, informersStarted: make(chan struct{})}
 	s.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery()))
 	for _, make := range []func() (func(context.Context), error){
-		s.namespaces, s.serviceAccounts, s.tokens(config.KeyFile, api.CAData), s.clusterRoles,
+		s.namespaces, s.serviceAccounts, s.tokens(config.KeyFile, api.CAData), s.rootCA(api.CAData), s.clusterRoles,
 		s.deployments, s.replicaSets, s.statefulSets, s.daemonSets, s.jobs, s.cronJobs, s.finishedJobs,
-		s.endpointSlices, s.disruption(api), s.garbage,
+		s.endpointSlices, s.disruption(api), s.claims, s.volumes, s.volumeClasses, s.garbage,
 	} {
 		run, err := make()
 		if err != nil {
@@ -125,6 +129,14 @@ func (s *starter) tokens(keyFile string, ca []byte) func() (func(context.Context
 		}
 		c, err := serviceaccounts.NewTokensController(klog.FromContext(s.ctx), s.informers.Core().V1().ServiceAccounts(), s.informers.Core().V1().Secrets(),
 			s.client, serviceaccounts.TokensControllerOptions{TokenGenerator: generator, RootCA: ca})
+		return func(ctx context.Context) { c.Run(ctx, workers) }, err
+	}
+}
+
+// rootCA puts the CA into each namespace, from where each pod mounts it.
+func (s *starter) rootCA(ca []byte) func() (func(context.Context), error) {
+	return func() (func(context.Context), error) {
+		c, err := rootcacertpublisher.NewPublisher(s.informers.Core().V1().ConfigMaps(), s.informers.Core().V1().Namespaces(), s.client, ca)
 		return func(ctx context.Context) { c.Run(ctx, workers) }, err
 	}
 }
@@ -191,6 +203,25 @@ func (s *starter) disruption(api *rest.Config) func() (func(context.Context), er
 			apps.ReplicaSets(), apps.Deployments(), apps.StatefulSets(), s.client, s.mapper, scales, s.client.Discovery())
 		return func(ctx context.Context) { c.Run(ctx, workers) }, nil
 	}
+}
+
+// claims, volumes and volumeClasses bind nothing. They lift the finalizers that the API server's admission gives to each of these
+// objects: without them none is ever deleted, nor is a namespace with a claim.
+func (s *starter) claims() (func(context.Context), error) {
+	core := s.informers.Core().V1()
+	c, err := pvcprotection.NewPVCProtectionController(klog.FromContext(s.ctx), core.PersistentVolumeClaims(), core.Pods(), s.client)
+	return func(ctx context.Context) { c.Run(ctx, workers) }, err
+}
+
+func (s *starter) volumes() (func(context.Context), error) {
+	c, err := pvprotection.NewPVProtectionController(klog.FromContext(s.ctx), s.informers.Core().V1().PersistentVolumes(), s.client)
+	return func(ctx context.Context) { c.Run(ctx, workers) }, err
+}
+
+func (s *starter) volumeClasses() (func(context.Context), error) {
+	core := s.informers.Core().V1()
+	c, err := vacprotection.NewVACProtectionController(klog.FromContext(s.ctx), s.client, core.PersistentVolumeClaims(), core.PersistentVolumes(), s.informers.Storage().V1().VolumeAttributesClasses())
+	return func(ctx context.Context) { c.Run(ctx, workers) }, err
 }
 
 func (s *starter) garbage() (func(context.Context), error) {

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -101,4 +102,123 @@ func TestTheClusterLivesAndGoesOnAfterARestart(t *testing.T) {
 		return err == nil && len(pods.Items) == 0
 	})
 	c.stop(t)
+}
+
+const deleted = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: passing}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate, namespace: passing}
+spec:
+  podFailurePolicy: {rules: [{action: FailJob, onExitCodes: {operator: In, values: [42]}}]}
+  template:
+    metadata: {annotations: {kubestep.local/run-for: 1h}}
+    spec: {restartPolicy: Never, containers: [{name: c, image: registry.example/c}]}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, namespace: passing}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: disk}
+spec: {accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, storageClassName: none, hostPath: {path: /none}}
+---
+apiVersion: storage.k8s.io/v1
+kind: VolumeAttributesClass
+metadata: {name: fast}
+driverName: example.com
+parameters: {iops: "1"}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: elsewhere, namespace: passing}
+spec: {nodeName: no-such-node, containers: [{name: c, image: registry.example/c}]}
+`
+
+func TestWhatIsDeletedIsGoneWhateverItWasDoing(t *testing.T) {
+	keyFile, _ := newKey(t)
+	c := start(t, t.TempDir(), keyFile)
+	defer c.stop(t)
+	admin := c.admin(t)
+	c.kubectl(t, deleted, "apply", "--server-side")
+	running := func(not string) string {
+		var name string
+		require.Eventually(t, func() bool {
+			pods, err := admin.CoreV1().Pods("passing").List(t.Context(), metav1.ListOptions{LabelSelector: "job-name=migrate", FieldSelector: "status.phase=Running"})
+			if err != nil || len(pods.Items) != 1 || pods.Items[0].Name == not {
+				return false
+			}
+			name = pods.Items[0].Name
+			return true
+		}, 30*time.Second, 50*time.Millisecond, "the Job runs a pod")
+		return name
+	}
+	first := running("")
+	require.NoError(t, admin.CoreV1().Pods("passing").Delete(t.Context(), first, metav1.DeleteOptions{}))
+	running(first) // such a Job waits until the pod before has ended
+
+	require.NoError(t, admin.CoreV1().PersistentVolumes().Delete(t.Context(), "disk", metav1.DeleteOptions{}))
+	require.NoError(t, admin.StorageV1().VolumeAttributesClasses().Delete(t.Context(), "fast", metav1.DeleteOptions{}))
+	require.NoError(t, admin.CoreV1().Namespaces().Delete(t.Context(), "passing", metav1.DeleteOptions{}))
+	assert.Eventually(t, func() bool {
+		_, namespace := admin.CoreV1().Namespaces().Get(t.Context(), "passing", metav1.GetOptions{})
+		_, volume := admin.CoreV1().PersistentVolumes().Get(t.Context(), "disk", metav1.GetOptions{})
+		_, class := admin.StorageV1().VolumeAttributesClasses().Get(t.Context(), "fast", metav1.GetOptions{})
+		return apierrors.IsNotFound(namespace) && apierrors.IsNotFound(volume) && apierrors.IsNotFound(class)
+	}, time.Minute, 100*time.Millisecond)
+}
+
+const lacking = `
+apiVersion: v1
+kind: Pod
+metadata: {name: lacking, namespace: default}
+spec:
+  volumes: [{name: v, configMap: {name: late}}]
+  containers: [{name: c, image: registry.example/c, envFrom: [{secretRef: {name: late}}]}]
+`
+
+func TestAPodWaitsForASecretAndAConfigMap(t *testing.T) {
+	keyFile, _ := newKey(t)
+	c := start(t, t.TempDir(), keyFile)
+	defer c.stop(t)
+	admin := c.admin(t)
+	c.kubectl(t, lacking, "apply", "--server-side")
+	pods, meta := admin.CoreV1().Pods("default"), metav1.ObjectMeta{Name: "late"}
+	becomes := func(what string) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			pod, err := pods.Get(t.Context(), "lacking", metav1.GetOptions{})
+			if err != nil || len(pod.Status.ContainerStatuses) != 1 {
+				return false
+			}
+			waiting := pod.Status.ContainerStatuses[0].State.Waiting
+			return string(pod.Status.Phase) == what || waiting != nil && waiting.Reason == what
+		}, 30*time.Second, 50*time.Millisecond, what)
+	}
+	becomes("ContainerCreating")
+	_, err := admin.CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: meta}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	becomes("CreateContainerConfigError")
+	_, err = admin.CoreV1().Secrets("default").Create(t.Context(), &corev1.Secret{ObjectMeta: meta}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	becomes("Running")
+
+	told := map[string]string{}
+	require.Eventually(t, func() bool {
+		events, err := admin.CoreV1().Events("default").List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.name=lacking,source=kubelet"})
+		if err != nil {
+			return false
+		}
+		for _, e := range events.Items {
+			told[e.Reason] = e.Message
+		}
+		return told["Started"] != ""
+	}, 30*time.Second, 50*time.Millisecond)
+	assert.Equal(t, `MountVolume.SetUp failed for volume "v" : configmap "late" not found`, told["FailedMount"])
+	assert.Equal(t, `Error: secret "late" not found`, told["Failed"])
 }

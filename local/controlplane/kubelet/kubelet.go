@@ -19,15 +19,22 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 )
 
-// workers is how many pods are looked at at once.
-const workers = 4
+const (
+	// workers is how many pods are looked at at once.
+	workers = 4
+	// patience is how old a pod is before what it needs counts as missing.
+	patience = 2 * time.Second
+)
 
 // Config configures the nodes.
 type Config struct {
@@ -47,9 +54,11 @@ func Start(ctx context.Context, config Config) error {
 	if err != nil {
 		return fmt.Errorf("make the kubelets' client: %w", err)
 	}
-	pods := config.Informers.Core().V1().Pods()
+	core := config.Informers.Core().V1()
+	pods, secrets, configMaps := core.Pods(), core.Secrets(), core.ConfigMaps()
 	k := &kubelet{
-		client: client, pods: pods.Lister(), now: func() time.Time { return time.Now().Truncate(time.Second) },
+		client: client, pods: pods.Lister(), sources: sources{secrets.Lister(), configMaps.Lister()},
+		now: func() time.Time { return time.Now().Truncate(time.Second) }, recorders: recorders(ctx, client),
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[cache.ObjectName]()),
 	}
 	if _, err := pods.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -68,20 +77,36 @@ func Start(ctx context.Context, config Config) error {
 		}
 	}
 	context.AfterFunc(ctx, k.queue.ShutDown)
+	known := []cache.InformerSynced{pods.Informer().HasSynced, secrets.Informer().HasSynced, configMaps.Informer().HasSynced}
 	for range workers {
 		go func() {
-			for k.work(ctx) {
+			// What is not known yet is not missing.
+			for known := cache.WaitForCacheSync(ctx.Done(), known...); known && k.work(ctx); {
 			}
 		}()
 	}
 	return nil
 }
 
+// recorders record the events of the nodes, by their names.
+func recorders(ctx context.Context, client kubernetes.Interface) map[string]record.EventRecorder {
+	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
+	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	context.AfterFunc(ctx, broadcaster.Shutdown)
+	all := map[string]record.EventRecorder{}
+	for _, n := range nodes {
+		all[n.name] = broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "kubelet", Host: n.name})
+	}
+	return all
+}
+
 type kubelet struct {
-	client kubernetes.Interface
-	pods   corev1listers.PodLister
-	queue  workqueue.TypedRateLimitingInterface[cache.ObjectName]
-	now    func() time.Time
+	client    kubernetes.Interface
+	pods      corev1listers.PodLister
+	sources   sources
+	recorders map[string]record.EventRecorder
+	queue     workqueue.TypedRateLimitingInterface[cache.ObjectName]
+	now       func() time.Time
 
 	addresses sync.Mutex
 	given     int
@@ -129,14 +154,24 @@ func (k *kubelet) sync(ctx context.Context, name cache.ObjectName) (time.Duratio
 	if err != nil {
 		return 0, fmt.Errorf("read the pod: %w", err)
 	}
-	if pod.DeletionTimestamp != nil && onANode(pod) {
+	if pod.DeletionTimestamp != nil && pod.Spec.NodeName != "" {
 		return 0, k.stop(ctx, pod)
 	}
 	if !ours(pod) {
 		return 0, nil
 	}
-	status, again := next(pod, k.now())
-	if status.PodIP == "" {
+	var lacks lacks
+	if !ended(&pod.Status) {
+		if lacks, err = k.sources.lacks(pod); err != nil {
+			return 0, err
+		}
+		// It may have been made just before the pod, and be on its way here.
+		if lacks.something() && k.now().Sub(pod.CreationTimestamp.Time) < patience {
+			return patience / 8, nil
+		}
+	}
+	status, again := next(pod, lacks, k.now())
+	if status.PodIP == "" && lacks.volume == "" {
 		if err := k.address(pod, &status); err != nil {
 			return 0, err
 		}
@@ -144,21 +179,37 @@ func (k *kubelet) sync(ctx context.Context, name cache.ObjectName) (time.Duratio
 	if equality.Semantic.DeepEqual(status, pod.Status) {
 		return again, nil
 	}
-	changed := pod.DeepCopy()
-	changed.Status = status
-	if _, err := k.client.CoreV1().Pods(name.Namespace).UpdateStatus(ctx, changed, metav1.UpdateOptions{}); err != nil && !apierrors.IsNotFound(err) {
-		return 0, fmt.Errorf("write the pod's status: %w", err)
+	if err := k.write(ctx, pod, status, happened(pod, &pod.Status, &status, lacks)); err != nil {
+		return 0, err
 	}
 	return again, nil
 }
 
-// onANode reports whether a pod is on one of the nodes, whoever writes its status: a pod that is deleted must go.
-func onANode(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(nodes, func(n node) bool { return n.name == pod.Spec.NodeName })
+// write writes a pod's status, and records what has happened.
+func (k *kubelet) write(ctx context.Context, pod *corev1.Pod, status corev1.PodStatus, events []event) error {
+	changed := pod.DeepCopy()
+	changed.Status = status
+	_, err := k.client.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, changed, metav1.UpdateOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("write the pod's status: %w", err)
+	}
+	for _, e := range events {
+		k.recorders[pod.Spec.NodeName].Event(pod, e.kind, e.reason, e.message)
+	}
+	return nil
 }
 
-// stop ends a pod that is being deleted. Its containers stop at once.
+// stop ends a pod that is being deleted, whoever writes its status and whether or not its node is there: nobody else would. Its
+// containers stop at once. That they have is written first: a Job waits for it.
 func (k *kubelet) stop(ctx context.Context, pod *corev1.Pod) error {
+	if ours(pod) && !ended(&pod.Status) {
+		status := *pod.Status.DeepCopy()
+		end(pod, &status, k.now())
+		return k.write(ctx, pod, status, stopping(&pod.Status)) // which makes it be looked at again
+	}
 	if pod.DeletionGracePeriodSeconds != nil && *pod.DeletionGracePeriodSeconds == 0 {
 		return nil // it waits for finalizers only
 	}

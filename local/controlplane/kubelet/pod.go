@@ -3,7 +3,6 @@ package kubelet
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -11,194 +10,298 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// The annotations of a pod that say how its containers fare. All are optional; docs/local.md documents them.
 const (
-	// readyAfter is how long a container runs before it is ready.
-	readyAfter = "kubestep.local/ready-after"
-	// runFor is how long a container runs before it ends.
-	runFor = "kubestep.local/run-for"
-	// exit is how it ends: with this code, or oomKilled.
-	exit = "kubestep.local/exit"
-	// logLines are the lines that it prints.
-	logLines = "kubestep.local/logs"
+	containerCreating, podInitializing = "ContainerCreating", "PodInitializing"
+	errImagePull, imagePullBackOff     = "ErrImagePull", "ImagePullBackOff"
+	crashLoopBackOff, configError      = "CrashLoopBackOff", "CreateContainerConfigError"
 
-	oomKilled = "OOMKilled"
 	// noRegistry ends the name of a registry that does not exist: https://www.rfc-editor.org/rfc/rfc2606#section-2
 	noRegistry = ".invalid"
+	// aMoment is for how long one sees that a container has ended before it waits to be started again, and what it lacks before that
+	// is looked for again.
+	aMoment = time.Second
+	// pullTime is how long one sees that an image could not be pulled, before the next attempt is waited for.
+	pullTime = 2 * time.Second
 
-	// shortRun is how long a container runs that ends and does not say when.
-	shortRun = time.Second
-	// A container that has ended is started again after a time that doubles, as a kubelet does:
-	// https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy
-	firstBackOff, lastBackOff = 10 * time.Second, 5 * time.Minute
+	// terminated is the exit code of what ends by SIGTERM.
+	terminated = 128 + 15
 )
 
-// course is how the containers of a pod fare.
-type course struct {
-	readyAfter time.Duration
-	// ends is false for containers that run until they are deleted.
-	ends   bool
-	runFor time.Duration
-	code   int32
-	reason string
+// lacks is what the cluster does not have of what a pod needs.
+type lacks struct {
+	// volume says which volume cannot be mounted, and why.
+	volume string
+	// environment says, by the name of a container, why its environment cannot be made.
+	environment map[string]string
 }
 
-// read reads the annotations. One that cannot be read is as if it was not there: there is nobody to tell.
-func read(pod *corev1.Pod) course {
-	c := course{ends: pod.Spec.RestartPolicy != corev1.RestartPolicyAlways, runFor: shortRun, reason: "Completed"}
-	c.readyAfter, _ = time.ParseDuration(pod.Annotations[readyAfter])
-	if value, err := time.ParseDuration(pod.Annotations[runFor]); err == nil {
-		c.ends, c.runFor = true, value
+func (l lacks) something() bool { return l.volume != "" || len(l.environment) > 0 }
+
+// alarm is after how long a pod changes; 0 is never.
+type alarm time.Duration
+
+// after sets the alarm, unless it goes earlier.
+func (a *alarm) after(d time.Duration) {
+	if d > 0 && (*a == 0 || alarm(d) < *a) {
+		*a = alarm(d)
 	}
-	if value := pod.Annotations[exit]; value == oomKilled {
-		c.ends, c.code, c.reason = true, 137, oomKilled
-	} else if code, err := strconv.ParseInt(value, 10, 32); err == nil {
-		c.ends, c.code = true, int32(code)
-		if code != 0 {
-			c.reason = "Error"
-		}
-	}
-	return c
+}
+
+// ended reports whether a pod has ended, and runs nothing any more.
+func ended(status *corev1.PodStatus) bool {
+	return status.Phase == corev1.PodSucceeded || status.Phase == corev1.PodFailed
 }
 
 // next returns a pod's status at a moment, given the one before, and after how long it changes again; 0 is never.
-func next(pod *corev1.Pod, now time.Time) (corev1.PodStatus, time.Duration) {
+func next(pod *corev1.Pod, lacks lacks, now time.Time) (corev1.PodStatus, time.Duration) {
 	status := *pod.Status.DeepCopy()
-	if status.Phase == corev1.PodSucceeded || status.Phase == corev1.PodFailed {
+	if ended(&status) {
 		return status, 0
 	}
 	if status.StartTime == nil {
 		status.StartTime = &metav1.Time{Time: now}
 	}
-	status.InitContainerStatuses = initContainers(pod, now)
-	pulled := !slices.ContainsFunc(status.InitContainerStatuses, func(c corev1.ContainerStatus) bool { return c.State.Waiting != nil })
-	course := read(pod)
-	var again time.Duration
-	containers := make([]corev1.ContainerStatus, len(pod.Spec.Containers))
-	for i, container := range pod.Spec.Containers {
-		before := corev1.ContainerStatus{Name: container.Name, Image: container.Image, State: waits("PodInitializing", "")}
-		for _, c := range status.ContainerStatuses {
-			if c.Name == container.Name {
-				before = c
-				before.Image = container.Image
-			}
-		}
-		containers[i] = before
-		if pulled {
-			var after time.Duration
-			containers[i], after = course.continued(before, pod.Spec.RestartPolicy, now)
-			if after > 0 && (again == 0 || after < again) {
-				again = after
-			}
-		}
-	}
-	status.ContainerStatuses = containers
-	status.Phase = phase(containers)
-	conditions(pod, &status, pulled, now)
 	status.ObservedGeneration = pod.Generation
-	return status, again
+	inits, mains, _ := containers(pod)
+	s := step{pod: pod, lacks: lacks, started: status.StartTime.Time, now: now}
+	s.mounted = lacks.volume == "" || begun(&status)
+	if !s.mounted {
+		s.alarm.after(aMoment)
+	}
+	initialized := s.initialize(inits, &status)
+	s.continueAll(mains, &status, initialized)
+	status.Phase = phase(inits, mains, &status, initialized)
+	if ended(&status) {
+		for i := range status.InitContainerStatuses {
+			terminate(&status.InitContainerStatuses[i], 0, "Completed", now) // sidecars, which end well when they are told to
+		}
+	}
+	s.conditions(inits, &status, initialized)
+	if limit := pod.Spec.ActiveDeadlineSeconds; limit != nil && !ended(&status) {
+		if left := s.started.Add(time.Duration(*limit) * time.Second).Sub(now); left > 0 {
+			s.alarm.after(left)
+		} else {
+			status.Reason, status.Message = "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
+			end(pod, &status, now)
+			return status, 0
+		}
+	}
+	if ended(&status) {
+		return status, 0
+	}
+	return status, time.Duration(s.alarm)
 }
 
-// initContainers end well at once, and sidecars run.
-func initContainers(pod *corev1.Pod, now time.Time) []corev1.ContainerStatus {
-	if len(pod.Status.InitContainerStatuses) > 0 {
-		return slices.Clone(pod.Status.InitContainerStatuses)
+// end ends a pod before its containers have ended by themselves. All that a pod's containers leave is a pod that has failed.
+func end(pod *corev1.Pod, status *corev1.PodStatus, now time.Time) {
+	inits, mains, _ := containers(pod)
+	initialized := slices.ContainsFunc(status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodInitialized && c.Status == corev1.ConditionTrue
+	})
+	for i := range status.InitContainerStatuses {
+		terminate(&status.InitContainerStatuses[i], terminated, "Error", now)
 	}
-	var all []corev1.ContainerStatus
-	for _, container := range pod.Spec.InitContainers {
-		status := corev1.ContainerStatus{Name: container.Name, Image: container.Image, Ready: true}
-		switch {
-		case unpullable(container.Image):
-			status.Ready, status.State = false, cannotPull(container.Image)
-		case container.RestartPolicy != nil && *container.RestartPolicy == corev1.ContainerRestartPolicyAlways:
-			status.Started, status.State.Running = new(true), &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(now)}
-		default:
-			status.State.Terminated = &corev1.ContainerStateTerminated{Reason: "Completed", StartedAt: metav1.NewTime(now), FinishedAt: metav1.NewTime(now)}
+	for i := range status.ContainerStatuses {
+		c := &status.ContainerStatuses[i]
+		terminate(c, terminated, "Error", now)
+		if c.State.Waiting != nil && initialized {
+			c.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+				ExitCode: 137, Reason: "ContainerStatusUnknown", Message: "The container could not be located when the pod was terminated",
+			}}
 		}
-		all = append(all, status)
 	}
-	return all
+	status.Phase = corev1.PodFailed
+	if len(status.ContainerStatuses) == len(mains) && len(mains) > 0 && !slices.ContainsFunc(status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
+		return c.State.Terminated == nil || c.State.Terminated.ExitCode != 0
+	}) {
+		status.Phase = corev1.PodSucceeded
+	}
+	step{pod: pod, now: now}.conditions(inits, status, initialized)
 }
 
-// continued returns what a container is at a moment, and after how long it changes.
-func (c course) continued(container corev1.ContainerStatus, policy corev1.RestartPolicy, now time.Time) (corev1.ContainerStatus, time.Duration) {
-	if unpullable(container.Image) {
-		container.Ready, container.State = false, cannotPull(container.Image)
-		return container, 0
+// terminate ends a container that runs.
+func terminate(c *corev1.ContainerStatus, code int32, reason string, now time.Time) {
+	if running := c.State.Running; running != nil {
+		c.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, StartedAt: running.StartedAt, FinishedAt: metav1.NewTime(now)}}
+		c.Ready, c.Started = false, new(false)
 	}
-	if w := container.State.Waiting; w != nil && w.Reason == "CrashLoopBackOff" {
-		ended := container.LastTerminationState.Terminated
-		if left := ended.FinishedAt.Add(backOff(container.RestartCount)).Sub(now); left > 0 {
-			return container, left
-		}
-		container.RestartCount++
-	}
-	if t := container.State.Terminated; t != nil {
-		return container, 0
-	}
-	if container.State.Running == nil {
-		container.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(now)}}
-		container.Started = new(true)
-	}
-	started := container.State.Running.StartedAt
-	if end := started.Add(c.runFor); c.ends && !end.After(now) {
-		ended := &corev1.ContainerStateTerminated{ExitCode: c.code, Reason: c.reason, StartedAt: started, FinishedAt: metav1.NewTime(now)}
-		container.Ready, container.Started = false, new(false)
-		if policy == corev1.RestartPolicyNever || policy == corev1.RestartPolicyOnFailure && c.code == 0 {
-			container.State = corev1.ContainerState{Terminated: ended}
-			return container, 0
-		}
-		container.LastTerminationState.Terminated = ended
-		wait := backOff(container.RestartCount)
-		container.State = waits("CrashLoopBackOff", fmt.Sprintf("back-off %s restarting failed container", wait))
-		return container, wait
-	}
-	var again []time.Duration
-	if c.ends {
-		again = append(again, started.Add(c.runFor).Sub(now))
-	}
-	ready := started.Add(c.readyAfter)
-	container.Ready = !ready.After(now)
-	if !container.Ready {
-		again = append(again, ready.Sub(now))
-	}
-	if len(again) == 0 {
-		return container, 0
-	}
-	return container, slices.Min(again)
 }
 
-// backOff is how long a container waits that has been restarted so often.
-func backOff(restarts int32) time.Duration {
-	return min(firstBackOff<<min(restarts, 10), lastBackOff)
+// begun reports whether a container of a pod has been started, for which its volumes are mounted.
+func begun(status *corev1.PodStatus) bool {
+	return slices.ContainsFunc(slices.Concat(status.InitContainerStatuses, status.ContainerStatuses), func(c corev1.ContainerStatus) bool { return !began(&c).IsZero() })
+}
+
+// step is a look at a pod at a moment.
+type step struct {
+	pod     *corev1.Pod
+	lacks   lacks
+	started time.Time
+	now     time.Time
+	mounted bool
+	alarm   alarm
+}
+
+// initialize runs the init containers, one after the other, and reports whether the others may start.
+func (s *step) initialize(inits []container, status *corev1.PodStatus) bool {
+	// A sidecar that is restarted stops nothing.
+	initialized := slices.ContainsFunc(status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return !began(&c).IsZero() })
+	open := s.mounted
+	var statuses []corev1.ContainerStatus
+	for _, c := range inits {
+		after := before(c, status.InitContainerStatuses, podInitializing)
+		if open || initialized {
+			after = s.continued(c, after)
+		}
+		if c.sidecar() {
+			open = open && after.State.Running != nil
+		} else {
+			after.Ready = after.State.Terminated != nil && after.State.Terminated.ExitCode == 0
+			open = open && after.Ready
+		}
+		statuses = append(statuses, after)
+	}
+	status.InitContainerStatuses = statuses
+	return open || initialized
+}
+
+func (s *step) continueAll(mains []container, status *corev1.PodStatus, initialized bool) {
+	waiting := podInitializing
+	if len(s.pod.Spec.InitContainers) == 0 {
+		waiting = containerCreating
+	}
+	var statuses []corev1.ContainerStatus
+	for _, c := range mains {
+		after := before(c, status.ContainerStatuses, waiting)
+		if initialized {
+			after = s.continued(c, after)
+		}
+		statuses = append(statuses, after)
+	}
+	status.ContainerStatuses = statuses
+}
+
+// before returns a container's status of before.
+func before(c container, all []corev1.ContainerStatus, waiting string) corev1.ContainerStatus {
+	for _, status := range all {
+		if status.Name == c.Name {
+			status.Image = c.Image
+			return status
+		}
+	}
+	return corev1.ContainerStatus{Name: c.Name, Image: c.Image, State: waits(waiting, ""), Started: new(false)}
+}
+
+// continued returns what a container is now.
+func (s *step) continued(c container, status corev1.ContainerStatus) corev1.ContainerStatus {
+	if t := status.State.Terminated; t != nil {
+		if !c.restarted(t.ExitCode) {
+			return status
+		}
+		if left := t.FinishedAt.Add(aMoment).Sub(s.now); left > 0 {
+			s.alarm.after(left)
+			return status
+		}
+		status.LastTerminationState.Terminated, status.State = t, corev1.ContainerState{}
+	}
+	if status.State.Running == nil {
+		if status.State = s.waiting(c, status); status.State.Waiting != nil {
+			return status
+		}
+		if status.LastTerminationState.Terminated != nil {
+			status.RestartCount++
+		}
+		status.State.Running, status.Started = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(s.now)}, new(true)
+	}
+	started := status.State.Running.StartedAt
+	if end := started.Add(c.course.runFor); c.course.ends && !end.After(s.now) {
+		terminate(&status, c.course.code, c.course.reason, s.now)
+		if c.restarted(c.course.code) {
+			s.alarm.after(aMoment)
+		}
+		return status
+	}
+	if c.course.ends {
+		s.alarm.after(started.Add(c.course.runFor).Sub(s.now))
+	}
+	ready := started.Add(c.course.readyAfter)
+	status.Ready = !ready.After(s.now)
+	s.alarm.after(ready.Sub(s.now))
+	return status
+}
+
+// waiting is what a container waits for that is to be started, if it does.
+func (s *step) waiting(c container, status corev1.ContainerStatus) corev1.ContainerState {
+	if last := status.LastTerminationState.Terminated; last != nil {
+		wait := c.backOff(status.RestartCount)
+		if left := last.FinishedAt.Add(wait).Sub(s.now); left > 0 {
+			s.alarm.after(left)
+			return waits(crashLoopBackOff, fmt.Sprintf("back-off %s restarting failed container=%s pod=%s", wait, c.Name, fullName(s.pod)))
+		}
+	}
+	if host, missing := noHost(c.Image); missing {
+		return s.pulled(c.Image, host)
+	}
+	if why := s.lacks.environment[c.Name]; why != "" {
+		s.alarm.after(aMoment)
+		return waits(configError, why)
+	}
+	return corev1.ContainerState{}
+}
+
+// fullName names a pod as a kubelet does.
+func fullName(pod *corev1.Pod) string {
+	return fmt.Sprintf("%s_%s(%s)", pod.Name, pod.Namespace, pod.UID)
 }
 
 func waits(reason, message string) corev1.ContainerState {
 	return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}
 }
 
-func unpullable(image string) bool {
+// noHost returns the name of an image's registry, and whether it does not exist.
+func noHost(image string) (string, bool) {
 	registry, _, found := strings.Cut(image, "/")
-	return found && strings.HasSuffix(registry, noRegistry)
+	host, _, _ := strings.Cut(registry, ":")
+	return host, found && strings.HasSuffix(host, noRegistry)
 }
 
-func cannotPull(image string) corev1.ContainerState {
-	return waits("ImagePullBackOff", fmt.Sprintf("Back-off pulling image %q", image))
+// pulled is the state of a container whose image cannot be pulled. It is tried again as often as a container is restarted that fails.
+func (s *step) pulled(image, host string) corev1.ContainerState {
+	attempt, wait := s.started, firstBackOff
+	for !attempt.Add(wait).After(s.now) {
+		attempt, wait = attempt.Add(wait), min(2*wait, lastBackOff)
+	}
+	why := fmt.Sprintf("failed to pull and unpack image %q: failed to resolve reference %q: dial tcp: lookup %s: no such host", image, image, host)
+	if left := attempt.Add(pullTime).Sub(s.now); left > 0 {
+		s.alarm.after(left)
+		return waits(errImagePull, why)
+	}
+	s.alarm.after(attempt.Add(wait).Sub(s.now))
+	return waits(imagePullBackOff, fmt.Sprintf("Back-off pulling image %q: %s: %s", image, errImagePull, why))
 }
 
-func phase(containers []corev1.ContainerStatus) corev1.PodPhase {
-	begun, failed, left := false, false, false
-	for _, c := range containers {
-		ended := c.State.Terminated
-		left = left || ended == nil
-		failed = failed || ended != nil && ended.ExitCode != 0
-		begun = begun || c.State.Running != nil || ended != nil || c.LastTerminationState.Terminated != nil
+// phase is as https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase says: a pod is pending while one container
+// has never been started, whatever the others do.
+func phase(inits, mains []container, status *corev1.PodStatus, initialized bool) corev1.PodPhase {
+	for i, c := range status.InitContainerStatuses {
+		if t := c.State.Terminated; t != nil && t.ExitCode != 0 && !inits[i].restarted(t.ExitCode) {
+			return corev1.PodFailed
+		}
+	}
+	failed, left := false, false
+	for i, c := range status.ContainerStatuses {
+		switch t := c.State.Terminated; {
+		case !initialized || c.State.Waiting != nil && c.LastTerminationState.Terminated == nil:
+			return corev1.PodPending
+		case t == nil || mains[i].restarted(t.ExitCode):
+			left = true
+		default:
+			failed = failed || t.ExitCode != 0
+		}
 	}
 	switch {
-	case left && begun:
-		return corev1.PodRunning
 	case left:
-		return corev1.PodPending
+		return corev1.PodRunning
 	case failed:
 		return corev1.PodFailed
 	default:
@@ -206,16 +309,16 @@ func phase(containers []corev1.ContainerStatus) corev1.PodPhase {
 	}
 }
 
-// conditions sets those that a kubelet owns.
-func conditions(pod *corev1.Pod, status *corev1.PodStatus, initialized bool, now time.Time) {
-	ready := true
-	for _, c := range status.ContainerStatuses {
-		ready = ready && c.Ready
-	}
-	set := func(kind corev1.PodConditionType, is bool, reason string) {
-		condition := corev1.PodCondition{Type: kind, Status: corev1.ConditionFalse, Reason: reason, ObservedGeneration: pod.Generation, LastTransitionTime: metav1.NewTime(now)}
-		if is {
-			condition.Status, condition.Reason = corev1.ConditionTrue, ""
+// conditions sets those that a kubelet owns:
+// https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions
+func (s step) conditions(inits []container, status *corev1.PodStatus, initialized bool) {
+	set := func(kind corev1.PodConditionType, is bool, reason, message string) {
+		condition := corev1.PodCondition{Type: kind, Status: corev1.ConditionTrue, ObservedGeneration: s.pod.Generation, LastTransitionTime: metav1.NewTime(s.now)}
+		if !is {
+			condition.Status, condition.Message = corev1.ConditionFalse, message
+		}
+		if !is || reason == "PodCompleted" {
+			condition.Reason = reason
 		}
 		i := slices.IndexFunc(status.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind })
 		if i < 0 {
@@ -227,23 +330,48 @@ func conditions(pod *corev1.Pod, status *corev1.PodStatus, initialized bool, now
 		}
 		status.Conditions[i] = condition
 	}
-	// A pod that was made with a node has met no scheduler.
-	set(corev1.PodScheduled, true, "")
-	set(corev1.PodInitialized, initialized, "ContainersNotInitialized")
-	why := "ContainersNotReady"
-	if status.Phase == corev1.PodSucceeded {
-		why = "PodCompleted"
-	}
-	set(corev1.ContainersReady, ready, why)
-	for _, gate := range pod.Spec.ReadinessGates {
-		if !slices.ContainsFunc(status.Conditions, func(c corev1.PodCondition) bool {
-			return c.Type == gate.ConditionType && c.Status == corev1.ConditionTrue
-		}) {
-			if ready {
-				why = "ReadinessGatesNotReady"
+	var unready, incomplete []string
+	for i, c := range status.InitContainerStatuses {
+		if !c.Ready {
+			incomplete = append(incomplete, c.Name)
+			if inits[i].sidecar() {
+				unready = append(unready, c.Name)
 			}
-			ready = false
 		}
 	}
-	set(corev1.PodReady, ready, why)
+	for _, c := range status.ContainerStatuses {
+		if !c.Ready {
+			unready = append(unready, c.Name)
+		}
+	}
+	// A pod that was made with a node has met no scheduler.
+	set(corev1.PodScheduled, true, "", "")
+	set(corev1.PodReadyToStartContainers, s.mounted && !ended(status), "", "")
+	why, message := "ContainersNotReady", fmt.Sprintf("containers with unready status: %s", unready)
+	switch {
+	case status.Phase == corev1.PodSucceeded:
+		why, message = "PodCompleted", ""
+		set(corev1.PodInitialized, true, why, "")
+	case status.Phase == corev1.PodFailed:
+		why, message = "PodFailed", ""
+		fallthrough
+	default:
+		set(corev1.PodInitialized, initialized, "ContainersNotInitialized", fmt.Sprintf("containers with incomplete status: %s", incomplete))
+	}
+	ready := len(unready) == 0 && !ended(status)
+	set(corev1.ContainersReady, ready, why, message)
+	var closed []string
+	for _, gate := range s.pod.Spec.ReadinessGates {
+		i := slices.IndexFunc(status.Conditions, func(c corev1.PodCondition) bool { return c.Type == gate.ConditionType })
+		switch {
+		case i < 0:
+			closed = append(closed, fmt.Sprintf("corresponding condition of pod readiness gate %q does not exist.", gate.ConditionType))
+		case status.Conditions[i].Status != corev1.ConditionTrue:
+			closed = append(closed, fmt.Sprintf("the status of pod readiness gate %q is not \"True\", but %v", gate.ConditionType, status.Conditions[i].Status))
+		}
+	}
+	if ready && len(closed) > 0 {
+		ready, why, message = false, "ReadinessGatesNotReady", strings.Join(closed, ", ")
+	}
+	set(corev1.PodReady, ready, why, message)
 }

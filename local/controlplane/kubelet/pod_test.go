@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -16,7 +17,7 @@ var start = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 func summary(pod *corev1.Pod, until time.Duration) string {
 	for now := start; ; {
 		var again time.Duration
-		pod.Status, again = next(pod, now)
+		pod.Status, again = next(pod, lacks{}, now)
 		now = now.Add(again)
 		if again == 0 || now.After(start.Add(until)) {
 			break
@@ -48,6 +49,7 @@ func summary(pod *corev1.Pod, until time.Duration) string {
 }
 
 func TestAPodFaresAsItsAnnotationsSay(t *testing.T) {
+	const index = batchv1.JobCompletionIndexAnnotation
 	const always, onFailure, never = corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever
 	for name, c := range map[string]struct {
 		policy      corev1.RestartPolicy
@@ -67,13 +69,22 @@ func TestAPodFaresAsItsAnnotationsSay(t *testing.T) {
 		"one ends before it is ready":                   {never, map[string]string{runFor: "2s", readyAfter: "5s"}, time.Minute, "Succeeded c:Completed(0) False"},
 		"one fails":                                     {never, map[string]string{exit: "3"}, time.Second, "Failed c:Error(3) False"},
 		"one is killed":                                 {never, map[string]string{exit: oomKilled}, time.Second, "Failed c:OOMKilled(137) False"},
-		"a crash is waited after":                       {always, map[string]string{exit: "1"}, time.Second, "Running c:CrashLoopBackOff False"},
-		"then it is started again":                      {always, map[string]string{exit: "1"}, 11 * time.Second, "Running c:ready*1 True"},
-		"and crashes":                                   {onFailure, map[string]string{exit: "1"}, 12 * time.Second, "Running c:CrashLoopBackOff*1 False"},
-		"with longer times in between":                  {onFailure, map[string]string{exit: "1"}, 31 * time.Second, "Running c:CrashLoopBackOff*1 False"},
-		"of five minutes at most":                       {always, map[string]string{exit: "1"}, 27 * time.Minute, "Running c:CrashLoopBackOff*9 False"},
-		"one that ends well is restarted too":           {always, map[string]string{runFor: "5s"}, 5 * time.Second, "Running c:CrashLoopBackOff False"},
-		"what cannot be read is as if it was not there": {always, map[string]string{exit: "soon", runFor: "5", readyAfter: "no"}, time.Hour, "Running c:ready True"},
+		"a crash is seen":                               {always, map[string]string{exit: "1"}, time.Second, "Running c:Error(1) False"},
+		"then it is started again":                      {always, map[string]string{exit: "1"}, 2 * time.Second, "Running c:ready*1 True"},
+		"after the next one it waits":                   {onFailure, map[string]string{exit: "1"}, 4 * time.Second, "Running c:CrashLoopBackOff*1 False"},
+		"for ten seconds":                               {onFailure, map[string]string{exit: "1"}, 13 * time.Second, "Running c:ready*2 True"},
+		"then for longer times":                         {onFailure, map[string]string{exit: "1"}, 33 * time.Second, "Running c:CrashLoopBackOff*2 False"},
+		"of five minutes at most":                       {always, map[string]string{exit: "1"}, 27 * time.Minute, "Running c:CrashLoopBackOff*10 False"},
+		"one that ends well is restarted too":           {always, map[string]string{runFor: "5s"}, 12 * time.Second, "Running c:CrashLoopBackOff*1 False"},
+		"a long run is a new beginning":                 {always, map[string]string{runFor: "10m"}, 31 * time.Minute, "Running c:ready*3 True"},
+		"what cannot be read is as if it was not there": {always, map[string]string{exit: "soon", runFor: "5", readyAfter: "-1s"}, time.Hour, "Running c:ready True"},
+		"nor is what is no exit code":                   {never, map[string]string{exit: "256"}, time.Second, "Succeeded c:Completed(0) False"},
+		"nor is a negative one":                         {never, map[string]string{exit: "-1"}, time.Second, "Succeeded c:Completed(0) False"},
+		"exit can be about some indexes":                {never, map[string]string{exit: "3", exitIndexes: "1,4-6", index: "5"}, time.Second, "Failed c:Error(3) False"},
+		"and not about the others":                      {never, map[string]string{exit: "3", exitIndexes: "1,4-6", index: "7"}, time.Second, "Succeeded c:Completed(0) False"},
+		"nor about a pod that has none":                 {never, map[string]string{exit: "3", exitIndexes: "0"}, time.Second, "Succeeded c:Completed(0) False"},
+		"one container fares unlike the others":         {never, map[string]string{exit + ".c": "3", exit: "4"}, time.Second, "Failed c:Error(3) False"},
+		"an annotation is not about others":             {never, map[string]string{exit + ".d": "3"}, time.Second, "Succeeded c:Completed(0) False"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: c.annotations}, Spec: corev1.PodSpec{RestartPolicy: c.policy, Containers: []corev1.Container{{Name: "c", Image: "c"}}}}
@@ -83,22 +94,116 @@ func TestAPodFaresAsItsAnnotationsSay(t *testing.T) {
 }
 
 func TestWhatAPodConsistsOfDecidesToo(t *testing.T) {
+	const always, onFailure, never = corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever
 	one := []corev1.Container{{Name: "c", Image: "c"}}
+	init := []corev1.Container{{Name: "i"}}
+	sidecar := []corev1.Container{{Name: "s", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}}
+	missing := []corev1.Container{{Name: "c", Image: "registry.invalid/c:1"}}
 	for name, c := range map[string]struct {
-		spec corev1.PodSpec
-		want string
+		policy      corev1.RestartPolicy
+		spec        corev1.PodSpec
+		annotations map[string]string
+		after       time.Duration
+		want        string
 	}{
-		"init containers end well first":         {corev1.PodSpec{InitContainers: []corev1.Container{{Name: "i"}}, Containers: one}, "Running i:Completed(0) c:ready True"},
-		"sidecars run on":                        {corev1.PodSpec{InitContainers: []corev1.Container{{Name: "i", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}}, Containers: one}, "Running i:ready c:ready True"},
-		"an image of no registry is not there":   {corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "registry.invalid/c:1"}}}, "Pending c:ImagePullBackOff False"},
-		"nor is one of an init container":        {corev1.PodSpec{InitContainers: []corev1.Container{{Name: "i", Image: "a.invalid/i"}}, Containers: one}, "Pending i:ImagePullBackOff c:PodInitializing False"},
-		"one image does not wait for the others": {corev1.PodSpec{Containers: []corev1.Container{{Name: "a", Image: "registry.invalid/c:1"}, {Name: "b"}}}, "Running a:ImagePullBackOff b:ready False"},
-		"a readiness gate is somebody else's":    {corev1.PodSpec{Containers: one, ReadinessGates: []corev1.PodReadinessGate{{ConditionType: "example.com/gate"}}}, "Running c:ready False"},
-		"a part of an image's name is no host":   {corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "shop.invalid"}}}, "Running c:ready True"},
+		"init containers end well first":           {always, corev1.PodSpec{InitContainers: init, Containers: one}, nil, time.Hour, "Running i:Completed(0) c:ready True"},
+		"whatever is said of the others":           {always, corev1.PodSpec{InitContainers: init, Containers: one}, map[string]string{runFor: "1h"}, 0, "Running i:Completed(0) c:ready True"},
+		"they take their own time":                 {always, corev1.PodSpec{InitContainers: init, Containers: one}, map[string]string{runFor + ".i": "5s"}, 4 * time.Second, "Pending i:runs c:PodInitializing False"},
+		"one after the other":                      {always, corev1.PodSpec{InitContainers: append(init, corev1.Container{Name: "j"}), Containers: one}, map[string]string{runFor + ".i": "5s"}, 4 * time.Second, "Pending i:runs j:PodInitializing c:PodInitializing False"},
+		"then the others start":                    {always, corev1.PodSpec{InitContainers: init, Containers: one}, map[string]string{runFor + ".i": "5s"}, 5 * time.Second, "Running i:Completed(0) c:ready True"},
+		"one that fails is restarted":              {always, corev1.PodSpec{InitContainers: init, Containers: one}, map[string]string{exit + ".i": "1"}, 3 * time.Second, "Pending i:CrashLoopBackOff*1 c:PodInitializing False"},
+		"or fails the pod":                         {never, corev1.PodSpec{InitContainers: init, Containers: one}, map[string]string{exit + ".i": "1"}, time.Hour, "Failed i:Error(1) c:PodInitializing False"},
+		"sidecars run on":                          {always, corev1.PodSpec{InitContainers: sidecar, Containers: one}, nil, time.Hour, "Running s:ready c:ready True"},
+		"and end with the others":                  {never, corev1.PodSpec{InitContainers: sidecar, Containers: one}, nil, time.Hour, "Succeeded s:Completed(0) c:Completed(0) False"},
+		"however these end":                        {never, corev1.PodSpec{InitContainers: sidecar, Containers: one}, map[string]string{exit: "3"}, time.Hour, "Failed s:Completed(0) c:Error(3) False"},
+		"one that is restarted does not matter":    {never, corev1.PodSpec{InitContainers: sidecar, Containers: one}, map[string]string{exit + ".s": "3", runFor: "1h"}, 5 * time.Second, "Running s:CrashLoopBackOff*1 c:ready False"},
+		"an image of no registry is not there":     {always, corev1.PodSpec{Containers: missing}, nil, time.Second, "Pending c:ErrImagePull False"},
+		"it is waited for":                         {always, corev1.PodSpec{Containers: missing}, nil, 9 * time.Second, "Pending c:ImagePullBackOff False"},
+		"and tried again":                          {always, corev1.PodSpec{Containers: missing}, nil, 10 * time.Second, "Pending c:ErrImagePull False"},
+		"less and less often":                      {always, corev1.PodSpec{Containers: missing}, nil, 29 * time.Second, "Pending c:ImagePullBackOff False"},
+		"but for ever":                             {never, corev1.PodSpec{Containers: missing}, nil, 10*time.Minute + 11*time.Second, "Pending c:ErrImagePull False"},
+		"whatever the registry's port":             {always, corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "registry.invalid:5000/c"}}}, nil, 3 * time.Second, "Pending c:ImagePullBackOff False"},
+		"nor is one of an init container":          {always, corev1.PodSpec{InitContainers: []corev1.Container{{Name: "i", Image: "a.invalid/i"}}, Containers: one}, nil, 3 * time.Second, "Pending i:ImagePullBackOff c:PodInitializing False"},
+		"a pod is pending while one has not begun": {always, corev1.PodSpec{Containers: append(missing, corev1.Container{Name: "b"})}, nil, 3 * time.Second, "Pending c:ImagePullBackOff b:ready False"},
+		"a readiness gate is somebody else's":      {always, corev1.PodSpec{Containers: one, ReadinessGates: []corev1.PodReadinessGate{{ConditionType: "example.com/gate"}}}, nil, time.Hour, "Running c:ready False"},
+		"a part of an image's name is no host":     {always, corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "shop.invalid"}}}, nil, time.Hour, "Running c:ready True"},
+		"a container has a restart policy":         {always, corev1.PodSpec{Containers: []corev1.Container{{Name: "c", RestartPolicy: new(corev1.ContainerRestartPolicyNever)}, {Name: "d"}}}, nil, time.Hour, "Running c:Completed(0) d:ready False"},
+		"a pod has a deadline":                     {onFailure, corev1.PodSpec{ActiveDeadlineSeconds: new(int64(5)), InitContainers: sidecar, Containers: one}, map[string]string{runFor: "1h"}, 5 * time.Second, "Failed s:Error(143) c:Error(143) False"},
+		"and not before":                           {onFailure, corev1.PodSpec{ActiveDeadlineSeconds: new(int64(5)), Containers: one}, map[string]string{runFor: "1h"}, 4 * time.Second, "Running c:ready True"},
+		"also if it has not begun":                 {always, corev1.PodSpec{ActiveDeadlineSeconds: new(int64(5)), Containers: missing}, nil, 5 * time.Second, "Failed c:ContainerStatusUnknown(137) False"},
+		"what has ended by then has ended":         {never, corev1.PodSpec{ActiveDeadlineSeconds: new(int64(1)), Containers: one}, nil, time.Hour, "Succeeded c:Completed(0) False"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.spec.RestartPolicy = corev1.RestartPolicyAlways
-			assert.Equal(t, c.want, summary(&corev1.Pod{Spec: c.spec}, time.Hour))
+			c.spec.RestartPolicy = c.policy
+			assert.Equal(t, c.want, summary(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: c.annotations}, Spec: c.spec}, c.after))
+		})
+	}
+}
+
+func TestAPodWaitsForWhatIsMissing(t *testing.T) {
+	pod := &corev1.Pod{Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "c"}}}}
+	look := func(lacks lacks, after time.Duration) string {
+		pod.Status, _ = next(pod, lacks, start.Add(after))
+		waiting := pod.Status.ContainerStatuses[0].State.Waiting
+		if waiting == nil {
+			return string(pod.Status.Phase)
+		}
+		return fmt.Sprintf("%s %s %s", pod.Status.Phase, waiting.Reason, waiting.Message)
+	}
+	_, again := next(pod, lacks{volume: "v"}, start)
+	assert.Equal(t, aMoment, again, "it is looked for")
+	assert.Equal(t, "Pending ContainerCreating ", look(lacks{volume: "v"}, 0))
+	assert.Equal(t, corev1.ConditionFalse, condition(pod, corev1.PodReadyToStartContainers).Status)
+
+	token := lacks{environment: map[string]string{"c": `secret "token" not found`}}
+	_, again = next(pod, token, start)
+	assert.Equal(t, aMoment, again)
+	assert.Equal(t, `Pending CreateContainerConfigError secret "token" not found`, look(token, time.Hour))
+	assert.Equal(t, corev1.ConditionTrue, condition(pod, corev1.PodReadyToStartContainers).Status)
+	assert.Equal(t, "Running", look(lacks{}, 2*time.Hour))
+	assert.Equal(t, "Running", look(token, 2*time.Hour), "what has started has it")
+	assert.Equal(t, "Succeeded", look(lacks{volume: "v"}, 3*time.Hour))
+}
+
+func condition(pod *corev1.Pod, kind corev1.PodConditionType) corev1.PodCondition {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == kind {
+			return c
+		}
+	}
+	return corev1.PodCondition{}
+}
+
+func TestConditionsSayWhy(t *testing.T) {
+	pod := func(annotations map[string]string, after time.Duration) *corev1.Pod {
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
+			Spec: corev1.PodSpec{
+				RestartPolicy: corev1.RestartPolicyNever, InitContainers: []corev1.Container{{Name: "i"}}, Containers: []corev1.Container{{Name: "c"}, {Name: "d"}},
+				ReadinessGates: []corev1.PodReadinessGate{{ConditionType: "example.com/gate"}},
+			},
+		}
+		summary(pod, after)
+		return pod
+	}
+	for name, c := range map[string]struct {
+		annotations map[string]string
+		after       time.Duration
+		of          corev1.PodConditionType
+		want        string
+	}{
+		"of one that initializes": {map[string]string{runFor + ".i": "1h"}, 0, corev1.PodInitialized, "False ContainersNotInitialized: containers with incomplete status: [i]"},
+		"of one that starts":      {map[string]string{readyAfter + ".d": "1h", runFor: "2h"}, 0, corev1.PodReady, "False ContainersNotReady: containers with unready status: [d]"},
+		"of one with a gate":      {map[string]string{runFor: "2h"}, 0, corev1.PodReady, `False ReadinessGatesNotReady: corresponding condition of pod readiness gate "example.com/gate" does not exist.`},
+		"of its containers":       {map[string]string{runFor: "2h"}, 0, corev1.ContainersReady, "True : "},
+		"of one that succeeded":   {nil, time.Hour, corev1.PodReady, "False PodCompleted: "},
+		"that it was initialized": {nil, time.Hour, corev1.PodInitialized, "True PodCompleted: "},
+		"of one that failed":      {map[string]string{exit: "1"}, time.Hour, corev1.ContainersReady, "False PodFailed: "},
+		"which has no network":    {map[string]string{exit: "1"}, time.Hour, corev1.PodReadyToStartContainers, "False : "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := condition(pod(c.annotations, c.after), c.of)
+			assert.Equal(t, c.want, fmt.Sprintf("%s %s: %s", found.Status, found.Reason, found.Message))
 		})
 	}
 }
@@ -107,14 +212,14 @@ func TestAStatusThatIsWrittenStaysUntilSomethingChanges(t *testing.T) {
 	pod := &corev1.Pod{Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyAlways, Containers: []corev1.Container{{Name: "c", Image: "c:1"}}}}
 	pod.Generation = 1
 	pod.Status.Conditions = []corev1.PodCondition{{Type: "example.com/gate", Status: corev1.ConditionTrue}}
-	pod.Status, _ = next(pod, start)
+	pod.Status, _ = next(pod, lacks{}, start)
 	assert.Equal(t, corev1.PodConditionType("example.com/gate"), pod.Status.Conditions[0].Type, "what others wrote is kept")
 
-	later, _ := next(pod, start.Add(time.Hour))
+	later, _ := next(pod, lacks{}, start.Add(time.Hour))
 	assert.Equal(t, pod.Status, later)
 
 	pod.Generation, pod.Spec.Containers[0].Image = 2, "c:2"
-	changed, _ := next(pod, start.Add(time.Hour))
+	changed, _ := next(pod, lacks{}, start.Add(time.Hour))
 	assert.EqualValues(t, 2, changed.ObservedGeneration)
 	assert.Equal(t, "c:2", changed.ContainerStatuses[0].Image)
 }
