@@ -21,7 +21,8 @@ func main() {
 			S3:           s3.NewFromConfig(task.Must(awsapi.Config(os.Getenv))),
 			AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ","),
 		},
-		Kube: kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
+		Kube:    kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
+		Effects: task.Must(manifests.NewEffects(os.Getenv("KUBESTEP_SEAL_KEY"))),
 	}
 	task.Start(applymanifests.FunctionPlanManifests, applier.Plan, task.Metrics(manifests.Metrics))
 }

@@ -3,7 +3,9 @@
 package diff
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"reflect"
 	"slices"
@@ -60,6 +62,22 @@ func Compare(live, next map[string]any, rules Rules) []Change {
 		changes = append(changes, c.conceal(rules.Secret))
 	})
 	return changes
+}
+
+// Sum is the same for the same changes: it is made of the path of each, and of its values, those
+// of a Secret too. Whoever passes it on uses a keyed hash.
+func Sum(to io.Writer, live, next map[string]any, rules Rules) error {
+	if rules.WithoutCopy {
+		live, next = withoutCopy(live), withoutCopy(next)
+	}
+	encoder := json.NewEncoder(to) // maps in the order of their keys
+	var failed error
+	diff("", strip(live, rules.StatusIsApart), strip(next, rules.StatusIsApart), func(c Change) {
+		if err := encoder.Encode([]any{c.path, c.old, c.new}); err != nil && failed == nil {
+			failed = err
+		}
+	})
+	return failed
 }
 
 // conceal hides what must not be shown: the values of a Secret, and of its annotations,

@@ -15,8 +15,9 @@ import (
 
 // Applier is the work of the functions that connect: Verify, Plan and Apply.
 type Applier struct {
-	Source Source
-	Kube   kube.Connector
+	Source  Source
+	Kube    kube.Connector
+	Effects Effects
 }
 
 // session is the connection of one invocation, and what it is to work on.

@@ -58,7 +58,7 @@ func (a Applier) Plan(ctx context.Context, in applymanifests.PlanManifests) (app
 		return applymanifests.Plan{}, err
 	}
 	defer s.Conn.Close()
-	p := &planner{session: s, ledger: batch.NewLedger(in.Plan.Actions, len(s.targets)), objects: map[int]applymanifests.PlannedObject{}, texts: map[int]string{}}
+	p := &planner{session: s, ledger: batch.NewLedger(in.Plan.Actions, len(s.targets)), objects: map[int]applymanifests.PlannedObject{}, texts: map[int]string{}, hash: a.Effects, effects: newEffects(in.Plan.Effects, len(s.targets)), digest: newDigest(in.Plan.Digest)}
 	p.report = in.Plan.PlanReport
 	if in.Plan.Parent == "" {
 		if in.Plan.Parent, err = s.firstLook(ctx, in.Execution); err != nil {
@@ -85,8 +85,9 @@ func (a Applier) Plan(ctx context.Context, in applymanifests.PlanManifests) (app
 	compared := !p.ledger.Has(batch.IsLeft)
 	plan := applymanifests.Plan{
 		PlanReport: p.report, Actions: string(p.ledger), Compared: compared, Complete: compared && !hasSet(in.Request) && in.Request.Mode != applymanifests.ModeSets,
-		Parent: in.Plan.Parent, Tries: in.Plan.Tries, Sets: []applymanifests.Set{},
+		Parent: in.Plan.Parent, Tries: in.Plan.Tries, Sets: []applymanifests.Set{}, Effects: p.effects.String(),
 	}
+	plan.Digest = p.digest.String()
 	plan.Objects, plan.Truncated = shorten(append(plan.Objects, p.planned()...), plan.Truncated, maxReport)
 	plan.Created, plan.Configured = p.ledger.Count(batch.Is(created)), p.ledger.Count(batch.Is(configured))
 	plan.Unchanged = p.ledger.Count(batch.Is(unchanged, unowned))
@@ -137,11 +138,14 @@ type planner struct {
 	*session
 	report applymanifests.PlanReport
 	round  *batch.Round
+	hash   Effects
 
 	mu        sync.Mutex // guards what follows
 	ledger    batch.Ledger
 	objects   map[int]applymanifests.PlannedObject // of this round, by index
-	texts     map[int]string                       // of the difference, by index
+	effects   effects
+	digest    digest
+	texts     map[int]string // of the difference, by index
 	textBytes int
 	failures  []failed
 	conflicts []failed
@@ -156,6 +160,9 @@ type found struct {
 	notes   []string
 	// unchecked says why there was no dry run.
 	unchecked string
+	// live and next are the object as it is and as it will be; nil if that is not known.
+	live, next map[string]any
+	rules      diff.Rules
 	// owners are others whose it is, and from whom it is not taken.
 	owners []sets.Owner
 	err    *contract.Error
@@ -256,6 +263,7 @@ func (p *planner) compare(ctx context.Context, t objects.Target, a objects.Answe
 			}
 		}
 		f = p.membership(f, live, next, rules).beingDeleted(live)
+		f.live, f.next, f.rules = live, next, rules
 	}
 	p.add(t, f)
 	return true, nil
@@ -398,6 +406,10 @@ func (p *planner) add(t objects.Target, f found) {
 	if f.letter == created {
 		o.Changes = nil // all of it
 	}
+	here, everywhere, err := p.hash.sum(effect{t, o.Action, f.live, f.next, f.rules, f.changes})
+	if err != nil { // what was JSON can be encoded
+		panic(err)
+	}
 	for _, owner := range f.owners[:min(len(f.owners), maxChanges)] {
 		o.Owners = append(o.Owners, contract.Clip(contract.OneLine(string(owner)), maxPath))
 	}
@@ -414,6 +426,8 @@ func (p *planner) add(t objects.Target, f found) {
 		p.owned = append(p.owned, failed{t, contract.Errorf(contract.OwnerConflict, "%s belongs to %s", t, namesOfOwners(f.owners))})
 	}
 	p.ledger[t.Index] = f.letter
+	p.effects.set(t.Index, here)
+	p.digest.add(everywhere)
 	p.objects[t.Index] = o
 	if p.request.Output.Bucket != "" && o.Action != applymanifests.ActionUnchanged {
 		p.texts[t.Index] = text(t, o, f.changes)

@@ -175,6 +175,11 @@ func (a Applier) PlanSet(ctx context.Context, in applymanifests.PlanSet) (applym
 			return applymanifests.Plan{}, s.tell(contract.Errorf(contract.PruneRefused, "Nothing was applied to cluster %s, and nothing deleted: of set %s, %s: %s", s.Conn.Cluster.Name, s.set(), plan.Refused, enumerate(namesOf(leaving))))
 		}
 	}
+	sum := newDigest(plan.Digest)
+	for _, o := range planned {
+		sum.add(a.Effects.member(o))
+	}
+	plan.Digest = sum.String()
 	plan.Objects, plan.Truncated = shorten(append(planned, plan.Objects...), plan.Truncated, maxReport-len(plan.Leaving))
 	plan.Complete = true
 	if len(planned) > 0 && in.Request.Output.Bucket != "" {

@@ -219,6 +219,10 @@ type Plan struct {
 	// NoParent; empty without a set. It must be the same when the first object is applied:
 	// else another execution changed the set meanwhile, and all is planned again.
 	Parent string `json:"parent"`
+	// Effects has EffectLength characters for each object, in the order of the manifests: the
+	// same for the same effect of applying it to this cluster. They are dots if it is not
+	// planned yet.
+	Effects string `json:"effects"`
 	// Tries has a dot for each time that it was.
 	Tries string `json:"tries"`
 	// Leaving has a digest of DigestLength for each member that is to be deleted: only these
@@ -238,6 +242,9 @@ const NoParent = "none"
 // DigestLength is how many characters of the SHA-256 of a member's UID, in base64, are a
 // digest: 60 bits.
 const DigestLength = 10
+
+// EffectLength is how many characters an effect has: 36 bits of a keyed hash.
+const EffectLength = 6
 
 // PlanSet is the payload of plan-set.
 type PlanSet struct {
@@ -290,6 +297,10 @@ type PlanReport struct {
 	Members int `json:"members"`
 	// Refused says why so many objects are not pruned; empty if they are.
 	Refused string `json:"refused"`
+	// Digest is the same for two plans of the same changes, in whichever cluster, by the same
+	// stack: it is made of what is applied, the action on each object, and each value before
+	// and after, but for those of Secrets.
+	Digest string `json:"digest"`
 	// Objects are the objects, those that change first if not all have room.
 	Objects []PlannedObject `json:"objects"`
 	// Truncated is true if Objects does not hold every object.
