@@ -146,6 +146,19 @@ func TestADifferenceHoldsNothingThatATerminalActsOn(t *testing.T) {
 		"  - one\\x1b[1A\\rtwo\tthree\n  + é 😀 \\u009b31m \\u202egnp\n  @ data\n  + \"x\\e\": \"y\\r\"\n", shown)
 }
 
+// Who reviews a difference reads what is changed off its lines, and a key may be any text.
+func TestNoNameInADifferenceIsALineOfItsOwn(t *testing.T) {
+	shown := Text("Role shop/a: unchanged\nRole shop/b\x1b[2J: configured", []string{"of m\n  @ rules"}, []Change{
+		{path: join("spec.any", "x\n  - 1\n  + 1\n  @ y"), old: "1", new: "2"},
+	})
+	assert.Equal(t, `Role shop/a: unchanged\nRole shop/b\x1b[2J: configured
+  # of m   @ rules
+  @ spec.any[x\n  - 1\n  + 1\n  @ y]
+  - 1
+  + 2
+`, shown)
+}
+
 func TestADifferenceHasABound(t *testing.T) {
 	long := strings.Repeat("x\n", 8<<20)
 	for sentence, changes := range map[string][]Change{

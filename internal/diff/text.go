@@ -90,11 +90,16 @@ func visible(line []byte) []byte {
 	return shown
 }
 
+// oneLine is visible text that begins no line of its own: a key may be any text.
+func oneLine(text string) []byte {
+	return visible([]byte(strings.ReplaceAll(text, "\n", `\n`)))
+}
+
 // Text is the whole difference of an object for a person, in the manner of a unified diff:
 // what goes begins with "-", what comes with "+", and the notes with "#".
 func Text(title string, notes []string, changes []Change) string {
 	var p page
-	p.b.WriteString(title + "\n")
+	fmt.Fprintf(&p.b, "%s\n", oneLine(title))
 	for _, note := range notes {
 		fmt.Fprintf(&p.b, "  # %s\n", visible([]byte(strings.ReplaceAll(note, "\n", " "))))
 	}
@@ -103,7 +108,7 @@ func Text(title string, notes []string, changes []Change) string {
 			fmt.Fprintf(&p.b, "  … and %d more changes: this difference is cut after %d bytes\n", len(changes)-i, maxText)
 			break
 		}
-		fmt.Fprintf(&p.b, "  @ %s\n", visible([]byte(c.path)))
+		fmt.Fprintf(&p.b, "  @ %s\n", oneLine(c.path))
 		if old, ok := c.old.(string); ok {
 			if next, ok := c.new.(string); ok {
 				lines(&p, old, next)
