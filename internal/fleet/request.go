@@ -14,7 +14,6 @@ import (
 )
 
 const (
-	defaultConcurrency = 40
 	// maxPlaces bounds the Regions, times the roles, whose clusters are listed.
 	maxPlaces = 1000
 	// maxRequest bounds what each cluster is asked: it travels with the outcomes.
@@ -62,7 +61,7 @@ func (t tolerated) of(clusters int) int {
 
 // read reads the execution input. Every problem is in f.
 func (d Finder) read(f *input.Fields, in contractfleet.FindClusters) request {
-	r := request{name: contract.ExecutionARN(in.Execution).Name(), concurrency: defaultConcurrency, tolerated: tolerated{-1, -1}}
+	r := request{name: contract.ExecutionARN(in.Execution).Name(), concurrency: contractfleet.DefaultConcurrency, tolerated: tolerated{-1, -1}}
 	if f.String("name", &r.name); f.Raw("name") != nil && !fleetName.MatchString(r.name) {
 		f.Problem("name", "%s is not a valid name: expected 1 to 80 letters, digits, - and _", input.Quote(r.name))
 	}

@@ -26,7 +26,7 @@ func summarizer(s3 *fakeS3) fleet.Summarizer {
 // nightly returns a fleet of that many clusters.
 func nightly(clusters int) contractfleet.Fleet {
 	return contractfleet.Fleet{
-		Name: "nightly", Workflow: "pod-inventory", StartedAt: start, Clusters: clusters,
+		Name: "nightly", Workflow: "pod-inventory", StartedAt: start, Clusters: clusters, Concurrency: contractfleet.DefaultConcurrency,
 		Execution:  "arn:aws:states:eu-west-1:111122223333:execution:kubestep-fleet:nightly",
 		Executions: "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory",
 	}

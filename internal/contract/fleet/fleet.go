@@ -19,6 +19,8 @@ const ClustersFailed = "ClustersFailed"
 const (
 	// MaxClusters bounds the clusters of a fleet.
 	MaxClusters = 10_000
+	// DefaultConcurrency is how many clusters run at once if the input does not say.
+	DefaultConcurrency = 40
 	// MaxConcurrency bounds the clusters that run at once.
 	MaxConcurrency = 1000
 	// MaxInState is how many clusters, and then outcomes, pass between states. A

@@ -139,8 +139,8 @@ func (r Report) Commands(at *fleet.Report) (again, goOn string) {
 	return again, goOn
 }
 
-// command is a fleet of the clusters in a list, which is asked the same. One that changes
-// its clusters is as careful as this one.
+// command is a fleet of the clusters in a list, which is asked the same, and runs no more of them
+// at once. One that changes its clusters stops as this one does.
 func (r Report) command(bucket, list string) string {
 	request := ""
 	switch {
@@ -149,8 +149,11 @@ func (r Report) command(bucket, list string) string {
 	case r.Request != "":
 		request = " --request " + shell.Quote(r.Request)
 	}
+	if r.Fleet.Changes || r.Fleet.Concurrency != fleet.DefaultConcurrency {
+		request += fmt.Sprintf(" --concurrency %d", r.Fleet.Concurrency)
+	}
 	if r.Fleet.Changes {
-		request += fmt.Sprintf(" --concurrency %d --tolerate %d", r.Fleet.Concurrency, r.Fleet.Tolerated)
+		request += fmt.Sprintf(" --tolerate %d", r.Fleet.Tolerated)
 	}
 	return fmt.Sprintf("kubestep fleet --workflow %s%s --source %s --report %s", shell.Quote(r.Summary.Workflow), request,
 		shell.Quote("s3://"+bucket+"/"+list), shell.Quote("s3://"+bucket+"/"+r.Fleet.Output.Prefix))

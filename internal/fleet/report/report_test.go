@@ -43,7 +43,7 @@ func of(outcomes ...fleet.Outcome) report.Report {
 	}
 	return report.Report{
 		Fleet: fleet.Fleet{
-			Name: "nightly", Workflow: "pod-inventory", StartedAt: start,
+			Name: "nightly", Workflow: "pod-inventory", StartedAt: start, Concurrency: fleet.DefaultConcurrency,
 			Execution:  "arn:aws:states:eu-west-1:111122223333:execution:kubestep-fleet:nightly",
 			Executions: "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory",
 		},
@@ -149,8 +149,12 @@ func TestThePageSaysWhatWasAskedAndHowToRunWhatFailedAgain(t *testing.T) {
 	again, _ = r.Commands(&fleet.Report{Bucket: "reports", Failed: "failed.jsonl"})
 	assert.Contains(t, again, "--request @FILE --source")
 	r.Request = ""
+	r.Fleet.Concurrency = 2
 	again, _ = r.Commands(&fleet.Report{Bucket: "reports", Failed: "failed.jsonl"})
-	assert.NotContains(t, again, "--request")
+	assert.Contains(t, again, "--workflow pod-inventory --concurrency 2 --source", "no more at once than this one ran")
+	r.Fleet.Concurrency = fleet.DefaultConcurrency
+	again, _ = r.Commands(&fleet.Report{Bucket: "reports", Failed: "failed.jsonl"})
+	assert.Contains(t, again, "--workflow pod-inventory --source", "neither a request nor what is the default")
 
 	r = of(well("alpha"))
 	r.Summary.Report = &fleet.Report{Bucket: "reports"}
