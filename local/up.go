@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/kubestep/kubestep/internal/shell"
 	"github.com/kubestep/kubestep/local/session"
 )
 
@@ -81,7 +82,7 @@ func (l local) hint() error {
 	if err != nil {
 		return fmt.Errorf("find the inputs: %w", err)
 	}
-	fmt.Fprintf(os.Stderr, "\nNow let this shell reach it, with aws, kubectl and kubestep (make down ends it):\n\n  source %s\n\n", env)
+	fmt.Fprintf(os.Stderr, "\nNow let this shell reach it, with aws, kubectl and kubestep (make down ends it):\n\n  source %s\n\n", shell.Quote(env))
 	fmt.Fprint(os.Stderr, "Try next:\n\n  kubestep inventory demo -n shop\n")
 	for _, input := range inputs {
 		workflow := strings.TrimSuffix(filepath.Base(input), ".json")
