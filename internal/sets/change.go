@@ -37,6 +37,9 @@ type Change struct {
 	client    objects.Client
 	execution string
 	parent    Parent
+	// until is what this function wrote, and others is until when another function of the
+	// execution may change the set: one that was invoked before, whose answer was lost.
+	until, others time.Time
 }
 
 // Planned is what an execution knew of the parent before it planned, for its first change.
@@ -66,14 +69,16 @@ func (p Parent) inUse(c objects.Client, how string) error {
 // Errors: SetInUse if another execution changed the set since it was planned, or is about
 // to; SetTaken if one did after this execution began to change it; the errors of Read.
 func (s Set) Begin(ctx context.Context, c objects.Client, execution string, planned Planned, scope Scope) (*Change, error) {
-	change := &Change{client: c, execution: execution}
-	until := batch.Deadline(ctx).Add(grace)
+	change := &Change{client: c, execution: execution, until: batch.Deadline(ctx).Add(grace)}
 	err := change.update(ctx, s, func(p Parent) (annotations, error) {
 		if err := change.mayBegin(p, planned); err != nil {
 			return nil, err
 		}
+		if !p.ChangingUntil.Equal(change.until) { // which it is if the answer to writing it was lost
+			change.others = p.ChangingUntil
+		}
 		now := p.And(scope).And(Scope{Namespaces: []string{s.Namespace}})
-		return merged(now.annotations(s.Namespace), annotations{annotationExecution: execution, annotationChangingUntil: until.UTC().Format(time.RFC3339)}), nil
+		return merged(now.annotations(s.Namespace), annotations{annotationExecution: execution, annotationChangingUntil: asText(change.until)}), nil
 	})
 	return change, err
 }
@@ -102,12 +107,29 @@ func (c *Change) Parent() Parent { return c.parent }
 // itself some time later.
 func (c *Change) End(ctx context.Context) {
 	_ = c.update(ctx, c.parent.Set, func(p Parent) (annotations, error) {
-		if p.Execution != c.execution {
-			return nil, errNothing
+		if ended := c.ended(p); p.Execution == c.execution && len(ended) > 0 {
+			return ended, nil
 		}
-		return annotations{annotationChangingUntil: nil}, nil
+		return nil, errNothing
 	})
 }
+
+// ended is what is written once this function has ended. The execution may have other
+// functions that go on, although their answers are lost: what a later one wrote stays, and
+// what an earlier one wrote returns.
+func (c *Change) ended(p Parent) annotations {
+	switch {
+	case !p.ChangingUntil.Equal(c.until):
+		return annotations{}
+	case time.Now().Before(c.others):
+		return annotations{annotationChangingUntil: asText(c.others)}
+	default:
+		return annotations{annotationChangingUntil: nil}
+	}
+}
+
+// asText has fractions of a second, which tell one function from the next.
+func asText(at time.Time) string { return at.UTC().Format(time.RFC3339Nano) }
 
 // Unserved are the kinds of the parent that the cluster does not serve: nobody can tell
 // whether they have members, and their definitions may come back.
@@ -126,7 +148,7 @@ func (c *Change) Unserved(ctx context.Context, known []objects.Target) (Scope, e
 // Applied ends the change after all was applied and nothing is to be deleted.
 func (c *Change) Applied(ctx context.Context, members int) error {
 	return c.update(ctx, c.parent.Set, func(p Parent) (annotations, error) {
-		return merged(applied(members), annotations{annotationChangingUntil: nil}), c.isMine(p)
+		return merged(applied(members), c.ended(p)), c.isMine(p)
 	})
 }
 
@@ -134,7 +156,7 @@ func (c *Change) Applied(ctx context.Context, members int) error {
 func (c *Change) Narrow(ctx context.Context, left Scope, members int) error {
 	return c.update(ctx, c.parent.Set, func(p Parent) (annotations, error) {
 		now := left.And(Scope{Namespaces: []string{p.Namespace}})
-		return merged(merged(now.annotations(p.Namespace), applied(members)), annotations{annotationChangingUntil: nil}), c.isMine(p)
+		return merged(merged(now.annotations(p.Namespace), applied(members)), c.ended(p)), c.isMine(p)
 	})
 }
 

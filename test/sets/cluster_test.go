@@ -50,10 +50,11 @@ const (
 	killAfter        // the function ends once the request is carried out, and does not see the answer
 	lostAnswer       // the request is carried out, and the connection ends before the answer
 	twice            // the request is carried out, and then once more
+	somebody         // somebody else does something just before the request is carried out
 )
 
 func (f fault) String() string {
-	return []string{"nothing", "killed before", "killed after", "answer lost", "carried out twice"}[f]
+	return []string{"nothing", "killed before", "killed after", "answer lost", "carried out twice", "comes just after what somebody else does"}[f]
 }
 
 // plan says at which request of an execution which fault occurs.
@@ -63,6 +64,8 @@ type plan struct {
 	at int
 	// stops is set if the execution is stopped with the function that is killed. Else the machine invokes that again.
 	stops bool
+	// acts is what somebody else does.
+	acts func()
 }
 
 func (p plan) String() string {
@@ -82,15 +85,15 @@ type link struct {
 	server *httptest.Server
 	next   http.RoundTripper
 	to     string
+	// hold holds functions up; nil for none.
+	hold *hold
 
 	mu       sync.Mutex // guards what follows
 	plan     plan
 	requests []string // of this execution
 	// dead is set once the function that makes the requests is killed: none is carried out any more.
 	dead, stopped bool
-	// onRequest is called with each request before it is carried out; nil for nothing.
-	onRequest func(n int, r *http.Request)
-	underWay  int
+	underWay      int
 
 	idle chan struct{} // holds a value once none is under way
 }
@@ -191,11 +194,8 @@ func (l *link) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	l.mu.Lock()
-	n, on := len(l.requests), l.onRequest
-	l.mu.Unlock()
-	if on != nil {
-		on(n, r)
+	if happens == somebody {
+		l.plan.acts()
 	}
 	answer, text, err := l.forward(r, body)
 	if err == nil && happens == twice {
@@ -220,6 +220,49 @@ func (l *link) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(answer.StatusCode)
 	_, _ = w.Write(text)
+}
+
+// hold holds up a function at one of its requests, until it is released or its time is over.
+type hold struct {
+	at                int
+	reached, released chan struct{}
+
+	mu sync.Mutex // guards what follows
+	n  int
+}
+
+// newHold returns a hold at a request, counted from 1. Call it in the bubble of those that wait for it.
+func newHold(at int) *hold {
+	return &hold{at: at, reached: make(chan struct{}), released: make(chan struct{})}
+}
+
+func (h *hold) pass(ctx context.Context) error {
+	h.mu.Lock()
+	h.n++
+	n := h.n
+	if n == h.at {
+		close(h.reached)
+	}
+	h.mu.Unlock()
+	if n < h.at {
+		return nil
+	}
+	select {
+	case <-h.released:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// dial connects to the link. There is a connection for each request.
+func (l *link) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if l.hold != nil {
+		if err := l.hold.pass(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, address)
 }
 
 // forward carries a request out. It does not end with the client that made it: the API server does not notice at once.
@@ -286,7 +329,7 @@ var files = bucket{&sync.Map{}}
 
 // functions are the machine's. Those that call AWS alone are stood in for.
 func (l *link) functions() map[string]function {
-	applier := manifests.Applier{Source: manifests.Source{S3: files, Prunes: true}, Kube: kube.Connector{Opener: opener{}}}
+	applier := manifests.Applier{Source: manifests.Source{S3: files, Prunes: true}, Kube: kube.Connector{Opener: opener{}, Dial: l.dial}}
 	return map[string]function{
 		"DescribeCluster": hosted(l.describe),
 		"MintToken": hosted(func(context.Context, contract.MintToken) (contract.Token, error) {

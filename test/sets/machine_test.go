@@ -86,6 +86,8 @@ type execution struct {
 	retries int
 	// path are the tasks that were invoked.
 	path []string
+	// waits is called before a Wait, with its name; nil for nothing.
+	waits func(state string)
 }
 
 // run runs states from the first to the last, and returns the output.
@@ -94,6 +96,9 @@ func (e *execution) run(ctx context.Context, d definition, data any) (any, error
 		s, ok := d.States[name]
 		if !ok {
 			return nil, fmt.Errorf("the definition has no state %q", name)
+		}
+		if s.Type == "Wait" && e.waits != nil {
+			e.waits(name)
 		}
 		after, next, err := e.enter(ctx, s, data)
 		if err != nil {

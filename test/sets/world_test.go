@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/sets"
@@ -25,9 +26,10 @@ import (
 
 // place is a part of the cluster that one test at a time has: two namespaces, a kind, and names of what is cluster-wide.
 type place struct {
-	name  string
-	admin dynamic.Interface
-	link  *link
+	name   string
+	config *rest.Config // of the administrator
+	admin  dynamic.Interface
+	link   *link
 	// requests are done outside of any bubble.
 	requests chan func()
 	done     chan struct{}
@@ -42,7 +44,7 @@ func newPlace(t testing.TB) *place {
 	require.NoError(t, err)
 	admin, err := dynamic.NewForConfig(config)
 	require.NoError(t, err)
-	p := &place{name: fmt.Sprintf("p%03d", places.Add(1)), admin: admin, link: newLink(t, config), requests: make(chan func()), done: make(chan struct{})}
+	p := &place{name: fmt.Sprintf("p%03d", places.Add(1)), config: config, admin: admin, link: newLink(t, config), requests: make(chan func()), done: make(chan struct{})}
 	go func() {
 		for request := range p.requests {
 			request()

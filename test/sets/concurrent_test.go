@@ -1,0 +1,536 @@
+package sets
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+)
+
+// pair are two executions of a set at the same time.
+type pair struct {
+	before []step
+	steps  [2]step
+}
+
+func pairs() map[string]pair {
+	before := []step{{set: "s", manifests: "cm a/both=0 secret b/first=0 lease a/second=0 cm b/neither=0"}}
+	first := step{set: "s", manifests: "cm a/both=1 secret b/first=1 sa b/new=1", prune: true}
+	second := step{set: "s", manifests: "cm a/both=2 lease a/second=2 cm b/young=2", prune: true}
+	return map[string]pair{
+		"two executions with different manifests":    {before, [2]step{first, second}},
+		"two executions that make a set":             {nil, [2]step{first, second}},
+		"one applies the set that the other deletes": {before, [2]step{first, {set: "s", mode: applymanifests.ModeDelete}}},
+		"both delete the set":                        {before, [2]step{{set: "s", mode: applymanifests.ModeDelete}, {set: "s", mode: applymanifests.ModeDelete}}},
+		"both have the same manifests":               {before, [2]step{first, first}},
+		"one prunes and the other does not":          {before, [2]step{first, {set: "s", manifests: "cm a/both=2 lease a/second=2 cm b/young=2"}}},
+	}
+}
+
+// allowed are the errors of an execution that another one came before.
+var allowed = []string{string(contract.SetInUse), string(contract.SetTaken)}
+
+// judge says what is wrong once both have ended: there may be members of both, but they are found from the parent.
+func (q pair) judge(p *place, before, after map[string]live, ends [2]outcome) (problems []string) {
+	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	for i, o := range ends {
+		if failed := (failure{}); o.err != nil && (!errors.As(o.err, &failed) || !slices.Contains(allowed, failed.Name)) {
+			say("execution %d ended with %v", i+1, o.err)
+		}
+	}
+	if ends[0].err != nil && ends[1].err != nil {
+		say("none of both came to its end: %v; %v", ends[0].err, ends[1].err)
+	}
+	// Nothing that both want is deleted.
+	for id, was := range before {
+		inBoth := true
+		for _, s := range q.steps {
+			inBoth = inBoth && slices.ContainsFunc(parse(s.manifests), func(o object) bool { return o.id() == id })
+		}
+		if inBoth && after[id].uid != was.uid {
+			say("WRONG DELETION: %s", id)
+		}
+	}
+	return append(problems, p.beyond(after, "s")...)
+}
+
+// beyond are the members that are not found from the parent of a set.
+func (p *place) beyond(all map[string]live, set string) (problems []string) {
+	parent, exists := all["cm a/"+set]
+	kinds := strings.Split(parent.annotations["applyset.kubernetes.io/contains-group-kinds"], ",")
+	namespaces := append(strings.Split(parent.annotations["applyset.kubernetes.io/additional-namespaces"], ","), p.namespace("a"))
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		l := all[id]
+		if l.partOf != p.setOf(set).ID() {
+			continue
+		}
+		k := p.kind(l.kind)
+		name := k.kind
+		if k.Group != "" {
+			name += "." + k.Group
+		}
+		if !exists || !slices.Contains(kinds, name) || k.namespaced && !slices.Contains(namespaces, p.namespace(l.namespace)) {
+			problems = append(problems, fmt.Sprintf("ORPHAN: %s is not found from its parent (kinds %v, namespaces %v)", id, kinds, namespaces))
+		}
+	}
+	return problems
+}
+
+// exactly says how the members of a set differ from manifests.
+func (p *place) exactly(all map[string]live, s step) (problems []string) {
+	wanted := map[string]object{}
+	for _, o := range parse(s.manifests) {
+		wanted[o.id()] = o
+		if l := all[o.id()]; l.partOf != p.setOf(s.set).ID() || o.kind != "sa" && l.value != o.value {
+			problems = append(problems, fmt.Sprintf("%s is %+v", o.id(), l))
+		}
+	}
+	for id, l := range all {
+		if _, ok := wanted[id]; l.partOf == p.setOf(s.set).ID() && !ok {
+			problems = append(problems, id+" is a member still")
+		}
+	}
+	slices.Sort(problems)
+	return problems
+}
+
+// gated makes an execution wait for its turn before each function that works on the set.
+func gated(e *execution, parked chan<- bool, turn <-chan struct{}) {
+	invoke := e.invoke
+	e.invoke = func(ctx context.Context, function string, payload json.RawMessage) (json.RawMessage, error) {
+		switch function {
+		case "PlanManifests", "PlanSet", "ApplyManifests", "PruneObjects":
+			parked <- true
+			<-turn
+		}
+		return invoke(ctx, function, payload)
+	}
+}
+
+// interleave runs both executions, one function at a time: the schedule says whose is next, and who comes first once it is over. It
+// returns whose functions ran.
+func (q pair) interleave(t *testing.T, p *place, links [2]*link, schedule []int) (ran []int, ends [2]outcome, problems []string) {
+	t.Helper()
+	var parked [2]chan bool
+	var turns [2]chan struct{}
+	last := -1 // who took over the set last
+	for i, s := range q.steps {
+		links[i].begin(plan{})
+		e := p.newExecution(t, links[i], s)
+		parked[i], turns[i] = make(chan bool), make(chan struct{})
+		gated(e, parked[i], turns[i])
+		go func() {
+			ends[i] = e.end(t)
+			close(parked[i])
+		}()
+	}
+	over := [2]bool{}
+	waiting := [2]bool{}
+	for n := 0; ; n++ {
+		for i := range parked {
+			if !over[i] && !waiting[i] {
+				_, more := <-parked[i]
+				over[i], waiting[i] = !more, more
+				if !more && ends[i].err == nil && last == i {
+					var all map[string]live
+					var err error
+					p.outside(func() { all, err = p.look() })
+					require.NoError(t, err)
+					if q.steps[i].prune {
+						for _, problem := range p.exactly(all, q.steps[i]) {
+							problems = append(problems, fmt.Sprintf("execution %d ended well, and %s", i+1, problem))
+						}
+					}
+				}
+			}
+		}
+		if over[0] && over[1] {
+			return ran, ends, problems
+		}
+		next := 0
+		if n < len(schedule) {
+			next = schedule[n]
+		}
+		if over[next] {
+			next = 1 - next
+		}
+		ran = append(ran, next)
+		waiting[next] = false
+		turns[next] <- struct{}{}
+		last = next
+	}
+}
+
+// depth is how many functions of two executions have any order: each has four, if it plans once.
+const depth = 8
+
+func TestTwoExecutionsOfASetAreAsOneAfterTheOther(t *testing.T) {
+	for name, q := range pairs() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
+			links := [2]*link{p.link, newLink(t, p.config)}
+			seen := map[string]bool{}
+			runs := 0
+			for n := range 1 << depth {
+				if *every > 1 && n%(1<<depth/8) != int(hashOf(name))%(1<<depth/8) {
+					continue
+				}
+				schedule := make([]int, depth)
+				for i := range schedule {
+					schedule[i] = n >> i & 1
+				}
+				synctest.Test(t, func(t *testing.T) {
+					var before, after map[string]live
+					var err error
+					p.outside(func() { err = p.clear() })
+					require.NoError(t, err)
+					for _, s := range q.before {
+						require.NoError(t, p.run(t, s, plan{}).err)
+					}
+					p.outside(func() { before, err = p.look() })
+					require.NoError(t, err)
+					ran, ends, problems := q.interleave(t, p, links, schedule)
+					seen[fmt.Sprint(ran)] = true
+					p.outside(func() { after, err = p.look() })
+					require.NoError(t, err)
+					problems = append(problems, q.judge(p, before, after, ends)...)
+					for i := range q.steps { // whoever runs once more has it as its manifests say
+						again := p.run(t, q.steps[i], plan{})
+						p.outside(func() { after, err = p.look() })
+						require.NoError(t, err)
+						if again.err != nil {
+							problems = append(problems, fmt.Sprintf("execution %d does not end well once more: %v", i+1, again.err))
+						}
+						if q.steps[i].prune || q.steps[i].mode == applymanifests.ModeDelete {
+							problems = append(problems, p.exactly(after, q.steps[i])...)
+						}
+					}
+					runs++
+					if len(problems) > 0 {
+						t.Errorf("%v (%v %v; %v %v):\n\t%s", ran, ends[0].path, ends[0].err, ends[1].path, ends[1].err, strings.Join(problems, "\n\t"))
+					}
+				})
+			}
+			t.Logf("%d runs in %d different orders", runs, len(seen))
+		})
+	}
+}
+
+// An execution begins at some request of another one, which goes on once the later one has ended, or waits for the set.
+func TestAnExecutionThatBeginsWhileAnotherOneRuns(t *testing.T) {
+	for name, q := range pairs() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
+			other := newLink(t, p.config)
+			once := func(t *testing.T, at int) (requests int) {
+				synctest.Test(t, func(t *testing.T) {
+					var before, after map[string]live
+					var err error
+					p.outside(func() { err = p.clear() })
+					require.NoError(t, err)
+					for _, s := range q.before {
+						require.NoError(t, p.run(t, s, plan{}).err)
+					}
+					p.outside(func() { before, err = p.look() })
+					require.NoError(t, err)
+
+					held := newHold(at)
+					p.link.hold = held
+					p.link.begin(plan{})
+					var ends [2]outcome
+					ended := make(chan struct{})
+					go func() {
+						defer close(ended)
+						ends[0] = p.newExecution(t, p.link, q.steps[0]).end(t)
+					}()
+					select {
+					case <-held.reached:
+					case <-ended:
+					}
+					other.begin(plan{})
+					second := p.newExecution(t, other, q.steps[1])
+					waits, secondEnded := make(chan struct{}, 100), make(chan struct{})
+					second.waits = func(string) { waits <- struct{}{} }
+					go func() {
+						defer close(secondEnded)
+						ends[1] = second.end(t)
+					}()
+					select {
+					case <-waits:
+					case <-secondEnded:
+					}
+					close(held.released)
+					<-ended
+					<-secondEnded
+					requests = held.n
+					p.link.hold = nil
+					p.outside(func() { after, err = p.look() })
+					require.NoError(t, err)
+					problems := q.judge(p, before, after, ends)
+					for i := range q.steps {
+						if again := p.run(t, q.steps[i], plan{}); again.err != nil {
+							problems = append(problems, fmt.Sprintf("execution %d does not end well once more: %v", i+1, again.err))
+						}
+					}
+					if len(problems) > 0 {
+						t.Errorf("at request %d (%v %v; %v %v):\n\t%s", at, ends[0].path, ends[0].err, ends[1].path, ends[1].err, strings.Join(problems, "\n\t"))
+					}
+				})
+				return requests
+			}
+			requests, runs := once(t, 1<<20), 0
+			for at := 1 + int(hashOf(name))%min(*every, requests); at <= requests; at += *every {
+				once(t, at)
+				runs++
+			}
+			t.Logf("%d requests, %d runs", requests, runs)
+		})
+	}
+}
+
+// person is what somebody does with kubectl to the members of a set while an execution runs.
+type person struct {
+	does func(p *place) error
+	// keeps are the objects that must be there in the end, as they are then, if what the person does succeeded.
+	keeps string
+	// ends are the errors that the execution may end with.
+	ends []string
+	// afterwards is what the person undoes before the execution runs once more.
+	afterwards func(p *place) error
+	// loses is set if nobody can find the members of the set afterwards.
+	loses bool
+}
+
+func persons() map[string]person {
+	leaving, stays := object{kind: "secret", namespace: "b", name: "leaves"}, object{kind: "cm", namespace: "a", name: "one"}
+	parent := object{kind: "cm", namespace: "a", name: "s"}
+	again := func(p *place, o object, labels map[string]any) error {
+		if err := p.remove(o); err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+		return p.create(o.kind, o.namespace, o.name, func(m map[string]any) { m["metadata"].(map[string]any)["labels"] = labels })
+	}
+	return map[string]person{
+		"keeps a member by an annotation": {
+			does: func(p *place) error {
+				return p.patch(leaving, `{"metadata":{"annotations":{"helm.sh/resource-policy":"keep"}}}`)
+			},
+			keeps: leaving.id(),
+		},
+		"gives a member to Helm": {
+			does: func(p *place) error {
+				return p.patch(leaving, `{"metadata":{"annotations":{"meta.helm.sh/release-name":"r"}}}`)
+			},
+			keeps: leaving.id(),
+		},
+		"takes a member out of the set": {
+			does: func(p *place) error {
+				return p.patch(leaving, `{"metadata":{"labels":{"applyset.kubernetes.io/part-of":null}}}`)
+			},
+			keeps: leaving.id(),
+		},
+		"puts a member into another set": {
+			does: func(p *place) error {
+				return p.patch(leaving, `{"metadata":{"labels":{"applyset.kubernetes.io/part-of":"applyset-other"}}}`)
+			},
+			keeps: leaving.id(),
+		},
+		"makes an object of the name of a member": {
+			does:  func(p *place) error { return again(p, leaving, nil) },
+			keeps: leaving.id(),
+		},
+		"edits a member that leaves": {
+			does: func(p *place) error { return p.patch(leaving, `{"metadata":{"annotations":{"edited":"yes"}}}`) },
+		},
+		"deletes a member that leaves": {
+			does: func(p *place) error { return p.remove(leaving) },
+		},
+		"deletes an object of the manifests": {
+			does: func(p *place) error { return p.remove(stays) },
+		},
+		"writes on the parent": {
+			does: func(p *place) error { return p.patch(parent, `{"metadata":{"annotations":{"note":"seen"}}}`) },
+		},
+		"deletes the parent": {
+			does:  func(p *place) error { return p.remove(parent) },
+			ends:  []string{string(contract.SetTaken)},
+			loses: true,
+		},
+		"makes another object a member": {
+			does: func(p *place) error {
+				return p.create("cm", "a", "stranger", func(m map[string]any) {
+					m["metadata"].(map[string]any)["labels"] = map[string]any{"applyset.kubernetes.io/part-of": p.setOf("s").ID()}
+				})
+			},
+		},
+	}
+}
+
+func TestSomebodyChangesASetWhileAnExecutionRuns(t *testing.T) {
+	before := step{set: "s", manifests: "cm a/one=1 secret b/leaves=1 cm b/goes=1"}
+	of := step{set: "s", manifests: "cm a/one=2 lease a/new=2", prune: true}
+	for name, who := range persons() {
+		t.Run("who "+name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
+			once := func(t *testing.T, at int) (requests int) {
+				synctest.Test(t, func(t *testing.T) {
+					var after map[string]live
+					kept := ""
+					var err, did error
+					p.outside(func() { err = p.clear() })
+					require.NoError(t, err)
+					require.NoError(t, p.run(t, before, plan{}).err)
+					o := p.run(t, of, plan{fault: somebody, at: at, acts: func() {
+						if did = who.does(p); did == nil && who.keeps != "" {
+							var all map[string]live
+							all, did = p.look()
+							kept = all[who.keeps].uid
+						}
+					}})
+					requests = len(o.requests)
+					var problems []string
+					if failed := (failure{}); o.err != nil && (!errors.As(o.err, &failed) || !slices.Contains(who.ends, failed.Name)) {
+						problems = append(problems, fmt.Sprintf("it ended with %v", o.err))
+					}
+					if did != nil && !apierrors.IsNotFound(did) && !apierrors.IsAlreadyExists(did) {
+						problems = append(problems, fmt.Sprintf("what the person does failed: %v", did))
+					}
+					p.outside(func() { after, err = p.look() })
+					require.NoError(t, err)
+					if !who.loses {
+						problems = append(problems, p.beyond(after, "s")...)
+					}
+					again := p.run(t, of, plan{})
+					if again.err != nil {
+						problems = append(problems, fmt.Sprintf("it does not end well once more: %v", again.err))
+					}
+					p.outside(func() { after, err = p.look() })
+					require.NoError(t, err)
+					if kept != "" && after[who.keeps].uid != kept {
+						problems = append(problems, "WRONG DELETION: "+who.keeps)
+					}
+					if who.keeps == "" && !who.loses {
+						problems = append(problems, p.exactly(after, of)...)
+					}
+					for _, one := range p.orphans(after, map[string]string{p.setOf("s").ID(): "s"}) {
+						if !who.loses {
+							problems = append(problems, one)
+						}
+					}
+					if len(problems) > 0 {
+						request := ""
+						if at <= len(o.requests) {
+							request = o.requests[at-1]
+						}
+						t.Errorf("before request %d (%s; %v %v):\n\t%s", at, request, o.path, o.err, strings.Join(problems, "\n\t"))
+					}
+				})
+				return requests
+			}
+			requests, runs := once(t, 1<<20), 0
+			for at := 1 + int(hashOf(name))%min(*every, requests); at <= requests; at += *every {
+				once(t, at)
+				runs++
+			}
+			t.Logf("%d requests, %d runs", requests, runs)
+		})
+	}
+}
+
+// A function whose answer is lost may go on beside the next one of its execution, and beyond its end. Lambda says so with
+// Lambda.SdkClientException: Step Functions has no connection to it any more.
+func TestAFunctionThatGoesOnWhileItsExecutionHasInvokedItAgain(t *testing.T) {
+	before := step{set: "s", manifests: "cm a/one=1 secret b/leaves=1"}
+	first := step{set: "s", manifests: "cm a/one=2 lease b/new=2 sa b/newer=2", prune: true}
+	then := step{set: "s", manifests: "cm a/one=3", prune: true}
+	for _, function := range []string{"ApplyManifests", "PruneObjects"} {
+		t.Run(function, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
+			slow := newLink(t, p.config)
+			once := func(t *testing.T, at int) (requests int) {
+				synctest.Test(t, func(t *testing.T) {
+					var after map[string]live
+					var err error
+					p.outside(func() { err = p.clear() })
+					require.NoError(t, err)
+					require.NoError(t, p.run(t, before, plan{}).err)
+
+					held, ended := newHold(at), make(chan struct{})
+					slow.hold = held
+					slow.begin(plan{})
+					p.link.begin(plan{})
+					e := p.newExecution(t, p.link, first)
+					invoke, again := e.invoke, false
+					e.invoke = func(ctx context.Context, name string, payload json.RawMessage) (json.RawMessage, error) {
+						if name != function || again {
+							return invoke(ctx, name, payload)
+						}
+						again = true
+						var payloadOfSlow map[string]any
+						if err := json.Unmarshal(payload, &payloadOfSlow); err != nil {
+							return nil, err
+						}
+						payloadOfSlow["cluster"] = slow.cluster()
+						payload, err := json.Marshal(payloadOfSlow)
+						if err != nil {
+							return nil, err
+						}
+						go func() {
+							defer close(ended)
+							_, _ = slow.invoke(ctx, slow.functions()[name], payload)
+						}()
+						select {
+						case <-held.reached:
+						case <-ended:
+						}
+						return nil, failure{"Lambda.SdkClientException", "{}"}
+					}
+					assert.NoError(t, e.end(t).err)
+					p.link.begin(plan{})
+					last := p.newExecution(t, p.link, then)
+					lastEnded := make(chan struct{})
+					var end outcome
+					go func() {
+						defer close(lastEnded)
+						end = last.end(t)
+					}()
+					<-lastEnded
+					close(held.released) // if its time is not over
+					<-ended
+					requests = held.n
+					slow.hold = nil
+					p.outside(func() { after, err = p.look() })
+					require.NoError(t, err)
+					assert.NoError(t, end.err)
+					problems := append(p.exactly(after, then), p.beyond(after, "s")...)
+					if len(problems) > 0 {
+						t.Errorf("at request %d:\n\t%s", at, strings.Join(problems, "\n\t"))
+					}
+				})
+				return requests
+			}
+			requests, runs := once(t, 1<<20), 0
+			for at := 1; at <= requests; at += min(*every, 4) {
+				once(t, at)
+				runs++
+			}
+			t.Logf("%d requests, %d runs", requests, runs)
+		})
+	}
+}
