@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
 	"strings"
 	"testing"
@@ -173,8 +174,21 @@ func (q pair) interleave(t *testing.T, p *place, links [2]*link, schedule []int)
 	}
 }
 
-// depth is how many functions of two executions have any order: each has four, if it plans once.
-const depth = 8
+// schedules are the orders of four functions of one execution and four of the other: so many does each have that plans once.
+func schedules() (all [][]int) {
+	const each = 4
+	for n := range 1 << (2 * each) {
+		if bits.OnesCount(uint(n)) != each {
+			continue
+		}
+		schedule := make([]int, 2*each)
+		for i := range schedule {
+			schedule[i] = n >> i & 1
+		}
+		all = append(all, schedule)
+	}
+	return all
+}
 
 func TestTwoExecutionsOfASetAreAsOneAfterTheOther(t *testing.T) {
 	for name, q := range pairs() {
@@ -184,13 +198,9 @@ func TestTwoExecutionsOfASetAreAsOneAfterTheOther(t *testing.T) {
 			links := [2]*link{p.link, newLink(t, p.config)}
 			seen := map[string]bool{}
 			runs := 0
-			for n := range 1 << depth {
-				if *every > 1 && n%(1<<depth/8) != int(hashOf(name))%(1<<depth/8) {
+			for n, schedule := range schedules() {
+				if *every > 1 && n%*every != int(hashOf(name))%*every {
 					continue
-				}
-				schedule := make([]int, depth)
-				for i := range schedule {
-					schedule[i] = n >> i & 1
 				}
 				synctest.Test(t, func(t *testing.T) {
 					var before, after map[string]live
