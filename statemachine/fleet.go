@@ -20,7 +20,8 @@ func alreadyExists() []string {
 // A cluster that fails fails nothing else: its item ends in an outcome, whatever
 // happens. Summarize decides whether the fleet has failed, once the report is written.
 // A fleet that changes its clusters has a Map for every few of them: one that fails would
-// abort what runs, and one that goes on begins what it should not.
+// abort what runs, and one that goes on begins what it should not. None is for clusters of
+// two waves.
 // The clusters are items in the state or, if they are too many for it, a list in S3. A
 // state reads items from the one or the other, so there are two of RunClusters.
 func Fleet() Machine {
@@ -56,6 +57,7 @@ func Fleet() Machine {
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictTryAgain), Next: "WhereClustersAre"},
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictGoOn), Next: "WhereClustersAre"},
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictTolerable), Next: "Output"},
+						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictRolloutFailed), Next: "RolloutFailed"},
 					},
 					Default: "ClustersFailed",
 				},
@@ -65,6 +67,13 @@ func Fleet() Machine {
 					Type:      Fail,
 					Comment:   "More clusters failed than are tolerated. The cause says how many, of which errors, and where the report is.",
 					Error:     fleet.ClustersFailed,
+					CausePath: "$.run.cause",
+				},
+				{
+					Name:      "RolloutFailed",
+					Type:      Fail,
+					Comment:   "A wave stopped the fleet. The cause says which one and why, and which clusters are changed.",
+					Error:     fleet.RolloutFailed,
 					CausePath: "$.run.cause",
 				},
 			},
@@ -116,7 +125,7 @@ func (e eachCluster) state() State {
 		Label:              e.label,
 		ItemReader:         e.reader,
 		ItemSelector:       e.document.copied(reflect.TypeFor[fleet.Item](), Object{"result": Object{}, "found": Object{}, "cluster": item()}),
-		MaxConcurrencyPath: "$.fleet.concurrency",
+		MaxConcurrencyPath: "$.run.concurrency",
 		// An item that ends without an outcome, such as one that outgrows the state, is
 		// Summarize's to count.
 		ToleratedFailureCount: fleet.MaxClusters,
@@ -222,6 +231,7 @@ func (e eachCluster) states() States {
 				"target.$":    "$.cluster.target",
 				"execution.$": "States.Format('{}-{}', $.cluster.execution, $.fleet.own)",
 				"attempt.$":   "$.cluster.attempt",
+				"wave.$":      "$.cluster.wave",
 			},
 			ResultPath: "$.cluster",
 			Next:       "RunWorkflow" + e.suffix,

@@ -484,3 +484,48 @@ func TestAnInvalidFleetStartsNothing(t *testing.T) {
 	assert.Equal(t, path("FindClusters", "Explain", "Failed"), e.Path)
 	assert.Zero(t, s.started(t))
 }
+
+func TestARolloutGoesFromWaveToWaveAndStops(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	require.NoError(t, local.CreateBucket(t.Context(), a.scenario.bucket()))
+	a.set(t, map[string]string{"OutputBucket": a.scenario.bucket()})
+	clusters := a.clusters(t, 4)
+	canary := clusters[3].(map[string]string)
+	request := map[string]any{"mode": "apply", "namespace": a.namespace, "manifests": configMap("of-a-rollout", "1")}
+	output := map[string]string{"bucket": a.scenario.bucket()}
+
+	e := a.fleet(t, map[string]any{
+		"workflow": "apply-manifests", "clusters": append([]any{"retired"}, clusters...), "request": request, "output": output, "concurrency": 2,
+		"waves": []any{map[string]any{"name": "canary", "clusters": []any{canary}}, map[string]any{"name": "half", "percentage": 50}, map[string]any{"name": "rest", "percentage": 100}},
+	})
+
+	assert.Equal(t, fleet.RolloutFailed, e.Error, e.Cause)
+	assert.Contains(t, e.Cause, "Wave half stopped the rollout: 1 of its 2 clusters failed, and none may fail: 1 ClusterNotFound. ")
+	round := path("WhereClustersAre", "RunClusters", "Summarize", "Verdict")
+	assert.Equal(t, path("FindClusters", round, round, "RolloutFailed"), e.Path, "a round for each wave that began")
+	assert.Equal(t, 3, a.started(t), "the canary and the two of the second wave")
+	var report struct {
+		Waves    []fleet.WaveSummary `json:"waves"`
+		Outcomes []fleet.Outcome     `json:"outcomes"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(a.object(t, folder(e)+"report.json")), &report))
+	assert.Equal(t, []fleet.WaveSummary{
+		{Name: "canary", Clusters: 1, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 1}},
+		{Name: "half", Clusters: 2, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 1, fleet.StatusFailed: 1}},
+		{Name: "rest", Clusters: 2, ByStatus: map[fleet.Status]int{fleet.StatusNotStarted: 2}},
+	}, report.Waves)
+	for _, o := range report.Outcomes {
+		if o.Region == canary["region"] {
+			assert.Equal(t, 1, o.Wave)
+		}
+	}
+
+	again := a.fleet(t, map[string]any{
+		"workflow": "apply-manifests", "source": map[string]string{"bucket": a.scenario.bucket(), "key": folder(e) + "notstarted.jsonl"}, "request": request, "output": output,
+		"waves": []any{map[string]any{"name": "rest", "concurrency": 1}},
+	})
+	assert.Equal(t, path("FindClusters", round, round, "Output"), again.Path, "one by one")
+	assert.Equal(t, []fleet.WaveSummary{{Name: "rest", Clusters: 2, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 2}}}, fleetOutput(t, again).Summary.Waves)
+	assert.Equal(t, 5, a.started(t))
+}

@@ -48,6 +48,9 @@ Regions and roles that the flags name, or every cluster in a list in S3.`,
   # Apply them one cluster after another, and stop at the first that does not get ready
   kubestep fleet canary prod-1 prod-2 --workflow apply-manifests --concurrency 1 --request '{"mode":"apply","source":{"bucket":"my-bucket","key":"base.yaml"},"wait":{"timeoutSeconds":300}}'
 
+  # Apply them to two clusters first, then to a tenth of the others, then to the rest
+  kubestep fleet --region eu-west-1 --workflow apply-manifests --report s3://my-bucket/kubestep/ --request @request.json --waves '[{"name":"canary","clusters":["stage","demo"]},{"name":"tenth","percentage":10},{"name":"rest","percentage":100,"toleratedFailures":{"count":2}}]'
+
   # Run the clusters that failed last time again, with the same request
   kubestep fleet --source s3://my-bucket/kubestep/111122223333/eu-west-1/kubestep-fleet/nightly/failed.jsonl --request '{"namespaces":["*"]}'`,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -66,8 +69,8 @@ Regions and roles that the flags name, or every cluster in a list in S3.`,
 
 // fleetOptions are the flags of kubestep fleet.
 type fleetOptions struct {
-	fleet                             fleet.Input
-	source, request, tolerate, report string
+	fleet                                    fleet.Input
+	source, request, tolerate, report, waves string
 }
 
 func (o *fleetOptions) addFlags(cmd *cobra.Command, start *starter) {
@@ -80,14 +83,18 @@ func (o *fleetOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags.StringVar(&o.request, "request", "", "the input of the workflow without the cluster, the same for all: `JSON` or @FILE")
 	flags.IntVar(&o.fleet.Concurrency, "concurrency", 0, "run at most this `NUMBER` of clusters at once (40 if not set)")
 	flags.StringVar(&o.tolerate, "tolerate", "", "succeed if at most this `NUMBER` of clusters fail, or a percentage such as 5% (none if not set)")
+	flags.StringVar(&o.waves, "waves", "", "change the clusters in these waves, `JSON` or @FILE: the next begins if no more of one fail than it tolerates")
+	flags.StringVar(&o.fleet.Unmatched, "unmatched", "", "`WHAT` becomes of clusters in no wave: refuse, last or skip (refuse if not set)")
 	flags.StringVar(&o.report, "report", "", "write the report below `s3://BUCKET/PREFIX`")
 	flags.Lookup("tag").DefValue = "" // help would say (default [])
 	start.setFlags(map[string]any{
 		"workflow": &o.fleet.Workflow, "request": &o.fleet.Request, "region": &o.fleet.Regions, "role-arn": &o.fleet.RoleARNs, "tag": &o.fleet.Tags,
 		"source": &o.fleet.Source, "concurrency": &o.fleet.Concurrency, "tolerate": &o.fleet.ToleratedFailures, "report": &o.fleet.Output,
+		"waves": &o.fleet.Waves, "unmatched": &o.fleet.Unmatched,
 	})
 	complete(cmd, "workflow", onOneCluster()...)
-	for _, flag := range []string{"region", "role-arn", "tag", "source", "concurrency", "tolerate", "report"} {
+	complete(cmd, "unmatched", "refuse", "last", "skip")
+	for _, flag := range []string{"region", "role-arn", "tag", "source", "concurrency", "tolerate", "report", "waves"} {
 		complete(cmd, flag)
 	}
 }
@@ -122,10 +129,28 @@ func (o *fleetOptions) complete(cmd *cobra.Command, args []string, wrong *proble
 		}
 		o.fleet.Request = json.RawMessage(text)
 	}
+	if flags.Changed("waves") {
+		o.readWaves(cmd, wrong)
+	}
 	if flags.Changed("tolerate") {
 		o.fleet.ToleratedFailures = o.tolerated(wrong)
 	}
 	return set
+}
+
+// readWaves reads the waves as the input has them. What is wrong in one of them, the input's
+// reader says.
+func (o *fleetOptions) readWaves(cmd *cobra.Command, wrong *problems) {
+	text, err := read(cmd.Context(), o.waves, cmd.InOrStdin())
+	if err != nil {
+		wrong.add("--waves %v", err)
+		return
+	}
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&o.fleet.Waves); err != nil {
+		wrong.add(`--waves is not an array such as [{"name":"canary","clusters":["demo"]},{"name":"rest","percentage":100}]: %v`, err)
+	}
 }
 
 // tolerated is a number of clusters, or a percentage.
@@ -210,6 +235,7 @@ func (g *fleetGauge) result(style terminal.Style) string {
 			fmt.Fprintf(&b, "… and the causes of %d more\n\n", more)
 		}
 	}
+	b.WriteString(waves(summary.Waves))
 	fmt.Fprintf(&b, "%s: %s%s\n", clusters(summary.Clusters), outcomes(summary.ByStatus, style), g.tolerance())
 	if len(summary.Totals) > 0 {
 		fmt.Fprintf(&b, "in all: %s\n", totals(summary.Totals))
@@ -223,6 +249,24 @@ func (g *fleetGauge) result(style terminal.Style) string {
 			fmt.Fprintf(&b, "run the failed clusters again: %s\n", terminal.Line(summary.Report.Again))
 		}
 	}
+	return b.String()
+}
+
+// waves has a line for each wave, of at most 80 columns.
+func waves(all []fleet.WaveSummary) string {
+	if len(all) == 0 {
+		return ""
+	}
+	var rows, b bytes.Buffer
+	rows.WriteString("WAVE\tCLUSTERS\tSUCCEEDED\tFAILED\tNOT STARTED\tMAY FAIL\n")
+	for _, w := range all {
+		fmt.Fprintf(&rows, "%s\t%d\t%d\t%d\t%d\t%d\n", cell(w.Name), w.Clusters, w.ByStatus[fleet.StatusSucceeded], w.Failed(), w.ByStatus[fleet.StatusNotStarted], w.Tolerated)
+	}
+	aligned := tabwriter.NewWriter(&b, 5, 4, 2, ' ', 0)
+	// What is written to memory does not fail.
+	_, _ = rows.WriteTo(aligned)
+	_ = aligned.Flush()
+	b.WriteByte('\n')
 	return b.String()
 }
 

@@ -88,7 +88,7 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 	if err := fields.Err(); err != nil {
 		return contractfleet.FoundClusters{}, err
 	}
-	targets, err := d.targets(ctx, r, in.Execution)
+	targets, waves, err := d.targets(ctx, r, in.Execution)
 	if err != nil {
 		return contractfleet.FoundClusters{}, err
 	}
@@ -106,7 +106,13 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 		Digest: digest, Own: hash("%q", in.Execution), Changes: r.changes,
 		Clusters: len(targets), Concurrency: r.concurrency, Tolerated: r.tolerated.of(len(targets)), InS3: inS3(targets), Output: r.output,
 	}
-	run, err := begin(ctx, d.Store, fleet, targets)
+	if len(waves) > 0 {
+		fleet.Tolerated = 0
+		for _, w := range waves {
+			fleet.Tolerated += w.Tolerated
+		}
+	}
+	run, err := begin(ctx, d.Store, fleet, waves, targets)
 	return contractfleet.FoundClusters{Fleet: fleet, Request: asked, Run: run}, err
 }
 
@@ -130,27 +136,46 @@ func ask(request json.RawMessage, execution string) (json.RawMessage, error) {
 	return contract.Encode(members)
 }
 
-// targets are the clusters that the input names, or that there are.
-func (d Finder) targets(ctx context.Context, r request, execution string) ([]contract.Target, error) {
-	if len(r.clusters) > 0 {
-		return r.clusters, nil
-	}
+// targets are the clusters that the input names, or that there are, in the order of the waves.
+func (d Finder) targets(ctx context.Context, r request, execution string) ([]contract.Target, []contractfleet.Wave, error) {
 	fields := input.Read(nil, example)
-	var targets []contract.Target
-	var err error
-	if r.source.Bucket != "" {
-		targets, err = d.fromSource(ctx, fields, r.source, execution)
-	} else {
-		targets, err = d.list(ctx, r, execution)
-	}
+	members, err := d.members(ctx, fields, r, execution)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if len(targets) == 0 && !fields.HasProblems() {
+	if len(members) == 0 && !fields.HasProblems() {
 		fields.Problem("clusters", "none was found: %s", describeSearch(r))
 	}
-	r.checkSize(fields, targets)
-	return targets, fields.Err()
+	if err := fields.Err(); err != nil {
+		return nil, nil, err
+	}
+	targets, waves := r.assign(fields, members, homeOf(execution))
+	r.checkSize(fields, targets, waves)
+	return targets, waves, fields.Err()
+}
+
+// members are the clusters in the order in which they were given, or of their names.
+func (d Finder) members(ctx context.Context, f *input.Fields, r request, execution string) ([]member, error) {
+	var members []member
+	var err error
+	switch {
+	case len(r.clusters) > 0:
+		members = make([]member, len(r.clusters))
+		for i, target := range r.clusters {
+			members[i].Target = target
+		}
+	case r.source.Bucket != "":
+		members, err = d.fromSource(ctx, f, r.source, execution)
+	default:
+		members, err = d.list(ctx, r, execution)
+	}
+	if err != nil || len(r.tags) == 0 && !r.needsTags() {
+		return members, err
+	}
+	if err := d.readTagsOf(ctx, members, execution); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(members, func(m member) bool { return !hasAll(m.tags, r.tags) }), nil
 }
 
 // describeSearch says where.
@@ -172,8 +197,8 @@ func describeSearch(r request) string {
 }
 
 // list asks EKS, Region by Region and role by role.
-func (d Finder) list(ctx context.Context, r request, execution string) ([]contract.Target, error) {
-	found := make([][]contract.Target, len(r.places))
+func (d Finder) list(ctx context.Context, r request, execution string) ([]member, error) {
+	found := make([][]member, len(r.places))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(maxConcurrentCalls)
 	for i, p := range r.places {
@@ -185,61 +210,47 @@ func (d Finder) list(ctx context.Context, r request, execution string) ([]contra
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	targets := slices.Concat(found...)
-	if len(r.tags) > 0 {
-		var err error
-		if targets, err = d.tagged(ctx, targets, r.tags, execution); err != nil {
-			return nil, err
-		}
-	}
-	slices.SortFunc(targets, func(a, b contract.Target) int {
+	members := slices.Concat(found...)
+	slices.SortFunc(members, func(a, b member) int {
 		return cmp.Or(cmp.Compare(a.ClusterName, b.ClusterName), cmp.Compare(a.Region, b.Region), cmp.Compare(a.RoleARN, b.RoleARN))
 	})
-	return slices.Compact(targets), nil
+	return slices.CompactFunc(members, func(a, b member) bool { return a.Target == b.Target }), nil
 }
 
-func listPlace(ctx context.Context, api EKS, p place) ([]contract.Target, error) {
-	var targets []contract.Target
+func listPlace(ctx context.Context, api EKS, p place) ([]member, error) {
+	var members []member
 	for pages := eks.NewListClustersPaginator(api, &eks.ListClustersInput{}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, awsapi.Explain(err, "eks:ListClusters in "+p.region+awsapi.AsRole(p.roleARN))
 		}
 		for _, name := range page.Clusters {
-			targets = append(targets, contract.Target{ClusterName: name, Region: p.region, RoleARN: p.roleARN})
+			members = append(members, member{Target: contract.Target{ClusterName: name, Region: p.region, RoleARN: p.roleARN}})
 		}
 	}
-	return targets, nil
+	return members, nil
 }
 
-// tagged are the clusters that have all the tags.
-func (d Finder) tagged(ctx context.Context, targets []contract.Target, tags map[string]string, execution string) ([]contract.Target, error) {
-	has := make([]bool, len(targets))
+// readTagsOf reads the clusters' tags. A cluster that is gone has none.
+func (d Finder) readTagsOf(ctx context.Context, members []member, execution string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxConcurrentCalls)
-	for i, target := range targets {
+	for i, m := range members {
 		group.Go(func() error {
-			out, err := d.EKS(target.Region, target.RoleARN, execution).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &target.ClusterName})
+			out, err := d.EKS(m.Region, m.RoleARN, execution).DescribeCluster(ctx, &eks.DescribeClusterInput{Name: &m.ClusterName})
 			if _, gone := errors.AsType[*types.ResourceNotFoundException](err); gone {
 				return nil // since it was listed
 			}
 			if err != nil {
-				return awsapi.Explain(err, fmt.Sprintf("eks:DescribeCluster of cluster %s in %s%s", target.ClusterName, target.Region, awsapi.AsRole(target.RoleARN)))
+				return awsapi.Explain(err, fmt.Sprintf("eks:DescribeCluster of cluster %s in %s%s", m.ClusterName, m.Region, awsapi.AsRole(m.RoleARN)))
 			}
-			has[i] = out.Cluster != nil && hasAll(out.Cluster.Tags, tags)
+			if out.Cluster != nil {
+				members[i].tags = out.Cluster.Tags
+			}
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	kept := targets[:0]
-	for i, target := range targets {
-		if has[i] {
-			kept = append(kept, target)
-		}
-	}
-	return kept, nil
+	return group.Wait()
 }
 
 func hasAll(tags, wanted map[string]string) bool {

@@ -107,7 +107,7 @@ func asks(text, request json.RawMessage, target contract.Target) bool {
 // with this fleet's own name.
 func nameTaken(fleet contractfleet.Fleet, cluster contractfleet.Cluster) contractfleet.Outcome {
 	return Bound(fleet, contractfleet.Outcome{
-		Target: cluster.Target, Attempt: cluster.Attempt, Status: contractfleet.StatusFailed, Error: contractfleet.NameTakenError, Own: true,
+		Target: cluster.Target, Attempt: cluster.Attempt, Status: contractfleet.StatusFailed, Error: contractfleet.NameTakenError, Own: true, Wave: cluster.Wave,
 		Cause: fmt.Sprintf("Nothing was started: there is an execution %s, and its input is not what this fleet asks. See who started it, and start another fleet.", cluster.Execution),
 	})
 }
@@ -117,6 +117,7 @@ func (r Recorder) outcome(in contractfleet.RecordOutcome) contractfleet.Outcome 
 	outcome := contractfleet.Outcome{
 		Target: in.Cluster.Target, Attempt: in.Cluster.Attempt, Status: status(result),
 		Error: result.Error, Cause: result.Cause, StartedAt: startedAt(result), Seconds: seconds(result), Own: strings.HasSuffix(in.Cluster.Execution, "-"+in.Fleet.Own),
+		Wave: in.Cluster.Wave,
 	}
 	if outcome.Status == contractfleet.StatusSucceeded {
 		outcome.Error, outcome.Cause = "", ""

@@ -43,6 +43,9 @@ type request struct {
 	// concurrency is how many clusters run at once.
 	concurrency int
 	output      contract.Destination
+	// waves are in their order, and unmatched says what becomes of clusters in none.
+	waves     []wave
+	unmatched string
 }
 
 // place is where clusters are listed: a Region, as a role.
@@ -65,30 +68,40 @@ func (d Finder) read(f *input.Fields, in contractfleet.FindClusters) request {
 	if f.String("name", &r.name); f.Raw("name") != nil && !fleetName.MatchString(r.name) {
 		f.Problem("name", "%s is not a valid name: expected 1 to 80 letters, digits, - and _", input.Quote(r.name))
 	}
-	f.Int("concurrency", &r.concurrency)
-	if r.concurrency < 1 || r.concurrency > contractfleet.MaxConcurrency {
-		f.Problem("concurrency", "%d: expected 1 to %d", r.concurrency, contractfleet.MaxConcurrency)
-	}
-	r.readTolerated(f)
+	readConcurrency(f, &r.concurrency)
+	r.tolerated = readTolerated(f, r.tolerated)
 	r.output = input.Destination(f, "output")
 	d.readWorkflow(f, &r)
 	d.readWhich(f, &r, homeOf(in.Execution))
 	return r
 }
 
-func (r *request) readTolerated(f *input.Fields) {
-	nested, _ := f.Object("toleratedFailures", `{"percentage": 5}`)
-	nested.Int("percentage", &r.tolerated.percentage)
-	nested.Int("count", &r.tolerated.count)
+func readConcurrency(f *input.Fields, into *int) {
+	f.Int("concurrency", into)
+	if *into < 1 || *into > contractfleet.MaxConcurrency {
+		f.Problem("concurrency", "%d: expected 1 to %d", *into, contractfleet.MaxConcurrency)
+	}
+}
+
+// readTolerated reads how many clusters may fail, which is otherwise if the member is missing.
+func readTolerated(f *input.Fields, otherwise tolerated) tolerated {
+	nested, given := f.Object("toleratedFailures", `{"percentage": 5}`)
+	if !given {
+		return otherwise
+	}
+	read := tolerated{-1, -1}
+	nested.Int("percentage", &read.percentage)
+	nested.Int("count", &read.count)
 	percentage, count := nested.Raw("percentage") != nil, nested.Raw("count") != nil
 	switch {
 	case percentage && count:
 		nested.Problem("count", "expected percentage or count, not both")
-	case percentage && (r.tolerated.percentage < 0 || r.tolerated.percentage > 100):
-		nested.Problem("percentage", "%d: expected 0 to 100", r.tolerated.percentage)
-	case count && r.tolerated.count < 0:
-		nested.Problem("count", "%d: expected 0 or more", r.tolerated.count)
+	case percentage && (read.percentage < 0 || read.percentage > 100):
+		nested.Problem("percentage", "%d: expected 0 to 100", read.percentage)
+	case count && read.count < 0:
+		nested.Problem("count", "%d: expected 0 or more", read.count)
 	}
+	return read
 }
 
 // readWorkflow reads which workflow, and what each cluster is asked, which the
@@ -124,8 +137,9 @@ func (d Finder) readWhich(f *input.Fields, r *request, own home) {
 	given := func(key string) bool { return f.Raw(key) != nil }
 	clusters := f.Elements("clusters", "an array of clusters: each "+clusterExample)
 	regions, roles := d.readPlaces(f, own)
-	r.readTags(f)
+	r.tags = readTags(f)
 	r.readSource(f)
+	d.readWaves(f, r, own)
 
 	var ways []string
 	for _, way := range []struct {
@@ -146,7 +160,16 @@ func (d Finder) readWhich(f *input.Fields, r *request, own home) {
 		if len(r.clusters) == 0 {
 			f.Problem("clusters", "empty: expected at least one cluster")
 		}
-		r.checkSize(f, r.clusters)
+		if r.needsTags() || f.HasProblems() {
+			r.checkSize(f, r.clusters, nil)
+			break
+		}
+		members := make([]member, len(r.clusters))
+		for i, target := range r.clusters {
+			members[i].Target = target
+		}
+		targets, waves := r.assign(f, members, own)
+		r.checkSize(f, targets, waves)
 	case ways[0] == "source":
 	default:
 		for _, region := range regions {
@@ -161,11 +184,13 @@ func (d Finder) readWhich(f *input.Fields, r *request, own home) {
 }
 
 // checkSize holds the number of clusters to what the state, or S3, can take.
-func (r *request) checkSize(f *input.Fields, clusters []contract.Target) {
+func (r *request) checkSize(f *input.Fields, clusters []contract.Target, waves []contractfleet.Wave) {
 	if len(clusters) > contractfleet.MaxClusters {
 		f.Problem("clusters", "%d clusters: expected at most %d", len(clusters), contractfleet.MaxClusters)
 	}
-	if tolerated := r.tolerated.of(len(clusters)); r.changes && rounds(len(clusters), tolerated, r.concurrency) > maxRounds && !f.HasProblem("concurrency") {
+	if len(r.waves) > 0 {
+		r.checkRounds(f, waves)
+	} else if tolerated := r.tolerated.of(len(clusters)); r.changes && rounds(len(clusters), tolerated, r.concurrency) > maxRounds && !f.HasProblem("concurrency") {
 		f.Problem("concurrency", "%d: %d clusters, begun few at a time so that failures stop the fleet, are more rounds than an execution can have: expected at least %d", r.concurrency, len(clusters), enough(len(clusters), tolerated))
 	}
 	if inS3(clusters) && r.output.Bucket == "" && !f.HasProblem("output") {
@@ -211,24 +236,25 @@ func (d Finder) readPlaces(f *input.Fields, own home) (regions, roles []string) 
 	return regions, roles
 }
 
-func (r *request) readTags(f *input.Fields) {
+func readTags(f *input.Fields) map[string]string {
 	raw := f.Raw("tags")
 	if raw == nil {
-		return
+		return nil
 	}
-	var tags map[string]*string // encoding/json reads null as the empty string
-	ok := json.Unmarshal(raw, &tags) == nil
-	r.tags = make(map[string]string, len(tags))
-	for key, value := range tags {
+	var read map[string]*string // encoding/json reads null as the empty string
+	ok := json.Unmarshal(raw, &read) == nil
+	tags := make(map[string]string, len(read))
+	for key, value := range read {
 		if value == nil {
 			ok = false
 			continue
 		}
-		r.tags[key] = *value
+		tags[key] = *value
 	}
 	if !ok {
 		f.Problem("tags", `expected an object of strings, such as {"environment": "production"}`)
 	}
+	return tags
 }
 
 func (r *request) readSource(f *input.Fields) {

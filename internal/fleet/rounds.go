@@ -8,6 +8,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/input"
 )
 
 // A fleet that changes its clusters runs in rounds, because a Map cannot be told to begin
@@ -67,31 +68,48 @@ func enough(clusters, tolerated int) int {
 	return concurrency
 }
 
+// checkRounds adds a problem if the waves are more rounds than an execution can have.
+func (r *request) checkRounds(f *input.Fields, waves []contractfleet.Wave) {
+	all, most, longest := 0, 0, 0
+	for i, w := range waves {
+		n := rounds(w.Clusters, w.Tolerated, w.Concurrency)
+		if all += n; n > most {
+			most, longest = n, i
+		}
+	}
+	if r.changes && all > maxRounds {
+		f.Problem(fmt.Sprintf("waves[%d].concurrency", longest), "%d: the waves, of which each begins few clusters at a time so that failures stop it, are %d rounds, more than the %d that an execution can have: expected more at once, here or in other waves", waves[longest].Concurrency, all, maxRounds)
+	}
+}
+
 // begin is the first round. The list of all clusters is written wherever a report is to
 // be: that the bucket does not exist, or cannot be written to, is found out before
 // anything is started.
-func begin(ctx context.Context, objects Store, fleet contractfleet.Fleet, targets []contract.Target) (contractfleet.Run, error) {
-	clusters := first(fleet, targets)
+func begin(ctx context.Context, objects Store, fleet contractfleet.Fleet, waves []contractfleet.Wave, targets []contract.Target) (contractfleet.Run, error) {
+	clusters := first(fleet, waves, targets, 0)
 	if fleet.Output.Bucket != "" {
 		if err := writeList(ctx, objects, fleet, allKey(fleet), clusters); err != nil {
 			return contractfleet.Run{}, err
 		}
 	}
-	run := contractfleet.Run{Round: 1, Attempt: 1, Begun: len(clusters)}
+	run := contractfleet.Run{Round: 1, Attempt: 1, Begun: len(clusters), Waves: waves}
 	if fleet.Changes {
-		run.Begun = min(len(clusters), mayBegin(fleet.Tolerated, 0, fleet.Concurrency), inTime(0, fleet.Concurrency))
+		run.Wave = min(1, len(waves))
+		wave := waveOf(fleet, waves, run.Wave)
+		run.Begun = min(wave.Clusters, mayBegin(wave.Tolerated, 0, wave.Concurrency), inTime(0, wave.Concurrency))
 	}
 	run.Pending = targets[run.Begun:]
 	return lay(ctx, objects, fleet, run, clusters[:run.Begun])
 }
 
-// goOn is the next round of clusters that have not begun, at most that many.
+// goOn is the next round of clusters of the run's wave that have not begun, at most that many.
 func (s Summarizer) goOn(ctx context.Context, fleet contractfleet.Fleet, run contractfleet.Run, most int) (contractfleet.Run, error) {
-	size := min(fleet.Clusters-run.Begun, mayBegin(fleet.Tolerated, run.Failed, fleet.Concurrency), most)
+	wave := waveOf(fleet, run.Waves, run.Wave)
+	size := min(end(fleet, run.Waves, run.Wave)-run.Begun, mayBegin(wave.Tolerated, run.Failed, wave.Concurrency), most)
 	if !fleet.InS3 {
-		next := run.Pending[:size]
+		next := first(fleet, run.Waves, run.Pending[:size], run.Begun)
 		run.Begun, run.Pending = run.Begun+size, run.Pending[size:]
-		return lay(ctx, s.Store, fleet, run, first(fleet, next))
+		return lay(ctx, s.Store, fleet, run, next)
 	}
 	all, err := s.list(ctx, fleet, allKey(fleet))
 	if err != nil {
@@ -105,20 +123,48 @@ func (s Summarizer) goOn(ctx context.Context, fleet contractfleet.Fleet, run con
 	return lay(ctx, s.Store, fleet, run, next)
 }
 
-// first is the first try of each cluster.
-func first(fleet contractfleet.Fleet, targets []contract.Target) []contractfleet.Cluster {
+// waveOf is the wave of that number: for 0, all of the fleet.
+func waveOf(fleet contractfleet.Fleet, waves []contractfleet.Wave, number int) contractfleet.Wave {
+	if number == 0 {
+		return contractfleet.Wave{Clusters: fleet.Clusters, Concurrency: fleet.Concurrency, Tolerated: fleet.Tolerated}
+	}
+	return waves[number-1]
+}
+
+// end is how many clusters there are up to the end of the wave of that number.
+func end(fleet contractfleet.Fleet, waves []contractfleet.Wave, number int) int {
+	if number == 0 {
+		return fleet.Clusters
+	}
+	n := 0
+	for _, wave := range waves[:number] {
+		n += wave.Clusters
+	}
+	return n
+}
+
+// first is the first try of each of the clusters, of which that many are before.
+func first(fleet contractfleet.Fleet, waves []contractfleet.Wave, targets []contract.Target, before int) []contractfleet.Cluster {
 	clusters := make([]contractfleet.Cluster, len(targets))
+	number := min(1, len(waves))
 	for i, target := range targets {
-		clusters[i] = contractfleet.Cluster{Target: target, Attempt: 1, Execution: ExecutionName(fleet, target, 1)}
+		for number < len(waves) && before+i >= end(fleet, waves, number) {
+			number++
+		}
+		clusters[i] = contractfleet.Cluster{Target: target, Attempt: 1, Execution: ExecutionName(fleet, target, 1), Wave: number}
 	}
 	return clusters
 }
 
 // lay gives the round its clusters: in a list in S3 if the fleet is there.
 func lay(ctx context.Context, objects Store, fleet contractfleet.Fleet, run contractfleet.Run, clusters []contractfleet.Cluster) (contractfleet.Run, error) {
-	run.Size, run.Clusters, run.Summary = len(clusters), clusters, add(fleet, nil)
+	run.Size, run.Clusters, run.Summary = len(clusters), clusters, add(fleet, nil, nil)
+	run.Concurrency = waveOf(fleet, run.Waves, run.Wave).Concurrency
 	if run.Outcomes == nil {
 		run.Outcomes = []contractfleet.Outcome{}
+	}
+	if run.Waves == nil { // of an execution that began before there were waves
+		run.Waves = []contractfleet.Wave{}
 	}
 	if !fleet.InS3 {
 		return run, nil
@@ -141,9 +187,9 @@ func writeList(ctx context.Context, objects Store, fleet contractfleet.Fleet, ke
 }
 
 // notStarted is the outcome of a cluster that did not begin.
-func notStarted(fleet contractfleet.Fleet, target contract.Target, why string) contractfleet.Outcome {
+func notStarted(fleet contractfleet.Fleet, cluster contractfleet.Cluster, why string) contractfleet.Outcome {
 	return Bound(fleet, contractfleet.Outcome{
-		Target: target, Status: contractfleet.StatusNotStarted, Error: contractfleet.NotStartedError,
+		Target: cluster.Target, Status: contractfleet.StatusNotStarted, Error: contractfleet.NotStartedError, Wave: cluster.Wave,
 		Cause: "The fleet had stopped, because " + why + ".",
 	})
 }
@@ -151,10 +197,14 @@ func notStarted(fleet contractfleet.Fleet, target contract.Target, why string) c
 // noTime is why a fleet stops before its time is over.
 const noTime = "an execution of a fleet ends after 24 hours, and the cluster might have been aborted half-way"
 
-// whyStopped says why a fleet begins no other cluster.
-func whyStopped(fleet contractfleet.Fleet, failed int) string {
-	if failed > fleet.Tolerated {
-		return "too many clusters had failed: " + tolerance(fleet)
+// whyStopped says why a fleet begins no other cluster, of whose wave that many have failed.
+func whyStopped(wave contractfleet.Wave, failed int) string {
+	switch {
+	case failed <= wave.Tolerated:
+		return noTime
+	case wave.Name != "":
+		return "too many clusters of wave " + wave.Name + " had failed: " + tolerance(wave.Tolerated)
+	default:
+		return "too many clusters had failed: " + tolerance(wave.Tolerated)
 	}
-	return noTime
 }

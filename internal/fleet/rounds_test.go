@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -32,12 +33,23 @@ type simulation struct {
 	counts []int    // how many clusters had failed at each start
 	failed int
 	rounds int
+	sizes  []int // of the runs in the state
+	starts []begun
+	ended  map[int]int // clusters by the number of their wave, and of these those that failed
+	lost   map[int]int
+}
+
+// begun is what was so when a cluster of a wave began.
+type begun struct {
+	wave, running int
+	// ended and failed are the clusters of each wave.
+	ended, failed map[int]int
 }
 
 // simulate finds the clusters of an input and runs them.
 func simulate(t *testing.T, input string, outcome func(contractfleet.Cluster) (contractfleet.Status, string, int)) *simulation {
 	t.Helper()
-	s := &simulation{t: t, s3: &fakeS3{}, outcome: outcome}
+	s := &simulation{t: t, s3: &fakeS3{}, outcome: outcome, ended: map[int]int{}, lost: map[int]int{}}
 	d := finder(nil, s.s3)
 	apply := d.Workflows["pod-inventory"]
 	apply.Changes = func(any) bool { return true }
@@ -50,6 +62,9 @@ func simulate(t *testing.T, input string, outcome func(contractfleet.Cluster) (c
 		s.run, err = summarizer(s.s3).Summarize(t.Context(), contractfleet.Summarize{Fleet: s.fleet, Run: ended})
 		require.NoError(t, err)
 		s.rounds++
+		text, err := json.Marshal(s.run)
+		require.NoError(t, err)
+		s.sizes = append(s.sizes, len(text))
 		if s.run.Verdict != contractfleet.VerdictTryAgain && s.run.Verdict != contractfleet.VerdictGoOn {
 			return s
 		}
@@ -70,16 +85,17 @@ func (s *simulation) runMap() contractfleet.Ran {
 	require.Len(s.t, clusters, s.run.Size)
 	var running []item
 	ended := contractfleet.Ran{
-		Round: s.run.Round, Attempt: s.run.Attempt, List: s.run.List, Size: s.run.Size, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, Outcomes: s.run.Outcomes,
+		Round: s.run.Round, Attempt: s.run.Attempt, List: s.run.List, Size: s.run.Size, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, Waves: s.run.Waves, Wave: s.run.Wave, Outcomes: s.run.Outcomes,
 	}
 	for len(clusters) > 0 || len(running) > 0 {
-		for len(running) < s.fleet.Concurrency && len(clusters) > 0 {
+		for len(running) < s.run.Concurrency && len(clusters) > 0 {
 			c := clusters[0]
 			clusters = clusters[1:]
 			s.began = append(s.began, c.Target.ClusterName+map[int]string{2: " again"}[c.Attempt])
 			s.counts = append(s.counts, s.failed)
+			s.starts = append(s.starts, begun{c.Wave, len(running), maps.Clone(s.ended), maps.Clone(s.lost)})
 			status, name, duration := s.outcome(c)
-			running = append(running, item{s.now + duration, contractfleet.Outcome{Target: c.Target, Attempt: c.Attempt, Status: status, Error: name}})
+			running = append(running, item{s.now + duration, contractfleet.Outcome{Target: c.Target, Attempt: c.Attempt, Status: status, Error: name, Wave: c.Wave}})
 		}
 		first := slices.IndexFunc(running, func(i item) bool {
 			return !slices.ContainsFunc(running, func(other item) bool { return other.ends < i.ends })
@@ -90,6 +106,10 @@ func (s *simulation) runMap() contractfleet.Ran {
 		again := done.outcome.Attempt == 1 && slices.Contains([]string{"Throttled", "ClusterUnreachable", "AWSUnreachable"}, done.outcome.Error)
 		if done.outcome.Failed() && !again {
 			s.failed++
+			s.lost[done.outcome.Wave]++
+		}
+		if !again {
+			s.ended[done.outcome.Wave]++
 		}
 		switch {
 		case done.outcome.Error == "NoOutcome": // the item failed
@@ -319,7 +339,7 @@ func TestALargeFleetReadsOnlyTheOutcomesOfTheRound(t *testing.T) {
 	assert.Equal(t, contractfleet.VerdictGoOn, next.Verdict)
 	assert.Equal(t, contractfleet.Run{
 		Round: 8, Attempt: 1, Clusters: []contractfleet.Cluster{}, List: folder + "clusters-8.json", Size: 11, Begun: 124, Pending: []contract.Target{}, Failed: 2,
-		Outcomes: []contractfleet.Outcome{}, Verdict: contractfleet.VerdictGoOn, Summary: next.Summary,
+		Waves: []contractfleet.Wave{}, Concurrency: 10, Outcomes: []contractfleet.Outcome{}, Verdict: contractfleet.VerdictGoOn, Summary: next.Summary,
 	}, next, "one more may fail, and ten run at once")
 	var listed []contractfleet.Cluster
 	require.NoError(t, json.Unmarshal([]byte(s3.objects["reports/"+folder+"clusters-8.json"]), &listed))

@@ -32,17 +32,19 @@ const (
 
 const (
 	columnName, columnRegion, columnRole = "clusterName", "region", "roleArn"
+	// columnWave is the wave of a fleet that has waves.
+	columnWave = "wave"
 
 	lineExample = `expected a name or an ARN in quotes, or an object such as {"clusterName": "demo", "region": "eu-west-1"}`
 )
 
 // columns are a CSV file's columns, and an object's keys; the first is needed.
-var columns = []string{columnName, columnRegion, columnRole}
+var columns = []string{columnName, columnRegion, columnRole, columnWave}
 
 // fromSource reads clusters from S3: CSV if the key ends in .csv, and else JSON lines.
 // Every problem is in f, with its line and without its text: whoever may start a fleet
 // may not be allowed to read every object that find-clusters may read.
-func (d Finder) fromSource(ctx context.Context, f *input.Fields, source contract.Destination, execution string) ([]contract.Target, error) {
+func (d Finder) fromSource(ctx context.Context, f *input.Fields, source contract.Destination, execution string) ([]member, error) {
 	own := homeOf(execution)
 	content, _, err := store.New(d.Store.S3, execution).Get(ctx, store.Object{Field: "source", Bucket: source.Bucket, Key: source.Prefix}, maxSource)
 	if err != nil {
@@ -119,14 +121,14 @@ func invalid(text []byte) int {
 type list struct {
 	f       *input.Fields
 	own     home
-	targets []contract.Target
+	members []member
 	first   map[identity]int // line
 	rest    int              // those that are only counted
 }
 
 // full counts a cluster if it is one too many: it is not read then.
 func (l *list) full() bool {
-	if len(l.targets) < contractfleet.MaxClusters {
+	if len(l.members) < contractfleet.MaxClusters {
 		return false
 	}
 	l.rest++
@@ -134,28 +136,28 @@ func (l *list) full() bool {
 }
 
 // all is the clusters, if they are not too many.
-func (l *list) all() []contract.Target {
+func (l *list) all() []member {
 	if l.rest > 0 {
-		l.f.Problem("clusters", "%d clusters: expected at most %d", len(l.targets)+l.rest, contractfleet.MaxClusters)
+		l.f.Problem("clusters", "%d clusters: expected at most %d", len(l.members)+l.rest, contractfleet.MaxClusters)
 	}
-	return l.targets
+	return l.members
 }
 
-func (l *list) add(line int, target contract.Target) {
+func (l *list) add(line int, target contract.Target, wave string) {
 	is := l.own.identity(target)
 	if earlier, again := l.first[is]; again && target.ClusterName != "" {
 		l.f.Problem(at(line), "repeats the cluster of line %d", earlier)
 		return
 	}
 	l.first[is] = line
-	l.targets = append(l.targets, target)
+	l.members = append(l.members, member{Target: target, wave: wave, line: line})
 }
 
 // at is where a problem is.
 func at(line int) string { return fmt.Sprintf("source line %d", line) }
 
 // fromLines reads the lines that are not empty.
-func (d Finder) fromLines(f *input.Fields, text []byte, own home) []contract.Target {
+func (d Finder) fromLines(f *input.Fields, text []byte, own home) []member {
 	clusters := &list{f: f, own: own, first: map[identity]int{}}
 	line := 0
 	for element := range bytes.Lines(text) {
@@ -172,17 +174,20 @@ func (d Finder) fromLines(f *input.Fields, text []byte, own home) []contract.Tar
 			continue
 		}
 		target, ok := d.readText(f, at(line), element, own)
+		wave := ""
 		if !ok {
-			target = input.Target(f.Line(at(line), element, clusterExample), contract.Target{Region: d.Defaults.Region})
+			nested := f.Line(at(line), element, clusterExample)
+			target = input.Target(nested, contract.Target{Region: d.Defaults.Region})
+			nested.String(columnWave, &wave)
 			checkPartition(f, at(line), target.RoleARN, own)
 		}
-		clusters.add(line, target)
+		clusters.add(line, target, wave)
 	}
 	return clusters.all()
 }
 
 // fromRecords reads the records of a CSV file.
-func (d Finder) fromRecords(f *input.Fields, text []byte, own home) []contract.Target {
+func (d Finder) fromRecords(f *input.Fields, text []byte, own home) []member {
 	if commas := bytes.Count(text, []byte(",")); commas > maxCommas {
 		f.Problem("source", "it has %d commas: expected at most %d, a hundred for each of %d clusters", commas, maxCommas, contractfleet.MaxClusters)
 		return nil
@@ -214,11 +219,13 @@ func (d Finder) fromRecords(f *input.Fields, text []byte, own home) []contract.T
 		}
 		if err != nil {
 			malformed(f, err)
-			return clusters.targets
+			return clusters.members
 		}
 		line, _ := reader.FieldPos(0)
 		if cells, ok := readRecord(f, line, header, record); ok && !clusters.full() {
-			clusters.add(line, d.readCells(f, line, cells, own))
+			wave := cells[columnWave]
+			delete(cells, columnWave)
+			clusters.add(line, d.readCells(f, line, cells, own), wave)
 		}
 	}
 }

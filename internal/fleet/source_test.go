@@ -79,7 +79,7 @@ func TestASourceIsRefusedWithTheLineOfEachProblem(t *testing.T) {
 		"an unknown key":                     {"a.jsonl", `{"clusterName":"demo","team":"web"}`, []string{"1 problem. source line 1: a key: is unknown: expected one of clusterName, region, roleArn"}},
 		"a key that is spelled differently":  {"a.jsonl", `{"clusterName":"demo","RoleArn":"x"}`, []string{`source line 1: a key: is unknown: expected "roleArn"?`}},
 		"a key twice":                        {"a.jsonl", `"demo"` + "\n" + `{"clusterName":"shop","region":"us-east-1","clusterName":"other"}`, []string{"1 problem. source line 2: has a key twice"}},
-		"a key twice in another":             {"a.jsonl", `{"clusterName":"shop","region":{"hunter2":1,"hunter2":2}}`, []string{"1 problem. source line 1: has a key twice: expected each of clusterName, region, roleArn once"}},
+		"a key twice in another":             {"a.jsonl", `{"clusterName":"shop","region":{"hunter2":1,"hunter2":2}}`, []string{"1 problem. source line 1: has a key twice: expected each of clusterName, region, roleArn, wave once"}},
 		"two clusters on a line":             {"a.jsonl", `"demo" "shop"`, []string{"source line 1: is not JSON"}},
 		"an array of clusters":               {"a.jsonl", `["demo","shop"]`, []string{"source line 1: expected a name, an ARN, or an object", "not an array"}},
 		"an object of several lines":         {"a.jsonl", "{\n\"clusterName\": \"demo\"\n}\n", []string{"3 problems", "source line 1: is not JSON", "source line 3: is not JSON"}},

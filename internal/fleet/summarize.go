@@ -60,7 +60,7 @@ type Summarizer struct {
 //
 // Next are those that are worth a second try, and then, in a fleet that changes its
 // clusters, as many of the others as may begin: none, once too many have failed or too
-// little time is left.
+// little time is left. A wave begins once all of the wave before it have ended.
 //
 // Errors: AccessDenied, Throttled, AWSUnreachable, InvalidInput for a bucket that is not there.
 func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (contractfleet.Run, error) {
@@ -69,27 +69,35 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 		return contractfleet.Run{}, err
 	}
 	settled, again := settle(in, outcomes)
-	most := inTime(s.Now().Sub(in.Fleet.StartedAt), in.Fleet.Concurrency)
-	if in.Fleet.Changes && len(again) > most {
+	wave, age := waveOf(in.Fleet, in.Run.Waves, in.Run.Wave), s.Now().Sub(in.Fleet.StartedAt)
+	if in.Fleet.Changes && len(again) > inTime(age, wave.Concurrency) {
 		settled, again = outcomes, nil
 	}
 	failed := in.Run.Failed + failures(settled)
-	if !in.Fleet.Changes || failed <= in.Fleet.Tolerated {
-		next := contractfleet.Run{Round: in.Run.Round + 1, Begun: in.Run.Begun, Pending: in.Run.Pending, Failed: failed, Outcomes: slices.Concat(in.Run.Outcomes, settled)}
-		switch {
-		case len(again) > 0:
+	if !in.Fleet.Changes || failed <= wave.Tolerated {
+		next := contractfleet.Run{
+			Round: in.Run.Round + 1, Begun: in.Run.Begun, Pending: in.Run.Pending, Failed: failed, Waves: in.Run.Waves, Wave: in.Run.Wave,
+			Outcomes: slices.Concat(in.Run.Outcomes, settled),
+		}
+		if len(again) > 0 {
 			next.Attempt, next.Verdict = in.Run.Attempt+1, contractfleet.VerdictTryAgain
 			return lay(ctx, s.Store, in.Fleet, next, again)
-		case in.Fleet.Changes && in.Run.Begun < in.Fleet.Clusters && most > 0:
+		}
+		if 0 < next.Wave && next.Wave < len(next.Waves) && next.Begun == end(in.Fleet, next.Waves, next.Wave) {
+			next.Wave, next.Failed = next.Wave+1, 0
+		}
+		most := inTime(age, waveOf(in.Fleet, next.Waves, next.Wave).Concurrency)
+		if in.Fleet.Changes && next.Begun < in.Fleet.Clusters && most > 0 {
 			next.Attempt, next.Verdict = 1, contractfleet.VerdictGoOn
 			return s.goOn(ctx, in.Fleet, next, most)
 		}
 	}
-	all, err := s.all(ctx, in, outcomes, whyStopped(in.Fleet, failed))
+	why := whyStopped(wave, failed)
+	all, err := s.all(ctx, in, outcomes, why)
 	if err != nil {
 		return contractfleet.Run{}, err
 	}
-	return s.end(ctx, in, all)
+	return s.end(ctx, in, all, why)
 }
 
 // round is the outcomes of the round that ended, one for each of its clusters.
@@ -105,7 +113,7 @@ func (s Summarizer) round(ctx context.Context, in contractfleet.Summarize) ([]co
 	}
 	outcomes := slices.DeleteFunc(slices.Clone(in.Run.Clusters), func(o contractfleet.Outcome) bool { return o.Status == "" })
 	for range in.Run.Size - len(outcomes) {
-		outcomes = append(outcomes, lost(contract.Target{}, in.Run.Attempt))
+		outcomes = append(outcomes, lost(contractfleet.Cluster{Attempt: in.Run.Attempt, Wave: in.Run.Wave}))
 	}
 	return outcomes, nil
 }
@@ -114,7 +122,7 @@ func (s Summarizer) round(ctx context.Context, in contractfleet.Summarize) ([]co
 func settle(in contractfleet.Summarize, outcomes []contractfleet.Outcome) (settled []contractfleet.Outcome, again []contractfleet.Cluster) {
 	for _, o := range outcomes {
 		if in.Run.Attempt < contractfleet.MaxAttempts && MayPass(o.Error) {
-			again = append(again, contractfleet.Cluster{Target: o.Target, Attempt: in.Run.Attempt + 1, Execution: ExecutionName(in.Fleet, o.Target, in.Run.Attempt+1)})
+			again = append(again, contractfleet.Cluster{Target: o.Target, Attempt: in.Run.Attempt + 1, Execution: ExecutionName(in.Fleet, o.Target, in.Run.Attempt+1), Wave: o.Wave})
 			continue
 		}
 		settled = append(settled, o)
@@ -128,8 +136,8 @@ func (s Summarizer) all(ctx context.Context, in contractfleet.Summarize, last []
 		return s.readAll(ctx, in, last, why)
 	}
 	outcomes := slices.Concat(in.Run.Outcomes, last)
-	for _, target := range in.Run.Pending {
-		outcomes = append(outcomes, notStarted(in.Fleet, target, why))
+	for _, cluster := range first(in.Fleet, in.Run.Waves, in.Run.Pending, in.Run.Begun) {
+		outcomes = append(outcomes, notStarted(in.Fleet, cluster, why))
 	}
 	return outcomes, nil
 }
@@ -145,7 +153,7 @@ func (s Summarizer) readAll(ctx context.Context, in contractfleet.Summarize, las
 		known[o.Target] = o
 	}
 	for _, cluster := range clusters[min(in.Run.Begun, len(clusters)):] {
-		known[cluster.Target] = notStarted(in.Fleet, cluster.Target, why)
+		known[cluster.Target] = notStarted(in.Fleet, cluster, why)
 	}
 	return s.read(ctx, clusters, func(ctx context.Context, cluster contractfleet.Cluster) (contractfleet.Outcome, error) {
 		if o, ok := known[cluster.Target]; ok {
@@ -162,18 +170,18 @@ func (s Summarizer) readAll(ctx context.Context, in contractfleet.Summarize, las
 	})
 }
 
-// end is a fleet that has nothing left to run.
-func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcomes []contractfleet.Outcome) (contractfleet.Run, error) {
-	var pending []contract.Target // in the order in which they would have begun
+// end is a fleet that has nothing left to run, given why nothing else began if something is left.
+func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcomes []contractfleet.Outcome, why string) (contractfleet.Run, error) {
+	var pending []contractfleet.Cluster // in the order in which they would have begun
 	for _, o := range outcomes {
 		if o.Status == contractfleet.StatusNotStarted {
-			pending = append(pending, o.Target)
+			pending = append(pending, contractfleet.Cluster{Target: o.Target, Wave: o.Wave})
 		}
 	}
 	slices.SortStableFunc(outcomes, func(a, b contractfleet.Outcome) int {
 		return cmp.Or(cmp.Compare(a.ClusterName, b.ClusterName), cmp.Compare(a.Region, b.Region), cmp.Compare(a.RoleARN, b.RoleARN))
 	})
-	summary := add(in.Fleet, outcomes)
+	summary := add(in.Fleet, in.Run.Waves, outcomes)
 	if in.Fleet.Output.Bucket != "" {
 		var err error
 		if summary.Report, err = s.report(ctx, in, summary, outcomes, pending); err != nil {
@@ -182,12 +190,19 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 	}
 	run := contractfleet.Run{
 		Round: in.Run.Round, Attempt: in.Run.Attempt, Clusters: []contractfleet.Cluster{}, Begun: in.Run.Begun, Pending: []contract.Target{},
-		Failed: failures(outcomes), Outcomes: outcomes, Verdict: contractfleet.VerdictTolerable, Summary: summary,
+		Failed: failures(outcomes), Waves: in.Run.Waves, Wave: in.Run.Wave, Outcomes: outcomes, Verdict: contractfleet.VerdictTolerable, Summary: summary,
 	}
 	if in.Fleet.InS3 {
 		run.Outcomes = []contractfleet.Outcome{}
 	}
-	if run.Failed > in.Fleet.Tolerated || len(pending) > 0 {
+	if run.Waves == nil { // of an execution that began before there were waves
+		run.Waves = []contractfleet.Wave{}
+	}
+	switch over := slices.ContainsFunc(summary.Waves, func(w contractfleet.WaveSummary) bool { return w.Failed() > w.Tolerated }); {
+	case run.Failed <= in.Fleet.Tolerated && len(pending) == 0 && !over:
+	case run.Wave > 0:
+		run.Verdict, run.Cause = contractfleet.VerdictRolloutFailed, rolloutCause(summary, run.Waves[run.Wave-1], why, outcomes)
+	default:
 		run.Verdict, run.Cause = contractfleet.VerdictIntolerable, cause(in.Fleet, summary, run.Failed)
 	}
 	return run, nil
@@ -195,9 +210,9 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 
 // lost is the outcome of a cluster that has none: Step Functions ended the state that
 // was to record it.
-func lost(target contract.Target, attempt int) contractfleet.Outcome {
+func lost(cluster contractfleet.Cluster) contractfleet.Outcome {
 	return contractfleet.Outcome{
-		Target: target, Attempt: attempt, Status: contractfleet.StatusFailed, Error: noOutcome,
+		Target: cluster.Target, Attempt: cluster.Attempt, Status: contractfleet.StatusFailed, Error: noOutcome, Wave: cluster.Wave,
 		Cause: "No outcome was recorded. See the failed items of the Map Run in the fleet's execution.",
 	}
 }
@@ -240,7 +255,7 @@ func (s Summarizer) read(ctx context.Context, clusters []contractfleet.Cluster, 
 func (s Summarizer) get(ctx context.Context, fleet contractfleet.Fleet, cluster contractfleet.Cluster) (contractfleet.Outcome, error) {
 	text, err := s.Store.get(ctx, fleet, outcomeKey(fleet, cluster.Execution), maxOutcome)
 	if errors.Is(err, store.ErrNoObject) {
-		return lost(cluster.Target, cluster.Attempt), nil
+		return lost(cluster), nil
 	}
 	if err != nil {
 		return contractfleet.Outcome{}, err
@@ -258,10 +273,13 @@ func changed(fleet contractfleet.Fleet, key, what string) error {
 }
 
 // add adds up the outcomes.
-func add(fleet contractfleet.Fleet, outcomes []contractfleet.Outcome) contractfleet.Summary {
+func add(fleet contractfleet.Fleet, waves []contractfleet.Wave, outcomes []contractfleet.Outcome) contractfleet.Summary {
 	summary := contractfleet.Summary{
 		Fleet: fleet.Name, Workflow: fleet.Workflow, Clusters: len(outcomes),
 		ByStatus: map[contractfleet.Status]int{}, Totals: map[string]int{},
+	}
+	if outcomes != nil {
+		summary.Waves = addWaves(waves, outcomes)
 	}
 	byError := map[string]*contractfleet.Failure{}
 	for _, o := range outcomes {
@@ -333,10 +351,6 @@ func cause(fleet contractfleet.Fleet, summary contractfleet.Summary, failed int)
 	for i, failure := range summary.Failures {
 		errors[i] = fmt.Sprintf("%d %s", failure.Clusters, failure.Error)
 	}
-	where := "No report was written, because the input has no output (--report): the outcomes are in the result of the state Summarize."
-	if summary.Report != nil {
-		where = fmt.Sprintf("The report: aws s3 cp %s .", shell.Quote("s3://"+summary.Report.Bucket+"/"+summary.Report.HTML))
-	}
 	stopped := ""
 	switch n := summary.ByStatus[contractfleet.StatusNotStarted]; {
 	case n == 0:
@@ -353,15 +367,23 @@ func cause(fleet contractfleet.Fleet, summary contractfleet.Summary, failed int)
 	if len(errors) > 0 {
 		failures = ": " + strings.Join(errors, ", ")
 	}
-	return fmt.Sprintf("%d of %s failed; %s%s.%s %s", failed, count(summary.Clusters), tolerance(fleet), failures, stopped, where)
+	return fmt.Sprintf("%d of %s failed; %s%s.%s %s", failed, count(summary.Clusters), tolerance(fleet.Tolerated), failures, stopped, whereToRead(summary))
+}
+
+// whereToRead says where the report is.
+func whereToRead(summary contractfleet.Summary) string {
+	if summary.Report == nil {
+		return "No report was written, because the input has no output (--report): the outcomes are in the result of the state Summarize."
+	}
+	return fmt.Sprintf("The report: aws s3 cp %s .", shell.Quote("s3://"+summary.Report.Bucket+"/"+summary.Report.HTML))
 }
 
 // tolerance says how many clusters may fail.
-func tolerance(fleet contractfleet.Fleet) string {
-	if fleet.Tolerated == 0 {
+func tolerance(tolerated int) string {
+	if tolerated == 0 {
 		return "none may fail"
 	}
-	return fmt.Sprintf("at most %d may fail", fleet.Tolerated)
+	return fmt.Sprintf("at most %d may fail", tolerated)
 }
 
 // count is a number of clusters.
@@ -380,7 +402,7 @@ func were(n int) string {
 }
 
 // report writes the report, by way of a file: the pages of large fleets are megabytes.
-func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summary contractfleet.Summary, outcomes []contractfleet.Outcome, pending []contract.Target) (*contractfleet.Report, error) {
+func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summary contractfleet.Summary, outcomes []contractfleet.Outcome, pending []contractfleet.Cluster) (*contractfleet.Report, error) {
 	fleet := of.Fleet
 	in := folder(fleet)
 	at := &contractfleet.Report{Bucket: fleet.Output.Bucket, HTML: in + "report.html", CSV: in + "report.csv", JSON: in + "report.json", Failed: in + "failed.jsonl"}
@@ -389,7 +411,7 @@ func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summ
 	}
 	summary.Report = at
 	r := report.Report{
-		Fleet: fleet, Request: requestJSON(of.Request), Summary: summary, Outcomes: outcomes, Pending: pending, FinishedAt: s.Now(),
+		Fleet: fleet, Request: requestJSON(of.Request), Summary: summary, Waves: of.Run.Waves, Outcomes: outcomes, Pending: pending, FinishedAt: s.Now(),
 		Execution: func(o contractfleet.Outcome) string { return ran(fleet, o) },
 	}
 	at.Again, at.Continue = r.Commands(at)

@@ -16,6 +16,10 @@ const Name = "fleet"
 // tolerated. It is no ErrorName: the machine raises it, not a function.
 const ClustersFailed = "ClustersFailed"
 
+// RolloutFailed is the error of a fleet with waves that stopped, and in place of
+// ClustersFailed: its cause says which clusters are changed. The machine raises it.
+const RolloutFailed = "RolloutFailed"
+
 const (
 	// MaxClusters bounds the clusters of a fleet.
 	MaxClusters = 10_000
@@ -30,6 +34,8 @@ const (
 	// them leave room for the rest of the document in the 256 KiB that Step Functions
 	// allows. The outcomes of a smaller fleet share that room.
 	MaxOutcomeBytes = 400
+	// MaxWaves bounds the waves of a fleet: they are in the state.
+	MaxWaves = 20
 	// MaxDuration is how long an execution of the fleet may take.
 	MaxDuration = 24 * time.Hour
 	// MaxRun is how long the execution of a cluster may take that changes it.
@@ -117,7 +123,8 @@ type Fleet struct {
 	// Clusters is how many there are.
 	Clusters    int `json:"clusters"`
 	Concurrency int `json:"concurrency"`
-	// Tolerated is how many clusters may fail without failing the fleet.
+	// Tolerated is how many clusters may fail without failing the fleet. If it has waves,
+	// each has a tolerance of its own, and this is their sum.
 	Tolerated int `json:"tolerated"`
 	// InS3 reports whether clusters and outcomes are in Output, not in the state.
 	InS3 bool `json:"inS3"`
@@ -142,14 +149,22 @@ type Run struct {
 	// Pending are the others; it is empty if they are in S3.
 	Begun   int               `json:"begun"`
 	Pending []contract.Target `json:"pending"`
-	// Failed is how many clusters have failed for good so far.
+	// Failed is how many clusters have failed for good so far: of the wave, if there are waves.
 	Failed int `json:"failed"`
+	// Waves are the fleet's, in the order in which they run; empty if it has none. All that
+	// are in a wave are in the order of the waves: Pending, and the list in S3.
+	Waves []Wave `json:"waves"`
+	// Wave is the number of the wave that runs, from 1. It is 0 if all clusters run at once:
+	// there are no waves, or nothing that is asked changes a cluster.
+	Wave int `json:"wave"`
+	// Concurrency is how many clusters run at once now.
+	Concurrency int `json:"concurrency"`
 	// Outcomes are those that are settled; empty if they are in S3.
 	Outcomes []Outcome `json:"outcomes"`
 	Verdict  Verdict   `json:"verdict"`
 	// Summary is empty before all outcomes are settled.
 	Summary Summary `json:"summary"`
-	// Cause is the sentence of ClustersFailed.
+	// Cause is the sentence of ClustersFailed, or of RolloutFailed.
 	Cause string `json:"cause"`
 }
 
@@ -163,7 +178,20 @@ type Ran struct {
 	Begun    int               `json:"begun"`
 	Pending  []contract.Target `json:"pending"`
 	Failed   int               `json:"failed"`
+	Waves    []Wave            `json:"waves"`
+	Wave     int               `json:"wave"`
 	Outcomes []Outcome         `json:"outcomes"`
+}
+
+// Wave is a part of a fleet that changes its clusters. It begins when the wave before it
+// has ended, and not at all if more clusters failed there than are tolerated.
+type Wave struct {
+	Name string `json:"name"`
+	// Clusters is how many it has: those that follow the wave before.
+	Clusters    int `json:"clusters"`
+	Concurrency int `json:"concurrency"`
+	// Tolerated is how many of them may fail.
+	Tolerated int `json:"tolerated"`
 }
 
 // Cluster is a cluster that is to be run.
@@ -172,6 +200,8 @@ type Cluster struct {
 	// Execution is the name of its execution.
 	Execution string `json:"execution"`
 	Attempt   int    `json:"attempt"`
+	// Wave is the number of its wave, from 1; 0 if the fleet has none.
+	Wave int `json:"wave"`
 }
 
 // Status is how the execution for a cluster ended.
@@ -215,6 +245,8 @@ type Outcome struct {
 	Seconds   float64   `json:"seconds"`
 	// Own reports whether the name of the execution ends in Fleet.Own.
 	Own bool `json:"own,omitempty"`
+	// Wave is the number of its wave, from 1; 0 if the fleet has none.
+	Wave int `json:"wave,omitempty"`
 }
 
 // RecordOutcome is the payload of record-outcome.
@@ -293,6 +325,8 @@ const (
 	VerdictTolerable Verdict = "Tolerable"
 	// VerdictIntolerable fails with ClustersFailed.
 	VerdictIntolerable Verdict = "Intolerable"
+	// VerdictRolloutFailed fails with RolloutFailed.
+	VerdictRolloutFailed Verdict = "RolloutFailed"
 )
 
 // Summary adds up the outcomes.
@@ -306,8 +340,25 @@ type Summary struct {
 	Totals map[string]int `json:"totals"`
 	// Failures are the errors, the most frequent first.
 	Failures []Failure `json:"failures"`
+	// Waves are the fleet's, in their order, if it has any.
+	Waves []WaveSummary `json:"waves,omitempty"`
 	// Report is null if the input has no output.
 	Report *Report `json:"report"`
+}
+
+// WaveSummary adds up the outcomes of a wave.
+type WaveSummary struct {
+	Name     string `json:"name"`
+	Clusters int    `json:"clusters"`
+	// Tolerated is how many of them may fail.
+	Tolerated int `json:"tolerated"`
+	// ByStatus counts the clusters.
+	ByStatus map[Status]int `json:"byStatus"`
+}
+
+// Failed is how many clusters of the wave were tried and did not succeed.
+func (w WaveSummary) Failed() int {
+	return w.Clusters - w.ByStatus[StatusSucceeded] - w.ByStatus[StatusNotStarted]
 }
 
 // Failure is one error name, and whom it hit.

@@ -32,8 +32,34 @@ type Input struct {
 	// ToleratedFailures is how many clusters may fail without failing the fleet; by
 	// default none. A fleet that changes its clusters begins no other once more have failed.
 	ToleratedFailures *ToleratedFailures `json:"toleratedFailures,omitempty"`
+	// Waves are the parts in which a fleet changes its clusters, one after another. Each
+	// cluster is in the first wave that takes it, or in the one that the source names.
+	Waves []WaveInput `json:"waves,omitempty"`
+	// Unmatched says what becomes of clusters that no wave takes: refuse, the default,
+	// starts nothing; last puts them in a wave after the others; skip leaves them out.
+	Unmatched string `json:"unmatched,omitempty"`
 	// Output is where the report is written. More than 500 clusters need it.
 	Output *contract.Destination `json:"output,omitempty"`
+}
+
+// WaveInput is a wave and which clusters it takes: with one of clusters, tags, regions and
+// percentage or, if the fleet has a source that names waves, none of these.
+type WaveInput struct {
+	Name string `json:"name"`
+	// Clusters are names, ARNs or objects, as the fleet's own. A name is a cluster of any
+	// Region and role.
+	Clusters []json.RawMessage `json:"clusters,omitempty"`
+	// Tags are those that a cluster must have, all of them.
+	Tags map[string]string `json:"tags,omitempty"`
+	// Regions are those of the clusters.
+	Regions []string `json:"regions,omitempty"`
+	// Percentage is a share of the clusters that no wave before takes, 1 to 100, and
+	// rounded up: the first of them.
+	Percentage int `json:"percentage,omitempty"`
+	// Concurrency is how many clusters run at once; by default as many as of the fleet.
+	Concurrency int `json:"concurrency,omitempty"`
+	// ToleratedFailures is how many of the wave may fail; by default the fleet's.
+	ToleratedFailures *ToleratedFailures `json:"toleratedFailures,omitempty"`
 }
 
 // Source is an object in S3: CSV if its key ends in .csv, and else a line of JSON for

@@ -20,7 +20,11 @@ func (r Report) CSV(w io.Writer) error {
 	}
 	out := csv.NewWriter(w)
 	header := append([]string{"cluster", "region", "account", "roleArn", "status", "error", "cause", "attempt", "seconds"}, figures...)
-	if err := out.Write(append(header, "execution", "url", "startedAt", "stoppedAt")); err != nil {
+	header = append(header, "execution", "url", "startedAt", "stoppedAt")
+	if len(r.Waves) > 0 {
+		header = append(header, "wave")
+	}
+	if err := out.Write(header); err != nil {
 		return fmt.Errorf("write the header: %w", err)
 	}
 	for row := range r.rows() {
@@ -35,7 +39,11 @@ func (r Report) CSV(w io.Writer) error {
 			}
 			line = append(line, cell)
 		}
-		if err := out.Write(append(line, inert(row.Execution), row.URL, moment(row.StartedAt), moment(row.StoppedAt))); err != nil {
+		line = append(line, inert(row.Execution), row.URL, moment(row.StartedAt), moment(row.StoppedAt))
+		if len(r.Waves) > 0 {
+			line = append(line, inert(row.WaveName))
+		}
+		if err := out.Write(line); err != nil {
 			return fmt.Errorf("write a line: %w", err)
 		}
 	}

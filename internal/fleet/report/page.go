@@ -27,7 +27,8 @@ var (
 
 // parsed is the page. A template is safe for concurrent use.
 var parsed = template.Must(template.New("page").Funcs(template.FuncMap{
-	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure,
+	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower,
+	"segmentsOf": func(w fleet.WaveSummary) []segment { return segments(w.ByStatus, w.Clusters) },
 }).Parse(page))
 
 // view is what the page shows.
@@ -75,7 +76,7 @@ func (r Report) HTML(w io.Writer) error {
 		Started:   r.Fleet.StartedAt.UTC(),
 		Took:      r.FinishedAt.Sub(r.Fleet.StartedAt).Seconds(),
 		Figures:   r.figures(),
-		Segments:  segments(r.Summary),
+		Segments:  segments(r.Summary.ByStatus, r.Summary.Clusters),
 		Rows:      r.rows(),
 	}
 	switch {
@@ -124,13 +125,13 @@ func headline(clusters, failed, notStarted int) string {
 }
 
 // segments share the bar. One cluster of thousands is still to be seen.
-func segments(s fleet.Summary) []segment {
+func segments(byStatus map[fleet.Status]int, clusters int) []segment {
 	const whole, least = 1000.0, 4.0
 	var all []segment
 	sum := 0.0
 	for _, status := range fleet.Statuses() {
-		if n := s.ByStatus[status]; n > 0 {
-			width := max(least, whole*float64(n)/float64(s.Clusters))
+		if n := byStatus[status]; n > 0 {
+			width := max(least, whole*float64(n)/float64(clusters))
 			all = append(all, segment{Status: status, Clusters: n, Width: width})
 			sum += width
 		}
@@ -168,7 +169,11 @@ func duration(seconds float64) string {
 
 // words are the status as a person reads it, and title is a figure's name as a heading.
 func words(status fleet.Status) string {
-	return title(strings.ReplaceAll(strings.ToLower(string(status)), "_", " "))
+	return title(lower(status))
+}
+
+func lower(status fleet.Status) string {
+	return strings.ReplaceAll(strings.ToLower(string(status)), "_", " ")
 }
 
 func title(name string) string {

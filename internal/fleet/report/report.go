@@ -22,11 +22,13 @@ import (
 type Report struct {
 	Fleet fleet.Fleet
 	// Request is what each cluster was asked, as JSON; empty for nothing.
-	Request  string
-	Summary  fleet.Summary
+	Request string
+	Summary fleet.Summary
+	// Waves are the fleet's; none if it has none.
+	Waves    []fleet.Wave
 	Outcomes []fleet.Outcome
 	// Pending are the clusters that were not started, in the order in which they would have begun.
-	Pending []contract.Target
+	Pending []fleet.Cluster
 	// Execution is the name of a cluster's execution.
 	Execution  func(fleet.Outcome) string
 	FinishedAt time.Time
@@ -46,6 +48,8 @@ type Row struct {
 	Earlier bool `json:"-"`
 	// Role is the name of the role, if the account has several: two may reach the same cluster.
 	Role string `json:"-"`
+	// WaveName is the name of its wave; empty if the fleet has none.
+	WaveName string `json:"waveName,omitempty"`
 }
 
 // rows are the clusters: those that failed, then those that were not started.
@@ -77,7 +81,7 @@ func (r Report) rows() iter.Seq[Row] {
 	return func(yield func(Row) bool) {
 		for _, i := range order {
 			o := r.Outcomes[i]
-			row := Row{Outcome: o, Account: own}
+			row := Row{Outcome: o, Account: own, WaveName: r.wave(o.Wave)}
 			if o.RoleARN != "" {
 				row.Account = contract.ARN(o.RoleARN).Account()
 				if several[row.Account] {
@@ -98,6 +102,14 @@ func (r Report) rows() iter.Seq[Row] {
 			}
 		}
 	}
+}
+
+// wave is the name of the wave of that number; empty for 0.
+func (r Report) wave(number int) string {
+	if number < 1 || number > len(r.Waves) {
+		return ""
+	}
+	return r.Waves[number-1].Name
 }
 
 // figures are the names of the totals that any cluster has.
@@ -131,17 +143,18 @@ const maxRequest = 500
 func (r Report) Commands(at *fleet.Report) (again, goOn string) {
 	notStarted := r.Summary.ByStatus[fleet.StatusNotStarted]
 	if r.Summary.Clusters-r.Summary.ByStatus[fleet.StatusSucceeded]-notStarted > 0 {
-		again = r.command(at.Bucket, at.Failed)
+		again = r.command(at.Bucket, at.Failed, fleet.Outcome.Failed)
 	}
 	if notStarted > 0 {
-		goOn = r.command(at.Bucket, at.NotStarted)
+		goOn = r.command(at.Bucket, at.NotStarted, func(o fleet.Outcome) bool { return o.Status == fleet.StatusNotStarted })
 	}
 	return again, goOn
 }
 
 // command is a fleet of the clusters in a list, which is asked the same, and runs no more of them
-// at once. One that changes its clusters stops as this one does.
-func (r Report) command(bucket, list string) string {
+// at once. One that changes its clusters stops as this one does. The list says which wave each
+// cluster is in; waves of which it has none are left out.
+func (r Report) command(bucket, list string, has func(fleet.Outcome) bool) string {
 	request := ""
 	switch {
 	case len(r.Request) > maxRequest:
@@ -149,14 +162,36 @@ func (r Report) command(bucket, list string) string {
 	case r.Request != "":
 		request = " --request " + shell.Quote(r.Request)
 	}
-	if r.Fleet.Changes || r.Fleet.Concurrency != fleet.DefaultConcurrency {
+	waves := r.wavesOf(has)
+	if waves != "" {
+		request += " --waves " + shell.Quote(waves)
+	}
+	if (r.Fleet.Changes || r.Fleet.Concurrency != fleet.DefaultConcurrency) && waves == "" {
 		request += fmt.Sprintf(" --concurrency %d", r.Fleet.Concurrency)
 	}
-	if r.Fleet.Changes {
+	if r.Fleet.Changes && waves == "" {
 		request += fmt.Sprintf(" --tolerate %d", r.Fleet.Tolerated)
 	}
 	return fmt.Sprintf("kubestep fleet --workflow %s%s --source %s --report %s", shell.Quote(r.Summary.Workflow), request,
 		shell.Quote("s3://"+bucket+"/"+list), shell.Quote("s3://"+bucket+"/"+r.Fleet.Output.Prefix))
+}
+
+// wavesOf is the waves of those clusters as an input has them, each as careful as it was.
+func (r Report) wavesOf(has func(fleet.Outcome) bool) string {
+	var those []fleet.WaveInput
+	for i, w := range r.Waves {
+		if slices.ContainsFunc(r.Outcomes, func(o fleet.Outcome) bool { return o.Wave == i+1 && has(o) }) {
+			those = append(those, fleet.WaveInput{Name: w.Name, Concurrency: w.Concurrency, ToleratedFailures: &fleet.ToleratedFailures{Count: &w.Tolerated}})
+		}
+	}
+	if len(those) == 0 {
+		return ""
+	}
+	text, err := contract.Encode(those)
+	if err != nil {
+		return "" // names and numbers encode
+	}
+	return string(text)
 }
 
 // JSON writes the summary and every cluster.
@@ -189,22 +224,25 @@ func (r Report) JSON(w io.Writer) error {
 
 // Failed writes the clusters that failed, a line of JSON each, as a fleet's source takes them.
 func (r Report) Failed(w io.Writer) error {
-	var failed []contract.Target
+	var failed []fleet.Cluster
 	for _, o := range r.Outcomes {
 		if o.Failed() && o.ClusterName != "" {
-			failed = append(failed, o.Target)
+			failed = append(failed, fleet.Cluster{Target: o.Target, Wave: o.Wave})
 		}
 	}
-	return list(w, failed)
+	return r.list(w, failed)
 }
 
 // NotStarted writes the clusters that were not started, in the same way.
-func (r Report) NotStarted(w io.Writer) error { return list(w, r.Pending) }
+func (r Report) NotStarted(w io.Writer) error { return r.list(w, r.Pending) }
 
-func list(w io.Writer, targets []contract.Target) error {
+func (r Report) list(w io.Writer, clusters []fleet.Cluster) error {
 	p := &printer{w: w}
-	for _, target := range targets {
-		line, err := contract.Encode(target)
+	for _, c := range clusters {
+		line, err := contract.Encode(struct {
+			contract.Target
+			Wave string `json:"wave,omitempty"`
+		}{c.Target, r.wave(c.Wave)})
 		if err != nil {
 			return fmt.Errorf("encode a cluster: %w", err)
 		}

@@ -167,15 +167,49 @@ func TestThePageSaysWhatWasAskedAndHowToRunWhatFailedAgain(t *testing.T) {
 
 // stopped returns the report of a fleet that stopped after its second cluster.
 func stopped() report.Report {
-	pending := []contract.Target{{ClusterName: "zeta", Region: "eu-west-1"}, {ClusterName: "gamma", Region: "eu-west-1"}}
+	pending := []fleet.Cluster{{Target: contract.Target{ClusterName: "zeta", Region: "eu-west-1"}}, {Target: contract.Target{ClusterName: "gamma", Region: "eu-west-1"}}}
 	outcomes := []fleet.Outcome{well("alpha"), failed("beta", "Not ready.")}
 	for _, target := range pending {
-		outcomes = append(outcomes, fleet.Outcome{Target: target, Status: fleet.StatusNotStarted, Error: fleet.NotStartedError, Cause: "The fleet had stopped."})
+		outcomes = append(outcomes, fleet.Outcome{Target: target.Target, Status: fleet.StatusNotStarted, Error: fleet.NotStartedError, Cause: "The fleet had stopped."})
 	}
 	r := of(outcomes...)
 	r.Pending, r.Request, r.Summary.Workflow = pending, `{"mode":"apply"}`, "apply-manifests"
 	r.Fleet.Changes, r.Fleet.Concurrency, r.Fleet.Output = true, 2, contract.Destination{Bucket: "reports", Prefix: "a"}
 	return r
+}
+
+func TestTheReportOfAFleetWithWavesTellsThemApart(t *testing.T) {
+	r := stopped()
+	r.Waves = []fleet.Wave{{Name: "canary", Clusters: 1, Concurrency: 1}, {Name: "half", Clusters: 2, Concurrency: 5, Tolerated: 0}, {Name: "rest", Clusters: 1, Concurrency: 20, Tolerated: 1}}
+	for i, wave := range []int{1, 2, 2, 3} {
+		r.Outcomes[i].Wave = wave
+	}
+	r.Pending[0].Wave, r.Pending[1].Wave = 2, 3
+	r.Summary.Waves = []fleet.WaveSummary{
+		{Name: "canary", Clusters: 1, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 1}}, {Name: "half", Clusters: 2, ByStatus: map[fleet.Status]int{fleet.StatusFailed: 1, fleet.StatusNotStarted: 1}},
+		{Name: "rest", Clusters: 1, Tolerated: 1, ByStatus: map[fleet.Status]int{fleet.StatusNotStarted: 1}},
+	}
+
+	again, goOn := r.Commands(&fleet.Report{Bucket: "reports", Failed: "a/failed.jsonl", NotStarted: "a/notstarted.jsonl"})
+	const command = `kubestep fleet --workflow apply-manifests --request '{"mode":"apply"}' --waves '[{"name":"half","concurrency":5,"toleratedFailures":{"count":0}}`
+	assert.Equal(t, command+`]' --source s3://reports/a/failed.jsonl --report s3://reports/a`, again, "in the waves in which clusters failed, each as careful as it was")
+	assert.Equal(t, command+`,{"name":"rest","concurrency":20,"toleratedFailures":{"count":1}}]' --source s3://reports/a/notstarted.jsonl --report s3://reports/a`, goOn)
+
+	assert.Equal(t, `{"clusterName":"zeta","region":"eu-west-1","roleArn":"","wave":"half"}`+"\n"+`{"clusterName":"gamma","region":"eu-west-1","roleArn":"","wave":"rest"}`+"\n",
+		write(t, func(b *bytes.Buffer) error { return r.NotStarted(b) }), "the list says which wave each is in")
+	assert.Contains(t, write(t, func(b *bytes.Buffer) error { return r.Failed(b) }), `"wave":"half"`)
+	csv := write(t, func(b *bytes.Buffer) error { return r.CSV(b) })
+	assert.Contains(t, csv, ",stoppedAt,wave\n")
+	assert.Contains(t, csv, "NotStarted,The fleet had stopped.,0,0,,,,,,,rest\n")
+	assert.Contains(t, write(t, func(b *bytes.Buffer) error { return r.JSON(b) }), `"waveName":"rest"`)
+
+	all := page(t, r)
+	list := text(elements(t, all, "ol")[0])
+	assert.Contains(t, list, "canary 1 cluster, none may fail  1 succeeded")
+	assert.Contains(t, list, "half 2 clusters, none may fail  1 failed 1 not started")
+	assert.Contains(t, list, "rest 1 cluster, at most 1 may fail  1 not started")
+	assert.Contains(t, text(elements(t, all, "tr")[1]), "betaFailed 2nd try half")
+	assert.Empty(t, elements(t, page(t, stopped()), "ol"), "a fleet without waves shows none")
 }
 
 func TestTheReportSaysWhatWasNotStartedAndHowToGoOn(t *testing.T) {

@@ -1,0 +1,353 @@
+package fleet_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/fleet"
+)
+
+// rollout is a finder of which apply-manifests changes what it is asked about.
+func rollout(eksAPI *fakeEKS, s3 *fakeS3) fleet.Finder {
+	d := finder(eksAPI, s3)
+	apply := d.Workflows["pod-inventory"]
+	apply.Changes = func(any) bool { return true }
+	d.Workflows["apply-manifests"] = apply
+	return d
+}
+
+// waved returns "WAVE: CLUSTERS" for each wave.
+func waved(t *testing.T, found contractfleet.FoundClusters) []string {
+	t.Helper()
+	var order []string
+	for _, c := range found.Run.Clusters {
+		order = append(order, c.Target.ClusterName)
+		require.Equal(t, 1, c.Wave, "the first round is of the first wave")
+	}
+	for _, target := range found.Run.Pending {
+		order = append(order, target.ClusterName)
+	}
+	var lines []string
+	for _, w := range found.Run.Waves {
+		lines = append(lines, w.Name+": "+strings.Join(order[:w.Clusters], " "))
+		order = order[w.Clusters:]
+	}
+	require.Empty(t, order, "each cluster is in a wave")
+	return lines
+}
+
+func TestEachClusterIsInOneWaveBeforeAnythingStarts(t *testing.T) {
+	eksAPI := &fakeEKS{clusters: map[string]map[string]map[string]string{
+		"eu-west-1 ": {"a": {"stage": "canary"}, "b": nil, "c": {"stage": "test"}, "d": {"stage": "test", "team": "x"}, "e": nil, "f": nil},
+		"us-east-1 ": {"a-east": nil, "z": nil},
+	}}
+	all := `"regions":["eu-west-1","us-east-1"],"concurrency":8`
+	for sentence, c := range map[string]struct {
+		input string
+		want  []string
+	}{
+		"by name, then by what is left": {
+			all + `,"waves":[{"name":"canary","clusters":["z","b"]},{"name":"rest","percentage":100}]`, []string{"canary: b z", "rest: a a-east c d e f"},
+		},
+		"the first that takes it": {
+			all + `,"waves":[{"name":"one","clusters":["a"]},{"name":"two","clusters":["a","b"]},{"name":"rest","percentage":100}]`, []string{"one: a", "two: b", "rest: a-east c d e f z"},
+		},
+		"by tags, all of them": {
+			all + `,"waves":[{"name":"canary","tags":{"stage":"canary"}},{"name":"x","tags":{"stage":"test","team":"x"}},{"name":"test","tags":{"stage":"test"}},{"name":"rest","percentage":100}]`,
+			[]string{"canary: a", "x: d", "test: c", "rest: a-east b e f z"},
+		},
+		"by Region": {
+			all + `,"waves":[{"name":"east","regions":["us-east-1"]},{"name":"west","regions":["eu-west-1"]}]`, []string{"east: a-east z", "west: a b c d e f"},
+		},
+		"by shares of what is left, rounded up": {
+			all + `,"waves":[{"name":"one","percentage":10},{"name":"half","percentage":50},{"name":"rest","percentage":100}]`, []string{"one: a", "half: a-east b c d", "rest: e f z"},
+		},
+		"by ARN and as an object": {
+			all + `,"waves":[{"name":"one","clusters":["arn:aws:eks:us-east-1:111122223333:cluster/z",{"clusterName":"f"}]},{"name":"rest","percentage":100}]`, []string{"one: f z", "rest: a a-east b c d e"},
+		},
+		"those of none in a last one": {
+			all + `,"unmatched":"last","waves":[{"name":"canary","clusters":["f"]}]`, []string{"canary: f", "unmatched: a a-east b c d e z"},
+		},
+		"or in no fleet at all": {
+			all + `,"unmatched":"skip","waves":[{"name":"canary","clusters":["f"]},{"name":"x","tags":{"team":"x"}}]`, []string{"canary: f", "x: d"},
+		},
+		"in the order of the input's list": {
+			`"concurrency":8,"clusters":["f","a","c"],"waves":[{"name":"canary","clusters":["c"]},{"name":"rest","percentage":100}]`, []string{"canary: c", "rest: f a"},
+		},
+		"of a list, by tags": {
+			`"concurrency":8,"clusters":["f","a","c"],"waves":[{"name":"test","tags":{"stage":"test"}},{"name":"rest","percentage":100}]`, []string{"test: c", "rest: f a"},
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			found, err := find(t, rollout(eksAPI, &fakeS3{}), `{"workflow":"apply-manifests",`+c.input+`}`)
+			require.NoError(t, err)
+			assert.Equal(t, c.want, waved(t, found))
+		})
+	}
+}
+
+func TestAWaveIsAsCarefulAsTheFleetUnlessItSaysOtherwise(t *testing.T) {
+	found, err := find(t, rollout(nil, &fakeS3{}), `{"workflow":"apply-manifests","clusters":[`+strings.TrimSuffix(list(40), ",")+`],"concurrency":5,"toleratedFailures":{"percentage":10},
+		"waves":[{"name":"canary","clusters":["cluster-7"],"concurrency":1,"toleratedFailures":{"count":0}},{"name":"half","percentage":50},{"name":"rest","percentage":100,"concurrency":9,"toleratedFailures":{"percentage":50}}]}`)
+	require.NoError(t, err)
+	assert.Equal(t, []contractfleet.Wave{
+		{Name: "canary", Clusters: 1, Concurrency: 1}, {Name: "half", Clusters: 20, Concurrency: 5, Tolerated: 2}, {Name: "rest", Clusters: 19, Concurrency: 9, Tolerated: 9},
+	}, found.Run.Waves)
+	assert.Equal(t, 1, found.Run.Size, "the canary alone")
+	assert.Equal(t, 1, found.Run.Concurrency)
+	assert.Equal(t, 11, found.Fleet.Tolerated)
+}
+
+func TestAFleetThatChangesNothingRunsItsWavesAtOnce(t *testing.T) {
+	s := simulate(t, `{"workflow":"pod-inventory","clusters":["a","b","c"],"waves":[{"name":"canary","clusters":["b"]},{"name":"rest","percentage":100}]}`, after(map[string]string{"b": "Forbidden"}))
+	assert.Equal(t, 1, s.rounds)
+	assert.Equal(t, []string{"b", "a", "c"}, s.began)
+	assert.Equal(t, []contractfleet.WaveSummary{
+		{Name: "canary", Clusters: 1, ByStatus: map[contractfleet.Status]int{"FAILED": 1}}, {Name: "rest", Clusters: 2, ByStatus: map[contractfleet.Status]int{"SUCCEEDED": 2}},
+	}, s.run.Summary.Waves)
+	assert.Equal(t, contractfleet.VerdictIntolerable, s.run.Verdict, "it is no rollout")
+}
+
+func TestInvalidWavesAreRefusedWithEveryProblem(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		input string
+		want  []string
+	}{
+		"all at once": {
+			`"unmatched":"later","waves":[{"name":"a b","clusters":["x"],"concurrency":0},{"name":"two","percentage":101,"toleratedFailures":{"percentage":101}},{"name":"two","tags":{"a":1}},{"name":"three","regions":["here"],"gates":1},{"name":"four","clusters":["a"],"percentage":5},{"name":"five"},{"name":"six","clusters":[]}]`,
+			[]string{
+				"12 problems", `unmatched: "later": expected one of refuse, last, skip`, `waves[0].name: "a b" is not a valid name: expected 1 to 32 letters, digits, - and _`, "waves[0].concurrency: 0: expected 1 to 1000",
+				"waves[1].percentage: 101: expected 1 to 100", "waves[1].toleratedFailures.percentage: 101: expected 0 to 100", `waves[2].name: "two" is the name of waves[1]`, "waves[2].tags: expected an object of strings", "waves[3].regions[0]: ", `waves[3]."gates": unknown key`,
+				"waves[4].percentage: give only one of these: clusters, percentage", "waves[5].clusters: missing: expected one of clusters, tags, regions and percentage", "waves[6].clusters: empty: expected at least one",
+			},
+		},
+		"that are no waves":           {`"waves":{"name":"a"}`, []string{"1 problem. waves: expected an array of waves such as"}},
+		"of which there are none":     {`"waves":[]`, []string{"1 problem. waves: empty"}},
+		"of which there are too many": {`"waves":[` + strings.Repeat(`{"name":"a"},`, 20) + `{"name":"b"}]`, []string{"1 problem. waves: 21 waves: expected at most 20, with the one of unmatched"}},
+		"with another name that is taken": {
+			`"unmatched":"last","waves":[{"name":"unmatched","clusters":["a"]}]`, []string{`1 problem. waves[0].name: "unmatched" is the name of the wave of clusters that no other takes`},
+		},
+		"that leave clusters":   {`"waves":[{"name":"one","clusters":["b"]}]`, []string{"1 problem. waves: no wave takes 7 clusters of the fleet (a, c, d, e, f, and 2 more): give another wave with percentage 100, or unmatched as last or skip"}},
+		"that take none":        {`"waves":[{"name":"all","percentage":100},{"name":"none","percentage":10}]`, []string{"1 problem. waves[1]: takes no cluster of the fleet that no wave before takes"}},
+		"that misspell one":     {`"waves":[{"name":"canary","clusters":["b","bb",{"clusterName":"b","region":"us-east-1"}]},{"name":"rest","percentage":100}]`, []string{`2 problems. waves[0].clusters[1]: "bb" is no cluster of the fleet. waves[0].clusters[2]: "b" is no cluster of the fleet`}},
+		"unmatched without any": {`"unmatched":"last"`, []string{"1 problem. unmatched: is there without waves"}},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			_, err := find(t, rollout(nil, &fakeS3{}), `{"workflow":"apply-manifests","clusters":["a","b","c","d","e","f","g","h"],`+c.input+`}`)
+			named(t, err, contract.InvalidInput, c.want...)
+		})
+	}
+}
+
+func TestASourceNamesTheWaves(t *testing.T) {
+	const waves = `"waves":[{"name":"canary"},{"name":"half","percentage":50},{"name":"rest","percentage":100}],"concurrency":8`
+	for sentence, c := range map[string]struct{ key, text, rest, want string }{
+		"in lines":             {"a.jsonl", `{"clusterName":"a"}` + "\n" + `{"clusterName":"b","wave":"canary"}` + "\n" + `"c"` + "\n" + `{"clusterName":"d","wave":"rest"}`, waves, "canary: b half: a rest: d c"},
+		"in a column":          {"a.csv", "clusterName,wave\na,\nb,canary\nc,\nd,rest\n", waves, "canary: b half: a rest: d c"},
+		"that are not there":   {"a.csv", "clusterName,wave\na,canry\nb,canary\n", waves, "source line 2: is in a wave that is not in the input: expected one of its waves"},
+		"to a fleet with none": {"a.csv", "clusterName,wave\na,canary\n", `"concurrency":8`, `source line 2: is in a wave, and the input has no waves: give them, such as [{"name": "canary"}, {"name": "rest"}]`},
+		"and leaves some":      {"a.csv", "clusterName,wave\na,canary\nb,\n", `"waves":[{"name":"canary"}]`, "waves: no wave takes 1 cluster of the fleet: give another wave"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s3 := &fakeS3{objects: map[string]string{"lists/" + c.key: c.text}}
+			found, err := find(t, rollout(nil, s3), `{"workflow":"apply-manifests","source":{"bucket":"lists","key":"`+c.key+`"},`+c.rest+`}`)
+			if !strings.HasPrefix(c.want, "canary") {
+				named(t, err, contract.InvalidInput, c.want)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, c.want, strings.Join(waved(t, found), " "))
+		})
+	}
+	_, err := find(t, finder(nil, &fakeS3{objects: map[string]string{"lists/a.csv": "clusterName,wave\na,canary\n"}}), `{"workflow":"pod-inventory","source":{"bucket":"lists","key":"a.csv"}}`)
+	require.NoError(t, err, "what changes nothing needs no waves")
+}
+
+func TestNothingOfALaterWaveBeginsOnceAWaveIsOverItsTolerance(t *testing.T) {
+	random := rand.New(rand.NewPCG(23, 1)) // the same each time
+	stopped, whole := 0, 0
+	for seed := range 1000 {
+		clusters, waves := 2+random.IntN(40), 1+random.IntN(4)
+		failing, passing, losing := random.Float64()*0.3, random.Float64()*0.3, random.Float64()*0.05
+		targets, output := make([]contract.Target, clusters), ""
+		for n := range targets {
+			targets[n] = contract.Target{ClusterName: fmt.Sprintf("c%02d", n), Region: "eu-west-1"}
+		}
+		if seed%2 == 0 { // in S3, because one role is so long
+			output, targets[0].RoleARN = `"output":{"bucket":"reports"},`, "arn:aws:iam::444455556666:role/"+strings.Repeat("path/", 60)+"name"
+		}
+		named, err := json.Marshal(targets)
+		require.NoError(t, err)
+		var said []string
+		for i := range waves {
+			said = append(said, fmt.Sprintf(`{"name":"w%d","percentage":%d,"concurrency":%d,"toleratedFailures":{"count":%d}}`, i, 10+random.IntN(41), 1+random.IntN(6), random.IntN(4)))
+		}
+		if clusters < 12 {
+			said = said[:1]
+		}
+		input := fmt.Sprintf(`{"workflow":"apply-manifests",%s"unmatched":"last","waves":[%s],"clusters":%s}`, output, strings.Join(said, ","), named)
+
+		s := simulate(t, input, func(contractfleet.Cluster) (contractfleet.Status, string, int) {
+			duration := 1 + random.IntN(20)
+			switch n := random.Float64(); {
+			case n < failing:
+				return contractfleet.StatusFailed, "NotReady", duration
+			case n < failing+passing:
+				return contractfleet.StatusFailed, "Throttled", duration
+			case n < failing+passing+losing:
+				return contractfleet.StatusFailed, "NoOutcome", duration
+			default:
+				return contractfleet.StatusSucceeded, "", duration
+			}
+		})
+
+		order := s.run.Waves
+		for i, at := range s.starts {
+			for w := range order {
+				number := w + 1
+				switch {
+				case number < at.wave:
+					require.LessOrEqual(t, at.failed[number], order[w].Tolerated, "%s: start %d, %s, is of wave %d", input, i, s.began[i], at.wave)
+					require.Equal(t, order[w].Clusters, at.ended[number], "%s: start %d: wave %d has not ended", input, i, number)
+				case number == at.wave:
+					require.LessOrEqual(t, at.failed[number], order[w].Tolerated, "%s: start %d: its own wave is over", input, i)
+					require.Less(t, at.running, order[w].Concurrency)
+				}
+			}
+		}
+		require.Len(t, s.run.Summary.Waves, len(order))
+		over, sum := false, 0
+		for _, w := range s.run.Summary.Waves {
+			for _, n := range w.ByStatus {
+				sum += n
+			}
+			over = over || w.Failed() > w.Tolerated
+		}
+		require.Equal(t, clusters, sum, "each cluster has an outcome in its wave: %s", input)
+		if over {
+			stopped++
+			require.Equal(t, contractfleet.VerdictRolloutFailed, s.run.Verdict, input)
+		} else {
+			whole++
+			require.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict, input)
+			require.Zero(t, s.run.Summary.ByStatus[contractfleet.StatusNotStarted], "the fleet stops for no other reason: %s", input)
+		}
+	}
+	assert.Greater(t, stopped, 100)
+	assert.Greater(t, whole, 100)
+}
+
+func TestARolloutThatStoppedSaysWhichClustersAreChanged(t *testing.T) {
+	input := func(concurrency string) string {
+		return `{"workflow":"apply-manifests","output":{"bucket":"reports"},"clusters":["a","b","c","d","e","f"],` + concurrency + `"waves":[{"name":"canary","clusters":["b"]},{"name":"half","percentage":50,"toleratedFailures":{"count":1}},{"name":"rest","percentage":100}]}`
+	}
+	s := simulate(t, input(`"concurrency":1,`), after(map[string]string{"a": "NotReady", "c": "NotReady"}))
+
+	assert.Equal(t, []string{"b", "a", "c"}, s.began)
+	assert.Equal(t, contractfleet.VerdictRolloutFailed, s.run.Verdict)
+	assert.Equal(t, "Wave half stopped the rollout: 2 of its 3 clusters failed, and at most 1 may fail: 2 NotReady. 3 clusters are changed, or may be: a, b, c. 3 clusters were not started: see s3://reports/"+folder+"notstarted.jsonl. The report: aws s3 cp s3://reports/"+folder+"report.html .", s.run.Cause)
+	assert.Equal(t, "The fleet had stopped, because too many clusters of wave half had failed: at most 1 may fail.", s.run.Outcomes[3].Cause)
+	assert.Equal(t, []int{2, 1, 2, 2, 3, 3}, numbers(s.run.Outcomes))
+	assert.Equal(t, `{"clusterName":"d","region":"eu-west-1","roleArn":"","wave":"half"}`+"\n"+`{"clusterName":"e","region":"eu-west-1","roleArn":"","wave":"rest"}`+"\n"+`{"clusterName":"f","region":"eu-west-1","roleArn":"","wave":"rest"}`+"\n",
+		s.s3.objects["reports/"+folder+"notstarted.jsonl"])
+
+	found, err := find(t, rollout(nil, s.s3), `{"workflow":"apply-manifests","source":{"bucket":"reports","key":"`+folder+`notstarted.jsonl"},`+
+		`"waves":[{"name":"half","concurrency":1,"toleratedFailures":{"count":1}},{"name":"rest","concurrency":1,"toleratedFailures":{"count":0}}]}`)
+	require.NoError(t, err, "as the report's command says")
+	assert.Contains(t, s.run.Summary.Report.Continue, `--waves '[{"name":"half","concurrency":1,"toleratedFailures":{"count":1}},{"name":"rest","concurrency":1,"toleratedFailures":{"count":0}}]'`)
+	assert.Equal(t, []string{"half: d", "rest: e f"}, waved(t, found))
+}
+
+func numbers(outcomes []contractfleet.Outcome) []int {
+	var all []int
+	for _, o := range outcomes {
+		all = append(all, o.Wave)
+	}
+	return all
+}
+
+func TestAFailureThatAWaveToleratesIsNoneOfTheNext(t *testing.T) {
+	s := simulate(t, `{"workflow":"apply-manifests","clusters":["a","b","c","d"],"concurrency":1,"toleratedFailures":{"count":1},"waves":[{"name":"half","percentage":50},{"name":"rest","percentage":100}]}`,
+		after(map[string]string{"a": "NotReady", "c": "NotReady"}))
+	assert.Equal(t, []string{"a", "b", "c", "d"}, s.began)
+	assert.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict, "one in each may fail")
+}
+
+func TestTwentyWavesOfTenThousandClustersFit(t *testing.T) {
+	const limit, request = 256 << 10, 32 << 10
+	var waves []string
+	for i := range 20 {
+		waves = append(waves, fmt.Sprintf(`{"name":"%s-%02d","percentage":%d,"concurrency":%d,"toleratedFailures":{"percentage":1}}`, strings.Repeat("n", 29), i, 100/(20-i), 250+i))
+	}
+	for _, clusters := range []int{contractfleet.MaxClusters, contractfleet.MaxInState} {
+		t.Run(fmt.Sprint(clusters), func(t *testing.T) {
+			most, last := 0, ""
+			s := simulate(t, fmt.Sprintf(`{"workflow":"apply-manifests","output":{"bucket":"reports"},"waves":[%s],"clusters":[%s]}`, strings.Join(waves, ","), strings.TrimSuffix(list(clusters), ",")),
+				func(c contractfleet.Cluster) (contractfleet.Status, string, int) {
+					return contractfleet.StatusSucceeded, "", 1
+				})
+			require.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict, s.run.Cause)
+			require.Len(t, s.run.Waves, 20)
+			for i, size := range s.sizes {
+				if size > most {
+					most, last = size, fmt.Sprint("round ", i)
+				}
+			}
+			assert.Less(t, most+request, limit, last)
+			const eventsOfARound = 17
+			assert.Less(t, 2*s.rounds*eventsOfARound, 25_000, "%d rounds, each of which may be followed by one of second tries", s.rounds)
+			t.Logf("%d clusters: %d rounds, at most %d bytes in a state", clusters, s.rounds, most)
+		})
+	}
+}
+
+func TestTheStateOfTwentyWavesStaysBelowWhatStepFunctionsAllows(t *testing.T) {
+	const limit, request = 256 << 10, 32 << 10
+	f := nightly(contractfleet.MaxInState)
+	f.Output = contract.Destination{Bucket: strings.Repeat("b", 63), Prefix: strings.Repeat("p", 512)}
+	f.Changes, f.Concurrency = true, 1
+	waves := make([]contractfleet.Wave, contractfleet.MaxWaves)
+	for i := range waves {
+		waves[i] = contractfleet.Wave{Name: fmt.Sprintf("%s-%02d", strings.Repeat("n", 29), i), Clusters: f.Clusters / len(waves), Concurrency: 1000, Tolerated: f.Clusters}
+	}
+	outcomes := worst(f)
+	for i := range outcomes {
+		outcomes[i].Wave = 1 + i*len(waves)/len(outcomes)
+		outcomes[i] = fleet.Bound(f, outcomes[i])
+	}
+	pending := make([]contract.Target, 0, len(outcomes))
+	for _, o := range outcomes {
+		pending = append(pending, o.Target)
+	}
+	for sentence, run := range map[string]contractfleet.Ran{
+		"a rollout that goes on":  {Round: 240, Attempt: 1, Size: 10, Wave: 10, Begun: 250, Clusters: outcomes[240:250], Pending: pending[250:], Outcomes: outcomes[:240]},
+		"a rollout that stopped":  {Round: 240, Attempt: 1, Size: 10, Wave: 10, Failed: f.Clusters, Begun: 250, Clusters: outcomes[240:250], Pending: pending[250:], Outcomes: outcomes[:240]},
+		"a rollout that is ready": {Round: 500, Attempt: 1, Size: 10, Wave: 20, Begun: 500, Clusters: outcomes[490:], Outcomes: outcomes[:490]},
+	} {
+		run.Waves = waves
+		next, err := summarizer(&fakeS3{}).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: run})
+		require.NoError(t, err)
+		text, err := json.Marshal(next)
+		require.NoError(t, err)
+		assert.Less(t, len(text)+request, limit-4096, sentence)
+		assert.Less(t, len(next.Cause), 4096, sentence)
+	}
+}
+
+func TestWavesOfTooManyRoundsAreRefused(t *testing.T) {
+	input := func(concurrency int) string {
+		return fmt.Sprintf(`{"workflow":"apply-manifests","output":{"bucket":"reports"},"waves":[{"name":"canary","percentage":1},{"name":"rest","percentage":100,"concurrency":%d}],"clusters":[%s]}`, concurrency, strings.TrimSuffix(list(1500), ","))
+	}
+	_, err := find(t, rollout(nil, &fakeS3{}), input(2))
+	named(t, err, contract.InvalidInput, "1 problem. waves[1].concurrency: 2: the waves, of which each begins few clusters at a time so that failures stop it, are 744 rounds, more than the 600 that an execution can have")
+	_, err = find(t, rollout(nil, &fakeS3{}), input(3))
+	require.NoError(t, err)
+}
