@@ -258,11 +258,11 @@ func waves(all []fleet.WaveSummary) string {
 		return ""
 	}
 	var rows, b bytes.Buffer
-	rows.WriteString("WAVE\tCLUSTERS\tSUCCEEDED\tFAILED\tNOT STARTED\tMAY FAIL\n")
+	rows.WriteString("WAVE\tCLUSTERS\tDONE\tFAILED\tNOT STARTED\tMAY FAIL\n")
 	for _, w := range all {
 		fmt.Fprintf(&rows, "%s\t%d\t%d\t%d\t%d\t%d\n", cell(w.Name), w.Clusters, w.ByStatus[fleet.StatusSucceeded], w.Failed(), w.ByStatus[fleet.StatusNotStarted], w.Tolerated)
 	}
-	aligned := tabwriter.NewWriter(&b, 5, 4, 2, ' ', 0)
+	aligned := tabwriter.NewWriter(&b, 4, 4, 2, ' ', 0)
 	// What is written to memory does not fail.
 	_, _ = rows.WriteTo(aligned)
 	_ = aligned.Flush()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -43,6 +44,28 @@ func TestAFleetThatStoppedSaysWhatWasNotStartedAndHowToGoOn(t *testing.T) {
 	assert.NotContains(t, text, "again")
 }
 
+func TestAFleetWithWavesHasALineForEachThatFits(t *testing.T) {
+	long := "a-name-of-the-greatest-length-32"
+	g := &fleetGauge{summary: fleet.Summary{
+		Clusters: 10_000, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 500, fleet.StatusFailed: 3, fleet.StatusNotStarted: 9497},
+		Waves: []fleet.WaveSummary{
+			{Name: long, Clusters: 2, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 2}},
+			{Name: "rest", Clusters: 9998, Tolerated: 2, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 498, fleet.StatusFailed: 2, fleet.StatusTimedOut: 1, fleet.StatusNotStarted: 9497}},
+		},
+	}}
+
+	text := g.result(false)
+
+	assert.True(t, strings.HasPrefix(text, `WAVE                              CLUSTERS  DONE  FAILED  NOT STARTED  MAY FAIL
+a-name-of-the-greatest-length-32  2         2     0       0            0
+rest                              9998      498   3       9497         2
+
+10000 clusters:`), text)
+	for line := range strings.Lines(text[:strings.Index(text, "10000 clusters:")]) {
+		assert.LessOrEqual(t, len(line), 80)
+	}
+}
+
 func TestTheFlagsOfAFleetMakeItsInput(t *testing.T) {
 	output, err := json.Marshal(fleet.Output{Summary: fleetSummary()})
 	require.NoError(t, err)
@@ -58,8 +81,12 @@ func TestTheFlagsOfAFleetMakeItsInput(t *testing.T) {
 		},
 		`{"workflow":"pod-inventory","source":{"bucket":"abc","key":"failed.jsonl"},"toleratedFailures":{"count":3}}`: {"--source", "s3://abc/failed.jsonl", "--tolerate", "3"},
 		`{"workflow":"apply-manifests","clusters":["a"],"request":{"source":{"bucket":"abc","key":"k"}}}`:             {"--input", `{"workflow":"apply-manifests","clusters":["a"],"request":{"source":{"bucket":"abc","key":"k"}}}`},
-		`{"workflow":"pod-inventory","clusters":["b"]}`:                                                               {"--input", `{"clusters":["b"]}`},
-		`{"workflow":"apply-manifests","clusters":["c"],"request":{"source":{"bucket":"abc","key":"k"}}}`:             {"--input", `{"clusters":["c"],"request":{"source":{"bucket":"abc","key":"k"}}}`, "--workflow", "apply-manifests"},
+		`{"workflow":"apply-manifests","regions":["eu-west-1"],"waves":[{"name":"canary","clusters":["a",{"clusterName":"b"}],"toleratedFailures":{"count":0}},{"name":"rest","percentage":100,"concurrency":9}],"unmatched":"last","request":{"source":{"bucket":"abc","key":"k"}}}`: {
+			"--workflow", "apply-manifests", "--region", "eu-west-1", "--request", "@" + asked, "--unmatched", "last",
+			"--waves", `[{"name":"canary","clusters":["a",{"clusterName":"b"}],"toleratedFailures":{"count":0}},{"name":"rest","percentage":100,"concurrency":9}]`,
+		},
+		`{"workflow":"pod-inventory","clusters":["b"]}`:                                                   {"--input", `{"clusters":["b"]}`},
+		`{"workflow":"apply-manifests","clusters":["c"],"request":{"source":{"bucket":"abc","key":"k"}}}`: {"--input", `{"clusters":["c"],"request":{"source":{"bucket":"abc","key":"k"}}}`, "--workflow", "apply-manifests"},
 	} {
 		s := newStepFunctions(t, map[string]any{"status": "SUCCEEDED", "output": string(output)})
 		status, stdout, stderr := kubestep(t.Context(), append([]string{"fleet", "--state-machine-arn", fleetMachine}, args...)...)
@@ -71,9 +98,9 @@ func TestTheFlagsOfAFleetMakeItsInput(t *testing.T) {
 
 func TestEveryProblemOfAFleetIsReported(t *testing.T) {
 	newStepFunctions(t, nil)
-	status, _, stderr := kubestep(t.Context(), "fleet", "--state-machine-arn", fleetMachine, "--source", "here", "--report", "s3://", "--tolerate", "few%", "--request", "{")
+	status, _, stderr := kubestep(t.Context(), "fleet", "--state-machine-arn", fleetMachine, "--source", "here", "--report", "s3://", "--tolerate", "few%", "--request", "{", "--waves", `[{"nam":"a"}]`)
 	assert.Equal(t, misused, status)
-	for _, want := range []string{`--source "here" is not of the form s3://BUCKET/KEY`, `--report "s3://" is not of the form s3://BUCKET/PREFIX`, `--tolerate "few%" is not a number such as 3, nor a percentage such as 5%`, "--request is not valid JSON"} {
+	for _, want := range []string{`--source "here" is not of the form s3://BUCKET/KEY`, `--report "s3://" is not of the form s3://BUCKET/PREFIX`, `--tolerate "few%" is not a number such as 3, nor a percentage such as 5%`, "--request is not valid JSON", `--waves is not an array such as [{"name":"canary"`, `unknown field "nam"`} {
 		assert.Contains(t, stderr, want)
 	}
 	assert.NotContains(t, stderr, "RawMessage", "what is wrong is said once")

@@ -166,7 +166,7 @@ func (r Report) command(bucket, list string, has func(fleet.Outcome) bool) strin
 	if waves != "" {
 		request += " --waves " + shell.Quote(waves)
 	}
-	if (r.Fleet.Changes || r.Fleet.Concurrency != fleet.DefaultConcurrency) && waves == "" {
+	if r.Fleet.Changes && waves == "" || r.Fleet.Concurrency != fleet.DefaultConcurrency {
 		request += fmt.Sprintf(" --concurrency %d", r.Fleet.Concurrency)
 	}
 	if r.Fleet.Changes && waves == "" {

@@ -192,8 +192,8 @@ func TestTheReportOfAFleetWithWavesTellsThemApart(t *testing.T) {
 
 	again, goOn := r.Commands(&fleet.Report{Bucket: "reports", Failed: "a/failed.jsonl", NotStarted: "a/notstarted.jsonl"})
 	const command = `kubestep fleet --workflow apply-manifests --request '{"mode":"apply"}' --waves '[{"name":"half","concurrency":5,"toleratedFailures":{"count":0}}`
-	assert.Equal(t, command+`]' --source s3://reports/a/failed.jsonl --report s3://reports/a`, again, "in the waves in which clusters failed, each as careful as it was")
-	assert.Equal(t, command+`,{"name":"rest","concurrency":20,"toleratedFailures":{"count":1}}]' --source s3://reports/a/notstarted.jsonl --report s3://reports/a`, goOn)
+	assert.Equal(t, command+`]' --concurrency 2 --source s3://reports/a/failed.jsonl --report s3://reports/a`, again, "in the waves in which clusters failed, each as careful as it was")
+	assert.Equal(t, command+`,{"name":"rest","concurrency":20,"toleratedFailures":{"count":1}}]' --concurrency 2 --source s3://reports/a/notstarted.jsonl --report s3://reports/a`, goOn)
 
 	assert.Equal(t, `{"clusterName":"zeta","region":"eu-west-1","roleArn":"","wave":"half"}`+"\n"+`{"clusterName":"gamma","region":"eu-west-1","roleArn":"","wave":"rest"}`+"\n",
 		write(t, func(b *bytes.Buffer) error { return r.NotStarted(b) }), "the list says which wave each is in")
