@@ -291,7 +291,7 @@ func TestTwentyWavesOfTenThousandClustersFit(t *testing.T) {
 		t.Run(fmt.Sprint(clusters), func(t *testing.T) {
 			most, last := 0, ""
 			s := simulate(t, fmt.Sprintf(`{"workflow":"apply-manifests","output":{"bucket":"reports"},"waves":[%s],"clusters":[%s]}`, strings.Join(waves, ","), strings.TrimSuffix(list(clusters), ",")),
-				func(c contractfleet.Cluster) (contractfleet.Status, string, int) {
+				func(contractfleet.Cluster) (contractfleet.Status, string, int) {
 					return contractfleet.StatusSucceeded, "", 1
 				})
 			require.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict, s.run.Cause)
@@ -339,6 +339,7 @@ func TestTheStateOfTwentyWavesStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 		require.NoError(t, err)
 		assert.Less(t, len(text)+request, limit-4096, sentence)
 		assert.Less(t, len(next.Cause), 4096, sentence)
+		t.Log(sentence, len(text), len(next.Cause), limit-4096-request-len(text))
 	}
 }
 
