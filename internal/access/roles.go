@@ -109,7 +109,11 @@ type (
 func rolesFor(checks []contract.Check, group string) string {
 	byNamespace := map[string][]contract.Check{}
 	for _, c := range checks {
-		byNamespace[c.Namespace] = append(byNamespace[c.Namespace], c)
+		namespace := c.Namespace
+		if namespace == contract.AllNamespaces {
+			namespace = "" // a ClusterRole, bound by itself, allows it in all of them
+		}
+		byNamespace[namespace] = append(byNamespace[namespace], c)
 	}
 	var b strings.Builder
 	for _, namespace := range slices.Sorted(maps.Keys(byNamespace)) {

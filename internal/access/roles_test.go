@@ -127,3 +127,10 @@ func TestRolesOfOneExecutionDoNotReplaceThoseOfAnother(t *testing.T) {
 	assert.NotEqual(t, name(one), name(other))
 	assert.Equal(t, name(one), name(one))
 }
+
+func TestWhatIsReviewedInAllNamespacesIsAllowedByAClusterRole(t *testing.T) {
+	got := roles([]contract.Check{{Verb: "list", Resource: "configmaps", Namespace: contract.AllNamespaces}}, "g")
+	assert.Contains(t, got, "kind: ClusterRole\n")
+	assert.Contains(t, got, "kind: ClusterRoleBinding\n")
+	assert.NotContains(t, got, "namespace")
+}
