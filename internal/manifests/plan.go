@@ -150,6 +150,8 @@ type planner struct {
 	failures  []failed
 	conflicts []failed
 	owned     []failed // by others than the set
+	// ownedBySets is set if other sets are among them.
+	ownedBySets bool
 }
 
 // found is what was found out about a target.
@@ -289,7 +291,10 @@ func (p *planner) notes(before, dryRun []byte, next map[string]any, from []strin
 	if versions := is.OtherVersions(); len(versions) > 0 {
 		notes = append(notes, fmt.Sprintf("what it was given as %s stays, even if the manifests no longer have it", strings.Join(versions, ", ")))
 	}
-	if fields, at := objects.Lost(was, is, next); len(fields) > 0 {
+	fields, at := objects.Lost(was, is, next)
+	// That it leaves a set is said in another note.
+	fields = slices.DeleteFunc(fields, func(field string) bool { return field == "metadata.labels."+sets.LabelPartOf })
+	if len(fields) > 0 {
 		names := strings.Join(contract.Few(fields, maxLost), ", ")
 		notes = append(notes, contract.Clip(fmt.Sprintf("%s applied what goes%s: %s. If other manifests still hold it, give each set of manifests a fieldManager of its own", p.Manager, on(at), names), maxNote))
 	}
@@ -423,6 +428,7 @@ func (p *planner) add(t objects.Target, f found) {
 		p.conflicts = append(p.conflicts, failed{t, contract.Errorf(contract.FieldConflict, "%s: %s", t, strings.Join(o.Conflicts, ", "))})
 	}
 	if len(f.owners) > 0 {
+		p.ownedBySets = p.ownedBySets || slices.ContainsFunc(f.owners, sets.Owner.IsSet)
 		p.owned = append(p.owned, failed{t, contract.Errorf(contract.OwnerConflict, "%s belongs to %s", t, namesOfOwners(f.owners))})
 	}
 	p.ledger[t.Index] = f.letter

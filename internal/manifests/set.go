@@ -61,7 +61,10 @@ func (s *session) firstLook(ctx context.Context, execution string) (string, erro
 
 // membership says whose an object is that is to become a member of the set.
 func (p *planner) membership(f found, live, next map[string]any, rules diff.Rules) found {
-	if !hasSet(p.request) || len(live) == 0 {
+	if !hasSet(p.request) {
+		return f.leaving(live, next)
+	}
+	if len(live) == 0 {
 		return f
 	}
 	changed := next == nil || len(diff.Compare(withoutMembership(live), withoutMembership(next), rules)) > 0
@@ -76,6 +79,20 @@ func (p *planner) membership(f found, live, next map[string]any, rules diff.Rule
 		f.notes = append(f.notes, contract.Clip("it cannot be taken into the set: it belongs to "+namesOfOwners(f.owners), maxNote))
 	}
 	return f
+}
+
+// leaving notes that an object is a member of a set no more once it is applied without one.
+func (f found) leaving(live, next map[string]any) found {
+	if next != nil && isMember(live) && !isMember(next) {
+		f.notes = append([]string{"it is a member of a set, and leaves it: the input names none (--set)"}, f.notes...)
+	}
+	return f
+}
+
+func isMember(object map[string]any) bool {
+	metadata, _ := object["metadata"].(map[string]any)
+	labels, _ := metadata["labels"].(map[string]any)
+	return labels[sets.LabelPartOf] != nil
 }
 
 // namesOfOwners names owners in a sentence.
@@ -110,8 +127,12 @@ func (p *planner) foreign(total int) error {
 		return nil
 	}
 	byOrder(p.owned, func(f failed) objects.Target { return f.Target })
-	return p.withProgress(contract.Errorf(contract.OwnerConflict, "%d of %d objects belong to others, so they cannot be taken into set %s of cluster %s: %s. Give them other names, leave them out, or take them by naming their owners in \"adopt\": […] (--adopt)",
-		len(p.owned), total, p.set(), p.Conn.Cluster.Name, strings.Join(texts(p.owned), "; ")))
+	which := ""
+	if p.ownedBySets {
+		which = fmt.Sprintf(". These sets are in: kubectl get configmaps -A -l %[1]s -L %[1]s", sets.LabelID)
+	}
+	return p.withProgress(contract.Errorf(contract.OwnerConflict, "%d of %d objects belong to others, so they cannot be taken into set %s of cluster %s: %s. Give them other names, leave them out, or take them by naming their owners in \"adopt\": […] (--adopt)%s",
+		len(p.owned), total, p.set(), p.Conn.Cluster.Name, strings.Join(texts(p.owned), "; "), which))
 }
 
 // PlanSet finds the members of the set that are not in the manifests, and says which of them

@@ -138,11 +138,13 @@ func (o Owner) IsAdopted(adopt []string) bool {
 	})
 }
 
+// IsSet reports whether the owner is another set, which is known by its id.
+func (o Owner) IsSet() bool { return strings.HasPrefix(string(o), setPrefix) }
+
 // String says who it is, and how adopt names it.
 func (o Owner) String() string {
 	if id, is := strings.CutPrefix(string(o), setPrefix); is {
-		id = contract.OneLine(id)
-		return fmt.Sprintf("another set, which kubectl get configmaps -A -l %s=%s names (adopt: set/%s)", LabelID, id, id)
+		return fmt.Sprintf("another set (adopt: set/%s)", contract.OneLine(id))
 	}
 	kind, name, _ := strings.Cut(string(o), "/")
 	if kind == "manager" {
