@@ -70,7 +70,7 @@ func TestEveryCommandOfREADMERuns(t *testing.T) {
 
 	out, err := run(text[:revoked] + revoke)
 	require.NoError(t, err, out)
-	for _, seen := range []string{"CrashLoopBackOff", "✓ ListPods", `"byNamespace": {`, "executionArn", "ACTIVE", "search-", "3 to create", "hello   created   yes", "hello   unchanged   yes"} {
+	for _, seen := range []string{"CrashLoopBackOff", "✓ ListPods", `"byNamespace": {`, "executionArn", "ACTIVE", "search-", "3 to create", "hello     created   yes", "hello   unchanged   yes", "nightly   pruned", "Deleted set shop/greeter"} {
 		assert.Contains(t, out, seen)
 	}
 	out, err = run("source " + state + "/env\n" + refused)

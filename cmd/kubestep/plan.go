@@ -155,7 +155,7 @@ func writeObjects(b *bytes.Buffer, output applymanifests.Output, style terminal.
 		ready := ""
 		switch {
 		case !output.Ready:
-		case isLeaving(o):
+		case isLeaving(o), isParent(o, output): // which nobody waits for
 			ready = "\t-"
 		case slices.Contains(output.Unobserved, applymanifests.ObjectName{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}):
 			ready = "\tunknown"
