@@ -30,6 +30,9 @@ type Machine struct {
 	Policies []Policy
 	// Schedule is the logical id of its schedule, and begins the names of the schedule's parameters. It may have none.
 	Schedule string
+	// EndsStopped says that a rule starts an execution with the event of one that was aborted or timed out, to end what that left
+	// in the cluster.
+	EndsStopped bool
 	// Alarms are on the executions' metrics, besides those that each machine has.
 	Alarms []Alarm
 	// Counts is the metric that its executions leave for each cluster.
@@ -235,6 +238,9 @@ func (s Stack) Roles() []Role {
 		all = append(all, m.Role())
 		if m.Schedule != "" {
 			all = append(all, m.ScheduleRole())
+		}
+		if m.EndsStopped {
+			all = append(all, m.StoppedRole())
 		}
 	}
 	return all

@@ -270,6 +270,25 @@ func (m Machine) ScheduleRole() Role {
 	}
 }
 
+// StoppedRule is the name of the rule on executions that were stopped.
+func (m Machine) StoppedRule() Value { return sub("${AWS::StackName}-" + m.Name + "-stopped") }
+
+// StoppedRole is the role of that rule.
+func (m Machine) StoppedRole() Role {
+	startMachine := start(ref(m.ID()))
+	startMachine.Why = "An alias is authorized by its machine's ARN: https://docs.aws.amazon.com/step-functions/latest/dg/auth-version-alias.html"
+	return Role{
+		ID: m.Part("StoppedRole"), When: m.When(), Description: "What the rule on stopped executions of " + m.Name + " may do",
+		Trust: trusts("events", "", equals("aws:SourceAccount", ref("AWS::AccountId")), Test{
+			Operator: "StringEquals", Key: "aws:SourceArn", Is: []Value{sub("arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/" + m.StoppedRule().text)},
+		}),
+		Policies: []Policy{{
+			Name: "stopped", Key: m.Name + "-stopped", CalledBy: "EventBridge starts executions: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-identity-based.html",
+			Statements: []Statement{startMachine},
+		}},
+	}
+}
+
 // keyPolicy is the policy of the key that encrypts the functions' variables and the secrets.
 func (s Stack) keyPolicy() []Statement {
 	account := []Value{sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")}

@@ -31,6 +31,7 @@ var createOnly = map[string][]string{
 	"AWS::CloudWatch::Alarm":      {"AlarmName"},
 	"AWS::CloudWatch::Dashboard":  {"DashboardName"},
 	"AWS::EKS::AccessEntry":       {"ClusterName", "PrincipalArn", "Type"},
+	"AWS::Events::Rule":           {"Name"},
 	"AWS::IAM::Role":              {"Path", "RoleName"},
 	"AWS::KMS::Key":               {},
 	"AWS::Logs::LogGroup":         {"LogGroupName"},

@@ -4,5 +4,5 @@ package deploy
 
 // workflows are the workflows that a stack has.
 func workflows() []Machine {
-	return []Machine{ApplyManifests(), PodInventory()}
+	return []Machine{ApplyManifests(), PodInventory(), RunJob()}
 }

@@ -155,6 +155,7 @@ type Rule struct {
 	IsPresent                    *bool    `json:",omitempty"`
 	BooleanEquals                *bool    `json:",omitempty"`
 	StringEquals                 string   `json:",omitempty"`
+	StringMatches                string   `json:",omitempty"`
 	NumericEquals                *float64 `json:",omitempty"`
 	NumericGreaterThan           *float64 `json:",omitempty"`
 	NumericGreaterThanPath       string   `json:",omitempty"`

@@ -47,8 +47,8 @@ func (s source) copied(to reflect.Type, set Object) Object {
 			}
 			continue
 		}
-		if format, ok := set[f.name+".$"]; ok {
-			s.check(fmt.Sprint(format))
+		if expression, ok := set[f.name+".$"]; ok {
+			s.check(fmt.Sprint(expression), f.Type)
 			continue
 		}
 		path := f.Tag.Get("path")
@@ -102,14 +102,26 @@ func (s source) at(path string) reflect.Type {
 	return t
 }
 
-// check holds the paths in an intrinsic function to strings of the source.
-func (s source) check(function string) {
-	for _, path := range regexp.MustCompile(`\$[\w.]+`).FindAllString(function, -1) {
-		if s.at(path).Kind() != reflect.String {
-			panic(function + ": " + path + " is no string")
+// check holds a path to a type, and the paths in an intrinsic function to strings of the
+// source: all but the argument of States.JsonToString, which takes anything.
+func (s source) check(expression string, to reflect.Type) {
+	if plainPath.MatchString(expression) {
+		if at := s.at(expression); at != to {
+			panic(fmt.Sprintf("%s is a %s, not a %s", expression, at, to))
+		}
+		return
+	}
+	for _, match := range paths.FindAllStringSubmatch(expression, -1) {
+		if at := s.at(match[2]); match[1] == "" && at.Kind() != reflect.String {
+			panic(expression + ": " + match[2] + " is no string")
 		}
 	}
 }
+
+var (
+	plainPath = regexp.MustCompile(`^\$[\w.]+$`)
+	paths     = regexp.MustCompile(`(States\.JsonToString\()?(\$[\w.]+)`)
+)
 
 // field is a field of a type, by its name in JSON.
 type field struct {

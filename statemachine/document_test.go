@@ -34,6 +34,8 @@ func TestAPayloadIsCopiedFromTheDocument(t *testing.T) {
 		Request json.RawMessage `json:"request"`
 		Set     bool            `json:"set"`
 		Made    string          `json:"made"`
+		Text    string          `json:"text"`
+		Other   int             `json:"other"`
 	}
 	type document struct {
 		contract.Document
@@ -42,7 +44,8 @@ func TestAPayloadIsCopiedFromTheDocument(t *testing.T) {
 	assert.Equal(t, Object{
 		"execution.$": "$$.Execution.Id", "cluster.$": "$.cluster", "token.$": "$.token", "name.$": "$.name", "of.$": "$.inner.a",
 		"inner": Object{"b.$": "$.inner.b"}, "request.$": "$.request", "set": true, "made.$": "States.Format('{}', $.name)",
-	}, documentOf[document]().copied(reflect.TypeFor[payload](), Object{"set": true, "made.$": "States.Format('{}', $.name)"}))
+		"text.$": "States.JsonToString($.inner)", "other.$": "$.inner.b",
+	}, documentOf[document]().copied(reflect.TypeFor[payload](), Object{"set": true, "made.$": "States.Format('{}', $.name)", "text.$": "States.JsonToString($.inner)", "other.$": "$.inner.b"}))
 }
 
 func TestAMachineThatItsTypesDoNotMakeIsNotMade(t *testing.T) {
@@ -74,6 +77,9 @@ func TestAMachineThatItsTypesDoNotMakeIsNotMade(t *testing.T) {
 		"what is set has another type": func() { documentOf[held]().copied(reflect.TypeFor[named](), Object{"name": 1}) },
 		"what is formatted is no string": func() {
 			documentOf[held]().copied(reflect.TypeFor[named](), Object{"name.$": "States.Format('{}', $.count)"})
+		},
+		"what is copied has another type": func() {
+			documentOf[held]().copied(reflect.TypeFor[named](), Object{"name.$": "$.count"})
 		},
 		"the result goes to a field of another type": func() {
 			invoke(documentOf[held](), contract.Function[named, named]("X"), State{ResultPath: "$.inner"})

@@ -4,5 +4,5 @@ package statemachine
 
 // Machines are all state machines, by the names that their files have.
 func Machines() map[string]Machine {
-	return map[string]Machine{"apply-manifests": ApplyManifests(), "fleet": Fleet(), "pod-inventory": PodInventory()}
+	return map[string]Machine{"apply-manifests": ApplyManifests(), "fleet": Fleet(), "pod-inventory": PodInventory(), "run-job": RunJob()}
 }

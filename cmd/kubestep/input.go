@@ -6,9 +6,11 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	"github.com/kubestep/kubestep/internal/contract/runjob"
 	"github.com/kubestep/kubestep/internal/documents"
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/jobs"
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/workflows"
 )
@@ -23,7 +25,10 @@ const someCluster = "default"
 
 // requestChecks find in a request what is left to a later state of the workflow.
 func requestChecks() map[string]func(*input.Fields, any) {
-	return map[string]func(*input.Fields, any){applymanifests.Name: manifests.CheckInline(manifests.Rules{AnyKind: true})}
+	return map[string]func(*input.Fields, any){
+		applymanifests.Name: manifests.CheckInline(manifests.Rules{AnyKind: true}),
+		runjob.Name:         jobs.CheckInline,
+	}
 }
 
 // readInput returns why the machine would refuse an input of an execution; nil if it would not.
@@ -44,7 +49,9 @@ func (m machine) readInput(execution contract.ExecutionARN, document json.RawMes
 }
 
 func checkFleet(execution contract.ExecutionARN, document json.RawMessage) error {
-	return fleet.Check(execution, document, workflows.All(), requestChecks()) //nolint:wrapcheck // it is about the input already
+	checks := requestChecks()
+	checks[runjob.Name] = jobs.CheckInFleet
+	return fleet.Check(execution, document, workflows.All(), checks) //nolint:wrapcheck // it is about the input already
 }
 
 // withoutComments is an input whose manifests, which a path of keys leads to, are the objects

@@ -9,8 +9,10 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/contract/runjob"
 	"github.com/kubestep/kubestep/internal/fleet"
 	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/jobs"
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/task"
 	"github.com/kubestep/kubestep/internal/workflows"
@@ -25,6 +27,7 @@ func main() {
 		Workflows: fleet.Workflows(workflows.All(), os.Getenv),
 		Checks: map[string]func(*input.Fields, any){
 			applymanifests.Name: manifests.CheckInline(manifests.Rules{AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ",")}),
+			runjob.Name:         jobs.CheckInFleet,
 		},
 	}
 	task.Start(contractfleet.FunctionFindClusters, finder.Find)

@@ -140,12 +140,15 @@ type resourceAttributes struct {
 	Group     string `json:"group,omitempty"`
 	Version   string `json:"version"`
 	Resource  string `json:"resource"`
-	Name      string `json:"name,omitempty"`
+	// Subresource is log of pods/log.
+	Subresource string `json:"subresource,omitempty"`
+	Name        string `json:"name,omitempty"`
 }
 
 // attributes are the check as the API writes it: no namespace stands for all.
 func attributes(c contract.Check) resourceAttributes {
-	a := resourceAttributes{Verb: c.Verb, Group: c.Group, Version: "*", Resource: c.Resource, Namespace: c.Namespace, Name: c.Name}
+	a := resourceAttributes{Verb: c.Verb, Group: c.Group, Version: "*", Namespace: c.Namespace, Name: c.Name}
+	a.Resource, a.Subresource, _ = strings.Cut(c.Resource, "/")
 	if c.Namespace == contract.AllNamespaces {
 		a.Namespace = ""
 	}

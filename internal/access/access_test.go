@@ -95,6 +95,11 @@ func TestEveryAttributeOfACheckIsAsked(t *testing.T) {
 	_, err := verify(t, server.ServeHTTP, contract.Check{Verb: "patch", Group: "apps", Resource: "deployments", Namespace: "shop", Name: "web", Fix: "not asked"})
 	require.NoError(t, err)
 	assert.Equal(t, []authorizationv1.ResourceAttributes{{Verb: "patch", Group: "apps", Version: "*", Resource: "deployments", Namespace: "shop", Name: "web"}}, server.questions)
+
+	server = &reviews{answer: allow}
+	_, err = verify(t, server.ServeHTTP, contract.Check{Verb: "get", Resource: "pods/log", Namespace: "shop"})
+	require.NoError(t, err)
+	assert.Equal(t, []authorizationv1.ResourceAttributes{{Verb: "get", Version: "*", Resource: "pods", Subresource: "log", Namespace: "shop"}}, server.questions)
 }
 
 func TestWhatIsReviewedAcrossTheClusterIsAnsweredAsOne(t *testing.T) {

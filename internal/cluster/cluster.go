@@ -6,6 +6,7 @@ package cluster
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -101,7 +102,7 @@ func (d *Describer) read(in contract.DescribeCluster) (contract.DescribedCluster
 	if !known {
 		return contract.DescribedCluster{}, contract.Errorf(contract.Unexpected, "describe-cluster does not know the workflow %q. Deploy the whole stack, so that the state machine and its functions are of one version", in.Workflow)
 	}
-	fields := input.Read(in.Input, `{"clusterName": "demo"}`)
+	fields := input.Read(ofStopped(in.Input), `{"clusterName": "demo"}`)
 	target := input.Target(fields, d.Defaults)
 	request, checks := readRequest(fields)
 	if err := fields.Err(); err != nil {
@@ -112,6 +113,34 @@ func (d *Describer) read(in contract.DescribeCluster) (contract.DescribedCluster
 		return contract.DescribedCluster{}, fmt.Errorf("encode the request: %w", err)
 	}
 	return contract.DescribedCluster{Target: target, Request: encoded, Checks: checks}, nil
+}
+
+// ofStopped is the input of an execution that was stopped, with its ARN as `stopped`, if an
+// input is the event that says so: a rule starts an execution with it, to end what the other
+// one left in the cluster. A workflow that leaves nothing does not know that key.
+// https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
+func ofStopped(given json.RawMessage) json.RawMessage {
+	var event struct {
+		Source string `json:"source"`
+		Detail struct {
+			ExecutionARN string `json:"executionArn"`
+			Input        string `json:"input"`
+		} `json:"detail"`
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(given, &event) != nil || event.Source != "aws.states" || json.Unmarshal([]byte(event.Detail.Input), &members) != nil || members == nil {
+		return given
+	}
+	stopped, err := contract.Encode(event.Detail.ExecutionARN)
+	if err != nil {
+		return given
+	}
+	members["stopped"] = stopped
+	of, err := contract.Encode(members)
+	if err != nil {
+		return given
+	}
+	return of
 }
 
 func (d *Describer) ask(ctx context.Context, of key, execution string) (contract.Cluster, error) {

@@ -119,6 +119,43 @@ func TestAClusterIsDescribedAsEKSDoes(t *testing.T) {
 	assert.Equal(t, []string{"eu-west-1  e"}, w.asked)
 }
 
+// EventBridge sends the event of an execution that was stopped, with its input as text.
+func TestTheEventOfAStoppedExecutionIsItsInputAndItsName(t *testing.T) {
+	const of = "arn:aws:states:eu-west-1:111122223333:execution:m:nightly"
+	event := func(source, input string) string {
+		text, err := json.Marshal(map[string]any{
+			"version": "0", "source": source, "detail-type": "Step Functions Execution Status Change",
+			"detail": map[string]any{"executionArn": of, "status": "ABORTED", "input": input},
+		})
+		require.NoError(t, err)
+		return string(text)
+	}
+	w := newWorld(func(name string) (*types.Cluster, error) { return active(name), nil })
+	w.Workflows["running"] = func(f *input.Fields) (any, []contract.Check) {
+		var p struct{ Colour, Stopped string }
+		f.String("colour", &p.Colour)
+		f.String("stopped", &p.Stopped)
+		return p, nil
+	}
+	given := ask(event("aws.states", `{"clusterName":"demo","colour":"blue"}`))
+	given.Workflow = "running"
+	got, err := w.Describe(t.Context(), given)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"Colour":"blue","Stopped":"`+of+`"}`, string(got.Request))
+	assert.Equal(t, "demo", got.Target.ClusterName)
+
+	for why, input := range map[string]string{
+		"a workflow that leaves nothing does not know it": event("aws.states", `{"clusterName":"demo"}`),
+		"nor is any event meant":                          event("aws.ec2", `{"clusterName":"demo"}`),
+		"nor one of an event":                             event("aws.states", event("aws.states", `{"clusterName":"demo"}`)),
+	} {
+		_, err := w.Describe(t.Context(), ask(input))
+		var named *contract.Error
+		require.ErrorAs(t, err, &named, why)
+		assert.Equal(t, contract.InvalidInput, named.Name, why)
+	}
+}
+
 func TestADescriptionIsCached(t *testing.T) {
 	describe := func(t *testing.T, w *world, in contract.DescribeCluster) {
 		t.Helper()

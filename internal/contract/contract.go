@@ -48,7 +48,7 @@ type Check struct {
 	Verb string `json:"verb"`
 	// Group is the API group; empty for the core group.
 	Group string `json:"group,omitempty"`
-	// Resource is the plural name, as in RBAC rules.
+	// Resource is the plural name, as in RBAC rules; pods/log is a subresource.
 	Resource string `json:"resource"`
 	// Namespace is AllNamespaces for all of them, and empty for a resource that is
 	// not namespaced.

@@ -58,6 +58,12 @@ const (
 	PruneRefused ErrorName = "PruneRefused"
 	// NotDeleted means that objects are still being deleted when the time to wait is over. The machine stops.
 	NotDeleted ErrorName = "NotDeleted"
+	// JobFailed means that a Job failed, or was deleted before it ended. The machine stops.
+	JobFailed ErrorName = "JobFailed"
+	// JobNeverStarted means that no container of a Job started in time. The machine stops.
+	JobNeverStarted ErrorName = "JobNeverStarted"
+	// JobDeadline means that a Job did not end within its time. The machine stops.
+	JobDeadline ErrorName = "JobDeadline"
 	// Unexpected means that the error has no name of its own: a fault of kubestep's. The machine stops.
 	Unexpected ErrorName = "Unexpected"
 )
@@ -68,7 +74,8 @@ func ErrorNames() []ErrorName {
 		InvalidInput, ClusterNotFound, ClusterNotActive, AccessDenied, TokenTooLarge, Forbidden,
 		Unauthorized, CertificateNotTrusted, ClusterUnreachable, AWSUnreachable, Throttled,
 		UnknownKind, FieldConflict, NotReady, WebhookFailed,
-		OwnerConflict, SetInUse, SetTaken, PruneRefused, NotDeleted, Unexpected,
+		OwnerConflict, SetInUse, SetTaken, PruneRefused, NotDeleted,
+		JobFailed, JobNeverStarted, JobDeadline, Unexpected,
 	}
 }
 

@@ -73,13 +73,22 @@ func (p *Parts) Add(ctx context.Context, page []byte, items int) error {
 	return p.flush(ctx)
 }
 
+// Flush writes what is pending, for whoever reads the list while it arrives.
+func (p *Parts) Flush(ctx context.Context) error {
+	if p.items == 0 {
+		return nil
+	}
+	return p.flush(ctx)
+}
+
+// Manifest names the parts that are written.
+func (p *Parts) Manifest() Manifest { return p.at }
+
 // Finish writes what is pending and, if the list is complete, the manifest. What it returns belongs in the state, for the
 // next round.
 func (p *Parts) Finish(ctx context.Context, complete bool) (Manifest, error) {
-	if p.items > 0 {
-		if err := p.flush(ctx); err != nil {
-			return Manifest{}, err
-		}
+	if err := p.Flush(ctx); err != nil {
+		return Manifest{}, err
 	}
 	if !complete {
 		return p.at, nil

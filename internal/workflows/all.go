@@ -8,9 +8,10 @@ import (
 	"github.com/kubestep/kubestep/internal/workflow/applymanifests"
 	"github.com/kubestep/kubestep/internal/workflow/fleet"
 	"github.com/kubestep/kubestep/internal/workflow/podinventory"
+	"github.com/kubestep/kubestep/internal/workflow/runjob"
 )
 
 // All are all workflows, by their names.
 func All() []workflow.Workflow {
-	return []workflow.Workflow{applymanifests.Workflow(), fleet.Workflow(), podinventory.Workflow()}
+	return []workflow.Workflow{applymanifests.Workflow(), fleet.Workflow(), podinventory.Workflow(), runjob.Workflow()}
 }

@@ -43,7 +43,7 @@ type Authority interface {
 	Verify(r *http.Request, body []byte, now time.Time) (credentials.Identity, credentials.Signature, error)
 }
 
-// Options configures a Front. All fields but Permissions, Record and Now are required.
+// Options configures a Front. All fields but Permissions, Rules, Record and Now are required.
 type Options struct {
 	Functions Functions
 	Clusters  *Clusters
@@ -52,6 +52,8 @@ type Options struct {
 	Faults    *Faults
 	// Permissions says what the roles may do; nil allows everything.
 	Permissions *Permissions
+	// Rules are what happens once an execution is stopped; nil is nothing.
+	Rules *Rules
 	// Deploy deploys the stacks of CloudFormation.
 	Deploy Deploy
 	// Logs is the folder of the functions' logs.
@@ -121,6 +123,8 @@ func (f *Front) handler(c call) handler {
 		return f.getCallerIdentity
 	case "states:StartExecution":
 		return f.startExecution
+	case "states:StopExecution":
+		return f.stopExecution
 	case "states:ListExecutions":
 		return f.listExecutions
 	case "logs:FilterLogEvents":

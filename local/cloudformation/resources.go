@@ -31,6 +31,7 @@ var kinds = map[string]kind{
 	"AWS::SecretsManager::Secret":             {name: "Name", arn: "secretsmanager:{region}:{account}:secret:{name}", refIsARN: true},
 	"AWS::StepFunctions::StateMachine":        {name: "StateMachineName", arn: "states:{region}:{account}:stateMachine:{name}", refIsARN: true, more: map[string]string{"Name": "{name}", "StateMachineRevisionId": "INITIAL"}},
 	"AWS::EKS::AccessEntry":                   {},
+	"AWS::Events::Rule":                       {name: "Name", arn: "events:{region}:{account}:rule/{name}"},
 	"AWS::Scheduler::Schedule":                {name: "Name", arn: "scheduler:{region}:{account}:schedule/default/{name}"},
 	"AWS::SQS::Queue":                         {name: "QueueName", arn: "sqs:{region}:{account}:{name}", more: map[string]string{"QueueName": "{name}"}},
 	"AWS::CloudWatch::Alarm":                  {name: "AlarmName", arn: "cloudwatch:{region}:{account}:alarm:{name}"},

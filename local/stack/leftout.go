@@ -19,6 +19,8 @@ var honored = map[string][]string{
 	"AWS::StepFunctions::StateMachine": {
 		"StateMachineName", "StateMachineType", "DefinitionS3Location", "DefinitionSubstitutions", "RoleArn",
 	},
+	// Of rules on executions that were stopped. Their targets are retried at once, and no other events are sent.
+	eventRule: {"Name", "EventPattern", "Targets"},
 	// The value is a random key of the world.
 	"AWS::SecretsManager::Secret": {"GenerateSecretString"},
 }
@@ -36,6 +38,7 @@ var leftOut = map[string]struct{ what, why string }{
 	"AWS::Lambda::Alias":                                    {"versions and gradual deployment", "the latest version runs, at once"},
 	"AWS::IAM::Role.PermissionsBoundary":                    {"the permissions boundary", "its policy is not part of the template"},
 	"AWS::IAM::Role.Description":                            {"descriptions", "nothing shows them"},
+	"AWS::Events::Rule.Description":                         {"descriptions", "nothing shows them"},
 	"AWS::Logs::LogGroup":                                   {"log groups", "logs are files in .local/logs"},
 	"AWS::Logs::QueryDefinition":                            {"log queries", "logs are files in .local/logs"},
 	"AWS::KMS::Key":                                         {"encryption with KMS", "nothing here is encrypted at rest"},

@@ -27,12 +27,17 @@ func (s Stack) Roles() ([]trail.Role, error) {
 		// EventBridge Scheduler assumes a role for the schedule's group.
 		given[fmt.Sprint(target["RoleArn"])] = trail.Role{Service: "scheduler.amazonaws.com", SourceARN: s.arn("scheduler", "schedule-group/default")}
 	}
+	for id, r := range evaluated.OfType(eventRule) {
+		for _, target := range targets(r.Properties) {
+			given[fmt.Sprint(target["RoleArn"])] = trail.Role{Service: "events.amazonaws.com", SourceARN: s.arn("events", "rule/"+evaluated.PhysicalIDs[id])}
+		}
+	}
 	var all []trail.Role
 	for id, r := range evaluated.OfType("AWS::IAM::Role") {
 		roleARN := arn.ARN{Partition: "aws", Service: "iam", AccountID: s.Account, Resource: "role/" + evaluated.PhysicalIDs[id]}.String()
 		role, ok := given[roleARN]
 		if !ok {
-			return nil, fmt.Errorf("stack %s: no function, state machine or schedule has the role %s", s.Name, id)
+			return nil, fmt.Errorf("stack %s: no function, state machine, rule or schedule has the role %s", s.Name, id)
 		}
 		role.ID, role.ARN = id, roleARN
 		if role.Trust, err = json.Marshal(r.Properties["AssumeRolePolicyDocument"]); err != nil {

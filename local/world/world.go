@@ -74,6 +74,7 @@ type World struct {
 	Faults   *awsfront.Faults
 
 	permissions *awsfront.Permissions
+	rules       *awsfront.Rules
 
 	options   Options
 	template  *cloudformation.Template
@@ -87,7 +88,7 @@ type World struct {
 // Start starts the control plane, moto, the Lambda host and the AWS endpoint in front of them. The cluster has no pods, bindings or
 // mappings.
 func Start(ctx context.Context, options Options) (w *World, err error) {
-	w = &World{options: options, Clusters: &awsfront.Clusters{}, Roles: &awsfront.Roles{}, Faults: &awsfront.Faults{}, permissions: &awsfront.Permissions{}, secretKey: rand.Text() + rand.Text()}
+	w = &World{options: options, Clusters: &awsfront.Clusters{}, Roles: &awsfront.Roles{}, Faults: &awsfront.Faults{}, permissions: &awsfront.Permissions{}, rules: &awsfront.Rules{}, secretKey: rand.Text() + rand.Text()}
 	defer func() {
 		if err != nil {
 			w.Stop()
@@ -160,7 +161,7 @@ func (w *World) serve(listener net.Listener, engine *url.URL) {
 	}})
 	front := &http.Server{
 		Handler: awsfront.New(awsfront.Options{
-			Functions: w.Lambda, Clusters: w.Clusters, Roles: w.Roles, Authority: w.authority, Faults: w.Faults, Permissions: w.permissions, Deploy: w.deploy, Logs: w.logs(), Engine: engine,
+			Functions: w.Lambda, Clusters: w.Clusters, Roles: w.Roles, Authority: w.authority, Faults: w.Faults, Permissions: w.permissions, Rules: w.rules, Deploy: w.deploy, Logs: w.logs(), Engine: engine,
 			Record: func(call trail.Call) {
 				if err := w.trail.Called(call); err != nil {
 					w.options.Say("%v", err)
@@ -264,6 +265,13 @@ func (w *World) Deploy(ctx context.Context, s stack.Stack) error {
 		if err := w.permissions.Put(role); err != nil {
 			return err
 		}
+	}
+	rules, err := s.Rules()
+	if err != nil {
+		return err
+	}
+	for _, rule := range rules {
+		w.rules.Put(awsfront.Rule(rule))
 	}
 	developer, err := w.Developer()
 	if err != nil {

@@ -1,0 +1,158 @@
+package jobs
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/runjob"
+	"github.com/kubestep/kubestep/internal/store"
+)
+
+const (
+	// maxParts bounds the parts of a log: they are in the state. With a part of each megabyte,
+	// compressed, that is some gigabytes of log.
+	maxParts = 400
+	// firstFlush is after how long a line is written that no others follow. For a Job that has
+	// run for long it is a fortieth of that, so that a day has no more parts than fit.
+	firstFlush = time.Second
+	flushShare = 40
+	// pieceBytes is how much is compressed at once.
+	pieceBytes = 512 << 10
+)
+
+// archive writes the lines of a log to S3.
+type archive struct {
+	store   store.Store
+	to      contract.Destination
+	parts   *store.Parts
+	begun   time.Time
+	raw     bytes.Buffer
+	lines   int // in raw
+	packed  bytes.Buffer
+	gzip    *gzip.Writer
+	pending bool      // there are lines that are in no part
+	since   time.Time // of the first of them
+	// full is true once there are as many parts as fit, and truncated if anything is missing.
+	full, truncated bool
+}
+
+func newArchive(s store.Store, in runjob.WatchJob) *archive {
+	a := &archive{store: s, to: in.Output, full: len(in.Run.Log.Parts) >= maxParts, truncated: in.Run.Log.Truncated, begun: in.Run.Cursor.Until.Add(-endGrace - time.Duration(in.Timeout)*time.Second)}
+	var earlier *store.Manifest
+	if in.Run.Log.Bucket != "" {
+		earlier = new(asManifest(in.Run.Log))
+	}
+	a.parts = s.Parts(in.Output, earlier, func(m store.Manifest) any { return a.log(m) })
+	a.gzip, _ = gzip.NewWriterLevel(&a.packed, gzip.BestSpeed) // the level is valid
+	return a
+}
+
+func asManifest(l runjob.Log) store.Manifest {
+	m := store.Manifest{Bucket: l.Bucket, Prefix: l.Prefix, Key: l.Manifest, Items: l.Lines, Parts: []store.Part{}}
+	for _, p := range l.Parts {
+		m.Parts = append(m.Parts, store.Part{Name: p.Name, Items: p.Lines, Bytes: p.Bytes})
+	}
+	return m
+}
+
+func (a *archive) log(m store.Manifest) runjob.Log {
+	l := runjob.Log{Bucket: m.Bucket, Prefix: m.Prefix, Manifest: m.Key, Lines: m.Items, Truncated: a.truncated, Parts: []runjob.Part{}}
+	for _, p := range m.Parts {
+		l.Parts = append(l.Parts, runjob.Part{Name: p.Name, Lines: p.Items, Bytes: p.Bytes})
+	}
+	return l
+}
+
+// add takes lines as NDJSON.
+func (a *archive) add(ctx context.Context, text []byte, lines int) error {
+	if lines == 0 {
+		return nil
+	}
+	if a.full {
+		a.truncated = true
+		return nil
+	}
+	if !a.pending {
+		a.pending, a.since = true, time.Now()
+	}
+	_, _ = a.raw.Write(text) // memory does not fail
+	a.lines += lines
+	if a.raw.Len() < pieceBytes {
+		return nil
+	}
+	return a.pack(ctx)
+}
+
+// pack compresses what is there.
+func (a *archive) pack(ctx context.Context) error {
+	if a.lines == 0 {
+		return nil
+	}
+	a.packed.Reset()
+	a.gzip.Reset(&a.packed)
+	if _, err := a.raw.WriteTo(a.gzip); err != nil {
+		return fmt.Errorf("compress the log: %w", err)
+	}
+	if err := a.gzip.Close(); err != nil {
+		return fmt.Errorf("compress the log: %w", err)
+	}
+	before := len(a.parts.Manifest().Parts)
+	err := a.parts.Add(ctx, a.packed.Bytes(), a.lines)
+	a.raw.Reset()
+	a.lines = 0
+	if after := a.parts.Manifest(); err == nil && len(after.Parts) > before {
+		return a.wrote(ctx, after)
+	}
+	return err
+}
+
+// flushBy is when what is pending has to be written.
+func (a *archive) flushBy(now time.Time) (time.Time, bool) {
+	return a.since.Add(max(firstFlush, now.Sub(a.begun)/flushShare)), a.pending
+}
+
+// flush writes what is pending.
+func (a *archive) flush(ctx context.Context) error {
+	if !a.pending {
+		return nil
+	}
+	if err := a.pack(ctx); err != nil {
+		return err
+	}
+	if !a.pending { // packing has written all
+		return nil
+	}
+	if err := a.parts.Flush(ctx); err != nil {
+		return err
+	}
+	return a.wrote(ctx, a.parts.Manifest())
+}
+
+// wrote tells whoever follows the log that there is another part.
+func (a *archive) wrote(ctx context.Context, m store.Manifest) error {
+	a.pending = a.lines > 0
+	a.since = time.Now()
+	a.full = len(m.Parts) >= maxParts
+	text, err := json.Marshal(a.log(m))
+	if err != nil {
+		return fmt.Errorf("encode the parts of the log: %w", err)
+	}
+	return a.store.Put(ctx, store.Object{Field: "output", Bucket: m.Bucket, Key: m.Prefix + runjob.LiveManifest}, "application/json", bytes.NewReader(text))
+}
+
+// finish writes what is pending and, if the log is complete, its manifest.
+func (a *archive) finish(ctx context.Context, complete bool) (runjob.Log, error) {
+	if err := a.flush(ctx); err != nil {
+		return runjob.Log{}, err
+	}
+	m, err := a.parts.Finish(ctx, complete)
+	if err == nil && complete {
+		err = a.wrote(ctx, m)
+	}
+	return a.log(m), err
+}
