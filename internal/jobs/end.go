@@ -240,12 +240,15 @@ func (r *round) stuck(ctx context.Context) (reason, sentence string) {
 			byReason[reason] = append(byReason[reason], fmt.Sprintf("pod %s: %s: %s", r.pods[uid].Metadata.Name, reason, contract.Clip(why, maxMessage)))
 		}
 	}
-	for _, reason := range slices.SortedFunc(maps.Keys(byReason), func(a, b string) int { return cmp.Or(len(byReason[b])-len(byReason[a]), strings.Compare(a, b)) }) {
-		texts := byReason[reason]
-		if len(texts) > 1 {
-			texts[0] += fmt.Sprintf(" (and so %d more pods)", len(texts)-1)
+	if len(byReason) > 0 { // that of most pods
+		reason := slices.SortedFunc(maps.Keys(byReason), func(a, b string) int {
+			return cmp.Or(len(byReason[b])-len(byReason[a]), strings.Compare(a, b))
+		})[0]
+		text := byReason[reason][0]
+		if more := len(byReason[reason]) - 1; more > 0 {
+			text += fmt.Sprintf(" (and so %d more pods)", more)
 		}
-		return reason, texts[0]
+		return reason, text
 	}
 	if failed := r.run.Cursor.Failed; failed != nil { // an init container, again and again
 		return failed.Reason, r.whoFailed()

@@ -127,7 +127,7 @@ func (r *round) watch(ctx context.Context) (runjob.Run, error) {
 		}
 		var chunks <-chan chunk
 		if r.logs != nil {
-			r.logs.open(r.pods)
+			r.logs.open(r.pods) //nolint:contextcheck // as open says
 			chunks = r.logs.chunks
 			wake = earlier(wake, r.logs.flushBy())
 		}

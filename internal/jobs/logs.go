@@ -110,6 +110,8 @@ func newLogReader(ctx context.Context, conn *kube.Conn, a *archive, run runjob.R
 
 // open begins to read the logs of containers that have started, as many as may be read at
 // once.
+//
+//nolint:contextcheck // it goes on for as long as the round, whose context the reader has
 func (l *logReader) open(pods map[string]*pod) {
 	if !l.changed {
 		return
@@ -262,7 +264,7 @@ func (l *logReader) finish(ctx context.Context, by time.Time, mustEnd bool, pods
 	over := time.NewTimer(time.Until(by))
 	defer over.Stop()
 	for {
-		l.open(pods)
+		l.open(pods) //nolint:contextcheck // as open says
 		if len(l.reading) == 0 {
 			break
 		}
