@@ -163,7 +163,7 @@ func (a Applier) PlanSet(ctx context.Context, in applymanifests.PlanSet) (applym
 		return applymanifests.Plan{}, contract.Errorf(contract.SetInUse, "Execution %q changed set %s in cluster %s while this one planned. Nothing was changed", contract.Clip(parent.Execution, maxText), s.set(), s.Conn.Cluster.Name)
 	}
 	scope := parent.And(sets.ScopeOf(s.targets))
-	members, err := s.set().Members(ctx, s.Client, scope, s.targets)
+	members, _, err := s.set().Members(ctx, s.Client, scope, s.targets)
 	if err != nil {
 		return applymanifests.Plan{}, s.tell(err)
 	}
@@ -333,12 +333,13 @@ func (a Applier) Prune(ctx context.Context, in applymanifests.PruneObjects) (app
 	if err != nil {
 		return applymanifests.Pruned{}, s.tell(err)
 	}
+	ended := false
 	defer func() {
-		if !result.Complete {
+		if !ended {
 			change.End(ctx)
 		}
 	}()
-	members, err := s.set().Members(ctx, s.Client, change.Parent().Scope, s.targets)
+	members, unserved, err := s.set().Members(ctx, s.Client, change.Parent().Scope, s.targets)
 	if err != nil {
 		return applymanifests.Pruned{}, s.tell(err)
 	}
@@ -358,21 +359,21 @@ func (a Applier) Prune(ctx context.Context, in applymanifests.PruneObjects) (app
 	}
 	result.Pruned = gone(planned, left.Members)
 	deleting, kept := report(&result, left, planned)
+	scope := sets.ScopeOfMembers(left.Members, s.targets).And(unserved)
 	if left.More || wait > 0 && deleting > 0 {
+		// A definition that goes may not be served in the next round, and then its kind stays.
+		change.Shrink(ctx, scope)
+		ended = true
 		return s.more(result, left, wait)
 	}
 	if isWhole(in.Request) && deleting+kept == 0 {
 		result.Empty = true // the next round deletes the parent, and knows then that it may be gone
 		return result, nil
 	}
-	unserved, err := change.Unserved(ctx, s.targets)
-	if err == nil {
-		err = change.Narrow(ctx, sets.ScopeOfMembers(left.Members, s.targets).And(unserved), len(s.targets)+deleting+kept)
-	}
-	if err != nil {
+	if err := change.Narrow(ctx, scope, len(s.targets)+deleting+kept); err != nil {
 		return applymanifests.Pruned{}, s.tell(err)
 	}
-	result.Complete = true
+	ended, result.Complete = true, true
 	return result, nil
 }
 
@@ -404,7 +405,7 @@ func (s *session) dissolve(ctx context.Context, in applymanifests.PruneObjects) 
 	if err != nil {
 		return false, s.tell(err)
 	}
-	members, err := s.set().Members(ctx, s.Client, change.Parent().Scope, nil)
+	members, _, err := s.set().Members(ctx, s.Client, change.Parent().Scope, nil)
 	if err == nil && len(members) > 0 { // somebody else has made one since
 		err = contract.Errorf(contract.SetTaken, "Set %s in cluster %s has new members, such as %s, so it is not deleted. Start the execution again", s.set(), s.Conn.Cluster.Name, members[0])
 	}

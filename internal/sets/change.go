@@ -6,12 +6,10 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubestep/kubestep/internal/batch"
@@ -131,24 +129,19 @@ func (c *Change) ended(p Parent) annotations {
 // asText has fractions of a second, which tell one function from the next.
 func asText(at time.Time) string { return at.UTC().Format(time.RFC3339Nano) }
 
-// Unserved are the kinds of the parent that the cluster does not serve: nobody can tell
-// whether they have members, and their definitions may come back.
-func (c *Change) Unserved(ctx context.Context, known []objects.Target) (Scope, error) {
-	served, err := c.client.Kinds(ctx, c.parent.Kinds, known)
-	if err != nil {
-		return Scope{}, err
-	}
-	is := map[schema.GroupKind]bool{}
-	for _, kind := range served {
-		is[kind.GroupKind()] = true
-	}
-	return Scope{Kinds: slices.DeleteFunc(slices.Clone(c.parent.Kinds), func(kind schema.GroupKind) bool { return is[kind] })}, nil
-}
-
 // Applied ends the change after all was applied and nothing is to be deleted.
 func (c *Change) Applied(ctx context.Context, members int) error {
 	return c.update(ctx, c.parent.Set, func(p Parent) (annotations, error) {
 		return merged(applied(members), c.ended(p)), c.isMine(p)
+	})
+}
+
+// Shrink ends the change of a round after which another one follows, and the parent then
+// has the scope of what is left. If it fails, the parent has more than that.
+func (c *Change) Shrink(ctx context.Context, left Scope) {
+	_ = c.update(ctx, c.parent.Set, func(p Parent) (annotations, error) {
+		now := left.And(Scope{Namespaces: []string{p.Namespace}})
+		return merged(now.annotations(p.Namespace), c.ended(p)), c.isMine(p)
 	})
 }
 

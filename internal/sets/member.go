@@ -57,15 +57,22 @@ const acceptMetadata = "application/json;as=PartialObjectMetadataList;g=meta.k8s
 
 // Members lists the members of a set: all objects in the scope that have its label. Of the
 // kinds in the scope, known are where they are in the API; where the others are is found
-// out. A kind that the cluster does not serve any more has no objects.
+// out. The unserved scope has the kinds that the cluster does not serve, in all namespaces:
+// nobody can tell whether they have members, and their definitions may come back.
 //
 // Errors: Unauthorized, Forbidden, Throttled, CertificateNotTrusted, ClusterUnreachable;
 // WebhookFailed if an APIService does not answer, since nobody can tell then what is there;
 // InvalidInput for a kind that cannot be listed.
-func (s Set) Members(ctx context.Context, c objects.Client, scope Scope, known []objects.Target) ([]Member, error) {
+func (s Set) Members(ctx context.Context, c objects.Client, scope Scope, known []objects.Target) (members []Member, unserved Scope, err error) {
 	kinds, err := c.Kinds(ctx, scope.Kinds, known)
 	if err != nil {
-		return nil, err
+		return nil, Scope{}, err
+	}
+	unserved.Kinds = slices.DeleteFunc(slices.Clone(scope.Kinds), func(kind schema.GroupKind) bool {
+		return slices.ContainsFunc(kinds, func(t objects.Target) bool { return t.GroupKind() == kind })
+	})
+	if len(unserved.Kinds) > 0 {
+		unserved.Namespaces = scope.Namespaces
 	}
 	type place struct {
 		kind      objects.Target
@@ -75,7 +82,7 @@ func (s Set) Members(ctx context.Context, c objects.Client, scope Scope, known [
 	for _, kind := range kinds {
 		switch {
 		case len(kind.Verbs) > 0 && !slices.Contains(kind.Verbs, "list"):
-			return nil, contract.Errorf(contract.InvalidInput, "Cluster %s does not let anybody list objects of kind %s, so they can be in no set", c.Conn.Cluster.Name, kind.GroupKind())
+			return nil, Scope{}, contract.Errorf(contract.InvalidInput, "Cluster %s does not let anybody list objects of kind %s, so they can be in no set", c.Conn.Cluster.Name, kind.GroupKind())
 		case kind.Namespaced:
 			for _, namespace := range scope.Namespaces {
 				places = append(places, place{kind, namespace})
@@ -85,7 +92,6 @@ func (s Set) Members(ctx context.Context, c objects.Client, scope Scope, known [
 		}
 	}
 	var mu sync.Mutex
-	var members []Member
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(batch.AtOnce)
 	for _, at := range places {
@@ -111,12 +117,12 @@ func (s Set) Members(ctx context.Context, c objects.Client, scope Scope, known [
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return nil, Scope{}, err
 	}
 	slices.SortFunc(members, func(a, b Member) int {
 		return cmp.Or(cmp.Compare(b.Stage(), a.Stage()), strings.Compare(a.Group, b.Group), strings.Compare(a.Kind, b.Kind), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 	})
-	return members, nil
+	return members, unserved, nil
 }
 
 func (s Set) member(kind objects.Target, m metadata) Member {

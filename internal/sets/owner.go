@@ -41,7 +41,7 @@ func annotationsOfOwners() []string {
 
 // labelsOfOwners are what is kept of its labels.
 func labelsOfOwners() []string {
-	return []string{labelManagedBy, labelInstance, labelArgo, labelFluxName, labelFluxNamespace, labelFluxHelmName, labelFluxHelmNamespace}
+	return []string{LabelID, labelManagedBy, labelInstance, labelArgo, labelFluxName, labelFluxNamespace, labelFluxHelmName, labelFluxHelmNamespace}
 }
 
 // toolOf is the tool that an object belongs to, by its labels and annotations; empty for
@@ -78,6 +78,9 @@ func (s Set) Owners(live map[string]any, changed bool, manager string) []Owner {
 	case s.ID():
 		return nil
 	case "":
+		if id := labels[LabelID]; id != "" { // it stands for a set itself
+			return []Owner{Owner(setPrefix + id)}
+		}
 	default:
 		return []Owner{Owner(setPrefix + of)}
 	}

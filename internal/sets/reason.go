@@ -35,6 +35,10 @@ type OfProtectedKind struct{ Kind string }
 // HoldsMember is the reason of an object that would take along one that stays.
 type HoldsMember struct{ Member string }
 
+// StandsForSet is the reason of the parent of another set: nobody could find the members
+// of that without it.
+type StandsForSet struct{}
+
 // IsBeingDeleted is the reason of an object that somebody has deleted already.
 type IsBeingDeleted struct {
 	Since      string
@@ -63,6 +67,10 @@ func (r HoldsMember) String() string {
 	return fmt.Sprintf("deleting it would delete %s, which stays", r.Member)
 }
 
+func (r StandsForSet) String() string {
+	return "it stands for another set, whose members nobody would find without it: delete that set first"
+}
+
 func (r IsBeingDeleted) String() string {
 	text := "it is being deleted, since " + r.Since
 	if len(r.Finalizers) > 0 {
@@ -87,6 +95,9 @@ func (OfProtectedKind) IsDrift() bool { return true }
 
 // IsDrift is true: it is there, and not in the manifests.
 func (HoldsMember) IsDrift() bool { return true }
+
+// IsDrift is true: it is there, and not in the manifests.
+func (StandsForSet) IsDrift() bool { return true }
 
 // IsDrift is true: it is there, and not in the manifests.
 func (IsBeingDeleted) IsDrift() bool { return true }
@@ -180,6 +191,8 @@ func (r Rules) spare(m Member) Reason {
 		return IsBeingDeleted{m.DeletionTimestamp, m.Finalizers}
 	case len(m.OwnerReferences) > 0:
 		return BelongsToObject{m.OwnerReferences[0].Kind, m.OwnerReferences[0].Name}
+	case m.Labels[LabelID] != "":
+		return StandsForSet{}
 	}
 	if tool := toolOf(m.Labels, m.Annotations, m.Namespace); tool != "" {
 		return BelongsToTool{tool}

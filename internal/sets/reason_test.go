@@ -62,6 +62,7 @@ func TestAMemberThatLeftTheManifestsIsDeletedUnlessThereIsAReason(t *testing.T) 
 			m.Annotations = map[string]string{"meta.helm.sh/release-name": "cache", "meta.helm.sh/release-namespace": "infra"}
 		}), want: "Helm release infra/cache owns it"},
 		"one of Helm by its label alone":    {member: member(configMap("a"), labelled("app.kubernetes.io/managed-by", "Helm")), want: "Helm release shop/unknown owns it"},
+		"one that stands for another set":   {member: member(configMap("a"), labelled(LabelID, "applyset-x-v1")), want: "it stands for another set, whose members nobody would find without it: delete that set first", drift: true},
 		"one of Argo CD":                    {member: member(configMap("a"), annotated("argocd.argoproj.io/tracking-id", "shop:/ConfigMap:shop/a")), want: "Argo CD application shop owns it"},
 		"one of Argo CD by its label":       {member: member(configMap("a"), labelled("argocd.argoproj.io/instance", "shop")), want: "Argo CD application shop owns it"},
 		"one of Flux":                       {member: member(configMap("a"), labelled("kustomize.toolkit.fluxcd.io/name", "apps")), want: "Flux object shop/apps owns it"},
