@@ -32,7 +32,7 @@ GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0
 CYCLONEDX_GOMOD := v1.10.0
 
-.PHONY: bench bench-fleet bench-quick bench-ready help run test race up down soak fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition workflows
+.PHONY: bench bench-fleet bench-quick bench-ready help run test race up down soak proofs fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition workflows
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ build/local/kubectl: local/controlplane/go.mod | need-go
 
 soak: local ## many executions while mappings, bindings and the API server come and go, then a large fleet (N=1000 CONCURRENCY=20 CLUSTERS=200)
 	cd test && go test -v -count=1 -timeout 1h ./soak -executions $(N) -at-once $(CONCURRENCY) -clusters $(CLUSTERS)
+
+proofs: local ## what is in a set and what is deleted, with a fault at each request, and two executions in each order (an hour)
+	cd test && go test -v -count=1 -timeout 4h ./sets -every 1
 
 fuzz: need-go ## fuzz what the functions read: inputs, sealed tokens, answers of an API server (FUZZTIME=1m each)
 	@grep -roE '^func Fuzz[A-Za-z]+' --include='*_test.go' internal | while IFS=: read -r file target; do \

@@ -60,8 +60,9 @@ func (f fault) String() string {
 // plan says at which request of an execution which fault occurs.
 type plan struct {
 	fault fault
-	// at counts the requests, from 1.
-	at int
+	// at counts the requests, from 1, or those that change something.
+	at     int
+	writes bool
 	// stops is set if the execution is stopped with the function that is killed. Else the machine invokes that again.
 	stops bool
 	// acts is what somebody else does.
@@ -73,6 +74,9 @@ func (p plan) String() string {
 		return "no fault"
 	}
 	text := fmt.Sprintf("request %d %s", p.at, p.fault)
+	if p.writes {
+		text = fmt.Sprintf("change %d %s", p.at, p.fault)
+	}
 	if p.stops {
 		text += " and the execution stopped"
 	}
@@ -91,6 +95,7 @@ type link struct {
 	mu       sync.Mutex // guards what follows
 	plan     plan
 	requests []string // of this execution
+	hit      string   // the request at which the fault occurs
 	// dead is set once the function that makes the requests is killed: none is carried out any more.
 	dead, stopped bool
 	underWay      int
@@ -135,14 +140,28 @@ func newLink(t testing.TB, admin *rest.Config) *link {
 func (l *link) begin(p plan) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.plan, l.requests, l.dead, l.stopped = p, nil, false, false
+	l.plan, l.requests, l.hit, l.dead, l.stopped = p, nil, "", false, false
 }
 
-// made are the requests of the execution so far.
-func (l *link) made() []string {
+// made are the requests of the execution so far, and the one at which a fault occurred.
+func (l *link) made() (requests []string, hit string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.requests
+	return l.requests, l.hit
+}
+
+// isWrite reports whether a request changes something.
+func isWrite(request string) bool {
+	return !strings.HasPrefix(request, "GET ") && !strings.Contains(request, "dryRun=All") && !strings.Contains(request, "accessreviews")
+}
+
+func countWrites(requests []string) (n int) {
+	for _, request := range requests {
+		if isWrite(request) {
+			n++
+		}
+	}
+	return n
 }
 
 // take counts a request, and says what happens to it.
@@ -152,9 +171,17 @@ func (l *link) take(r *http.Request) (fault, error) {
 	if l.dead {
 		return none, errDead
 	}
-	l.requests = append(l.requests, r.Method+" "+r.URL.RequestURI())
+	request := r.Method + " " + r.URL.RequestURI()
+	l.requests = append(l.requests, request)
+	n, counts := len(l.requests), true
+	if l.plan.writes {
+		n, counts = countWrites(l.requests), isWrite(request)
+	}
+	if n == l.plan.at && counts {
+		l.hit = request
+	}
 	switch {
-	case len(l.requests) != l.plan.at:
+	case n != l.plan.at || !counts:
 		l.underWay++
 		return none, nil
 	case l.plan.fault == killBefore:

@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	every = flag.Int("every", 20, "at each how many-th request a fault occurs, one each: with 1, all faults occur at each, which takes an hour")
+	every = flag.Int("every", 200, "how many-th of all cases is run: with 1 all are, which takes an hour")
 
 	controlPlane *world.ControlPlane
 	machine      definition

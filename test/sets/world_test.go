@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
@@ -26,10 +28,11 @@ import (
 
 // place is a part of the cluster that one test at a time has: two namespaces, a kind, and names of what is cluster-wide.
 type place struct {
-	name   string
-	config *rest.Config // of the administrator
-	admin  dynamic.Interface
-	link   *link
+	name      string
+	config    *rest.Config // of the administrator
+	admin     dynamic.Interface
+	discovery discovery.DiscoveryInterface
+	link      *link
 	// requests are done outside of any bubble.
 	requests chan func()
 	done     chan struct{}
@@ -44,7 +47,9 @@ func newPlace(t testing.TB) *place {
 	require.NoError(t, err)
 	admin, err := dynamic.NewForConfig(config)
 	require.NoError(t, err)
-	p := &place{name: fmt.Sprintf("p%03d", places.Add(1)), config: config, admin: admin, link: newLink(t, config), requests: make(chan func()), done: make(chan struct{})}
+	kinds, err := discovery.NewDiscoveryClientForConfig(config)
+	require.NoError(t, err)
+	p := &place{discovery: kinds, name: fmt.Sprintf("p%03d", places.Add(1)), config: config, admin: admin, link: newLink(t, config), requests: make(chan func()), done: make(chan struct{})}
 	go func() {
 		for request := range p.requests {
 			request()
@@ -81,6 +86,11 @@ type kind struct {
 	schema.GroupVersionResource
 	kind       string
 	namespaced bool
+}
+
+// group is the kind and its group, as a parent says it.
+func (k kind) group() string {
+	return k.GroupVersionResource.GroupVersion().WithKind(k.kind).GroupKind().String()
 }
 
 func (p *place) kind(short string) kind {
@@ -187,9 +197,28 @@ func (p *place) create(short, namespace, name string, change func(map[string]any
 }
 
 // patch changes an object as somebody else does.
-func (p *place) patch(o object, patch string) error {
-	_, err := p.client(p.kind(o.kind), p.namespace(o.namespace)).Patch(context.Background(), p.nameOf(o), types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "somebody"})
+func (p *place) patch(o object, patch string) error { return p.patchAs(o, types.MergePatchType, patch) }
+
+func (p *place) patchAs(o object, as types.PatchType, patch string) error {
+	_, err := p.client(p.kind(o.kind), p.namespace(o.namespace)).Patch(context.Background(), p.nameOf(o), as, []byte(patch), metav1.PatchOptions{FieldManager: "somebody"})
 	return err
+}
+
+// serve lets the cluster serve gadgets, or serve them no more, and returns once it does.
+func (p *place) serve(served bool) error {
+	crd := object{kind: "crd", name: "gadgets"}
+	if err := p.patchAs(crd, types.JSONPatchType, fmt.Sprintf(`[{"op":"replace","path":"/spec/versions/0/served","value":%t}]`, served)); err != nil {
+		return err
+	}
+	for range 500 {
+		_, err := p.client(p.kind("gadget"), p.namespace("a")).List(context.Background(), metav1.ListOptions{})
+		group, known := p.discovery.ServerResourcesForGroupVersion(p.group() + "/v1")
+		if served && err == nil && known == nil && len(group.APIResources) > 0 || !served && apierrors.IsNotFound(err) && apierrors.IsNotFound(known) {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return fmt.Errorf("the cluster does not serve gadgets: %t", served)
 }
 
 // remove deletes an object as somebody else does.
@@ -352,6 +381,7 @@ type outcome struct {
 	output   applymanifests.Output
 	path     []string
 	requests []string
+	hit      string // the request at which a fault occurred
 	err      error
 }
 
@@ -391,6 +421,6 @@ func (p *place) run(t testing.TB, s step, with plan) outcome {
 	t.Helper()
 	p.link.begin(with)
 	o := p.newExecution(t, p.link, s).end(t)
-	o.requests = p.link.made()
+	o.requests, o.hit = p.link.made()
 	return o
 }
