@@ -163,7 +163,7 @@ func TestRailsOfASet(t *testing.T) {
 
 		e := a.run(t, inSet("taker", manifests, nil))
 
-		stopped(t, e, contract.OwnerConflict, "5 of 6 objects belong to others", "(adopt: helm/shop/cache)", "(adopt: argocd/shop)", "(adopt: flux/flux-system/apps)", "(adopt: manager/terraform)", "(adopt: set/applyset-", "These sets are in: kubectl get configmaps -A -l applyset.kubernetes.io/id -L applyset.kubernetes.io/id")
+		stopped(t, e, contract.OwnerConflict, "5 of 6 objects cannot be taken into set "+a.namespace+"/taker", "(adopt: helm/shop/cache)", "(adopt: argocd/shop)", "(adopt: flux/flux-system/apps)", "(adopt: manager/terraform)", "(adopt: set/applyset-", "These sets are in: kubectl get configmaps -A -l applyset.kubernetes.io/id -L applyset.kubernetes.io/id")
 		assert.False(t, a.exists(t, "taker"), "nothing was changed, and no set made")
 		plan := applied(t, a.run(t, inSet("taker", manifests, map[string]any{"mode": "plan"})))
 		owners := map[string]string{}
@@ -176,7 +176,7 @@ func TestRailsOfASet(t *testing.T) {
 		}
 		donor := a.parent(t, "donor").Labels["applyset.kubernetes.io/id"]
 		assert.Equal(t, map[string]string{"from-set": "set/" + donor, "from-helm": "helm/shop/cache", "from-argo": "argocd/shop", "from-flux": "flux/flux-system/apps", "from-manager": "manager/terraform"}, owners)
-		stopped(t, a.run(t, inSet("taker", manifests, map[string]any{"adopt": adopt[:4]})), contract.OwnerConflict, "1 of 6 objects belong to others")
+		stopped(t, a.run(t, inSet("taker", manifests, map[string]any{"adopt": adopt[:4]})), contract.OwnerConflict, "1 of 6 objects cannot be taken into set")
 
 		adopt = append(adopt, "set/"+a.namespace+"/donor")
 		out := applied(t, a.run(t, inSet("taker", manifests, map[string]any{"adopt": adopt})))
@@ -197,7 +197,7 @@ func TestRailsOfASet(t *testing.T) {
 		applied(t, a.run(t, inSet("finalized", configMapsOf("f")+held, nil)))
 
 		e := a.run(t, inSet("finalized", configMapsOf("f"), map[string]any{"wait": map[string]any{"timeoutSeconds": 3}}))
-		stopped(t, e, contract.NotDeleted, "1 objects of set "+a.namespace+"/finalized", "ConfigMap "+a.namespace+"/held: it is being deleted, since ", "waits for its finalizers [example.com/hold]")
+		stopped(t, e, contract.NotDeleted, "1 object is still there, of set "+a.namespace+"/finalized", "ConfigMap "+a.namespace+"/held: it is being deleted, since ", "waits for its finalizers [example.com/hold]")
 		assert.Contains(t, e.Path, "WaitUntilGone")
 
 		out := applied(t, a.run(t, inSet("finalized", configMapsOf("f"), nil)))

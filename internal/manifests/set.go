@@ -131,7 +131,7 @@ func (p *planner) foreign(total int) error {
 	if p.ownedBySets {
 		which = fmt.Sprintf(". These sets are in: kubectl get configmaps -A -l %[1]s -L %[1]s", sets.LabelID)
 	}
-	return p.withProgress(contract.Errorf(contract.OwnerConflict, "%d of %d objects belong to others, so they cannot be taken into set %s of cluster %s: %s. Give them other names, leave them out, or take them by naming their owners in \"adopt\": […] (--adopt)%s",
+	return p.withProgress(contract.Errorf(contract.OwnerConflict, "%d of %d objects cannot be taken into set %s of cluster %s, because others own what is there: %s. Give them other names, leave them out, or take them by naming their owners in \"adopt\": […] (--adopt)%s",
 		len(p.owned), total, p.set(), p.Conn.Cluster.Name, strings.Join(texts(p.owned), "; "), which))
 }
 
@@ -429,11 +429,19 @@ func (s *session) more(result applymanifests.Pruned, left sets.Left, wait time.D
 				texts = append(texts, fmt.Sprintf("%s: %s", l.Member, deleted))
 			}
 		}
-		return applymanifests.Pruned{}, s.tell(contract.Errorf(contract.NotDeleted, "After %d seconds, %d objects of set %s in cluster %s are still there: %s. They stay members of the set. What removes a finalizer is the controller that set it: see whether it runs",
-			int(wait.Seconds()), len(texts), s.set(), s.Conn.Cluster.Name, contract.Clip(contract.OneLine(strings.Join(contract.Few(texts, maxFailed), "; ")), maxNames)))
+		return applymanifests.Pruned{}, s.tell(contract.Errorf(contract.NotDeleted, "After %d seconds, %s still there, of set %s in cluster %s: %s. What is still there stays a member of the set. What removes a finalizer is the controller that set it: see whether it runs",
+			int(wait.Seconds()), are(len(texts)), s.set(), s.Conn.Cluster.Name, contract.Clip(contract.OneLine(strings.Join(contract.Few(texts, maxFailed), "; ")), maxNames)))
 	}
 	result.WaitSeconds = max(1, min(shortestPause+int((wait-until).Seconds())/4, longestPause, int(until.Seconds())+1))
 	return result, nil
+}
+
+// are counts objects as the subject of a sentence.
+func are(objects int) string {
+	if objects == 1 {
+		return "1 object is"
+	}
+	return fmt.Sprintf("%d objects are", objects)
 }
 
 // report puts into the result what is left, and counts it. What the plan spared already, it

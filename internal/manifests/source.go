@@ -27,7 +27,7 @@ type Source struct {
 // mayPrune refuses what the stack does not delete.
 func (s Source) mayPrune(r applymanifests.Request) error {
 	if r.Prune.Enabled && r.Mode.Changes() && !s.Prunes {
-		return contract.Errorf(contract.InvalidInput, "prune: this stack deletes nothing from clusters: to let it, set its parameter EnablePrune to true, and grant group permissions with rbac/apply/prune")
+		return contract.Errorf(contract.InvalidInput, "prune: this stack deletes nothing from clusters: to let it, set its parameter EnablePrune to true, and let its Kubernetes group delete with kubectl apply -k rbac/apply/prune")
 	}
 	return nil
 }
