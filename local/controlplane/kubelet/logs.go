@@ -29,15 +29,20 @@ func (l logs) serve(ctx context.Context, certFile, keyFile string) (*net.TCPAddr
 	if err != nil {
 		return nil, fmt.Errorf("listen for the kubelets: %w", err)
 	}
+	server := &http.Server{Handler: l.handler(), ReadHeaderTimeout: 10 * time.Second}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	go func() { _ = server.ServeTLS(listener, certFile, keyFile) }()
+	return listener.Addr().(*net.TCPAddr), nil
+}
+
+// handler serves logs, and says of everything else that it is not here.
+func (l logs) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /containerLogs/{namespace}/{pod}/{container}", l)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "the local cluster runs no containers, so there is nothing to connect to: docs/local.md says what there is", http.StatusNotImplemented)
 	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	context.AfterFunc(ctx, func() { _ = server.Close() })
-	go func() { _ = server.ServeTLS(listener, certFile, keyFile) }()
-	return listener.Addr().(*net.TCPAddr), nil
+	return mux
 }
 
 // ServeHTTP implements http.Handler.

@@ -111,3 +111,12 @@ func TestALogIsFollowedUntilItsContainerEnds(t *testing.T) {
 		assert.InDelta(t, 10, time.Since(started).Seconds(), 1)
 	})
 }
+
+func TestWhatConnectsToAContainerIsToldThatThereIsNone(t *testing.T) {
+	for _, path := range []string{"/exec/shop/p/c", "/attach/shop/p/c", "/portForward/shop/p"} {
+		answer := httptest.NewRecorder()
+		logs{}.handler().ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, nil))
+		assert.Equal(t, http.StatusNotImplemented, answer.Code)
+		assert.Contains(t, answer.Body.String(), "the local cluster runs no containers")
+	}
+}

@@ -76,7 +76,7 @@ func TestAPodFaresAsItsAnnotationsSay(t *testing.T) {
 		"then for longer times":                         {onFailure, map[string]string{exit: "1"}, 33 * time.Second, "Running c:CrashLoopBackOff*2 False"},
 		"of five minutes at most":                       {always, map[string]string{exit: "1"}, 27 * time.Minute, "Running c:CrashLoopBackOff*10 False"},
 		"one that ends well is restarted too":           {always, map[string]string{runFor: "5s"}, 12 * time.Second, "Running c:CrashLoopBackOff*1 False"},
-		"a long run is a new beginning":                 {always, map[string]string{runFor: "10m"}, 31 * time.Minute, "Running c:ready*3 True"},
+		"a long run is a new beginning":                 {always, map[string]string{runFor: "10m"}, 30*time.Minute + 5*time.Second, "Running c:ready*3 True"},
 		"what cannot be read is as if it was not there": {always, map[string]string{exit: "soon", runFor: "5", readyAfter: "-1s"}, time.Hour, "Running c:ready True"},
 		"nor is what is no exit code":                   {never, map[string]string{exit: "256"}, time.Second, "Succeeded c:Completed(0) False"},
 		"nor is a negative one":                         {never, map[string]string{exit: "-1"}, time.Second, "Succeeded c:Completed(0) False"},
@@ -120,7 +120,7 @@ func TestWhatAPodConsistsOfDecidesToo(t *testing.T) {
 		"an image of no registry is not there":     {always, corev1.PodSpec{Containers: missing}, nil, time.Second, "Pending c:ErrImagePull False"},
 		"it is waited for":                         {always, corev1.PodSpec{Containers: missing}, nil, 9 * time.Second, "Pending c:ImagePullBackOff False"},
 		"and tried again":                          {always, corev1.PodSpec{Containers: missing}, nil, 10 * time.Second, "Pending c:ErrImagePull False"},
-		"less and less often":                      {always, corev1.PodSpec{Containers: missing}, nil, 29 * time.Second, "Pending c:ImagePullBackOff False"},
+		"less and less often":                      {always, corev1.PodSpec{Containers: missing}, nil, 21 * time.Second, "Pending c:ImagePullBackOff False"},
 		"but for ever":                             {never, corev1.PodSpec{Containers: missing}, nil, 10*time.Minute + 11*time.Second, "Pending c:ErrImagePull False"},
 		"whatever the registry's port":             {always, corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "registry.invalid:5000/c"}}}, nil, 3 * time.Second, "Pending c:ImagePullBackOff False"},
 		"nor is one of an init container":          {always, corev1.PodSpec{InitContainers: []corev1.Container{{Name: "i", Image: "a.invalid/i"}}, Containers: one}, nil, 3 * time.Second, "Pending i:ImagePullBackOff c:PodInitializing False"},
@@ -162,6 +162,8 @@ func TestAPodWaitsForWhatIsMissing(t *testing.T) {
 	assert.Equal(t, corev1.ConditionTrue, condition(pod, corev1.PodReadyToStartContainers).Status)
 	assert.Equal(t, "Running", look(lacks{}, 2*time.Hour))
 	assert.Equal(t, "Running", look(token, 2*time.Hour), "what has started has it")
+	looked, _ := next(pod, lacks{volume: "v"}, start.Add(2*time.Hour))
+	assert.Equal(t, pod.Status, looked, "and its volumes are mounted")
 	assert.Equal(t, "Succeeded", look(lacks{volume: "v"}, 3*time.Hour))
 }
 
@@ -222,6 +224,21 @@ func TestAStatusThatIsWrittenStaysUntilSomethingChanges(t *testing.T) {
 	changed, _ := next(pod, lacks{}, start.Add(time.Hour))
 	assert.EqualValues(t, 2, changed.ObservedGeneration)
 	assert.Equal(t, "c:2", changed.ContainerStatuses[0].Image)
+}
+
+func TestAPodThatIsLookedAtTooEarlyIsLookedAtAgain(t *testing.T) {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{exit: "1"}},
+		Spec:       corev1.PodSpec{RestartPolicy: corev1.RestartPolicyAlways, Containers: []corev1.Container{{Name: "c"}}},
+	}
+	for _, at := range []time.Duration{0, time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second} {
+		var first time.Duration
+		pod.Status, first = next(pod, lacks{}, start.Add(at))
+		status, again := next(pod, lacks{}, start.Add(at))
+		assert.Equal(t, pod.Status, status, at)
+		assert.Equal(t, first, again, at)
+		assert.NotZero(t, again, at)
+	}
 }
 
 func TestAPodIsLeftAloneThatIsSomebodyElses(t *testing.T) {
