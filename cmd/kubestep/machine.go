@@ -13,6 +13,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
+	"github.com/kubestep/kubestep/internal/contract/runjob"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 	"github.com/kubestep/kubestep/internal/workflow"
@@ -46,6 +47,7 @@ func machines() []machine {
 	special := map[string]machine{
 		podinventory.Name:   {verbs: one(inventory), table: podTable, older: "STATE_MACHINE_ARN"},
 		applymanifests.Name: {verbs: []func(machine) *cobra.Command{apply, deleteVerb, setsVerb}, gauge: newApplyGauge},
+		runjob.Name:         {verbs: one(jobVerb), gauge: newJobGauge},
 		fleet.Name:          {verbs: one(fleetVerb), gauge: newFleetGauge, check: checkFleet, request: []string{"request"}},
 	}
 	var all []machine

@@ -63,6 +63,7 @@ Exit status:
        was started
   3    the plan found drift, or something to delete, with kubestep apply or delete
        --plan --detailed-exitcode
+  *    with kubestep job run, a Job that failed: the exit code of its container
   130  kubestep was interrupted; an execution that has started continues
 
 What was asked for is printed to the standard output; the states, and how an execution
@@ -77,6 +78,7 @@ NO_COLOR turns colors off.`,
   kubestep fleet --region eu-west-1 --tag environment=production --report s3://my-bucket/kubestep/
   kubestep apply demo -f shop.yaml --plan
   kubestep delete demo --set addons --plan
+  kubestep job run demo -n shop --from cronjob/backup --logs tail
   kubestep follow arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory:morning`,
 		Version:       release(),
 		SilenceErrors: true,

@@ -44,6 +44,8 @@ const (
 type viewer struct {
 	output  string
 	verbose bool
+	// plain redraws no line in place: others are printed in between.
+	plain bool
 	// table renders the output for a person.
 	table table
 	// gauge watches over an execution; nil for most verbs.
@@ -152,7 +154,7 @@ func (v *viewer) show(cmd *cobra.Command, region string, wrong problems, run fun
 		Client:   v.states,
 		Interval: interval,
 		Out:      progress,
-		Live:     terminal.Is(progress),
+		Live:     terminal.Is(progress) && !v.plain,
 		Style:    terminal.Colors(progress),
 		Verbose:  v.verbose,
 		Event:    v.event,
