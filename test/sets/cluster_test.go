@@ -60,9 +60,9 @@ func (f fault) String() string {
 // plan says at which request of an execution which fault occurs.
 type plan struct {
 	fault fault
-	// at counts the requests, from 1, or those that change something.
-	at     int
-	writes bool
+	// at counts the requests, from 1, or those of which only is true.
+	at   int
+	only func(request string) bool
 	// stops is set if the execution is stopped with the function that is killed. Else the machine invokes that again.
 	stops bool
 	// acts is what somebody else does.
@@ -74,7 +74,7 @@ func (p plan) String() string {
 		return "no fault"
 	}
 	text := fmt.Sprintf("request %d %s", p.at, p.fault)
-	if p.writes {
+	if p.only != nil {
 		text = fmt.Sprintf("change %d %s", p.at, p.fault)
 	}
 	if p.stops {
@@ -95,6 +95,7 @@ type link struct {
 	mu       sync.Mutex // guards what follows
 	plan     plan
 	requests []string // of this execution
+	counted  int      // of them, for the plan
 	hit      string   // the request at which the fault occurs
 	// dead is set once the function that makes the requests is killed: none is carried out any more.
 	dead, stopped bool
@@ -140,7 +141,7 @@ func newLink(t testing.TB, admin *rest.Config) *link {
 func (l *link) begin(p plan) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.plan, l.requests, l.hit, l.dead, l.stopped = p, nil, "", false, false
+	l.plan, l.requests, l.counted, l.hit, l.dead, l.stopped = p, nil, 0, "", false, false
 }
 
 // made are the requests of the execution so far, and the one at which a fault occurred.
@@ -155,15 +156,6 @@ func isWrite(request string) bool {
 	return !strings.HasPrefix(request, "GET ") && !strings.Contains(request, "dryRun=All") && !strings.Contains(request, "accessreviews")
 }
 
-func countWrites(requests []string) (n int) {
-	for _, request := range requests {
-		if isWrite(request) {
-			n++
-		}
-	}
-	return n
-}
-
 // take counts a request, and says what happens to it.
 func (l *link) take(r *http.Request) (fault, error) {
 	l.mu.Lock()
@@ -173,15 +165,17 @@ func (l *link) take(r *http.Request) (fault, error) {
 	}
 	request := r.Method + " " + r.URL.RequestURI()
 	l.requests = append(l.requests, request)
-	n, counts := len(l.requests), true
-	if l.plan.writes {
-		n, counts = countWrites(l.requests), isWrite(request)
+	if l.plan.only == nil || l.plan.only(request) {
+		l.counted++
+	} else {
+		l.underWay++
+		return none, nil
 	}
-	if n == l.plan.at && counts {
+	if l.counted == l.plan.at {
 		l.hit = request
 	}
 	switch {
-	case n != l.plan.at || !counts:
+	case l.counted != l.plan.at:
 		l.underWay++
 		return none, nil
 	case l.plan.fault == killBefore:

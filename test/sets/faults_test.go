@@ -338,9 +338,10 @@ func TestAfterAFaultAtAnyRequestNothingIsLostAndNothingIsLeft(t *testing.T) {
 // plans are all faults at each request or, for a short run, some of them. An execution that is stopped leaves what was changed until then,
 // and reading twice changes nothing: so that occurs at changes only.
 func plans(name string, requests []string) (all []plan) {
-	for at := 1; at <= countWrites(requests); at++ {
+	writes := len(slices.DeleteFunc(slices.Clone(requests), func(request string) bool { return !isWrite(request) }))
+	for at := 1; at <= writes; at++ {
 		for _, p := range []plan{{fault: killAfter}, {fault: killBefore, stops: true}, {fault: killAfter, stops: true}, {fault: lostAnswer}, {fault: twice}} {
-			p.at, p.writes = at, true
+			p.at, p.only = at, isWrite
 			all = append(all, p)
 		}
 	}

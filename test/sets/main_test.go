@@ -19,6 +19,7 @@ import (
 var (
 	every = flag.Int("every", 200, "how many-th of all cases is run: with 1 all are, which takes an hour")
 
+	root         string // of the repository
 	controlPlane *world.ControlPlane
 	machine      definition
 )
@@ -29,7 +30,8 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	root, err := filepath.Abs("../..")
+	var err error
+	root, err = filepath.Abs("../..")
 	if err == nil {
 		machine, err = readDefinition(root)
 	}
