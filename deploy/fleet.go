@@ -80,6 +80,10 @@ func (s Stack) fleet() Machine {
 					},
 				},
 			},
+			{
+				Name: "alarms", Why: "The gate of a wave: only with all alarms as the resource does CloudWatch tell of composite ones:\nhttps://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html",
+				Statements: []Statement{{Actions: []string{"cloudwatch:DescribeAlarms"}, Resources: everything()}},
+			},
 			{Name: "list", When: "HasOutputBucket", Statements: []Statement{
 				{Actions: []string{"s3:GetObject"}, Resources: outputObjects(), Where: []Test{ownAccount()}},
 			}},

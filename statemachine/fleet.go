@@ -56,11 +56,27 @@ func Fleet() Machine {
 					Choices: []Rule{
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictTryAgain), Next: "WhereClustersAre"},
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictGoOn), Next: "WhereClustersAre"},
+						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictGate), Next: "Soak"},
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictTolerable), Next: "Output"},
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictRolloutFailed), Next: "RolloutFailed"},
 					},
 					Default: "ClustersFailed",
 				},
+				{
+					Name:        "Soak",
+					Type:        Wait,
+					Comment:     "The gate of a wave: time for what was changed to show what it does.",
+					SecondsPath: "$.run.gate.soakSeconds",
+					Next:        "HasAlarms",
+				},
+				{
+					Name:    "HasAlarms",
+					Type:    Choice,
+					Comment: "The alarms of the gate, if it has any, are looked at once.",
+					Choices: []Rule{{Variable: "$.run.gate.watched", BooleanEquals: new(true), Next: "DescribeAlarms"}},
+					Default: "Summarize",
+				},
+				describeAlarms(),
 				output[fleet.Output](of, "The output: the summary and, if they are in the state, the outcomes."),
 				{
 					Name:      "ClustersFailed",
@@ -104,6 +120,32 @@ func summarize(of document) State {
 		Catch:          failureCatchers(),
 		Next:           "Verdict",
 	})
+}
+
+// describeAlarms reads the states of the alarms, and what it reads is Summarize's to judge, as
+// is that it cannot.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+func describeAlarms() State {
+	return State{
+		Name:           "DescribeAlarms",
+		Type:           Task,
+		Comment:        "Reads the alarms' states. An error is Summarize's to tell.",
+		Resource:       "arn:${AWSPartition}:states:::aws-sdk:cloudwatch:describeAlarms",
+		Parameters:     Object{"AlarmNames.$": "$.run.gate.alarms", "AlarmTypes": []string{"MetricAlarm", "CompositeAlarm"}},
+		TimeoutSeconds: 60,
+		ResultSelector: Object{
+			"names.$": "$.MetricAlarms[*].AlarmName", "states.$": "$.MetricAlarms[*].StateValue",
+			"compositeNames.$": "$.CompositeAlarms[*].AlarmName", "compositeStates.$": "$.CompositeAlarms[*].StateValue",
+		},
+		ResultPath: "$.run.gate.seen",
+		Retry: []Retrier{{
+			Comment:         "CloudWatch is busy, or gave no answer.",
+			ErrorEquals:     []string{"CloudWatch.CloudWatchException", "CloudWatch.SdkClientException", "States.Timeout"},
+			IntervalSeconds: 2, MaxAttempts: 5, BackoffRate: 2, MaxDelaySeconds: 20, JitterStrategy: FullJitter,
+		}},
+		Catch: []Catcher{{Comment: "A gate that cannot be seen through is closed.", ErrorEquals: []string{"States.ALL"}, ResultPath: "$.run.gate.failure", Next: "Summarize"}},
+		Next:  "Summarize",
+	}
 }
 
 // eachCluster runs the workflow on each cluster.

@@ -410,6 +410,36 @@ func TestAFleetThatAppliesStopsAtTheFirstFailure(t *testing.T) {
 	}
 }
 
+func TestAWaveBeginsIfTheAlarmsAreOKAfterTheSoak(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	shell := newShell(t, local.ControlPlane.Kubeconfig)
+	for alarm, state := range map[string]string{"quiet": "OK", "loud": "ALARM"} {
+		name := alarm + "-" + a.stack.Name
+		_, _, err := shell.run(t, nil, "aws", "cloudwatch", "put-metric-alarm", "--alarm-name", name, "--namespace", "shop", "--metric-name", "Errors",
+			"--statistic", "Sum", "--period", "60", "--evaluation-periods", "1", "--threshold", "1", "--comparison-operator", "GreaterThanThreshold")
+		require.NoError(t, err)
+		_, _, err = shell.run(t, nil, "aws", "cloudwatch", "set-alarm-state", "--alarm-name", name, "--state-value", state, "--state-reason", "a test")
+		require.NoError(t, err)
+	}
+	gate := func(alarm string) map[string]any {
+		return map[string]any{"soakSeconds": 1, "alarms": []string{alarm + "-" + a.stack.Name}}
+	}
+
+	e := a.fleet(t, map[string]any{
+		"workflow": "apply-manifests", "clusters": a.clusters(t, 3), "request": map[string]any{"mode": "apply", "namespace": a.namespace, "manifests": configMap("of-a-rollout", "1")},
+		"waves": []any{
+			map[string]any{"name": "canary", "percentage": 1, "gate": gate("quiet")}, map[string]any{"name": "half", "percentage": 50, "gate": gate("loud")}, map[string]any{"name": "rest", "percentage": 100},
+		},
+	})
+
+	assert.Equal(t, fleet.RolloutFailed, e.Error, e.Cause)
+	assert.Contains(t, e.Cause, "Wave half stopped the rollout: the gate of wave half was not passed: loud-"+a.stack.Name+" is ALARM. 1 cluster is changed, or may be: ", "the second one found nothing to change")
+	round, passage := path("WhereClustersAre", "RunClusters", "Summarize", "Verdict"), path("Soak", "HasAlarms", "DescribeAlarms", "Summarize", "Verdict")
+	assert.Equal(t, path("FindClusters", round, passage, round, passage, "RolloutFailed"), e.Path)
+	assert.Equal(t, 2, a.started(t))
+}
+
 func TestAFleetThatAppliesGoesOnOnceASecondTrySucceeds(t *testing.T) {
 	t.Parallel()
 	a := newAdmin(t)

@@ -217,6 +217,8 @@ func TestARoleMayDoWhatItIsForAndNothingElse(t *testing.T) {
 		"start an execution of another version": {call{"states:StartExecution", states + "stateMachine:all-pod-inventory"}, context{"states:StateMachineQualifier": "7"}, nobody},
 		"start an execution without the alias":  {call{"states:StartExecution", states + "stateMachine:all-pod-inventory"}, nil, nobody},
 		"start another machine":                 {call{"states:StartExecution", states + "stateMachine:other"}, context{"states:StateMachineQualifier": "live"}, nobody},
+		"read the states of alarms":             {call{"cloudwatch:DescribeAlarms", "*"}, nil, []string{"FleetRole"}},
+		"silence an alarm":                      {call{"cloudwatch:DisableAlarmActions", "*"}, nil, nobody},
 		"start an item of a fleet":              {call{"states:StartExecution", states + "stateMachine:all-fleet"}, nil, []string{"FleetRole"}},
 		"read the outcome of an execution":      {call{"states:DescribeExecution", states + "execution:all-pod-inventory:one"}, nil, []string{"FleetRole"}},
 		"read the outcome of another machine's": {call{"states:DescribeExecution", states + "execution:other:one"}, nil, nobody},

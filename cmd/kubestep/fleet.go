@@ -236,6 +236,9 @@ func (g *fleetGauge) result(style terminal.Style) string {
 		}
 	}
 	b.WriteString(waves(summary.Waves))
+	if summary.Note != "" {
+		fmt.Fprintf(&b, "%s\n\n", terminal.Line(summary.Note))
+	}
 	fmt.Fprintf(&b, "%s: %s%s\n", clusters(summary.Clusters), outcomes(summary.ByStatus, style), g.tolerance())
 	if len(summary.Totals) > 0 {
 		fmt.Fprintf(&b, "in all: %s\n", totals(summary.Totals))
@@ -258,9 +261,9 @@ func waves(all []fleet.WaveSummary) string {
 		return ""
 	}
 	var rows, b bytes.Buffer
-	rows.WriteString("WAVE\tCLUSTERS\tDONE\tFAILED\tNOT STARTED\tMAY FAIL\n")
+	rows.WriteString("WAVE\tTOTAL\tDONE\tFAILED\tMAY FAIL\tLEFT\tGATE\n")
 	for _, w := range all {
-		fmt.Fprintf(&rows, "%s\t%d\t%d\t%d\t%d\t%d\n", cell(w.Name), w.Clusters, w.ByStatus[fleet.StatusSucceeded], w.Failed(), w.ByStatus[fleet.StatusNotStarted], w.Tolerated)
+		fmt.Fprintf(&rows, "%s\t%d\t%d\t%d\t%d\t%d\t%s\n", cell(w.Name), w.Clusters, w.ByStatus[fleet.StatusSucceeded], w.Failed(), w.Tolerated, w.ByStatus[fleet.StatusNotStarted], string(w.Gate))
 	}
 	aligned := tabwriter.NewWriter(&b, 4, 4, 2, ' ', 0)
 	// What is written to memory does not fail.

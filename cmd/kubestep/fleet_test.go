@@ -47,18 +47,21 @@ func TestAFleetThatStoppedSaysWhatWasNotStartedAndHowToGoOn(t *testing.T) {
 func TestAFleetWithWavesHasALineForEachThatFits(t *testing.T) {
 	long := "a-name-of-the-greatest-length-32"
 	g := &fleetGauge{summary: fleet.Summary{
+		Note:     "The request has no wait.",
 		Clusters: 10_000, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 500, fleet.StatusFailed: 3, fleet.StatusNotStarted: 9497},
 		Waves: []fleet.WaveSummary{
-			{Name: long, Clusters: 2, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 2}},
+			{Name: long, Clusters: 2, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 2}, Gate: fleet.GatePassed},
 			{Name: "rest", Clusters: 9998, Tolerated: 2, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 498, fleet.StatusFailed: 2, fleet.StatusTimedOut: 1, fleet.StatusNotStarted: 9497}},
 		},
 	}}
 
 	text := g.result(false)
 
-	assert.True(t, strings.HasPrefix(text, `WAVE                              CLUSTERS  DONE  FAILED  NOT STARTED  MAY FAIL
-a-name-of-the-greatest-length-32  2         2     0       0            0
-rest                              9998      498   3       9497         2
+	assert.True(t, strings.HasPrefix(text, `WAVE                              TOTAL  DONE  FAILED  MAY FAIL  LEFT  GATE
+a-name-of-the-greatest-length-32  2      2     0       0         0     passed
+rest                              9998   498   3       2         9497  
+
+The request has no wait.
 
 10000 clusters:`), text)
 	table, _, _ := strings.Cut(text, "10000 clusters:")

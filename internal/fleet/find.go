@@ -104,7 +104,7 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 	fleet := contractfleet.Fleet{
 		Name: r.name, Execution: in.Execution, StartedAt: in.StartedAt, Workflow: r.workflow, StateMachineARN: machine, Executions: contract.MachineARN(machine).Executions(),
 		Digest: digest, Own: hash("%q", in.Execution), Changes: r.changes,
-		Clusters: len(targets), Concurrency: r.concurrency, Tolerated: r.tolerated.of(len(targets)), InS3: inS3(targets), Output: r.output,
+		Clusters: len(targets), Concurrency: r.concurrency, Tolerated: r.tolerated.of(len(targets)), Waves: len(waves), InS3: inS3(targets, len(waves)), Output: r.output,
 	}
 	if len(waves) > 0 {
 		fleet.Tolerated = 0

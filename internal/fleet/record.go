@@ -256,7 +256,7 @@ func room(fleet contractfleet.Fleet, target contract.Target) int {
 	if fleet.InS3 {
 		return most
 	}
-	return min(most, contractfleet.MaxInState*contractfleet.MaxOutcomeBytes/max(1, fleet.Clusters))
+	return min(most, maxInState(fleet.Waves)*contractfleet.MaxOutcomeBytes/max(1, fleet.Clusters))
 }
 
 // abbreviate cuts the middle out of a text, between runes, so that it takes at most

@@ -193,9 +193,9 @@ func (r *request) checkSize(f *input.Fields, clusters []contract.Target, waves [
 	} else if tolerated := r.tolerated.of(len(clusters)); r.changes && rounds(len(clusters), tolerated, r.concurrency) > maxRounds && !f.HasProblem("concurrency") {
 		f.Problem("concurrency", "%d: %d clusters, begun few at a time so that failures stop the fleet, are more rounds than an execution can have: expected at least %d", r.concurrency, len(clusters), enough(len(clusters), tolerated))
 	}
-	if inS3(clusters) && r.output.Bucket == "" && !f.HasProblem("output") {
+	if inS3(clusters, len(r.waves)) && r.output.Bucket == "" && !f.HasProblem("output") {
 		why := "their roles have longer ARNs than an execution can carry"
-		if len(clusters) > contractfleet.MaxInState {
+		if len(clusters) > maxInState(len(r.waves)) {
 			why = fmt.Sprintf("%d clusters are more than an execution can carry", len(clusters))
 		}
 		f.Problem("output", "missing: %s, so their outcomes need an S3 bucket: expected an object such as {\"bucket\": \"name\"}", why)
@@ -203,8 +203,16 @@ func (r *request) checkSize(f *input.Fields, clusters []contract.Target, waves [
 }
 
 // inS3 reports whether the clusters, and their outcomes, are too many or too long for the state.
-func inS3(clusters []contract.Target) bool {
-	return len(clusters) > contractfleet.MaxInState || slices.ContainsFunc(clusters, func(t contract.Target) bool { return encoded(t) > maxTarget })
+func inS3(clusters []contract.Target, waves int) bool {
+	return len(clusters) > maxInState(waves) || slices.ContainsFunc(clusters, func(t contract.Target) bool { return encoded(t) > maxTarget })
+}
+
+// maxInState is how many clusters, and then outcomes, pass between states, beside that many waves.
+func maxInState(waves int) int {
+	if waves > 0 {
+		return contractfleet.MaxInStateOfWaves
+	}
+	return contractfleet.MaxInState
 }
 
 // readPlaces reads Regions and roles; by default the function's own.

@@ -34,15 +34,20 @@ func mayBegin(tolerated, failed, concurrency int) int {
 const spare = 30 * time.Minute
 
 // inTime is how many clusters can begin so that each ends before the fleet does, even if
-// each takes as long as it may: a fleet that runs out of time aborts what runs, half-way. A
-// fleet that is older than it may become was redriven, which gives it all of its time again.
-// https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
+// each takes as long as it may: a fleet that runs out of time aborts what runs, half-way.
 func inTime(age time.Duration, concurrency int) int {
+	return max(0, int((left(age)-spare)/contractfleet.MaxRun)) * concurrency
+}
+
+// left is how much time a fleet of that age has. One that is older than it may become was
+// redriven, which gives it all of its time again.
+// https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
+func left(age time.Duration) time.Duration {
 	left := contractfleet.MaxDuration - age
 	if left < 0 {
-		left = contractfleet.MaxDuration
+		return contractfleet.MaxDuration
 	}
-	return max(0, int((left-spare)/contractfleet.MaxRun)) * concurrency
+	return left
 }
 
 // rounds is how many rounds that many clusters take at most. That is so if as many fail at once
@@ -158,7 +163,7 @@ func first(fleet contractfleet.Fleet, waves []contractfleet.Wave, targets []cont
 
 // lay gives the round its clusters: in a list in S3 if the fleet is there.
 func lay(ctx context.Context, objects Store, fleet contractfleet.Fleet, run contractfleet.Run, clusters []contractfleet.Cluster) (contractfleet.Run, error) {
-	run.Size, run.Clusters, run.Summary = len(clusters), clusters, add(fleet, nil, nil)
+	run.Size, run.Clusters, run.Summary = len(clusters), clusters, add(fleet, nil)
 	run.Concurrency = waveOf(fleet, run.Waves, run.Wave).Concurrency
 	if run.Outcomes == nil {
 		run.Outcomes = []contractfleet.Outcome{}
@@ -166,11 +171,15 @@ func lay(ctx context.Context, objects Store, fleet contractfleet.Fleet, run cont
 	if run.Waves == nil { // of an execution that began before there were waves
 		run.Waves = []contractfleet.Wave{}
 	}
+	run.Gate = filled(run.Gate)
 	if !fleet.InS3 {
 		return run, nil
 	}
 	run.Clusters, run.Pending, run.Outcomes = []contractfleet.Cluster{}, []contract.Target{}, []contractfleet.Outcome{}
-	if run.Size == fleet.Clusters && run.Attempt == 1 {
+	switch {
+	case run.Size == 0: // a gate
+		return run, nil
+	case run.Size == fleet.Clusters && run.Attempt == 1:
 		run.List = allKey(fleet)
 		return run, nil
 	}

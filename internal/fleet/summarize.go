@@ -64,35 +64,73 @@ type Summarizer struct {
 //
 // Errors: AccessDenied, Throttled, AWSUnreachable, InvalidInput for a bucket that is not there.
 func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (contractfleet.Run, error) {
+	wave, age := waveOf(in.Fleet, in.Run.Waves, in.Run.Wave), s.Now().Sub(in.Fleet.StartedAt)
+	if in.Run.Gate.Wave > 0 {
+		if why := refusal(in.Run.Gate); why != "" {
+			return s.finish(ctx, in, nil, "the gate of wave "+wave.Name+" was not passed: "+why)
+		}
+		return s.nextWave(ctx, in, after(in, in.Run.Failed, nil), nil)
+	}
 	outcomes, err := s.round(ctx, in)
 	if err != nil {
 		return contractfleet.Run{}, err
 	}
 	settled, again := settle(in, outcomes)
-	wave, age := waveOf(in.Fleet, in.Run.Waves, in.Run.Wave), s.Now().Sub(in.Fleet.StartedAt)
 	if in.Fleet.Changes && len(again) > inTime(age, wave.Concurrency) {
 		settled, again = outcomes, nil
 	}
 	failed := in.Run.Failed + failures(settled)
-	if !in.Fleet.Changes || failed <= wave.Tolerated {
-		next := contractfleet.Run{
-			Round: in.Run.Round + 1, Begun: in.Run.Begun, Pending: in.Run.Pending, Failed: failed, Waves: in.Run.Waves, Wave: in.Run.Wave,
-			Outcomes: slices.Concat(in.Run.Outcomes, settled),
-		}
-		if len(again) > 0 {
-			next.Attempt, next.Verdict = in.Run.Attempt+1, contractfleet.VerdictTryAgain
-			return lay(ctx, s.Store, in.Fleet, next, again)
-		}
-		if 0 < next.Wave && next.Wave < len(next.Waves) && next.Begun == end(in.Fleet, next.Waves, next.Wave) {
-			next.Wave, next.Failed = next.Wave+1, 0
-		}
-		most := inTime(age, waveOf(in.Fleet, next.Waves, next.Wave).Concurrency)
-		if in.Fleet.Changes && next.Begun < in.Fleet.Clusters && most > 0 {
-			next.Attempt, next.Verdict = 1, contractfleet.VerdictGoOn
-			return s.goOn(ctx, in.Fleet, next, most)
-		}
+	next := after(in, failed, settled)
+	switch {
+	case in.Fleet.Changes && failed > wave.Tolerated:
+		return s.finish(ctx, in, outcomes, whyStopped(wave, failed))
+	case len(again) > 0:
+		next.Attempt, next.Verdict = in.Run.Attempt+1, contractfleet.VerdictTryAgain
+		return lay(ctx, s.Store, in.Fleet, next, again)
+	case !in.Fleet.Changes:
+		return s.finish(ctx, in, outcomes, "")
+	case next.Begun < end(in.Fleet, next.Waves, next.Wave):
+		return s.begin(ctx, in, next, outcomes)
+	case wave.Gate.Open():
+		return s.nextWave(ctx, in, next, outcomes)
+	case !soaks(age, wave.Gate):
+		return s.finish(ctx, in, outcomes, noTime)
+	default:
+		next.Verdict, next.Gate = contractfleet.VerdictGate, passage(next.Wave, wave.Gate)
+		return lay(ctx, s.Store, in.Fleet, next, nil)
 	}
-	why := whyStopped(wave, failed)
+}
+
+// after is where a fleet stands after a round, or a gate.
+func after(in contractfleet.Summarize, failed int, settled []contractfleet.Outcome) contractfleet.Run {
+	return contractfleet.Run{
+		Round: in.Run.Round + 1, Attempt: 1, Begun: in.Run.Begun, Pending: in.Run.Pending, Failed: failed, Waves: in.Run.Waves, Wave: in.Run.Wave,
+		Outcomes: slices.Concat(in.Run.Outcomes, settled),
+	}
+}
+
+// nextWave begins the next wave, if there is another one, after a round with those outcomes.
+func (s Summarizer) nextWave(ctx context.Context, in contractfleet.Summarize, next contractfleet.Run, outcomes []contractfleet.Outcome) (contractfleet.Run, error) {
+	if next.Wave == len(next.Waves) {
+		return s.finish(ctx, in, outcomes, "")
+	}
+	next.Wave, next.Failed = next.Wave+1, 0
+	return s.begin(ctx, in, next, outcomes)
+}
+
+// begin begins more clusters of the wave of next, if there is time, after a round with those outcomes.
+func (s Summarizer) begin(ctx context.Context, in contractfleet.Summarize, next contractfleet.Run, outcomes []contractfleet.Outcome) (contractfleet.Run, error) {
+	most := inTime(s.Now().Sub(in.Fleet.StartedAt), waveOf(in.Fleet, next.Waves, next.Wave).Concurrency)
+	if most == 0 {
+		return s.finish(ctx, in, outcomes, noTime)
+	}
+	next.Verdict = contractfleet.VerdictGoOn
+	return s.goOn(ctx, in.Fleet, next, most)
+}
+
+// finish ends the fleet after a round with those outcomes, given why nothing else begins if
+// something is left.
+func (s Summarizer) finish(ctx context.Context, in contractfleet.Summarize, outcomes []contractfleet.Outcome, why string) (contractfleet.Run, error) {
 	all, err := s.all(ctx, in, outcomes, why)
 	if err != nil {
 		return contractfleet.Run{}, err
@@ -181,7 +219,19 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 	slices.SortStableFunc(outcomes, func(a, b contractfleet.Outcome) int {
 		return cmp.Or(cmp.Compare(a.ClusterName, b.ClusterName), cmp.Compare(a.Region, b.Region), cmp.Compare(a.RoleARN, b.RoleARN))
 	})
-	summary := add(in.Fleet, in.Run.Waves, outcomes)
+	summary := add(in.Fleet, outcomes)
+	passed, refused := max(0, in.Run.Wave-1), 0
+	switch {
+	case in.Run.Gate.Wave == 0:
+	case refusal(in.Run.Gate) == "":
+		passed++
+	default:
+		refused = in.Run.Wave
+	}
+	summary.Waves = addWaves(in.Run.Waves, outcomes, passed, refused)
+	if in.Run.Wave > 0 {
+		summary.Note = note(in)
+	}
 	if in.Fleet.Output.Bucket != "" {
 		var err error
 		if summary.Report, err = s.report(ctx, in, summary, outcomes, pending); err != nil {
@@ -195,11 +245,12 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 	if in.Fleet.InS3 {
 		run.Outcomes = []contractfleet.Outcome{}
 	}
+	run.Gate = filled(run.Gate)
 	if run.Waves == nil { // of an execution that began before there were waves
 		run.Waves = []contractfleet.Wave{}
 	}
 	switch over := slices.ContainsFunc(summary.Waves, func(w contractfleet.WaveSummary) bool { return w.Failed() > w.Tolerated }); {
-	case run.Failed <= in.Fleet.Tolerated && len(pending) == 0 && !over:
+	case run.Failed <= in.Fleet.Tolerated && len(pending) == 0 && !over && refused == 0:
 	case run.Wave > 0:
 		run.Verdict, run.Cause = contractfleet.VerdictRolloutFailed, rolloutCause(summary, run.Waves[run.Wave-1], why, outcomes)
 	default:
@@ -273,13 +324,10 @@ func changed(fleet contractfleet.Fleet, key, what string) error {
 }
 
 // add adds up the outcomes.
-func add(fleet contractfleet.Fleet, waves []contractfleet.Wave, outcomes []contractfleet.Outcome) contractfleet.Summary {
+func add(fleet contractfleet.Fleet, outcomes []contractfleet.Outcome) contractfleet.Summary {
 	summary := contractfleet.Summary{
 		Fleet: fleet.Name, Workflow: fleet.Workflow, Clusters: len(outcomes),
 		ByStatus: map[contractfleet.Status]int{}, Totals: map[string]int{},
-	}
-	if outcomes != nil {
-		summary.Waves = addWaves(waves, outcomes)
 	}
 	byError := map[string]*contractfleet.Failure{}
 	for _, o := range outcomes {

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/kubestep/kubestep/internal/contract"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
@@ -23,6 +25,9 @@ const (
 	unmatchedRefuse, unmatchedLast, unmatchedSkip = "refuse", "last", "skip"
 	// unmatchedWave is the name of the wave of what no other takes.
 	unmatchedWave = "unmatched"
+	// maxAlarms bounds the alarms of a gate, and maxAlarmName the name of one.
+	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html, AlarmName
+	maxAlarms, maxAlarmName = 10, 255
 	// maxUnmatched bounds the clusters that a problem names.
 	maxUnmatched = 5
 )
@@ -41,6 +46,7 @@ type wave struct {
 
 	concurrency int
 	tolerated   tolerated
+	gate        contractfleet.Gate
 }
 
 // mention is a cluster that a wave names: in any Region and account if only by its name.
@@ -88,6 +94,13 @@ func (d Finder) readWaves(f *input.Fields, r *request, own home) {
 		names[w.name] = i
 		r.waves = append(r.waves, w)
 	}
+	soak := time.Duration(0)
+	for _, w := range r.waves {
+		soak += time.Duration(w.gate.SoakSeconds) * time.Second
+	}
+	if soak > contractfleet.MaxSoak {
+		f.Problem("waves", "they soak for %d seconds in all: expected at most %d, because an execution of a fleet ends after a day", int(soak.Seconds()), int(contractfleet.MaxSoak.Seconds()))
+	}
 }
 
 // readWave reads the wave of that index.
@@ -99,6 +112,7 @@ func (d Finder) readWave(f *input.Fields, at int, r *request, own home) wave {
 	}
 	readConcurrency(f, &w.concurrency)
 	w.tolerated = readTolerated(f, r.tolerated)
+	w.gate = readGate(f)
 
 	for i, element := range f.Elements("clusters", "an array of clusters: each "+clusterExample) {
 		m := d.readMention(f, fmt.Sprintf("clusters[%d]", i), element, own)
@@ -129,6 +143,30 @@ func (d Finder) readWave(f *input.Fields, at int, r *request, own home) wave {
 		f.Problem(ways[0], "empty: expected at least one")
 	}
 	return w
+}
+
+// readGate reads the gate of a wave. Without one, it is open.
+func readGate(f *input.Fields) contractfleet.Gate {
+	gate := contractfleet.Gate{Alarms: []string{}}
+	nested, _ := f.Object("gate", `{"soakSeconds": 600, "alarms": ["checkout-errors"]}`)
+	nested.Int("soakSeconds", &gate.SoakSeconds)
+	if most := int(contractfleet.MaxSoak.Seconds()); gate.SoakSeconds < 0 || gate.SoakSeconds > most {
+		nested.Problem("soakSeconds", "%d: expected 0 to %d", gate.SoakSeconds, most)
+		gate.SoakSeconds = 0
+	}
+	nested.Strings("alarms", &gate.Alarms)
+	if given := nested.Raw("alarms") != nil; given && len(gate.Alarms) == 0 || len(gate.Alarms) > maxAlarms {
+		nested.Problem("alarms", "%d alarms: expected 1 to %d", len(gate.Alarms), maxAlarms)
+	}
+	for i, name := range gate.Alarms {
+		if name == "" || len(name) > maxAlarmName || strings.ContainsFunc(name, unicode.IsControl) {
+			nested.Problem(fmt.Sprintf("alarms[%d]", i), "%s is not a valid name: expected 1 to %d characters", input.Quote(name), maxAlarmName)
+		}
+		if slices.Contains(gate.Alarms[:i], name) {
+			nested.Problem(fmt.Sprintf("alarms[%d]", i), "repeats %s", input.Quote(name))
+		}
+	}
+	return gate
 }
 
 // readMention reads a cluster as the fleet's list has it, but for a name, which is of any Region and role.
@@ -181,7 +219,7 @@ func (r *request) assign(f *input.Fields, members []member, own home) ([]contrac
 	switch {
 	case len(left) == 0:
 	case r.unmatched == unmatchedLast:
-		waves = append(slices.Clone(waves), wave{name: unmatchedWave, concurrency: r.concurrency, tolerated: r.tolerated})
+		waves = append(slices.Clone(waves), wave{name: unmatchedWave, concurrency: r.concurrency, tolerated: r.tolerated, gate: contractfleet.Gate{Alarms: []string{}}})
 		in = append(in, plainTargets(left))
 	case r.unmatched == unmatchedSkip:
 	default:
@@ -191,7 +229,10 @@ func (r *request) assign(f *input.Fields, members []member, own home) ([]contrac
 	laid := make([]contractfleet.Wave, len(waves))
 	for i, w := range waves {
 		targets = append(targets, in[i]...)
-		laid[i] = contractfleet.Wave{Name: w.name, Clusters: len(in[i]), Concurrency: w.concurrency, Tolerated: w.tolerated.of(len(in[i]))}
+		laid[i] = contractfleet.Wave{Name: w.name, Clusters: len(in[i]), Concurrency: w.concurrency, Tolerated: w.tolerated.of(len(in[i])), Gate: w.gate}
+	}
+	if size := encoded(laid); size > contractfleet.MaxWavesBytes {
+		f.Problem("waves", "%d bytes: expected at most %d, with shorter names or fewer alarms", size, contractfleet.MaxWavesBytes)
 	}
 	return targets, laid
 }
@@ -288,11 +329,20 @@ func (r *request) findMentioned(f *input.Fields, members []member, own home) {
 	}
 }
 
-// addWaves adds up the outcomes of each wave.
-func addWaves(waves []contractfleet.Wave, outcomes []contractfleet.Outcome) []contractfleet.WaveSummary {
+// addWaves adds up the outcomes of each wave, given how many gates were passed, and the number
+// of the wave whose gate was not.
+func addWaves(waves []contractfleet.Wave, outcomes []contractfleet.Outcome, passed, refused int) []contractfleet.WaveSummary {
 	var all []contractfleet.WaveSummary
-	for _, w := range waves {
-		all = append(all, contractfleet.WaveSummary{Name: w.Name, Clusters: w.Clusters, Tolerated: w.Tolerated, ByStatus: map[contractfleet.Status]int{}})
+	for i, w := range waves {
+		summary := contractfleet.WaveSummary{Name: w.Name, Clusters: w.Clusters, Tolerated: w.Tolerated, ByStatus: map[contractfleet.Status]int{}}
+		switch {
+		case w.Gate.Open():
+		case i+1 == refused:
+			summary.Gate = contractfleet.GateFailed
+		case i < passed:
+			summary.Gate = contractfleet.GatePassed
+		}
+		all = append(all, summary)
 	}
 	for _, o := range outcomes {
 		if o.Wave > 0 && o.Wave <= len(all) {

@@ -98,8 +98,9 @@ func TestAWaveIsAsCarefulAsTheFleetUnlessItSaysOtherwise(t *testing.T) {
 	found, err := find(t, rollout(nil, &fakeS3{}), `{"workflow":"apply-manifests","clusters":[`+strings.TrimSuffix(list(40), ",")+`],"concurrency":5,"toleratedFailures":{"percentage":10},
 		"waves":[{"name":"canary","clusters":["cluster-7"],"concurrency":1,"toleratedFailures":{"count":0}},{"name":"half","percentage":50},{"name":"rest","percentage":100,"concurrency":9,"toleratedFailures":{"percentage":50}}]}`)
 	require.NoError(t, err)
+	open := contractfleet.Gate{Alarms: []string{}}
 	assert.Equal(t, []contractfleet.Wave{
-		{Name: "canary", Clusters: 1, Concurrency: 1}, {Name: "half", Clusters: 20, Concurrency: 5, Tolerated: 2}, {Name: "rest", Clusters: 19, Concurrency: 9, Tolerated: 9},
+		{Name: "canary", Clusters: 1, Concurrency: 1, Gate: open}, {Name: "half", Clusters: 20, Concurrency: 5, Tolerated: 2, Gate: open}, {Name: "rest", Clusters: 19, Concurrency: 9, Tolerated: 9, Gate: open},
 	}, found.Run.Waves)
 	assert.Equal(t, 1, found.Run.Size, "the canary alone")
 	assert.Equal(t, 1, found.Run.Concurrency)
@@ -287,7 +288,7 @@ func TestTwentyWavesOfTenThousandClustersFit(t *testing.T) {
 	for i := range 20 {
 		waves = append(waves, fmt.Sprintf(`{"name":"%s-%02d","percentage":%d,"concurrency":%d,"toleratedFailures":{"percentage":1}}`, strings.Repeat("n", 29), i, 100/(20-i), 250+i))
 	}
-	for _, clusters := range []int{contractfleet.MaxClusters, contractfleet.MaxInState} {
+	for _, clusters := range []int{contractfleet.MaxClusters, contractfleet.MaxInStateOfWaves} {
 		t.Run(fmt.Sprint(clusters), func(t *testing.T) {
 			most, last := 0, ""
 			s := simulate(t, fmt.Sprintf(`{"workflow":"apply-manifests","output":{"bucket":"reports"},"waves":[%s],"clusters":[%s]}`, strings.Join(waves, ","), strings.TrimSuffix(list(clusters), ",")),
@@ -311,13 +312,16 @@ func TestTwentyWavesOfTenThousandClustersFit(t *testing.T) {
 
 func TestTheStateOfTwentyWavesStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 	const limit, request = 256 << 10, 32 << 10
-	f := nightly(contractfleet.MaxInState)
+	f := nightly(contractfleet.MaxInStateOfWaves)
 	f.Output = contract.Destination{Bucket: strings.Repeat("b", 63), Prefix: strings.Repeat("p", 512)}
-	f.Changes, f.Concurrency = true, 1
+	f.Changes, f.Concurrency, f.Waves = true, 1, contractfleet.MaxWaves
 	waves := make([]contractfleet.Wave, contractfleet.MaxWaves)
 	for i := range waves {
-		waves[i] = contractfleet.Wave{Name: fmt.Sprintf("%s-%02d", strings.Repeat("n", 29), i), Clusters: f.Clusters / len(waves), Concurrency: 1000, Tolerated: f.Clusters}
+		waves[i] = contractfleet.Wave{Name: fmt.Sprintf("%s-%02d", strings.Repeat("n", 29), i), Clusters: f.Clusters / len(waves), Concurrency: 1000, Tolerated: f.Clusters, Gate: contractfleet.Gate{SoakSeconds: 72000, Alarms: []string{strings.Repeat(`"`, 120)}}}
 	}
+	size, err := json.Marshal(waves)
+	require.NoError(t, err)
+	require.InDelta(t, contractfleet.MaxWavesBytes, len(size), 1024)
 	outcomes := worst(f)
 	for i := range outcomes {
 		outcomes[i].Wave = 1 + i*len(waves)/len(outcomes)
@@ -328,9 +332,10 @@ func TestTheStateOfTwentyWavesStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 		pending = append(pending, o.Target)
 	}
 	for sentence, run := range map[string]contractfleet.Ran{
-		"a rollout that goes on":  {Round: 240, Attempt: 1, Size: 10, Wave: 10, Begun: 250, Clusters: outcomes[240:250], Pending: pending[250:], Outcomes: outcomes[:240]},
-		"a rollout that stopped":  {Round: 240, Attempt: 1, Size: 10, Wave: 10, Failed: f.Clusters, Begun: 250, Clusters: outcomes[240:250], Pending: pending[250:], Outcomes: outcomes[:240]},
-		"a rollout that is ready": {Round: 500, Attempt: 1, Size: 10, Wave: 20, Begun: 500, Clusters: outcomes[490:], Outcomes: outcomes[:490]},
+		"a rollout that goes on":  {Round: 190, Attempt: 1, Size: 10, Wave: 10, Begun: 195, Clusters: outcomes[185:195], Pending: pending[195:], Outcomes: outcomes[:185]},
+		"a rollout at a gate":     {Round: 190, Attempt: 1, Size: 10, Wave: 10, Begun: 200, Clusters: outcomes[190:200], Pending: pending[200:], Outcomes: outcomes[:190]},
+		"a rollout that stopped":  {Round: 190, Attempt: 1, Size: 10, Wave: 10, Failed: f.Clusters, Begun: 200, Clusters: outcomes[190:200], Pending: pending[200:], Outcomes: outcomes[:190]},
+		"a rollout that is ready": {Round: 400, Attempt: 1, Size: 10, Wave: 20, Begun: 400, Clusters: outcomes[390:], Outcomes: outcomes[:390], Gate: contractfleet.Passage{Wave: 20}},
 	} {
 		run.Waves = waves
 		next, err := summarizer(&fakeS3{}).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: run})
@@ -339,7 +344,7 @@ func TestTheStateOfTwentyWavesStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 		require.NoError(t, err)
 		assert.Less(t, len(text)+request, limit-4096, sentence)
 		assert.Less(t, len(next.Cause), 4096, sentence)
-		t.Log(sentence, len(text), len(next.Cause), limit-4096-request-len(text))
+		t.Logf("%s: %s, %d bytes", sentence, next.Verdict, len(text))
 	}
 }
 

@@ -49,6 +49,9 @@ func (f *Front) recordOf(r *http.Request, c call) (trail.Call, bool) {
 		return arn.ARN{Partition: principal.Partition, Service: c.service, Region: c.region, AccountID: principal.AccountID, Resource: resource}.String()
 	}
 	record.Action = c.service + ":" + c.operation
+	if c.service == "monitoring" { // as CloudWatch's requests are signed
+		record.Action = "cloudwatch:" + c.operation
+	}
 	// For calls that are not known below, this is a resource that no policy should allow.
 	record.Resource = "*"
 	switch record.Action {

@@ -1,7 +1,7 @@
 """Runs moto's server with nested executions that work.
 
 moto 5.2.5 names the fields of StartExecution and DescribeExecution in a state as boto does, executionArn, and not as Step
-Functions does, ExecutionArn, and puts Python's datetimes into the state. So startExecution.sync, .sync:2 and
+Functions does, ExecutionArn, and puts Python's datetimes into the state, also those of other services' answers. So startExecution.sync, .sync:2 and
 aws-sdk:sfn:describeExecution fail (https://github.com/getmoto/moto/issues/10076). When moto fixes that, NestedExecution can be deleted.
 
 moto also creates a new boto3 client for each task, which takes most of an execution's time. Here tasks share clients. And moto
@@ -97,6 +97,15 @@ def _for_state(response, convert=_milliseconds):
         response[name[0].upper() + name[1:]] = value
 
 
+def _with_texts(value):
+    """Returns the value with texts in the place of times, as the integrations of the AWS SDK have them."""
+    if isinstance(value, dict):
+        return {name: _with_texts(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_with_texts(member) for member in value]
+    return _iso_8601(value) if isinstance(value, datetime.datetime) else value
+
+
 class NestedExecution:
     """Wraps StateTaskServiceSfn with the translation."""
 
@@ -128,6 +137,8 @@ class DescribedExecution:
         DescribedExecution.eval_service_task(self, env=env, normalised_parameters=normalised_parameters, **kwargs)
         if executions:
             _for_state(env.stack[-1], _iso_8601)
+        else:
+            env.stack[-1] = _with_texts(env.stack[-1])
 
 
 StateTaskServiceAwsSdk._eval_service_task = DescribedExecution._eval_service_task

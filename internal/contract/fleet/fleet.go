@@ -34,8 +34,13 @@ const (
 	// them leave room for the rest of the document in the 256 KiB that Step Functions
 	// allows. The outcomes of a smaller fleet share that room.
 	MaxOutcomeBytes = 400
-	// MaxWaves bounds the waves of a fleet: they are in the state.
-	MaxWaves = 20
+	// MaxWaves bounds the waves of a fleet, and MaxWavesBytes what they are in JSON: they are in the state.
+	MaxWaves      = 20
+	MaxWavesBytes = 8 << 10
+	// MaxInStateOfWaves is how many clusters of a fleet with waves pass between states.
+	MaxInStateOfWaves = 400
+	// MaxSoak is how long all waves may soak: the rest of the time is for the clusters.
+	MaxSoak = 20 * time.Hour
 	// MaxDuration is how long an execution of the fleet may take.
 	MaxDuration = 24 * time.Hour
 	// MaxRun is how long the execution of a cluster may take that changes it.
@@ -126,6 +131,8 @@ type Fleet struct {
 	// Tolerated is how many clusters may fail without failing the fleet. If it has waves,
 	// each has a tolerance of its own, and this is their sum.
 	Tolerated int `json:"tolerated"`
+	// Waves is how many waves there are.
+	Waves int `json:"waves"`
 	// InS3 reports whether clusters and outcomes are in Output, not in the state.
 	InS3 bool `json:"inS3"`
 	// Output is where the report is written; its bucket is empty if nowhere.
@@ -159,6 +166,8 @@ type Run struct {
 	Wave int `json:"wave"`
 	// Concurrency is how many clusters run at once now.
 	Concurrency int `json:"concurrency"`
+	// Gate is the gate that is being passed, instead of a round.
+	Gate Passage `json:"gate"`
 	// Outcomes are those that are settled; empty if they are in S3.
 	Outcomes []Outcome `json:"outcomes"`
 	Verdict  Verdict   `json:"verdict"`
@@ -180,6 +189,7 @@ type Ran struct {
 	Failed   int               `json:"failed"`
 	Waves    []Wave            `json:"waves"`
 	Wave     int               `json:"wave"`
+	Gate     Passage           `json:"gate"`
 	Outcomes []Outcome         `json:"outcomes"`
 }
 
@@ -192,6 +202,49 @@ type Wave struct {
 	Concurrency int `json:"concurrency"`
 	// Tolerated is how many of them may fail.
 	Tolerated int `json:"tolerated"`
+	// Gate is what must be passed once the clusters have ended.
+	Gate Gate `json:"gate"`
+}
+
+// Gate is between a wave that has ended well and the next one.
+type Gate struct {
+	// SoakSeconds is how long nothing happens, before anything is looked at.
+	SoakSeconds int `json:"soakSeconds"`
+	// Alarms are the names of alarms of CloudWatch that must be OK then, in the Region and the
+	// account of the fleet.
+	Alarms []string `json:"alarms"`
+}
+
+// Open reports whether there is nothing to pass.
+func (g Gate) Open() bool { return g.SoakSeconds == 0 && len(g.Alarms) == 0 }
+
+// Passage is a gate that is being passed.
+type Passage struct {
+	// Wave is the number of the wave before it; 0 if none is being passed.
+	Wave        int      `json:"wave"`
+	SoakSeconds int      `json:"soakSeconds"`
+	Alarms      []string `json:"alarms"`
+	// Watched reports whether there are alarms.
+	Watched bool `json:"watched"`
+	// Seen is what CloudWatch says of the alarms.
+	Seen AlarmStates `json:"seen"`
+	// Failure says why the alarms could not be read; its error is empty if they could.
+	Failure Refusal `json:"failure"`
+}
+
+// AlarmStates are the names of alarms, and the state of each in its place: OK, ALARM or
+// INSUFFICIENT_DATA. Composite alarms are beside the others.
+type AlarmStates struct {
+	Names           []string `json:"names"`
+	States          []string `json:"states"`
+	CompositeNames  []string `json:"compositeNames"`
+	CompositeStates []string `json:"compositeStates"`
+}
+
+// Refusal is the error of a state, as Step Functions lays it down.
+type Refusal struct {
+	Error string `json:"Error"`
+	Cause string `json:"Cause"`
 }
 
 // Cluster is a cluster that is to be run.
@@ -321,6 +374,8 @@ const (
 	VerdictTryAgain Verdict = "TryAgain"
 	// VerdictGoOn runs the next clusters of a fleet that changes them.
 	VerdictGoOn Verdict = "GoOn"
+	// VerdictGate passes the gate of a wave.
+	VerdictGate Verdict = "Gate"
 	// VerdictTolerable means that no more clusters failed than are tolerated.
 	VerdictTolerable Verdict = "Tolerable"
 	// VerdictIntolerable fails with ClustersFailed.
@@ -340,6 +395,8 @@ type Summary struct {
 	Totals map[string]int `json:"totals"`
 	// Failures are the errors, the most frequent first.
 	Failures []Failure `json:"failures"`
+	// Note says what the fleet does not see, if it is so.
+	Note string `json:"note,omitempty"`
 	// Waves are the fleet's, in their order, if it has any.
 	Waves []WaveSummary `json:"waves,omitempty"`
 	// Report is null if the input has no output.
@@ -354,7 +411,18 @@ type WaveSummary struct {
 	Tolerated int `json:"tolerated"`
 	// ByStatus counts the clusters.
 	ByStatus map[Status]int `json:"byStatus"`
+	// Gate is what became of the wave's gate; empty if it has none, or was not reached.
+	Gate GateResult `json:"gate,omitempty"`
 }
+
+// GateResult is what became of a gate.
+type GateResult string
+
+// What becomes of gates.
+const (
+	GatePassed GateResult = "passed"
+	GateFailed GateResult = "failed"
+)
 
 // Failed is how many clusters of the wave were tried and did not succeed.
 func (w WaveSummary) Failed() int {

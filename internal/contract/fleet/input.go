@@ -60,6 +60,16 @@ type WaveInput struct {
 	Concurrency int `json:"concurrency,omitempty"`
 	// ToleratedFailures is how many of the wave may fail; by default the fleet's.
 	ToleratedFailures *ToleratedFailures `json:"toleratedFailures,omitempty"`
+	// Gate is what must be passed before the next wave begins, besides that this one ended well.
+	Gate *GateInput `json:"gate,omitempty"`
+}
+
+// GateInput is the gate of a wave.
+type GateInput struct {
+	// SoakSeconds is how long to wait first, at most 20 hours in all waves.
+	SoakSeconds int `json:"soakSeconds,omitempty"`
+	// Alarms are the names of alarms of CloudWatch that must be OK then, at most 10.
+	Alarms []string `json:"alarms,omitempty"`
 }
 
 // Source is an object in S3: CSV if its key ends in .csv, and else a line of JSON for

@@ -181,7 +181,11 @@ func (r Report) wavesOf(has func(fleet.Outcome) bool) string {
 	var those []fleet.WaveInput
 	for i, w := range r.Waves {
 		if slices.ContainsFunc(r.Outcomes, func(o fleet.Outcome) bool { return o.Wave == i+1 && has(o) }) {
-			those = append(those, fleet.WaveInput{Name: w.Name, Concurrency: w.Concurrency, ToleratedFailures: &fleet.ToleratedFailures{Count: &w.Tolerated}})
+			wave := fleet.WaveInput{Name: w.Name, Concurrency: w.Concurrency, ToleratedFailures: &fleet.ToleratedFailures{Count: &w.Tolerated}}
+			if !w.Gate.Open() {
+				wave.Gate = &fleet.GateInput{SoakSeconds: w.Gate.SoakSeconds, Alarms: w.Gate.Alarms}
+			}
+			those = append(those, wave)
 		}
 	}
 	if len(those) == 0 {

@@ -180,20 +180,20 @@ func stopped() report.Report {
 
 func TestTheReportOfAFleetWithWavesTellsThemApart(t *testing.T) {
 	r := stopped()
-	r.Waves = []fleet.Wave{{Name: "canary", Clusters: 1, Concurrency: 1}, {Name: "half", Clusters: 2, Concurrency: 5, Tolerated: 0}, {Name: "rest", Clusters: 1, Concurrency: 20, Tolerated: 1}}
+	r.Waves = []fleet.Wave{{Name: "canary", Clusters: 1, Concurrency: 1}, {Name: "half", Clusters: 2, Concurrency: 5, Tolerated: 0}, {Name: "rest", Clusters: 1, Concurrency: 20, Tolerated: 1, Gate: fleet.Gate{Alarms: []string{"errors"}}}}
 	for i, wave := range []int{1, 2, 2, 3} {
 		r.Outcomes[i].Wave = wave
 	}
 	r.Pending[0].Wave, r.Pending[1].Wave = 2, 3
 	r.Summary.Waves = []fleet.WaveSummary{
-		{Name: "canary", Clusters: 1, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 1}}, {Name: "half", Clusters: 2, ByStatus: map[fleet.Status]int{fleet.StatusFailed: 1, fleet.StatusNotStarted: 1}},
+		{Name: "canary", Clusters: 1, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 1}, Gate: fleet.GatePassed}, {Name: "half", Clusters: 2, ByStatus: map[fleet.Status]int{fleet.StatusFailed: 1, fleet.StatusNotStarted: 1}},
 		{Name: "rest", Clusters: 1, Tolerated: 1, ByStatus: map[fleet.Status]int{fleet.StatusNotStarted: 1}},
 	}
 
 	again, goOn := r.Commands(&fleet.Report{Bucket: "reports", Failed: "a/failed.jsonl", NotStarted: "a/notstarted.jsonl"})
 	const command = `kubestep fleet --workflow apply-manifests --request '{"mode":"apply"}' --waves '[{"name":"half","concurrency":5,"toleratedFailures":{"count":0}}`
 	assert.Equal(t, command+`]' --concurrency 2 --source s3://reports/a/failed.jsonl --report s3://reports/a`, again, "in the waves in which clusters failed, each as careful as it was")
-	assert.Equal(t, command+`,{"name":"rest","concurrency":20,"toleratedFailures":{"count":1}}]' --concurrency 2 --source s3://reports/a/notstarted.jsonl --report s3://reports/a`, goOn)
+	assert.Equal(t, command+`,{"name":"rest","concurrency":20,"toleratedFailures":{"count":1},"gate":{"alarms":["errors"]}}]' --concurrency 2 --source s3://reports/a/notstarted.jsonl --report s3://reports/a`, goOn)
 
 	assert.Equal(t, `{"clusterName":"zeta","region":"eu-west-1","roleArn":"","wave":"half"}`+"\n"+`{"clusterName":"gamma","region":"eu-west-1","roleArn":"","wave":"rest"}`+"\n",
 		write(t, func(b *bytes.Buffer) error { return r.NotStarted(b) }), "the list says which wave each is in")
@@ -205,7 +205,7 @@ func TestTheReportOfAFleetWithWavesTellsThemApart(t *testing.T) {
 
 	all := page(t, r)
 	list := text(elements(t, all, "ol")[0])
-	assert.Contains(t, list, "canary 1 cluster, none may fail  1 succeeded")
+	assert.Contains(t, list, "canary 1 cluster, none may fail  1 succeeded gate passed")
 	assert.Contains(t, list, "half 2 clusters, none may fail  1 failed 1 not started")
 	assert.Contains(t, list, "rest 1 cluster, at most 1 may fail  1 not started")
 	assert.Contains(t, text(elements(t, all, "tr")[1]), "betaFailed 2nd try half")

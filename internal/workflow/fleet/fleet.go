@@ -34,6 +34,8 @@ func Workflow() workflow.Workflow {
 			"fleet.WaveInput.Clusters":           clusters,
 			"fleet.WaveInput.Percentage":         {"minimum": 1, "maximum": 100},
 			"fleet.WaveInput.Concurrency":        {"minimum": 1, "maximum": fleet.MaxConcurrency},
+			"fleet.GateInput.SoakSeconds":        {"minimum": 0, "maximum": int(fleet.MaxSoak.Seconds())},
+			"fleet.GateInput.Alarms":             {"minItems": 1, "maxItems": 10},
 			"fleet.ToleratedFailures.Percentage": {"maximum": 100},
 		},
 	}
