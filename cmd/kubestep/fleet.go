@@ -13,6 +13,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
+	"github.com/kubestep/kubestep/internal/fleet/report"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
@@ -236,6 +237,7 @@ func (g *fleetGauge) result(style terminal.Style) string {
 		}
 	}
 	b.WriteString(waves(summary.Waves))
+	b.WriteString(effects(summary))
 	if summary.Note != "" {
 		fmt.Fprintf(&b, "%s\n\n", terminal.Line(summary.Note))
 	}
@@ -252,6 +254,28 @@ func (g *fleetGauge) result(style terminal.Style) string {
 			fmt.Fprintf(&b, "run the failed clusters again: %s\n", terminal.Line(summary.Report.Again))
 		}
 	}
+	return b.String()
+}
+
+// effects says how many clusters get the same change, and has two lines for each change: what it
+// is, and whose.
+func effects(summary fleet.Summary) string {
+	if len(summary.Effects) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, report.Same(summary))
+	for _, e := range summary.Effects {
+		names := make([]string, len(e.Names))
+		for i, name := range e.Names {
+			names[i] = cell(name)
+		}
+		if more := e.Clusters - len(names); more > 0 {
+			names = append(names, fmt.Sprintf("… and %d more", more))
+		}
+		fmt.Fprintf(&b, "  %s  %s: %s\n    %s\n", cell(e.Digest), clusters(e.Clusters), terminal.Line(report.Figures(e.Totals)), strings.Join(names, ", "))
+	}
+	b.WriteByte('\n')
 	return b.String()
 }
 

@@ -121,6 +121,7 @@ func (r Recorder) outcome(in contractfleet.RecordOutcome) contractfleet.Outcome 
 	}
 	if outcome.Status == contractfleet.StatusSucceeded {
 		outcome.Error, outcome.Cause = "", ""
+		outcome.Effect = r.effect(in.Fleet.Workflow, result.Output)
 		totals, err := r.totals(in.Fleet.Workflow, result.Output)
 		if err != nil {
 			// It did what it was asked, so it has not failed; the sentence says why the figures are missing.
@@ -155,6 +156,24 @@ func (r Recorder) totals(name string, output json.RawMessage) (map[string]int, e
 		delete(totals, slices.Max(slices.Collect(maps.Keys(totals))))
 	}
 	return totals, nil
+}
+
+// effect is the digest of what an execution changed, as long as an outcome has it. Where there
+// are no figures either, the outcome says why.
+func (r Recorder) effect(name string, output json.RawMessage) string {
+	i := slices.IndexFunc(r.Workflows, func(w workflow.Workflow) bool { return w.Name == name })
+	if i < 0 || r.Workflows[i].Effect == nil {
+		return ""
+	}
+	output, err := unquoted(output)
+	if err != nil {
+		return ""
+	}
+	digest, err := r.Workflows[i].Effect(output)
+	if err != nil {
+		return ""
+	}
+	return digest[:min(len(digest), contractfleet.EffectLength)]
 }
 
 // unquoted is the JSON of an input or an output, which DescribeExecution returns as a string,

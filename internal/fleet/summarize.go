@@ -329,6 +329,7 @@ func add(fleet contractfleet.Fleet, outcomes []contractfleet.Outcome) contractfl
 		Fleet: fleet.Name, Workflow: fleet.Workflow, Clusters: len(outcomes),
 		ByStatus: map[contractfleet.Status]int{}, Totals: map[string]int{},
 	}
+	summary.Effects = addEffects(outcomes)
 	byError := map[string]*contractfleet.Failure{}
 	for _, o := range outcomes {
 		summary.ByStatus[o.Status]++
@@ -362,6 +363,36 @@ func add(fleet contractfleet.Fleet, outcomes []contractfleet.Outcome) contractfl
 		*last = contractfleet.Failure{Error: podinventory.Other, Clusters: last.Clusters + failure.Clusters, Names: last.Names}
 	}
 	return summary
+}
+
+// addEffects groups the clusters by what changed in them, or would. There are none if no
+// outcome tells.
+func addEffects(outcomes []contractfleet.Outcome) []contractfleet.Effect {
+	byDigest := map[string]*contractfleet.Effect{}
+	for _, o := range outcomes {
+		if o.Effect == "" {
+			continue
+		}
+		effect, known := byDigest[o.Effect]
+		if !known {
+			effect = &contractfleet.Effect{Digest: o.Effect, Names: []string{}, Totals: o.Totals}
+			byDigest[o.Effect] = effect
+		}
+		effect.Clusters++
+		if len(effect.Names) < maxNames {
+			effect.Names = append(effect.Names, o.ClusterName)
+		}
+	}
+	var all []contractfleet.Effect
+	for _, effect := range slices.SortedFunc(maps.Values(byDigest), func(a, b *contractfleet.Effect) int {
+		return cmp.Or(-cmp.Compare(a.Clusters, b.Clusters), cmp.Compare(a.Digest, b.Digest))
+	}) {
+		if len(all) == contractfleet.MaxEffects {
+			break
+		}
+		all = append(all, *effect)
+	}
+	return all
 }
 
 // requestJSON is the request as the fleet's input had it: without what ask adds. It is empty

@@ -38,6 +38,9 @@ type Workflow struct {
 	Changes func(request any) bool
 	// Figures are what a fleet adds up of an output; nil for none.
 	Figures Figures
+	// Effect reads what tells apart the changes of two executions out of an output: the same
+	// for the same change, in whichever cluster. It is nil for a workflow of which nobody knows.
+	Effect Effect
 	// FleetParameters are the parameters of the stack that let fleets start it, for a
 	// stack whose fleets may not.
 	FleetParameters string
@@ -49,6 +52,20 @@ type Read func(*input.Fields) (request any, checks []contract.Check)
 
 // Figures reads the figures of one execution out of its output.
 type Figures func(output json.RawMessage) (map[string]int, error)
+
+// Effect reads the digest of a change out of the output of one execution.
+type Effect func(output json.RawMessage) (string, error)
+
+// EffectOf makes Effect of a function of a type of output.
+func EffectOf[Output any](effect func(Output) string) Effect {
+	return func(output json.RawMessage) (string, error) {
+		var read Output
+		if err := json.Unmarshal(output, &read); err != nil {
+			return "", fmt.Errorf("it cannot be read: %w", err)
+		}
+		return effect(read), nil
+	}
+}
 
 // OnOneCluster reports whether an execution works on one cluster, which its input names.
 func (w Workflow) OnOneCluster() bool { return w.Reader != nil }

@@ -34,6 +34,10 @@ const (
 	// them leave room for the rest of the document in the 256 KiB that Step Functions
 	// allows. The outcomes of a smaller fleet share that room.
 	MaxOutcomeBytes = 400
+	// EffectLength is how many characters an outcome's effect has, and MaxEffects how many
+	// effects a summary has.
+	EffectLength = 12
+	MaxEffects   = 8
 	// MaxWaves bounds the waves of a fleet, and MaxWavesBytes what they are in JSON: they are in the state.
 	MaxWaves      = 20
 	MaxWavesBytes = 8 << 10
@@ -292,6 +296,9 @@ type Outcome struct {
 	Cause string `json:"cause,omitempty"`
 	// Totals are the workflow's figures by name, such as pods and unhealthy.
 	Totals map[string]int `json:"totals,omitempty"`
+	// Effect is a digest of what changed, or would: the same for the same change in whichever
+	// cluster. It is empty if nobody knows.
+	Effect string `json:"effect,omitempty"`
 	// StartedAt is when the execution started. It is before the fleet's own start if a
 	// fleet of the same name and request had started the execution.
 	StartedAt time.Time `json:"startedAt,omitzero"`
@@ -395,12 +402,24 @@ type Summary struct {
 	Totals map[string]int `json:"totals"`
 	// Failures are the errors, the most frequent first.
 	Failures []Failure `json:"failures"`
+	// Effects are the changes and how many clusters have each, the most frequent first, up to
+	// MaxEffects: that many clusters get the same change, and so many get another one.
+	Effects []Effect `json:"effects,omitempty"`
 	// Note says what the fleet does not see, if it is so.
 	Note string `json:"note,omitempty"`
 	// Waves are the fleet's, in their order, if it has any.
 	Waves []WaveSummary `json:"waves,omitempty"`
 	// Report is null if the input has no output.
 	Report *Report `json:"report"`
+}
+
+// Effect is one change, and which clusters have it.
+type Effect struct {
+	Digest   string `json:"digest"`
+	Clusters int    `json:"clusters"`
+	// Names are the first of these clusters, and Totals are the figures of the first one.
+	Names  []string       `json:"names"`
+	Totals map[string]int `json:"totals"`
 }
 
 // WaveSummary adds up the outcomes of a wave.

@@ -24,6 +24,9 @@ func (r Report) CSV(w io.Writer) error {
 	if len(r.Waves) > 0 {
 		header = append(header, "wave")
 	}
+	if len(r.Summary.Effects) > 0 {
+		header = append(header, "effect")
+	}
 	if err := out.Write(header); err != nil {
 		return fmt.Errorf("write the header: %w", err)
 	}
@@ -42,6 +45,9 @@ func (r Report) CSV(w io.Writer) error {
 		line = append(line, inert(row.Execution), row.URL, moment(row.StartedAt), moment(row.StoppedAt))
 		if len(r.Waves) > 0 {
 			line = append(line, inert(row.WaveName))
+		}
+		if len(r.Summary.Effects) > 0 {
+			line = append(line, inert(row.Effect))
 		}
 		if err := out.Write(line); err != nil {
 			return fmt.Errorf("write a line: %w", err)

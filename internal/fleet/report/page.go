@@ -8,7 +8,9 @@ import (
 	"html/template"
 	"io"
 	"iter"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +29,7 @@ var (
 
 // parsed is the page. A template is safe for concurrent use.
 var parsed = template.Must(template.New("page").Funcs(template.FuncMap{
-	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower,
+	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures,
 	"segmentsOf": func(w fleet.WaveSummary) []segment { return segments(w.ByStatus, w.Clusters) },
 }).Parse(page))
 
@@ -49,7 +51,9 @@ type view struct {
 	Tolerated int
 	Figures   []string
 	Segments  []segment
-	Rows      iter.Seq[Row]
+	// Same says how many clusters get the same change; empty if nobody knows.
+	Same string
+	Rows iter.Seq[Row]
 }
 
 // segment is a part of the bar of outcomes, in thousandths of it.
@@ -77,6 +81,7 @@ func (r Report) HTML(w io.Writer) error {
 		Took:      r.FinishedAt.Sub(r.Fleet.StartedAt).Seconds(),
 		Figures:   r.figures(),
 		Segments:  segments(r.Summary.ByStatus, r.Summary.Clusters),
+		Same:      Same(r.Summary),
 		Rows:      r.rows(),
 	}
 	switch {
@@ -122,6 +127,40 @@ func headline(clusters, failed, notStarted int) string {
 	default:
 		return text
 	}
+}
+
+// Same says how many clusters get the same change, and how many get another one. It is empty if
+// no cluster tells.
+func Same(s fleet.Summary) string {
+	if len(s.Effects) == 0 {
+		return ""
+	}
+	told := s.ByStatus[fleet.StatusSucceeded]
+	most := s.Effects[0].Clusters
+	switch differ := told - most; {
+	case told == 1:
+		return "One cluster, one change."
+	case differ == 0:
+		return fmt.Sprintf("All %s clusters get the same change.", count(told))
+	case differ == 1:
+		return fmt.Sprintf("%s of %s clusters get the same change; 1 differs.", count(most), count(told))
+	default:
+		return fmt.Sprintf("%s of %s clusters get the same change; %s differ.", count(most), count(told), count(differ))
+	}
+}
+
+// Figures writes a cluster's figures that are not 0, in the order of their names.
+func Figures(totals map[string]int) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(totals)) {
+		if totals[name] != 0 {
+			parts = append(parts, fmt.Sprintf("%s %s", count(totals[name]), name))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // segments share the bar. One cluster of thousands is still to be seen.

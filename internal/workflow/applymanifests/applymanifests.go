@@ -53,6 +53,7 @@ func Workflow() workflow.Workflow {
 		},
 		Changes:         changes,
 		Figures:         workflow.FiguresOf(figures),
+		Effect:          workflow.EffectOf(func(o applymanifests.Output) string { return o.Plan.Digest }),
 		FleetParameters: "EnableApply=true FleetWorkflows=pod-inventory,apply-manifests",
 	}
 }
