@@ -278,6 +278,9 @@ func TestAFleetOfPlansAddsUpWhatTheyWouldChange(t *testing.T) {
 	assert.Equal(t, map[string]int{"created": 1, "configured": 0, "unchanged": 0, "applied": 0, "drift": 1}, output.Summary.Totals)
 	_, err = admin(t).CoreV1().ConfigMaps("shop").Get(t.Context(), "of-a-fleet", metav1.GetOptions{})
 	assert.True(t, apierrors.IsNotFound(err), "a plan changes nothing")
+	require.Len(t, output.Summary.Effects, 1)
+	assert.Equal(t, []string{world.ClusterName}, output.Summary.Effects[0].Names, "the other one tells nothing")
+	assert.Len(t, output.Summary.Effects[0].Digest, fleet.EffectLength)
 }
 
 func TestAFleetAppliesInAnotherAccountByARoleThatMayOnlyApply(t *testing.T) {

@@ -70,6 +70,24 @@ The request has no wait.
 	}
 }
 
+func TestAFleetSaysHowManyClustersGetTheSameChange(t *testing.T) {
+	g := &fleetGauge{summary: fleet.Summary{
+		Clusters: 420, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 420},
+		Effects: []fleet.Effect{
+			{Digest: "q83vEjRWeJq8", Clusters: 412, Names: []string{"payments", "search"}, Totals: map[string]int{"created": 1, "configured": 2}},
+			{Digest: "different123", Clusters: 8, Names: []string{"evil\x1b[2J"}, Totals: map[string]int{"configured": 3}},
+		},
+	}}
+	assert.True(t, strings.HasPrefix(g.result(false), `412 of 420 clusters get the same change; 8 differ.
+  q83vEjRWeJq8  412 clusters: 2 configured, 1 created
+    payments, search, … and 410 more
+  different123  8 clusters: 3 configured
+    evil\x1b[2J, … and 7 more
+
+420 clusters: 420 succeeded
+`), g.result(false))
+}
+
 func TestTheFlagsOfAFleetMakeItsInput(t *testing.T) {
 	output, err := json.Marshal(fleet.Output{Summary: fleetSummary()})
 	require.NoError(t, err)

@@ -342,3 +342,22 @@ func FuzzBound(f *testing.F) {
 		assert.NotContains(t, string(said), "k8s-aws-v1.")
 	})
 }
+
+func TestAnOutcomeHasTheDigestOfItsPlan(t *testing.T) {
+	for sentence, c := range map[string]struct{ workflow, output, want string }{
+		"shortened":                       {"apply-manifests", `{"mode":"plan","plan":{"created":2,"digest":"q83vEjRWeJq83vEjRWeJq83v"}}`, "q83vEjRWeJq8"},
+		"of what was applied, too":        {"apply-manifests", `{"mode":"apply","applied":2,"plan":{"created":2,"digest":"q83vEjRWeJq83vEjRWeJq83v"}}`, "q83vEjRWeJq8"},
+		"none, of a version without":      {"apply-manifests", `{"mode":"plan","plan":{"created":2}}`, ""},
+		"none, of what plans nothing":     {"pod-inventory", `{"pods":{"total":1}}`, ""},
+		"none, of what has no such shape": {"apply-manifests", `[]`, ""},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			got, err := recorder(nil).Record(t.Context(), contractfleet.RecordOutcome{
+				Fleet: contractfleet.Fleet{Workflow: c.workflow, Clusters: 1}, Cluster: contractfleet.Cluster{Target: demo, Attempt: 1},
+				Result: contractfleet.ExecutionResult{Status: "SUCCEEDED", Output: json.RawMessage(c.output)},
+			})
+			require.NoError(t, err)
+			assert.Equal(t, c.want, got.Outcome.Effect)
+		})
+	}
+}

@@ -72,6 +72,29 @@ func TestTheSummaryAddsUpTheOutcomes(t *testing.T) {
 	assert.Equal(t, "4 of 6 clusters failed; none may fail: 2 Unauthorized, 1 Forbidden, 1 States.Timeout. No report was written, because the input has no output (--report): the outcomes are in the result of the state Summarize.", got.Cause)
 }
 
+func TestTheSummarySaysHowManyClustersGetTheSameChange(t *testing.T) {
+	planned := func(name, effect string, created int) contractfleet.Outcome {
+		o := well(name, 0)
+		o.Effect, o.Totals = effect, map[string]int{"created": created}
+		return o
+	}
+	in := contractfleet.Summarize{Fleet: nightly(20), Run: contractfleet.Ran{Attempt: 1, Clusters: []contractfleet.Outcome{planned("z", "other", 2), failed("y", "Forbidden")}}}
+	for i := range 9 {
+		in.Run.Clusters = append(in.Run.Clusters, planned(fmt.Sprintf("a%d", i), "same", 1), planned(fmt.Sprintf("b%d", i), fmt.Sprintf("own%d", i), 3))
+	}
+
+	got, err := summarizer(nil).Summarize(t.Context(), in)
+
+	require.NoError(t, err)
+	require.Len(t, got.Summary.Effects, contractfleet.MaxEffects)
+	assert.Equal(t, contractfleet.Effect{Digest: "same", Clusters: 9, Names: []string{"a0", "a1", "a2", "a3", "a4"}, Totals: map[string]int{"created": 1}}, got.Summary.Effects[0])
+	assert.Equal(t, contractfleet.Effect{Digest: "other", Clusters: 1, Names: []string{"z"}, Totals: map[string]int{"created": 2}}, got.Summary.Effects[1])
+
+	none, err := summarizer(nil).Summarize(t.Context(), contractfleet.Summarize{Fleet: nightly(1), Run: contractfleet.Ran{Attempt: 1, Clusters: []contractfleet.Outcome{well("a", 1)}}})
+	require.NoError(t, err)
+	assert.Nil(t, none.Summary.Effects, "an inventory has none")
+}
+
 func TestAFleetFailsIfMoreClustersFailThanAreTolerated(t *testing.T) {
 	for failures, verdict := range map[int]contractfleet.Verdict{0: contractfleet.VerdictTolerable, 2: contractfleet.VerdictTolerable, 3: contractfleet.VerdictIntolerable} {
 		t.Run(fmt.Sprintf("%d of 4, where 2 may", failures), func(t *testing.T) {

@@ -9,7 +9,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/fleet/report"
 )
 
 var picture = flag.String("picture", "", "the `folder` to write the pictures of README to")
@@ -48,11 +50,58 @@ func TestThePicturesOfREADME(t *testing.T) {
 	}
 	r := of(sample()...)
 	r.Summary.Fleet, r.Fleet.Name, r.Request = "nightly", "nightly", `{"namespaces":["*"]}`
-	b := startBrowser(t).open(t, page(t, r), 1160, 900)
-	for _, scheme := range []string{"light", "dark"} {
-		b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
-		var shot struct{ Data []byte }
-		b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &shot)
-		require.NoError(t, os.WriteFile(filepath.Join(*picture, "report-"+scheme+".png"), shot.Data, 0o600))
+	for name, r := range map[string]report.Report{"report": r, "rollout": rollout()} {
+		b := startBrowser(t).open(t, page(t, r), 1160, 900)
+		for _, scheme := range []string{"light", "dark"} {
+			b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+			var shot struct{ Data []byte }
+			b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &shot)
+			require.NoError(t, os.WriteFile(filepath.Join(*picture, name+"-"+scheme+".png"), shot.Data, 0o600))
+		}
 	}
+}
+
+// rollout is the one of docs/rollouts.md: its second wave stopped it.
+func rollout() report.Report {
+	all := sample()[:40]
+	waves := []fleet.WaveSummary{
+		{Name: "canary", Clusters: 2, ByStatus: map[fleet.Status]int{}, Gate: fleet.GatePassed}, {Name: "tenth", Clusters: 4, ByStatus: map[fleet.Status]int{}},
+		{Name: "rest", Clusters: 34, Tolerated: 2, ByStatus: map[fleet.Status]int{}},
+	}
+	var pending []fleet.Cluster
+	for i := range all {
+		o := &all[i]
+		o.Status, o.Error, o.Cause, o.Attempt, o.Seconds = fleet.StatusSucceeded, "", "", 1, 38+float64(i%9)
+		o.Totals, o.Effect = map[string]int{"created": 1, "configured": 2, "applied": 3}, "q83vEjRWeJq8"
+		switch {
+		case i < 2:
+			o.Wave = 1
+		case i < 6:
+			o.Wave = 2
+			if i > 3 {
+				o.Status, o.Error, o.Totals, o.Effect, o.Seconds = fleet.StatusFailed, "NotReady", nil, "", 302
+				o.Cause = "After 5m0s, 1 of 3 objects in cluster " + o.ClusterName + " are not ready: Deployment shop/web (InProgress: Available: 0/2). All objects were applied and are left in place"
+			} else if i == 3 {
+				o.Totals, o.Effect = map[string]int{"created": 1, "configured": 3, "applied": 4}, "Zk3hT0wq1PdA"
+			}
+		default:
+			o.Wave, o.Status, o.Error, o.Cause, o.Totals, o.Effect, o.Attempt, o.Seconds = 3, fleet.StatusNotStarted, fleet.NotStartedError, "The fleet had stopped, because too many clusters of wave tenth had failed: none may fail.", nil, "", 0, 0
+			pending = append(pending, fleet.Cluster{Target: o.Target, Wave: 3})
+		}
+		waves[o.Wave-1].ByStatus[o.Status]++
+	}
+	r := of(all...)
+	r.Summary.Failures = r.Summary.Failures[:1]
+	r.Summary.Fleet, r.Fleet.Name, r.Summary.Workflow, r.Request = "base-1.8", "base-1.8", "apply-manifests", `{"mode":"apply","source":{"bucket":"my-bucket","key":"base.yaml"},"wait":{"timeoutSeconds":300}}`
+	r.Summary.Waves, r.Pending, r.Fleet.Changes = waves, pending, true
+	r.Waves = []fleet.Wave{{Name: "canary", Clusters: 2, Concurrency: 1}, {Name: "tenth", Clusters: 4, Concurrency: 5}, {Name: "rest", Clusters: 34, Concurrency: 20, Tolerated: 2}}
+	r.Summary.Effects = []fleet.Effect{
+		{Digest: "q83vEjRWeJq8", Clusters: 3, Names: []string{all[0].ClusterName, all[1].ClusterName, all[2].ClusterName}, Totals: all[0].Totals},
+		{Digest: "Zk3hT0wq1PdA", Clusters: 1, Names: []string{all[3].ClusterName}, Totals: all[3].Totals},
+	}
+	r.Fleet.Output = contract.Destination{Bucket: "my-bucket", Prefix: "kubestep/"}
+	at := &fleet.Report{Bucket: "my-bucket", Failed: "kubestep/failed.jsonl", NotStarted: "kubestep/notstarted.jsonl"}
+	at.Again, at.Continue = r.Commands(at)
+	r.Summary.Report = at
+	return r
 }

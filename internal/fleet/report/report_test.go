@@ -212,6 +212,34 @@ func TestTheReportOfAFleetWithWavesTellsThemApart(t *testing.T) {
 	assert.Empty(t, elements(t, page(t, stopped()), "ol"), "a fleet without waves shows none")
 }
 
+func TestTheReportSaysHowManyClustersGetTheSameChange(t *testing.T) {
+	outcomes := make([]fleet.Outcome, 420)
+	for i := range outcomes {
+		outcomes[i] = well(fmt.Sprintf("c%03d", i))
+		if outcomes[i].Effect = "q83vEjRWeJq8"; i < 8 {
+			outcomes[i].Effect = "different123"
+		}
+	}
+	r := of(outcomes...)
+	r.Summary.Effects = []fleet.Effect{
+		{Digest: "q83vEjRWeJq8", Clusters: 412, Names: []string{"c008", "c009"}, Totals: map[string]int{"created": 1, "configured": 2, "unchanged": 0}},
+		{Digest: "different123", Clusters: 8, Names: []string{"c000"}, Totals: map[string]int{"unchanged": 0}},
+	}
+	all := page(t, r)
+	shown := text(elements(t, all, "main")[0])
+	assert.Contains(t, shown, "412 of 420 clusters get the same change; 8 differ.")
+	assert.Contains(t, shown, "412q83vEjRWeJq8 2 configured, 1 createdc008, c009, …")
+	assert.Contains(t, shown, "8different123 nothingc000, …")
+	assert.Contains(t, text(elements(t, all, "tr")[1]), "c000Succeeded different123", "so that the filter finds it")
+	assert.Contains(t, write(t, func(b *bytes.Buffer) error { return r.CSV(b) }), ",stoppedAt,effect\n")
+
+	for want, differ := range map[string]int{"All 3 clusters get the same change.": 0, "2 of 3 clusters get the same change; 1 differs.": 1} {
+		assert.Equal(t, want, report.Same(fleet.Summary{ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 3}, Effects: []fleet.Effect{{Clusters: 3 - differ}}}))
+	}
+	assert.Empty(t, report.Same(fleet.Summary{}))
+	assert.NotContains(t, page(t, stopped()), "What changes")
+}
+
 func TestTheReportSaysWhatWasNotStartedAndHowToGoOn(t *testing.T) {
 	r := stopped()
 	again, goOn := r.Commands(&fleet.Report{Bucket: "reports", Failed: "a/failed.jsonl", NotStarted: "a/notstarted.jsonl"})
