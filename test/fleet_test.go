@@ -275,7 +275,7 @@ func TestAFleetOfPlansAddsUpWhatTheyWouldChange(t *testing.T) {
 	output := fleetOutput(t, s.fleet(t, input))
 
 	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 1, fleet.StatusFailed: 1}, output.Summary.ByStatus)
-	assert.Equal(t, map[string]int{"created": 1, "configured": 0, "unchanged": 0, "applied": 0, "drift": 1}, output.Summary.Totals)
+	assert.Equal(t, map[string]int{"created": 1, "configured": 0, "unchanged": 0, "applied": 0, "pruned": 0, "drift": 1}, output.Summary.Totals)
 	_, err = admin(t).CoreV1().ConfigMaps("shop").Get(t.Context(), "of-a-fleet", metav1.GetOptions{})
 	assert.True(t, apierrors.IsNotFound(err), "a plan changes nothing")
 	require.Len(t, output.Summary.Effects, 1)
@@ -327,7 +327,7 @@ func TestAFleetAppliesToTheClustersThatItFinds(t *testing.T) {
 
 	// Both clusters have the same control plane.
 	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 2}, output.Summary.ByStatus)
-	assert.Equal(t, map[string]int{"created": 1, "configured": 0, "unchanged": 1, "applied": 1, "drift": 1}, output.Summary.Totals)
+	assert.Equal(t, map[string]int{"created": 1, "configured": 0, "unchanged": 1, "applied": 1, "pruned": 0, "drift": 1}, output.Summary.Totals)
 	created, err := admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), "of-a-fleet", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, "hello", created.Data["greeting"])

@@ -34,12 +34,13 @@ const (
 	// them leave room for the rest of the document in the 256 KiB that Step Functions
 	// allows. The outcomes of a smaller fleet share that room.
 	MaxOutcomeBytes = 400
-	// EffectLength is how many characters an outcome's effect has, and MaxEffects how many
-	// effects a summary has.
+	// EffectLength is how many characters an outcome's effect has.
 	EffectLength = 12
-	MaxEffects   = 8
-	// MaxWaves bounds the waves of a fleet, and MaxWavesBytes what they are in JSON: they are in the state.
-	MaxWaves      = 20
+	// MaxEffects is how many effects a summary has.
+	MaxEffects = 8
+	// MaxWaves bounds the waves of a fleet, which are in the state.
+	MaxWaves = 20
+	// MaxWavesBytes bounds what they are in JSON.
 	MaxWavesBytes = 8 << 10
 	// MaxInStateOfWaves is how many clusters of a fleet with waves pass between states.
 	MaxInStateOfWaves = 400
