@@ -247,6 +247,9 @@ func (g *fleetGauge) result(style terminal.Style) string {
 	}
 	if summary.Report != nil {
 		fmt.Fprintf(&b, "report: s3://%s/%s\n", terminal.Line(summary.Report.Bucket), terminal.Line(summary.Report.HTML))
+		if summary.Report.Same != "" && len(summary.Effects) > 1 {
+			fmt.Fprintf(&b, "clusters with the change of most: --source s3://%s/%s\n", terminal.Line(summary.Report.Bucket), terminal.Line(summary.Report.Same))
+		}
 		if summary.Report.Continue != "" {
 			fmt.Fprintf(&b, "go on with those not started: %s\n", terminal.Line(summary.Report.Continue))
 		}

@@ -488,6 +488,9 @@ func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summ
 	if summary.ByStatus[contractfleet.StatusNotStarted] > 0 {
 		at.NotStarted = in + "notstarted.jsonl"
 	}
+	if !fleet.Changes && len(summary.Effects) > 0 {
+		at.Same = in + "same.jsonl"
+	}
 	summary.Report = at
 	r := report.Report{
 		Fleet: fleet, Request: requestJSON(of.Request), Summary: summary, Waves: of.Run.Waves, Outcomes: outcomes, Pending: pending, FinishedAt: s.Now(),
@@ -503,6 +506,7 @@ func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summ
 		{at.JSON, "application/json", r.JSON},
 		{at.Failed, "application/x-ndjson", r.Failed},
 		{at.NotStarted, "application/x-ndjson", r.NotStarted},
+		{at.Same, "application/x-ndjson", r.Same},
 	} {
 		if object.key == "" {
 			continue

@@ -90,6 +90,20 @@ func TestTheSummarySaysHowManyClustersGetTheSameChange(t *testing.T) {
 	assert.Equal(t, contractfleet.Effect{Digest: "same", Clusters: 9, Names: []string{"a0", "a1", "a2", "a3", "a4"}, Totals: map[string]int{"created": 1}}, got.Summary.Effects[0])
 	assert.Equal(t, contractfleet.Effect{Digest: "other", Clusters: 1, Names: []string{"z"}, Totals: map[string]int{"created": 2}}, got.Summary.Effects[1])
 
+	s3 := &fakeS3{}
+	in.Fleet.Output.Bucket = "reports"
+	listed, err := summarizer(s3).Summarize(t.Context(), in)
+	require.NoError(t, err)
+	assert.Equal(t, folder+"same.jsonl", listed.Summary.Report.Same)
+	assert.Equal(t, 9, strings.Count(s3.objects["reports/"+folder+"same.jsonl"], "\n"))
+	found, err := find(t, rollout(nil, s3), `{"workflow":"apply-manifests","source":{"bucket":"reports","key":"`+folder+`same.jsonl"}}`)
+	require.NoError(t, err, "those that differ can be left out")
+	assert.Equal(t, 9, found.Fleet.Clusters)
+	in.Fleet.Changes = true
+	listed, err = summarizer(s3).Summarize(t.Context(), in)
+	require.NoError(t, err)
+	assert.Empty(t, listed.Summary.Report.Same, "what has been applied needs no list")
+
 	none, err := summarizer(nil).Summarize(t.Context(), contractfleet.Summarize{Fleet: nightly(1), Run: contractfleet.Ran{Attempt: 1, Clusters: []contractfleet.Outcome{well("a", 1)}}})
 	require.NoError(t, err)
 	assert.Nil(t, none.Summary.Effects, "an inventory has none")

@@ -473,6 +473,10 @@ type Report struct {
 	// that goes on with them. Both are empty if there are none.
 	NotStarted string `json:"notStarted"`
 	Continue   string `json:"continue"`
+	// Same lists the clusters of the first of Summary.Effects, which get the same change: the
+	// source of a fleet that applies it. It is empty if the fleet has changed them, or nobody
+	// knows.
+	Same string `json:"same,omitempty"`
 }
 
 // Output is the output of an execution of a fleet.

@@ -240,6 +240,17 @@ func (r Report) Failed(w io.Writer) error {
 // NotStarted writes the clusters that were not started, in the same way.
 func (r Report) NotStarted(w io.Writer) error { return r.list(w, r.Pending) }
 
+// Same writes the clusters that get the change that most get, in the same way.
+func (r Report) Same(w io.Writer) error {
+	var same []fleet.Cluster
+	for _, o := range r.Outcomes {
+		if o.Effect == r.Summary.Effects[0].Digest {
+			same = append(same, fleet.Cluster{Target: o.Target, Wave: o.Wave})
+		}
+	}
+	return r.list(w, same)
+}
+
 func (r Report) list(w io.Writer, clusters []fleet.Cluster) error {
 	p := &printer{w: w}
 	for _, c := range clusters {
