@@ -9,6 +9,7 @@ func ApplyManifests() Machine {
 	pruning := slices.Concat(kinds, []Variable{{
 		Name: "KUBESTEP_PRUNE", Value: ref("EnablePrune"), Why: "What deletes looks itself, whatever an input says.",
 	}})
+	approvals := []Variable{{Name: "KUBESTEP_ATTESTATION_KEY", Value: attestationKey()}}
 	source := []Policy{readManifests(), decryptManifests()}
 	return Machine{
 		Name: "apply-manifests", Prefix: "Apply", OnDemand: true,
@@ -31,19 +32,30 @@ func ApplyManifests() Machine {
 				Connects: true, Environment: kinds, Policies: append(source[:2:2], writeOutput(), encryptOutput()),
 			},
 			{
+				Name: "request-approval", Description: "Says what there is to approve", Timeout: 30,
+				Environment: []Variable{{Name: "KUBESTEP_APPROVE_FUNCTION", Value: sub("${AWS::StackName}-approve")}},
+				Policies:    []Policy{publishApprovals()},
+			},
+			{
 				Name: "apply-manifests", Description: "Applies what the plan would change", Memory: 512, Timeout: 60,
-				Connects: true, Environment: kinds, Policies: source,
+				Connects: true, Environment: append(kinds[:1:1], approvals...), Policies: source,
 			},
 			{Name: "check-readiness", Description: "Looks which objects are ready", Memory: 256, Timeout: 60, Connects: true},
 			{
 				Name: "prune-objects", Description: "Deletes the members of a set that are not in the manifests", Memory: 512, Timeout: 60,
-				Connects: true, Environment: pruning, Policies: source,
+				Connects: true, Environment: append(pruning[:2:2], approvals...), Policies: source,
+			},
+			{
+				Name: "approve", Description: "Approves or rejects a plan for whoever may invoke it", Timeout: 30, ByPeople: true,
+				Environment: append([]Variable{{Name: "KUBESTEP_STATE_MACHINE", Value: sub("${AWS::StackName}-apply-manifests")}}, approvals...),
+				Policies:    []Policy{decideApprovals()},
 			},
 		},
 		Schedule: "DriftSchedule",
 		Counts:   Counts{Metric: "objects", Title: "Objects of manifests by what applying does to them"},
 		Conditions: []Condition{
 			{"HasManifestBucket", isSet("ManifestBucket")},
+			{"HasApprovalTopics", anySet("ApprovalTopicArns")},
 			{"HasManifestKey", isSet("ManifestKeyArn")},
 		},
 		Parameters: Group{"Applying manifests", []Parameter{
@@ -62,6 +74,10 @@ func ApplyManifests() Machine {
 			{
 				Name: "EnablePrune", Label: "May apply-manifests delete?", Default: "false", Values: boolean(),
 				Description: "Whether apply-manifests may delete members of a set that left its manifests, and sets. In the cluster, rbac/apply/prune grants it.",
+			},
+			{
+				Name: "ApprovalTopicArns", Label: "SNS topics that may be told of approvals", Type: commaDelimitedList,
+				Description: "ARNs of SNS topics, separated by commas, that an execution input may name to be told that a plan waits for an approval. Empty for none.",
 			},
 			{
 				Name: "ManifestBucket", Label: "S3 bucket of manifests", Pattern: bucketName(),
@@ -94,4 +110,23 @@ func ApplyManifests() Machine {
 // allowedKinds are the kinds that manifests may hold though they can give permissions.
 func allowedKinds() Value {
 	return Value{yaml: `!Join [",", !Ref ApplyAllowedKinds]`, anchor: "allowedKinds"}
+}
+
+// publishApprovals lets a function tell topics what there is to approve.
+func publishApprovals() Policy {
+	return Policy{Name: "topics", When: "HasApprovalTopics", Statements: []Statement{{Actions: []string{"sns:Publish"}, Resources: []Value{ref("ApprovalTopicArns")}}}}
+}
+
+// decideApprovals lets a function resume an execution that waits for an approval.
+func decideApprovals() Policy {
+	return Policy{Name: "approvals", Statements: []Statement{
+		{
+			Actions:   []string{"states:DescribeExecution", "states:GetExecutionHistory"},
+			Resources: []Value{sub("arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:execution:${AWS::StackName}-apply-manifests:*")},
+		},
+		{
+			Actions: []string{"states:SendTaskSuccess", "states:SendTaskFailure"}, Resources: everything(),
+			Why: "They take a task token and no ARN, so there is nothing to narrow:\nhttps://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html",
+		},
+	}}
 }

@@ -61,6 +61,8 @@ type Function struct {
 	Role     string
 	RoleName Value
 	RoleWhy  string
+	// ByPeople says that people invoke it, and no machine.
+	ByPeople bool
 	// When is the condition of its machine.
 	When string
 }
@@ -118,10 +120,11 @@ func (m Machine) Part(name string) string {
 
 // Invoked returns the functions that the machine invokes, with everything that a function has.
 func (m Machine) Invoked() []Function {
+	all := slices.DeleteFunc(m.Own(), func(f Function) bool { return f.ByPeople })
 	if m.Identity == "" {
-		return m.Own()
+		return all
 	}
-	return append([]Function{{Name: describeCluster}}, m.Own()...)
+	return append([]Function{{Name: describeCluster}}, all...)
 }
 
 // Own returns the functions that are there for this machine alone, with everything that a function has.

@@ -26,15 +26,17 @@ func ApplyManifests() Machine {
 			"plan":      Object{"complete": false, "compared": false, "tries": ""},
 			"apply":     Object{"complete": false, "applied": 0, "warnings": []any{}, "done": ""},
 			"readiness": Object{"complete": false, "waitSeconds": 1, "unobserved": []any{}},
+			"approval":  Object{"complete": false, "decision": Object{"digest": "", "at": "0001-01-01T00:00:00Z", "by": "", "seal": ""}, "digest": "", "effects": "", "leaving": ""},
 			"prune":     Object{"complete": false, "pruned": 0, "deleting": []any{}, "kept": []any{}, "waitSeconds": 0},
 		},
 		progress: "States.Format('{}:{}', $.manifests.sha256, $.apply.done)",
 		next:     "LoadManifests",
 	}
 	return Machine{
-		Comment:        "Applies manifests to an EKS cluster: describe the cluster, load the manifests, mint a token, verify access, plan by a dry run, apply, wait until they are ready, prune.",
-		StartAt:        "DescribeCluster",
-		TimeoutSeconds: applymanifests.MaxWaitSeconds + 1800, // at most fleet.MaxRun
+		Comment: "Applies manifests to an EKS cluster: describe the cluster, load the manifests, mint a token, verify access, plan by a dry run, apply, wait until they are ready, prune.",
+		StartAt: "DescribeCluster",
+		// At most fleet.MaxRun, beside an approval, for which a fleet does not wait.
+		TimeoutSeconds: applymanifests.MaxWaitSeconds + 1800 + applymanifests.MaxApprovalSeconds,
 		Document:       of.leaves,
 		Output:         reflect.TypeFor[applymanifests.Output](),
 		States: slices.Concat(
@@ -121,6 +123,14 @@ func ApplyManifests() Machine {
 							{Variable: "$.request.mode", StringEquals: string(applymanifests.ModePlanDelete)},
 							{Variable: "$.request.mode", StringEquals: string(applymanifests.ModeSets)},
 						}, Next: "Output"},
+						{And: []Rule{
+							{Variable: "$.request.approve.timeoutSeconds", NumericGreaterThan: new(0.0)},
+							{Variable: "$.approval.complete", BooleanEquals: new(false)},
+							{Or: []Rule{
+								{Variable: "$.plan.drift", BooleanEquals: new(true)},
+								{Variable: "$.plan.adopted", NumericGreaterThan: new(0.0)},
+							}},
+						}, Next: "RequestApproval"},
 						{Variable: "$.apply.complete", BooleanEquals: new(false), Next: "WithFreshToken"},
 						{And: []Rule{
 							{Variable: "$.request.mode", StringEquals: string(applymanifests.ModeApply)},
@@ -132,6 +142,27 @@ func ApplyManifests() Machine {
 						{Variable: "$.prune.waitSeconds", NumericGreaterThan: new(0.0), Next: "WaitUntilGone"},
 					},
 					Default: "WithFreshToken",
+				},
+				requestApproval(of),
+				{
+					Name:    "Approved",
+					Type:    Pass,
+					Comment: "Keeps which plan was approved.",
+					Parameters: Object{
+						"complete": true, "decision.$": "$.approval.decision",
+						"digest.$": "$.plan.digest", "effects.$": "$.plan.effects", "leaving.$": "$.plan.leaving",
+					},
+					ResultPath: "$.approval",
+					Next:       "PlanAgain",
+				},
+				{
+					Name:    "NotApproved",
+					Type:    Pass,
+					Comment: "Says that nobody decided in time.",
+					Parameters: Object{"Error": string(contract.NotApproved), "Cause": Object{
+						"errorMessage.$": "States.Format('Nobody approved the plan within {} seconds, so nothing was applied. Start another execution, and approve it in time: kubestep approvals', $.request.approve.timeoutSeconds)",
+					}},
+					Next: failed,
 				},
 				{
 					Name:        "WaitUntilReady",
@@ -186,6 +217,20 @@ func planSet(of document) State {
 		TimeoutSeconds: 65,
 		ResultPath:     "$.plan",
 		End:            true,
+	})
+}
+
+// requestApproval waits for an approval. The function that it invokes ends at once.
+func requestApproval(of document) State {
+	return await[applymanifests.Decision](of, applymanifests.FunctionRequestApproval, State{
+		Name:               "RequestApproval",
+		Comment:            "Says what would be changed, and waits until the function approve is invoked.",
+		TimeoutSecondsPath: "$.request.approve.timeoutSeconds",
+		ResultPath:         "$.approval.decision",
+		Catch: append([]Catcher{{
+			Comment: "Nobody decided in time.", ErrorEquals: []string{timeout}, ResultPath: "$.failure", Next: "NotApproved",
+		}}, failureCatchers()...),
+		Next: "Approved",
 	})
 }
 

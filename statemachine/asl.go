@@ -60,6 +60,8 @@ type State struct {
 	// Parameters are also a Pass's, a Parallel's and a Map's.
 	Parameters     Object `json:",omitempty"`
 	TimeoutSeconds int    `json:",omitempty"`
+	// TimeoutSecondsPath is instead of it.
+	TimeoutSecondsPath string `json:",omitempty"`
 	// Sends and Receives are the types of the payload and the result of a function.
 	Sends, Receives reflect.Type `json:"-"`
 

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/workflows"
 	"github.com/kubestep/kubestep/statemachine"
 )
@@ -56,7 +57,14 @@ func TestEveryMessageIsItsGoldenFileAndNothingElse(t *testing.T) {
 			add(folder+".payload", s.Sends)
 			add(folder+".result", s.Receives)
 		}
+		for _, s := range awaited(m) {
+			folder := folders(t)[strings.ToLower(function(s))]
+			add(folder+".payload", s.Sends)
+			add(folder+".result", s.Receives)
+		}
 	}
+	add("approve.payload", reflect.TypeFor[applymanifests.ApprovePlan]())
+	add("approve.result", reflect.TypeFor[applymanifests.ApprovedPlan]())
 	for file, typ := range messages {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			want, err := os.ReadFile(file)
@@ -173,7 +181,11 @@ func TestEveryFunctionIsInvokedAndItsMainOnlyWires(t *testing.T) {
 		for _, s := range invocations(m) {
 			invoked[strings.ToLower(function(s))] = function(s)
 		}
+		for _, s := range awaited(m) {
+			invoked[strings.ToLower(function(s))] = function(s)
+		}
 	}
+	invoked["approve"] = string(applymanifests.FunctionApprove) // by people
 	assert.Len(t, invoked, len(folders(t)), "and no others")
 	for name, folder := range folders(t) {
 		require.Contains(t, invoked, name)

@@ -81,6 +81,7 @@ var contextObject = map[string]reflect.Type{
 	"$$.Execution.Input":     raw,
 	"$$.Execution.StartTime": reflect.TypeFor[time.Time](),
 	"$$.State.RetryCount":    reflect.TypeFor[int](),
+	"$$.Task.Token":          reflect.TypeFor[string](),
 	"$$.Map.Item.Value":      nil,
 }
 

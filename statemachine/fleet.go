@@ -209,8 +209,10 @@ func (e eachCluster) states() States {
 				"Name.$":            "$.cluster.execution",
 				"Input.$":           "States.JsonMerge($.request, $.cluster.target, false)",
 			},
-			ResultPath: "$.result",
-			Retry:      []Retrier{startRetry()},
+			// One that waits for longer, such as for an approval, is stopped.
+			TimeoutSeconds: int(fleet.MaxRun.Seconds()),
+			ResultPath:     "$.result",
+			Retry:          []Retrier{startRetry()},
 			Catch: []Catcher{
 				{Comment: "It was started before: by a redrive, or by a fleet of the same name and request.", ErrorEquals: alreadyExists(), ResultPath: "$.result", Next: described},
 				{Comment: "Whatever else happened.", ErrorEquals: []string{"States.ALL"}, ResultPath: "$.result", Next: "HasRun" + e.suffix},

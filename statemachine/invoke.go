@@ -3,6 +3,7 @@ package statemachine
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/kubestep/kubestep/internal/contract"
 )
@@ -43,6 +44,25 @@ func invoke[In, Out any](of document, function contract.Function[In, Out], s Sta
 		if at := mustHave(of.leaves, f.name); at != f.Type && f.Type != raw {
 			panic(fmt.Sprintf("%s answers %s, a %s, which is a %s in the document", function, f.name, f.Type, at))
 		}
+	}
+	return s
+}
+
+// await makes a state a Task that invokes a function and then waits until somebody sends a
+// result with the task token that its payload has. The result goes to s.ResultPath.
+// https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-wait-token
+func await[Result, In, Out any](of document, function contract.Function[In, Out], s State) State {
+	s.Type = Task
+	s.Resource = "arn:${AWSPartition}:states:::lambda:invoke.waitForTaskToken"
+	s.Sends, s.Receives = reflect.TypeFor[In](), reflect.TypeFor[Result]()
+	s.Parameters = Object{"FunctionName": "${" + string(function) + "FunctionArn}", "Payload": of.copied(s.Sends, nil)}
+	if at := (source{"$", of.leaves}).at(s.ResultPath); at != s.Receives {
+		panic(fmt.Sprintf("%s is resumed with a %s, and %s is a %s", function, s.Receives, s.ResultPath, at))
+	}
+	// A timeout is no crash: nobody sent a result.
+	for _, r := range taskRetries() {
+		r.ErrorEquals = slices.DeleteFunc(r.ErrorEquals, func(name string) bool { return name == timeout })
+		s.Retry = append(s.Retry, r)
 	}
 	return s
 }

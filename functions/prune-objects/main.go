@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/kubestep/kubestep/internal/approval/proof"
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
@@ -22,7 +23,8 @@ func main() {
 			AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ","),
 			Prunes:       os.Getenv("KUBESTEP_PRUNE") == "true",
 		},
-		Kube: kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
+		Kube:      kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
+		Approvals: task.Must(proof.NewSealer(os.Getenv("KUBESTEP_ATTESTATION_KEY"))),
 	}
 	task.Start(applymanifests.FunctionPruneObjects, applier.Prune)
 }

@@ -64,6 +64,10 @@ const (
 	JobNeverStarted ErrorName = "JobNeverStarted"
 	// JobDeadline means that a Job did not end within its time. The machine stops.
 	JobDeadline ErrorName = "JobDeadline"
+	// NotApproved means that somebody rejected the plan, or nobody approved it in time. The machine stops.
+	NotApproved ErrorName = "NotApproved"
+	// PlanChanged means that applying would do something else than was approved. The machine stops.
+	PlanChanged ErrorName = "PlanChanged"
 	// Unexpected means that the error has no name of its own: a fault of kubestep's. The machine stops.
 	Unexpected ErrorName = "Unexpected"
 )
@@ -75,7 +79,7 @@ func ErrorNames() []ErrorName {
 		Unauthorized, CertificateNotTrusted, ClusterUnreachable, AWSUnreachable, Throttled,
 		UnknownKind, FieldConflict, NotReady, WebhookFailed,
 		OwnerConflict, SetInUse, SetTaken, PruneRefused, NotDeleted,
-		JobFailed, JobNeverStarted, JobDeadline, Unexpected,
+		JobFailed, JobNeverStarted, JobDeadline, NotApproved, PlanChanged, Unexpected,
 	}
 }
 

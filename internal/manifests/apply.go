@@ -59,6 +59,9 @@ func (a Applier) Apply(ctx context.Context, in applymanifests.ApplyManifests) (a
 		}
 	}
 	began := string(work.ledger)
+	if err := a.approved(s, in.Session, in.Plan, in.Approval); err != nil {
+		return applymanifests.Applied{}, work.halfway(err, in.Attempt)
+	}
 	change, err := s.begin(ctx, in.Execution, sets.Planned{Parent: in.Plan.Parent, Claimed: in.Apply.Done != ""})
 	if err != nil {
 		return applymanifests.Applied{}, work.halfway(err, in.Attempt)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kubestep/kubestep/internal/approval/proof"
 	"github.com/kubestep/kubestep/internal/batch"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
@@ -18,6 +19,8 @@ type Applier struct {
 	Source  Source
 	Kube    kube.Connector
 	Effects Effects
+	// Approvals proves approvals.
+	Approvals proof.Sealer
 }
 
 // session is the connection of one invocation, and what it is to work on.
@@ -56,6 +59,18 @@ func (a Applier) openSession(ctx context.Context, in applymanifests.Session, giv
 // brings reports whether the namespace is among the manifests.
 func (s *session) brings(namespace string) bool {
 	return slices.ContainsFunc(s.targets, func(t objects.Target) bool { return t.IsNamespace() && t.Name == namespace })
+}
+
+// approved returns an error unless the plan was approved, if it must be.
+func (a Applier) approved(s *session, in applymanifests.Session, plan applymanifests.Plan, approval applymanifests.Approval) error {
+	if in.Request.Approve.TimeoutSeconds == 0 || !plan.Drift && plan.Adopted == 0 {
+		return nil
+	}
+	names := make([]string, len(s.targets))
+	for _, t := range s.targets {
+		names[t.Index] = t.String()
+	}
+	return a.Approvals.Same(in.Execution, s.Conn.Cluster.Name, approval, plan, names, func(i int) bool { return batch.IsChanged(s.history[i]) })
 }
 
 // maxNamed is how many things a sentence names.

@@ -323,6 +323,9 @@ func (a Applier) Prune(ctx context.Context, in applymanifests.PruneObjects) (app
 		return applymanifests.Pruned{}, err
 	}
 	defer s.Conn.Close()
+	if err := a.approved(s, in.Session, in.Plan, in.Approval); err != nil {
+		return applymanifests.Pruned{}, s.tell(err)
+	}
 	planned := digests(in.Plan.Leaving)
 	if isWhole(in.Request) && (in.Plan.Parent == applymanifests.NoParent || before.Empty) {
 		done, err := s.dissolve(ctx, in)

@@ -42,7 +42,20 @@ type Request struct {
 	Prune Prune `json:"prune"`
 	// Adopt are the owners from whom objects are taken into the set: see Owner.
 	Adopt []string `json:"adopt"`
+	// Approve says that somebody must approve the plan before it is applied.
+	Approve Approve `json:"approve"`
 }
+
+// Approve says how long to wait for an approval, and where to ask for it.
+type Approve struct {
+	// TopicARN is the SNS topic that is told what there is to approve; empty for none.
+	TopicARN string `json:"topicArn"`
+	// TimeoutSeconds is 0, if no approval is needed, to MaxApprovalSeconds.
+	TimeoutSeconds int `json:"timeoutSeconds"`
+}
+
+// MaxApprovalSeconds bounds how long an execution waits for an approval.
+const MaxApprovalSeconds = 7 * 24 * 3600
 
 // Prune says what may be deleted of a set.
 type Prune struct {
@@ -129,17 +142,22 @@ type Document struct {
 	Readiness Readiness `json:"readiness"`
 	// Prune is which members of the set were deleted.
 	Prune Pruned `json:"prune"`
+	// Approval is which plan was approved, and when.
+	Approval Approval `json:"approval"`
 }
 
 // The functions, in their order.
 const (
-	FunctionLoadManifests  contract.Function[LoadManifests, LoadedManifests] = "LoadManifests"
-	FunctionVerifyApply    contract.Function[VerifyApply, VerifiedApply]     = "VerifyApply"
-	FunctionPlanManifests  contract.Function[PlanManifests, Plan]            = "PlanManifests"
-	FunctionPlanSet        contract.Function[PlanSet, Plan]                  = "PlanSet"
-	FunctionApplyManifests contract.Function[ApplyManifests, Applied]        = "ApplyManifests"
-	FunctionCheckReadiness contract.Function[CheckReadiness, Readiness]      = "CheckReadiness"
-	FunctionPruneObjects   contract.Function[PruneObjects, Pruned]           = "PruneObjects"
+	FunctionLoadManifests   contract.Function[LoadManifests, LoadedManifests]     = "LoadManifests"
+	FunctionVerifyApply     contract.Function[VerifyApply, VerifiedApply]         = "VerifyApply"
+	FunctionPlanManifests   contract.Function[PlanManifests, Plan]                = "PlanManifests"
+	FunctionPlanSet         contract.Function[PlanSet, Plan]                      = "PlanSet"
+	FunctionRequestApproval contract.Function[RequestApproval, RequestedApproval] = "RequestApproval"
+	FunctionApplyManifests  contract.Function[ApplyManifests, Applied]            = "ApplyManifests"
+	FunctionCheckReadiness  contract.Function[CheckReadiness, Readiness]          = "CheckReadiness"
+	FunctionPruneObjects    contract.Function[PruneObjects, Pruned]               = "PruneObjects"
+	// FunctionApprove is no state's: people invoke it.
+	FunctionApprove contract.Function[ApprovePlan, ApprovedPlan] = "Approve"
 )
 
 // LoadManifests is the payload of load-manifests.
@@ -356,10 +374,82 @@ type Diff struct {
 	Keys   []string `json:"keys"`
 }
 
+// RequestApproval is the payload of request-approval, which ends while the execution waits
+// for the decision.
+type RequestApproval struct {
+	Execution string           `json:"execution" path:"$$.Execution.Id"`
+	Cluster   contract.Cluster `json:"cluster"`
+	Approve   Approve          `json:"approve" path:"$.request.approve"`
+	Mode      Mode             `json:"mode" path:"$.request.mode"`
+	Plan      PlanReport       `json:"plan"`
+	// Token resumes the execution.
+	Token string `json:"token" path:"$$.Task.Token"`
+}
+
+// LogAttrs has the execution and the cluster.
+func (in RequestApproval) LogAttrs() []slog.Attr {
+	return contract.LogAttrs(in.Execution, in.Cluster.Name)
+}
+
+// RequestedApproval is the result of request-approval, which the machine does not wait for.
+type RequestedApproval struct {
+	// MessageID is of the message that the topic took; empty without one.
+	MessageID string `json:"messageId"`
+}
+
+// ApprovePlan is the payload of approve.
+type ApprovePlan struct {
+	// Execution is the ARN of the execution that waits.
+	Execution string `json:"execution"`
+	// Digest is the plan's that is approved or rejected: the execution must wait for that one.
+	Digest string `json:"digest"`
+	// Reject is true to reject it, for a Reason.
+	Reject bool   `json:"reject"`
+	Reason string `json:"reason"`
+	// By is who says that they decide. It is not proven: IAM decides who may, and CloudTrail says
+	// who did.
+	By string `json:"by"`
+}
+
+// LogAttrs has the execution.
+func (in ApprovePlan) LogAttrs() []slog.Attr { return contract.LogAttrs(in.Execution, "") }
+
+// ApprovedPlan is the result of approve.
+type ApprovedPlan struct {
+	Execution string    `json:"execution"`
+	Digest    string    `json:"digest"`
+	Approved  bool      `json:"approved"`
+	At        time.Time `json:"at"`
+}
+
+// Decision is an approval, as the function approve gives it to the execution.
+type Decision struct {
+	Digest string    `json:"digest"`
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	// Seal proves that approve made it, for this execution: whoever knows a task token could
+	// resume the execution, too.
+	Seal string `json:"seal"`
+}
+
+// Approval is which plan was approved.
+type Approval struct {
+	// Complete is true once one was.
+	Complete bool     `json:"complete"`
+	Decision Decision `json:"decision"`
+	// Digest, Effects and Leaving are of the plan that was approved: the plan that is applied
+	// must have the same.
+	Digest  string `json:"digest"`
+	Effects string `json:"effects"`
+	Leaving string `json:"leaving"`
+}
+
 // ApplyManifests is the payload of apply-manifests.
 type ApplyManifests struct {
 	Session
 	Plan Plan `json:"plan"`
+	// Approval is what was approved, if an approval is needed.
+	Approval Approval `json:"approval"`
 	// Apply is what earlier rounds did; empty in the first.
 	Apply Applied `json:"apply"`
 	// Attempt counts the retries of this round.
@@ -434,6 +524,8 @@ type NotReadyObject struct {
 type PruneObjects struct {
 	Session
 	Plan Plan `json:"plan"`
+	// Approval is what was approved, if an approval is needed.
+	Approval Approval `json:"approval"`
 	// Readiness says until when the execution waits.
 	Readiness Readiness `json:"readiness"`
 	// Prune is what earlier rounds did; empty in the first.
@@ -491,4 +583,6 @@ type Output struct {
 	Kept []NotReadyObject `json:"kept" path:"$.prune.kept"`
 	// Sets are the sets of the cluster, in mode sets.
 	Sets []Set `json:"sets" path:"$.plan.sets"`
+	// Approval is who approved the plan, and when; empty if that was not asked for.
+	Approval Decision `json:"approval" path:"$.approval.decision"`
 }

@@ -41,10 +41,12 @@ func Workflow() workflow.Workflow {
 		Request: reflect.TypeFor[applymanifests.Request](),
 		Output:  reflect.TypeFor[applymanifests.Output](),
 		Bounds: map[string]map[string]any{
-			"applymanifests.Request.Manifests":   {"type": []string{"string", "array", "null"}},
-			"applymanifests.Wait.TimeoutSeconds": {"minimum": 1, "maximum": applymanifests.MaxWaitSeconds},
-			"applymanifests.Request.Prune":       {"type": []string{"boolean", "object"}, "required": []string{}},
-			"applymanifests.Prune.Max":           {"minimum": 1, "maximum": maxPruned},
+			"applymanifests.Request.Manifests":      {"type": []string{"string", "array", "null"}},
+			"applymanifests.Wait.TimeoutSeconds":    {"minimum": 1, "maximum": applymanifests.MaxWaitSeconds},
+			"applymanifests.Request.Prune":          {"type": []string{"boolean", "object"}, "required": []string{}},
+			"applymanifests.Request.Approve":        {"required": []string{}},
+			"applymanifests.Approve.TimeoutSeconds": {"minimum": 60, "maximum": applymanifests.MaxApprovalSeconds},
+			"applymanifests.Prune.Max":              {"minimum": 1, "maximum": maxPruned},
 		},
 		// Its permissions depend on the manifests and on the kinds of the cluster, so there
 		// are no checks yet.
@@ -99,6 +101,7 @@ func Read(f *input.Fields) applymanifests.Request {
 	f.String("set", &r.Set)
 	prunes := readPrune(f, &r)
 	f.Strings("adopt", &r.Adopt)
+	readApprove(f, &r)
 
 	known := slices.Contains(applymanifests.Modes(), r.Mode)
 	switch {
@@ -175,6 +178,35 @@ func readPrune(f *input.Fields, r *applymanifests.Request) bool {
 		}
 	}
 	return true
+}
+
+const (
+	// approvalSeconds is how long to wait for an approval if the input does not say, and
+	// minApprovalSeconds how long at least.
+	approvalSeconds    = 24 * 3600
+	minApprovalSeconds = 60
+)
+
+// topics match an ARN of an SNS topic.
+var topics = regexp.MustCompile(`^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$`)
+
+func readApprove(f *input.Fields, r *applymanifests.Request) {
+	approve, asks := f.Object("approve", `{"topicArn":"arn:aws:sns:eu-west-1:111122223333:changes","timeoutSeconds":86400}`)
+	if !asks {
+		return
+	}
+	r.Approve.TimeoutSeconds = approvalSeconds
+	approve.String("topicArn", &r.Approve.TopicARN)
+	approve.Int("timeoutSeconds", &r.Approve.TimeoutSeconds)
+	if r.Approve.TopicARN != "" && !topics.MatchString(r.Approve.TopicARN) {
+		approve.Problem("topicArn", "%s: expected the ARN of an SNS topic without .fifo", input.Quote(r.Approve.TopicARN))
+	}
+	if r.Approve.TimeoutSeconds < minApprovalSeconds || r.Approve.TimeoutSeconds > applymanifests.MaxApprovalSeconds {
+		approve.Problem("timeoutSeconds", "%d: expected %d to %d", r.Approve.TimeoutSeconds, minApprovalSeconds, applymanifests.MaxApprovalSeconds)
+	}
+	if slices.Contains(applymanifests.Modes(), r.Mode) && !r.Mode.Changes() {
+		f.Problem("approve", "nothing is applied in mode %q, so there is nothing to approve", r.Mode)
+	}
 }
 
 // checkSet finds the problems of what is asked about a set.

@@ -1,0 +1,201 @@
+package approval
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/kubestep/kubestep/internal/approval/proof"
+	"github.com/kubestep/kubestep/internal/awsapi"
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+)
+
+// StepFunctions is what is called of the Step Functions API.
+type StepFunctions interface {
+	History
+	SendTaskSuccess(context.Context, *sfn.SendTaskSuccessInput, ...func(*sfn.Options)) (*sfn.SendTaskSuccessOutput, error)
+	SendTaskFailure(context.Context, *sfn.SendTaskFailureInput, ...func(*sfn.Options)) (*sfn.SendTaskFailureOutput, error)
+}
+
+// History reads the history of executions.
+type History interface {
+	DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error)
+	GetExecutionHistory(context.Context, *sfn.GetExecutionHistoryInput, ...func(*sfn.Options)) (*sfn.GetExecutionHistoryOutput, error)
+}
+
+// Approver hands decisions to executions.
+type Approver struct {
+	API    StepFunctions
+	Sealer proof.Sealer
+	// Machine is the name of the state machine whose plans are approved.
+	Machine string
+	Now     func() time.Time
+}
+
+const (
+	maxReason = 500
+	maxBy     = 2048
+	// lastEvents is how many events of a history are looked at: those of the state that waits are the last.
+	lastEvents = 10
+)
+
+var (
+	executions = regexp.MustCompile(`^arn:[a-z-]+:states:[a-z0-9-]+:[0-9]{12}:execution:[A-Za-z0-9_-]{1,80}:[A-Za-z0-9_.:-]{1,80}$`)
+	digests    = regexp.MustCompile(`^[A-Za-z0-9_-]{24}$`)
+)
+
+// Approve approves or rejects the plan for which an execution waits.
+//
+// Errors: InvalidInput for an execution that waits for no approval, or for that of another
+// plan; AccessDenied, Throttled, AWSUnreachable.
+func (a Approver) Approve(ctx context.Context, in applymanifests.ApprovePlan) (applymanifests.ApprovedPlan, error) {
+	if err := a.check(in); err != nil {
+		return applymanifests.ApprovedPlan{}, err
+	}
+	waiting, err := Find(ctx, a.API, in.Execution)
+	if err != nil {
+		return applymanifests.ApprovedPlan{}, err
+	}
+	if waiting == nil {
+		return applymanifests.ApprovedPlan{}, contract.Errorf(contract.InvalidInput, "Execution %s waits for no approval: it ended, it has not planned yet, or somebody decided already. See aws stepfunctions describe-execution", in.Execution)
+	}
+	if waiting.Plan.Digest != in.Digest {
+		return applymanifests.ApprovedPlan{}, contract.Errorf(contract.InvalidInput, "Execution %s waits for the approval of another plan than %s: see kubestep approvals, and look at that plan first", in.Execution, in.Digest)
+	}
+	answer := applymanifests.ApprovedPlan{Execution: in.Execution, Digest: in.Digest, Approved: !in.Reject, At: a.Now().UTC().Truncate(time.Second)}
+	if in.Reject {
+		return answer, a.reject(ctx, in, waiting.Token)
+	}
+	decision, err := a.Sealer.Seal(in.Execution, applymanifests.Decision{Digest: in.Digest, At: answer.At, By: in.By})
+	if err != nil {
+		return applymanifests.ApprovedPlan{}, err
+	}
+	text, err := contract.Encode(decision)
+	if err != nil {
+		return applymanifests.ApprovedPlan{}, fmt.Errorf("encode the approval: %w", err)
+	}
+	output := string(text)
+	_, err = a.API.SendTaskSuccess(ctx, &sfn.SendTaskSuccessInput{TaskToken: &waiting.Token, Output: &output})
+	return answer, late(err, in.Execution, "states:SendTaskSuccess")
+}
+
+func (a Approver) reject(ctx context.Context, in applymanifests.ApprovePlan, token string) error {
+	message := "The plan was rejected"
+	if in.By != "" {
+		message += " by " + contract.OneLine(in.By)
+	}
+	if in.Reason != "" {
+		message += ": " + contract.OneLine(in.Reason)
+	}
+	text, err := json.Marshal(map[string]string{"errorType": string(contract.NotApproved), "errorMessage": message + ". Nothing was applied"})
+	if err != nil { // text alone cannot fail
+		return fmt.Errorf("encode the rejection: %w", err)
+	}
+	name, cause := string(contract.NotApproved), string(text)
+	_, err = a.API.SendTaskFailure(ctx, &sfn.SendTaskFailureInput{TaskToken: &token, Error: &name, Cause: &cause})
+	return late(err, in.Execution, "states:SendTaskFailure")
+}
+
+// late names the error of a token that resumes nothing any more.
+func late(err error, execution, doing string) error {
+	var timedOut *types.TaskTimedOut
+	var gone *types.TaskDoesNotExist
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &timedOut), errors.As(err, &gone):
+		return contract.Errorf(contract.InvalidInput, "Execution %s waits for no approval any more: its time was over, or somebody decided at the same moment", execution).From(err)
+	default:
+		return awsapi.Explain(err, doing)
+	}
+}
+
+// check names every problem of a payload.
+func (a Approver) check(in applymanifests.ApprovePlan) error {
+	var problems []string
+	switch {
+	case !executions.MatchString(in.Execution):
+		problems = append(problems, "execution: expected the ARN of the execution that waits")
+	case contract.ExecutionARN(in.Execution).Machine() != a.Machine:
+		problems = append(problems, fmt.Sprintf("execution: expected one of the state machine %s", a.Machine))
+	}
+	if !digests.MatchString(in.Digest) {
+		problems = append(problems, "digest: expected the 24 characters of the plan's digest")
+	}
+	if len(in.Reason) > maxReason {
+		problems = append(problems, fmt.Sprintf("reason: %d bytes: expected at most %d", len(in.Reason), maxReason))
+	}
+	if in.Reason != "" && !in.Reject {
+		problems = append(problems, `reason: expected only with "reject": true`)
+	}
+	if len(in.By) > maxBy || strings.ContainsFunc(in.By, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		problems = append(problems, fmt.Sprintf("by: expected at most %d printable bytes", maxBy))
+	}
+	if len(problems) > 0 {
+		return contract.Errorf(contract.InvalidInput, "The payload has a problem in each of: %s", strings.Join(problems, "; "))
+	}
+	return nil
+}
+
+// Waiting is what an execution waits for.
+type Waiting struct {
+	applymanifests.RequestApproval
+	// Since is when it began to wait.
+	Since time.Time
+}
+
+// waitsFor is the resource of the state that waits, as the history has it.
+const waitsFor = "invoke.waitForTaskToken"
+
+// Find finds out what an execution waits for; nil if that is no approval.
+func Find(ctx context.Context, api History, execution string) (*Waiting, error) {
+	described, err := api.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &execution})
+	if err != nil {
+		return nil, awsapi.Explain(err, "states:DescribeExecution of "+execution)
+	}
+	if described.Status != types.ExecutionStatusRunning {
+		return nil, nil //nolint:nilnil // it waits for nothing
+	}
+	history, err := api.GetExecutionHistory(ctx, &sfn.GetExecutionHistoryInput{ExecutionArn: &execution, ReverseOrder: true, MaxResults: lastEvents, IncludeExecutionData: new(true)})
+	if err != nil {
+		return nil, awsapi.Explain(err, "states:GetExecutionHistory of "+execution)
+	}
+	for _, event := range history.Events {
+		switch event.Type {
+		case types.HistoryEventTypeTaskStarted, types.HistoryEventTypeTaskSubmitted:
+			continue
+		case types.HistoryEventTypeTaskScheduled:
+			return waitingFor(event)
+		default:
+			return nil, nil //nolint:nilnil // the execution goes on
+		}
+	}
+	return nil, nil //nolint:nilnil // there are no such events
+}
+
+func waitingFor(event types.HistoryEvent) (*Waiting, error) {
+	scheduled := event.TaskScheduledEventDetails
+	if scheduled == nil || scheduled.Resource == nil || *scheduled.Resource != waitsFor || scheduled.Parameters == nil {
+		return nil, nil //nolint:nilnil // another task
+	}
+	var parameters struct {
+		Payload applymanifests.RequestApproval `json:"Payload"`
+	}
+	if err := json.Unmarshal([]byte(*scheduled.Parameters), &parameters); err != nil || parameters.Payload.Token == "" {
+		return nil, contract.Errorf(contract.InvalidInput, "The execution waits for something else than an approval of this version of kubestep")
+	}
+	waiting := &Waiting{RequestApproval: parameters.Payload}
+	if event.Timestamp != nil {
+		waiting.Since = *event.Timestamp
+	}
+	return waiting, nil
+}
