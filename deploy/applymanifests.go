@@ -125,8 +125,8 @@ func decideApprovals() Policy {
 			Resources: []Value{sub("arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:execution:${AWS::StackName}-apply-manifests:*")},
 		},
 		{
-			Actions: []string{"states:SendTaskSuccess", "states:SendTaskFailure"}, Resources: everything(),
-			Why: "They take a task token and no ARN, so there is nothing to narrow:\nhttps://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html",
+			Actions: []string{"states:SendTaskSuccess"}, Resources: everything(),
+			Why: "It takes a task token and no ARN, so there is nothing to narrow:\nhttps://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html",
 		},
 	}}
 }

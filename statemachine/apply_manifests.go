@@ -26,7 +26,7 @@ func ApplyManifests() Machine {
 			"plan":      Object{"complete": false, "compared": false, "tries": ""},
 			"apply":     Object{"complete": false, "applied": 0, "warnings": []any{}, "done": ""},
 			"readiness": Object{"complete": false, "waitSeconds": 1, "unobserved": []any{}},
-			"approval":  Object{"complete": false, "decision": Object{"digest": "", "at": "0001-01-01T00:00:00Z", "by": "", "seal": ""}, "digest": "", "effects": "", "leaving": ""},
+			"approval":  Object{"complete": false, "decision": Object{"digest": "", "at": "0001-01-01T00:00:00Z", "by": "", "approved": false, "reason": "", "seal": ""}, "digest": "", "effects": "", "leaving": ""},
 			"prune":     Object{"complete": false, "pruned": 0, "deleting": []any{}, "kept": []any{}, "waitSeconds": 0},
 		},
 		progress: "States.Format('{}:{}', $.manifests.sha256, $.apply.done)",
@@ -145,6 +145,22 @@ func ApplyManifests() Machine {
 				},
 				requestApproval(of),
 				{
+					Name:    "WasApproved",
+					Type:    Choice,
+					Comment: "The function approve says so. Whether that is true is proven before anything is applied.",
+					Choices: []Rule{{Variable: "$.approval.decision.approved", BooleanEquals: new(true), Next: "Approved"}},
+					Default: "Rejected",
+				},
+				{
+					Name:    "Rejected",
+					Type:    Pass,
+					Comment: "Says who rejected the plan, and why.",
+					Parameters: Object{"Error": string(contract.NotApproved), "Cause": Object{
+						"errorMessage.$": "States.Format('The plan was rejected (by: {}): {}. Nothing was applied', $.approval.decision.by, $.approval.decision.reason)",
+					}},
+					Next: failed,
+				},
+				{
 					Name:    "Approved",
 					Type:    Pass,
 					Comment: "Keeps which plan was approved.",
@@ -230,7 +246,7 @@ func requestApproval(of document) State {
 		Catch: append([]Catcher{{
 			Comment: "Nobody decided in time.", ErrorEquals: []string{timeout}, ResultPath: "$.failure", Next: "NotApproved",
 		}}, failureCatchers()...),
-		Next: "Approved",
+		Next: "WasApproved",
 	})
 }
 

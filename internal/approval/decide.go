@@ -1,11 +1,13 @@
 package approval
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -23,7 +25,6 @@ import (
 type StepFunctions interface {
 	History
 	SendTaskSuccess(context.Context, *sfn.SendTaskSuccessInput, ...func(*sfn.Options)) (*sfn.SendTaskSuccessOutput, error)
-	SendTaskFailure(context.Context, *sfn.SendTaskFailureInput, ...func(*sfn.Options)) (*sfn.SendTaskFailureOutput, error)
 }
 
 // History reads the history of executions.
@@ -72,41 +73,21 @@ func (a Approver) Approve(ctx context.Context, in applymanifests.ApprovePlan) (a
 		return applymanifests.ApprovedPlan{}, contract.Errorf(contract.InvalidInput, "Execution %s waits for the approval of another plan than %s: see kubestep approvals, and look at that plan first", in.Execution, in.Digest)
 	}
 	answer := applymanifests.ApprovedPlan{Execution: in.Execution, Digest: in.Digest, Approved: !in.Reject, At: a.Now().UTC().Truncate(time.Second)}
-	if in.Reject {
-		return answer, a.reject(ctx, in, waiting.Token)
-	}
-	decision, err := a.Sealer.Seal(in.Execution, applymanifests.Decision{Digest: in.Digest, At: answer.At, By: in.By})
+	decision, err := a.Sealer.Seal(in.Execution, applymanifests.Decision{Digest: in.Digest, At: answer.At, By: in.By, Approved: answer.Approved, Reason: in.Reason})
 	if err != nil {
 		return applymanifests.ApprovedPlan{}, err
 	}
 	text, err := contract.Encode(decision)
 	if err != nil {
-		return applymanifests.ApprovedPlan{}, fmt.Errorf("encode the approval: %w", err)
+		return applymanifests.ApprovedPlan{}, fmt.Errorf("encode the decision: %w", err)
 	}
 	output := string(text)
 	_, err = a.API.SendTaskSuccess(ctx, &sfn.SendTaskSuccessInput{TaskToken: &waiting.Token, Output: &output})
-	return answer, late(err, in.Execution, "states:SendTaskSuccess")
-}
-
-func (a Approver) reject(ctx context.Context, in applymanifests.ApprovePlan, token string) error {
-	message := "The plan was rejected"
-	if in.By != "" {
-		message += " by " + contract.OneLine(in.By)
-	}
-	if in.Reason != "" {
-		message += ": " + contract.OneLine(in.Reason)
-	}
-	text, err := json.Marshal(map[string]string{"errorType": string(contract.NotApproved), "errorMessage": message + ". Nothing was applied"})
-	if err != nil { // text alone cannot fail
-		return fmt.Errorf("encode the rejection: %w", err)
-	}
-	name, cause := string(contract.NotApproved), string(text)
-	_, err = a.API.SendTaskFailure(ctx, &sfn.SendTaskFailureInput{TaskToken: &token, Error: &name, Cause: &cause})
-	return late(err, in.Execution, "states:SendTaskFailure")
+	return answer, late(err, in.Execution)
 }
 
 // late names the error of a token that resumes nothing any more.
-func late(err error, execution, doing string) error {
+func late(err error, execution string) error {
 	var timedOut *types.TaskTimedOut
 	var gone *types.TaskDoesNotExist
 	switch {
@@ -115,7 +96,7 @@ func late(err error, execution, doing string) error {
 	case errors.As(err, &timedOut), errors.As(err, &gone):
 		return contract.Errorf(contract.InvalidInput, "Execution %s waits for no approval any more: its time was over, or somebody decided at the same moment", execution).From(err)
 	default:
-		return awsapi.Explain(err, doing)
+		return awsapi.Explain(err, "states:SendTaskSuccess")
 	}
 }
 
@@ -169,6 +150,8 @@ func Find(ctx context.Context, api History, execution string) (*Waiting, error) 
 	if err != nil {
 		return nil, awsapi.Explain(err, "states:GetExecutionHistory of "+execution)
 	}
+	// The local engine does not know ReverseOrder, and returns all.
+	slices.SortFunc(history.Events, func(a, b types.HistoryEvent) int { return cmp.Compare(b.Id, a.Id) })
 	for _, event := range history.Events {
 		switch event.Type {
 		case types.HistoryEventTypeTaskStarted, types.HistoryEventTypeTaskSubmitted:

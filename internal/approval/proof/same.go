@@ -22,7 +22,7 @@ func (s Sealer) Same(execution, cluster string, approved applymanifests.Approval
 	if err := s.Verify(execution, approved.Decision); err != nil {
 		return err
 	}
-	if approved.Decision.Digest != approved.Digest {
+	if !approved.Decision.Approved || approved.Decision.Digest != approved.Digest {
 		return contract.Errorf(contract.NotApproved, "What was approved is not the plan for cluster %s that the execution waited with, so nothing is applied", cluster)
 	}
 	var differ []string

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
@@ -58,7 +59,7 @@ func (s Sealer) Verify(execution string, d applymanifests.Decision) error {
 }
 
 func (s Sealer) mac(execution string, d applymanifests.Decision) ([]byte, error) {
-	text, err := json.Marshal([]string{execution, d.Digest, d.At.UTC().Format("2006-01-02T15:04:05Z"), d.By})
+	text, err := json.Marshal([]string{execution, d.Digest, d.At.UTC().Format("2006-01-02T15:04:05Z"), d.By, strconv.FormatBool(d.Approved), d.Reason})
 	if err != nil { // text alone cannot fail
 		return nil, fmt.Errorf("encode the approval: %w", err)
 	}

@@ -427,6 +427,9 @@ type Decision struct {
 	Digest string    `json:"digest"`
 	At     time.Time `json:"at"`
 	By     string    `json:"by"`
+	// Approved is false if the plan was rejected, for a Reason.
+	Approved bool   `json:"approved"`
+	Reason   string `json:"reason"`
 	// Seal proves that approve made it, for this execution: whoever knows a task token could
 	// resume the execution, too.
 	Seal string `json:"seal"`
