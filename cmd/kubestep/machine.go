@@ -46,8 +46,8 @@ type table func(follow.Execution, terminal.Style) (string, error)
 func machines() []machine {
 	special := map[string]machine{
 		podinventory.Name:   {verbs: one(inventory), table: podTable, older: "STATE_MACHINE_ARN"},
-		applymanifests.Name: {verbs: []func(machine) *cobra.Command{apply, deleteVerb, setsVerb}, gauge: newApplyGauge},
 		runjob.Name:         {verbs: one(jobVerb), gauge: newJobGauge},
+		applymanifests.Name: {verbs: []func(machine) *cobra.Command{apply, deleteVerb, setsVerb, approvalsVerb}, gauge: newApplyGauge},
 		fleet.Name:          {verbs: one(fleetVerb), gauge: newFleetGauge, check: checkFleet, request: []string{"request"}},
 	}
 	var all []machine

@@ -93,7 +93,7 @@ NO_COLOR turns colors off.`,
 			cmd.AddCommand(verb(m))
 		}
 	}
-	cmd.AddCommand(followVerb(), versionVerb())
+	cmd.AddCommand(followVerb(), approveVerb(), versionVerb())
 	return cmd
 }
 

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/spf13/cobra"
+
+	"github.com/kubestep/kubestep/internal/approval"
+	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	"github.com/kubestep/kubestep/internal/follow/terminal"
+)
+
+// approveOptions are what kubestep approve is told.
+type approveOptions struct {
+	execution          string
+	digest, reason, by string
+	reject             bool
+}
+
+// approveVerb is the verb that approves the plan for which an execution waits, or rejects it.
+func approveVerb() *cobra.Command {
+	var options approveOptions
+	cmd := &cobra.Command{
+		Use:   "approve EXECUTION_ARN",
+		Short: "Approve, or reject, the plan that an execution waits with",
+		Long: `Approve exactly one plan: that of an execution of apply-manifests which waits for an
+approval, because its input has "approve". The execution plans again then, and applies only
+if it would do the same.
+
+Without --digest, it shows what would be changed and ends: look at that, and name the digest
+that it prints. You need to be allowed to invoke the function approve of the stack
+(lambda:InvokeFunction), and without --digest also to read the history of the execution.`,
+		Example: `  # What there is to approve
+  kubestep approve arn:aws:states:eu-west-1:111122223333:execution:kubestep-apply-manifests:noon
+
+  # Approve that
+  kubestep approve arn:aws:states:eu-west-1:111122223333:execution:kubestep-apply-manifests:noon \
+    --digest q83vEjRWeJq83vEjRWeJq83v
+
+  # Reject it
+  kubestep approve arn:aws:states:eu-west-1:111122223333:execution:kubestep-apply-manifests:noon \
+    --digest q83vEjRWeJq83vEjRWeJq83v --reject --reason "not on a Friday"`,
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Flags().StringVar(&options.digest, "digest", "", "the `DIGEST` of the plan (shows the plan if not set)")
+	cmd.Flags().BoolVar(&options.reject, "reject", false, "reject the plan")
+	cmd.Flags().StringVar(&options.reason, "reason", "", "why it is rejected, as `TEXT`")
+	cmd.Flags().StringVar(&options.by, "by", "", "who decides, as `TEXT`, for the output; CloudTrail has the identity")
+	var view viewer
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var wrong problems
+		if len(args) != 1 {
+			wrong.add("expected the ARN of one execution")
+			return wrong
+		}
+		options.execution = args[0]
+		parsed := parseARN("EXECUTION_ARN", options.execution, "execution", &wrong)
+		if options.digest == "" && (options.reject || options.reason != "") {
+			wrong.add("there is no digest: name the plan that is rejected with --digest")
+		}
+		if len(wrong) > 0 {
+			return wrong
+		}
+		client := view.client(cmd.Context(), parsed.Region(), &wrong)
+		if len(wrong) > 0 {
+			return wrong
+		}
+		if options.digest == "" {
+			return showWaiting(cmd, client, options.execution)
+		}
+		return options.decide(cmd, client.Options())
+	}
+	return cmd
+}
+
+// showWaiting prints what an execution waits for.
+func showWaiting(cmd *cobra.Command, client *sfn.Client, execution string) error {
+	waits, err := approval.Find(cmd.Context(), client, execution)
+	if err != nil {
+		return &failure{err}
+	}
+	if waits == nil {
+		return &failure{fmt.Errorf("execution %s waits for no approval", execution)}
+	}
+	out := cmd.OutOrStdout()
+	for _, o := range waits.Plan.Objects {
+		if o.Action != applymanifests.ActionUnchanged {
+			_, _ = fmt.Fprintf(out, "%-10s %s\n", o.Action, terminal.Line(o.Kind+" "+applymanifests.ObjectName{Namespace: o.Namespace, Name: o.Name}.String()))
+		}
+	}
+	if waits.Plan.Truncated {
+		_, _ = fmt.Fprintln(out, "… and more, which have no room in the state")
+	}
+	_, err = fmt.Fprintf(out, "\nCluster %s in %s. %s\nTo approve: kubestep approve %s --digest %s\n",
+		terminal.Line(waits.Cluster.Name), terminal.Line(waits.Cluster.Region), approval.Summary(waits.Plan), execution, waits.Plan.Digest)
+	return err //nolint:wrapcheck // it only writes
+}
+
+// machineSuffix ends the names of the state machines whose plans are approved.
+const machineSuffix = "-" + applymanifests.Name
+
+// alphanumeric matches what an error of a function is named.
+var alphanumeric = regexp.MustCompile(`^[A-Za-z0-9.]+$`)
+
+// decide invokes the function approve of the execution's stack.
+func (o approveOptions) decide(cmd *cobra.Command, of sfn.Options) error {
+	stack, ok := strings.CutSuffix(contract.ExecutionARN(o.execution).Machine(), machineSuffix)
+	if !ok {
+		return problems{fmt.Sprintf("%s is no execution of a state machine STACK%s", o.execution, machineSuffix)}
+	}
+	payload, err := json.Marshal(applymanifests.ApprovePlan{Execution: o.execution, Digest: o.digest, Reject: o.reject, Reason: o.reason, By: o.by})
+	if err != nil {
+		return &failure{fmt.Errorf("encode the decision: %w", err)}
+	}
+	client := lambda.New(lambda.Options{Region: of.Region, Credentials: of.Credentials, HTTPClient: of.HTTPClient, BaseEndpoint: of.BaseEndpoint})
+	answer, err := client.Invoke(cmd.Context(), &lambda.InvokeInput{FunctionName: aws.String(stack + "-approve"), Payload: payload})
+	if err != nil {
+		return &failure{explainInvoke(err, stack)}
+	}
+	if answer.FunctionError != nil {
+		var said struct{ ErrorType, ErrorMessage string }
+		if json.Unmarshal(answer.Payload, &said) != nil || !alphanumeric.MatchString(said.ErrorType) {
+			said.ErrorType, said.ErrorMessage = "Unexpected", "the function approve failed: see its log"
+		}
+		return &failure{fmt.Errorf("%s: %s", said.ErrorType, said.ErrorMessage)}
+	}
+	what := "approved"
+	if o.reject {
+		what = "rejected"
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s %s\nTo see what becomes of it: kubestep follow %s\n", what, o.digest, o.execution)
+	return err //nolint:wrapcheck // it only writes
+}
+
+func explainInvoke(err error, stack string) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("invoke the function %s-approve, which takes lambda:InvokeFunction on it: %w", stack, err)
+}
