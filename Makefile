@@ -32,7 +32,7 @@ GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0
 CYCLONEDX_GOMOD := v1.10.0
 
-.PHONY: bench bench-fleet bench-quick bench-ready help run test race up down soak proofs fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition workflows
+.PHONY: bench bench-fleet bench-jobs bench-quick bench-ready help run test race up down soak proofs fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition workflows
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -115,6 +115,10 @@ bench-ready: local .local/bench/done
 bench-fleet: local ## measure a fleet of 1,000 clusters alone, and write docs/benchmarks/fleet.md (10 minutes)
 	@cd test/bench && go build -ldflags '$(STRIP)' -o ../../build/bench/bench .
 	@build/bench/bench -fleet $(BENCH)
+
+bench-jobs: local ## measure run-job alone, and write docs/benchmarks/jobs.md (2 minutes)
+	@cd test/bench && go build -ldflags '$(STRIP)' -o ../../build/bench/bench .
+	@build/bench/bench -jobs $(BENCH)
 
 .local/bench/done: test/bench/requirements.txt
 	@python3 -m venv .local/bench/venv && .local/bench/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r test/bench/requirements.txt && touch $@

@@ -164,6 +164,34 @@ func TestAJobThatSucceeds(t *testing.T) {
 	assert.Equal(t, "VERSION", jobs[0].Spec.Template.Spec.Containers[0].Env[0].Name)
 	require.NotNil(t, jobs[0].Spec.ActiveDeadlineSeconds)
 	require.NotNil(t, jobs[0].Spec.TTLSecondsAfterFinished)
+
+	// An hour has 13 rounds of watching at most.
+	history, err := j.client.GetExecutionHistory(t.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: &e.ARN, MaxResults: 1000})
+	require.NoError(t, err)
+	at := func(state string) int {
+		return slices.IndexFunc(history.Events, func(e types.HistoryEvent) bool {
+			return e.StateEnteredEventDetails != nil && *e.StateEnteredEventDetails.Name == state
+		})
+	}
+	round := at("HowItEnded") - at("WatchWithFreshToken")
+	assert.Equal(t, 17, round, "as test/bench counts them")
+	assert.Less(t, len(history.Events)+12*round, 500)
+}
+
+func TestALogOfTenMegabytesIsWhollyKept(t *testing.T) {
+	t.Parallel()
+	j := newJobRunner(t)
+	output := ran(t, j.run(t, aJob(fields{
+		"kubestep.local/run-for": "3s", "kubestep.local/repeat-first-line": "100000",
+		"kubestep.local/logs": "a line of some program that says what it does at this very moment, in about a hundred bytes for each one\nlast",
+	}), fields{"logs": "all", "output": fields{"bucket": world.ReportBucket, "prefix": "logs"}}))
+	log, lines := j.log(t, output.Log)
+	require.Len(t, lines, 100_001)
+	assert.Equal(t, "last", lines[100_000].Line)
+	assert.Equal(t, 100_001, log.Lines)
+	assert.False(t, log.Truncated)
+	assert.True(t, strings.HasSuffix(output.Tail, "\nlast"))
+	assert.LessOrEqual(t, len(output.Tail), 16<<10)
 }
 
 func TestAJobThatFailsSaysWhy(t *testing.T) {

@@ -147,11 +147,12 @@ func (a *archive) wrote(ctx context.Context, m store.Manifest) error {
 
 // finish writes what is pending and, if the log is complete, its manifest.
 func (a *archive) finish(ctx context.Context, complete bool) (runjob.Log, error) {
-	if err := a.flush(ctx); err != nil {
+	changed := a.pending
+	if err := a.pack(ctx); err != nil {
 		return runjob.Log{}, err
 	}
 	m, err := a.parts.Finish(ctx, complete)
-	if err == nil && complete {
+	if err == nil && (changed || complete) {
 		err = a.wrote(ctx, m)
 	}
 	return a.log(m), err

@@ -375,8 +375,11 @@ func (r *round) fail(ctx context.Context, err error, doing string) (runjob.Run, 
 func (r *round) finish(ctx context.Context) (runjob.Run, error) {
 	r.run.End, r.run.Delete = r.howItEnded(ctx)
 	r.run.Succeeded = r.run.End.Error == ""
-	if r.in.Logs != runjob.LogsNone {
-		r.run.Tail = r.lastLines(ctx)
+	lines := make(chan string, 1)
+	if r.in.Logs == runjob.LogsNone {
+		lines <- ""
+	} else {
+		go func() { lines <- r.lastLines(ctx) }() // while the rest of the log is read
 	}
 	if r.logs != nil {
 		// The last statuses may not have arrived yet.
@@ -393,10 +396,12 @@ func (r *round) finish(ctx context.Context) (runjob.Run, error) {
 		}
 		complete, err := r.logs.finish(ctx, by, r.run.Delete || r.gone, r.pods, &r.run)
 		if err != nil || !complete {
-			r.run.End, r.run.Tail, r.run.Succeeded, r.run.Delete = runjob.End{}, "", false, false
+			<-lines
+			r.run.End, r.run.Succeeded, r.run.Delete = runjob.End{}, false, false
 			return r.run, err
 		}
 	}
+	r.run.Tail = <-lines
 	if r.run.Succeeded {
 		r.run.Delete = r.in.Keep != runjob.KeepAlways
 	} else {

@@ -30,12 +30,20 @@ func main() {
 	flag.BoolVar(&o.allNamespaces, "all-namespaces", true, "whether to measure requests for all namespaces")
 	flag.IntVar(&o.clusters, "clusters", 1000, "of how many clusters the fleet is; 0 to leave it out")
 	onlyFleet := flag.Bool("fleet", false, "measure the fleet alone")
+	onlyJobs := flag.Bool("jobs", false, "measure run-job alone")
 	sizes := flag.String("pods", "1000,10000,50000", "how many pods in one namespace")
 	objects := flag.String("objects", "500,1000", "how many ConfigMaps to apply")
 	flag.Parse()
 	o.sizes, o.objects = numbers(*sizes), numbers(*objects)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, o, *onlyFleet)
+	var err error
+	if *onlyJobs {
+		if o.root, err = filepath.Abs(o.root); err == nil {
+			err = measureJobs(ctx, o)
+		}
+	} else {
+		err = run(ctx, o, *onlyFleet)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -80,6 +88,9 @@ func run(ctx context.Context, o options, onlyFleet bool) error {
 	o.root = root
 	if !onlyFleet {
 		if err := measure(ctx, o); err != nil {
+			return err
+		}
+		if err := measureJobs(ctx, o); err != nil {
 			return err
 		}
 	}
