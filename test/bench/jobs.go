@@ -45,8 +45,8 @@ const (
 	watchMemoryMB  = 128
 	// A round is the function's 300 seconds less the 8 that it keeps.
 	roundsAnHour = 3600/292 + 1
-	// A round enters WatchWithFreshToken, MintTokenToWatch, WatchJob and HasEnded, and has 17 events; test/jobs_test.go counts them.
-	transitionsARound, eventsARound = 4, 17
+	// A round enters WatchWithFreshToken, MintTokenToWatch, WatchJob and HasEnded, and has 16 events; test/jobs_test.go counts them.
+	transitionsARound, eventsARound = 4, 16
 	// The others of an execution, at most.
 	otherTransitions, otherEvents = 14, 60
 	// With all logs: two for each part, by the pace of internal/jobs/archive.go.
