@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -22,10 +23,10 @@ import (
 )
 
 // waiting starts an execution whose plan is to be approved, and returns what it waits for.
-func (a *applier) waiting(t *testing.T, manifests string) (execution string, waits *approval.Waiting) {
+func (a *applier) waiting(t *testing.T, topic, manifests string) (execution string, waits *approval.Waiting) {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{
-		"clusterName": "demo", "mode": "apply", "namespace": a.namespace, "manifests": manifests, "force": true, "approve": map[string]any{"timeoutSeconds": 600},
+		"clusterName": "demo", "mode": "apply", "namespace": a.namespace, "manifests": manifests, "force": true, "approve": map[string]any{"topicArn": topic, "timeoutSeconds": 600},
 	})
 	require.NoError(t, err)
 	started, err := a.client.StartExecution(t.Context(), &sfn.StartExecutionInput{StateMachineArn: &a.machine, Input: aws.String(string(text))})
@@ -52,6 +53,12 @@ func TestAPlanIsAppliedOnceSomebodyApprovedExactlyThatPlan(t *testing.T) {
 	t.Parallel()
 	a := newApplier(t)
 	a.allow(t, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: []string{"get", "create", "patch"}})
+	developer, err := local.Developer()
+	require.NoError(t, err)
+	created, err := sns.NewFromConfig(developer).CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String("changes-" + a.stack.Name)})
+	require.NoError(t, err)
+	topic := *created.TopicArn
+	a.set(t, map[string]string{"ApprovalTopicArns": topic})
 	configs := admin(t).CoreV1().ConfigMaps(a.namespace)
 	approve := func(payload applymanifests.ApprovePlan) (applymanifests.ApprovedPlan, string) {
 		var approved applymanifests.ApprovedPlan
@@ -63,16 +70,23 @@ func TestAPlanIsAppliedOnceSomebodyApprovedExactlyThatPlan(t *testing.T) {
 		assert.Equal(t, string(contract.InvalidInput), failed, why)
 	}
 
-	execution, waits := a.waiting(t, configMapsOf("approved"))
+	execution, waits := a.waiting(t, topic, configMapsOf("approved"))
 	assert.Equal(t, 1, waits.Plan.Created)
-	_, err := configs.Get(t.Context(), "approved", metav1.GetOptions{})
+	_, err = configs.Get(t.Context(), "approved", metav1.GetOptions{})
 	assert.True(t, apierrors.IsNotFound(err), "nothing is applied before")
 	refused(applymanifests.ApprovePlan{Execution: execution, Digest: "AAAAAAAAAAAAAAAAAAAAAAAA"}, "it waits for the approval of another plan")
 	refused(applymanifests.ApprovePlan{Execution: a.stack.StateMachineARN("fleet"), Digest: waits.Plan.Digest}, "it is no execution")
 	yes := applymanifests.ApprovePlan{Execution: execution, Digest: waits.Plan.Digest, By: "ada"}
-	approved, failed := approve(yes)
-	require.Empty(t, failed)
-	assert.True(t, approved.Approved)
+	said, _, err := newShell(t, "").run(t, nil, "kubestep", "approve", execution)
+	require.NoError(t, err)
+	assert.Contains(t, said, "created    ConfigMap "+a.namespace+"/approved")
+	assert.Contains(t, said, "--digest "+waits.Plan.Digest)
+	said, _, err = newShell(t, "").run(t, nil, "kubestep", "approvals", "--state-machine-arn", a.machine)
+	require.NoError(t, err)
+	assert.Regexp(t, `(?m)^demo .+\+1 ~0 -0 +`+waits.Plan.Digest+" +"+execution+"$", said)
+	said, _, err = newShell(t, "").run(t, nil, "kubestep", "approve", execution, "--digest", waits.Plan.Digest, "--by", "ada")
+	require.NoError(t, err)
+	assert.Contains(t, said, "approved "+waits.Plan.Digest)
 	e := a.ended(t, execution)
 	output := applied(t, e)
 	assert.Equal(t, 1, output.Applied)
@@ -91,10 +105,10 @@ func TestAPlanIsAppliedOnceSomebodyApprovedExactlyThatPlan(t *testing.T) {
 	// Somebody changes what is to be changed between the plan and its approval.
 	_, err = configs.Patch(t.Context(), "approved", k8stypes.MergePatchType, []byte(`{"data":{"a":"other"}}`), metav1.PatchOptions{FieldManager: "kubestep"})
 	require.NoError(t, err)
-	execution, waits = a.waiting(t, configMapsOf("approved"))
+	execution, waits = a.waiting(t, topic, configMapsOf("approved"))
 	_, err = configs.Patch(t.Context(), "approved", k8stypes.MergePatchType, []byte(`{"data":{"a":"another"}}`), metav1.PatchOptions{FieldManager: "kubestep"})
 	require.NoError(t, err)
-	_, failed = approve(applymanifests.ApprovePlan{Execution: execution, Digest: waits.Plan.Digest})
+	_, failed := approve(applymanifests.ApprovePlan{Execution: execution, Digest: waits.Plan.Digest})
 	require.Empty(t, failed)
 	e = a.ended(t, execution)
 	assert.Equal(t, string(contract.PlanChanged), e.Error, e.Cause)
@@ -103,7 +117,7 @@ func TestAPlanIsAppliedOnceSomebodyApprovedExactlyThatPlan(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"a": "another"}, live.Data, "it is as somebody made it")
 
-	execution, waits = a.waiting(t, configMapsOf("rejected"))
+	execution, waits = a.waiting(t, topic, configMapsOf("rejected"))
 	rejected, failed := approve(applymanifests.ApprovePlan{Execution: execution, Digest: waits.Plan.Digest, Reject: true, Reason: "not on a Friday", By: "ada"})
 	require.Empty(t, failed)
 	assert.False(t, rejected.Approved)
@@ -112,7 +126,7 @@ func TestAPlanIsAppliedOnceSomebodyApprovedExactlyThatPlan(t *testing.T) {
 	assert.Equal(t, "The plan was rejected (by: ada): not on a Friday. Nothing was applied", e.Cause)
 
 	// Whoever reads histories knows the task token.
-	execution, waits = a.waiting(t, configMapsOf("forged"))
+	execution, waits = a.waiting(t, topic, configMapsOf("forged"))
 	forged, err := json.Marshal(applymanifests.Decision{Digest: waits.Plan.Digest, By: "eve", Approved: true, Seal: "Zm9yZ2Vk"})
 	require.NoError(t, err)
 	_, err = a.client.SendTaskSuccess(t.Context(), &sfn.SendTaskSuccessInput{TaskToken: &waits.Token, Output: aws.String(string(forged))})
