@@ -57,6 +57,7 @@ func Fleet() Machine {
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictTryAgain), Next: "WhereClustersAre"},
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictGoOn), Next: "WhereClustersAre"},
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictGate), Next: "Soak"},
+						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictLookAgain), Next: "FindNewClusters"},
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictTolerable), Next: "Output"},
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictRolloutFailed), Next: "RolloutFailed"},
 					},
@@ -77,6 +78,7 @@ func Fleet() Machine {
 					Default: "Summarize",
 				},
 				describeAlarms(),
+				findNewClusters(of),
 				output[fleet.Output](of, "The output: the summary and, if they are in the state, the outcomes."),
 				{
 					Name:      "ClustersFailed",
@@ -103,10 +105,23 @@ func findClusters(of document) State {
 	return invoke(of, fleet.FunctionFindClusters, State{
 		Name:           "FindClusters",
 		Comment:        "Checks the input, finds the clusters, and names their executions. Starts nothing if anything is wrong.",
+		Parameters:     Object{"fleet": Object{}, "run": Object{}},
 		TimeoutSeconds: 305,
 		ResultPath:     "$",
 		Catch:          failureCatchers(),
 		Next:           "WhereClustersAre",
+	})
+}
+
+// findNewClusters is the state that finds what has appeared since the fleet began.
+func findNewClusters(of document) State {
+	return invoke(of, fleet.FunctionFindClusters, State{
+		Name:           "FindNewClusters",
+		Comment:        "Lists the clusters once more, for the report: those that have appeared meanwhile were not changed.",
+		TimeoutSeconds: 305,
+		ResultPath:     "$",
+		Catch:          failureCatchers(),
+		Next:           "Summarize",
 	})
 }
 

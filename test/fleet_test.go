@@ -562,3 +562,27 @@ func TestARolloutGoesFromWaveToWaveAndStops(t *testing.T) {
 	assert.Equal(t, []fleet.WaveSummary{{Name: "rest", Clusters: 2, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 2}}}, fleetOutput(t, again).Summary.Waves)
 	assert.Equal(t, 5, a.started(t))
 }
+
+func TestARolloutNamesTheClustersThatAppearedMeanwhile(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	require.NoError(t, local.CreateBucket(t.Context(), a.scenario.bucket()))
+	a.set(t, map[string]string{"OutputBucket": a.scenario.bucket()})
+	where, other := region(), region()
+	describe(t, where, nil)
+	started := a.begin(t, map[string]any{
+		"workflow": "apply-manifests", "regions": []string{where, other}, "output": map[string]string{"bucket": a.scenario.bucket()},
+		"request": map[string]any{"mode": "apply", "namespace": a.namespace, "manifests": configMap("of-a-rollout", "1")},
+		"waves":   []any{map[string]any{"name": "all", "percentage": 100, "gate": map[string]int{"soakSeconds": 3}}},
+	})
+	a.reachesState(t, started, "Soak")
+	describe(t, other, nil)
+
+	e := a.follow(t, started)
+
+	output := fleetOutput(t, e)
+	assert.Equal(t, path("FindClusters", "WhereClustersAre", "RunClusters", "Summarize", "Verdict", "Soak", "HasAlarms", "Summarize", "Verdict", "FindNewClusters", "Summarize", "Verdict", "Output"), e.Path)
+	assert.Equal(t, &fleet.Appeared{Clusters: 1, Names: []string{world.ClusterName}}, output.Summary.Appeared)
+	assert.Equal(t, 1, output.Summary.Clusters)
+	assert.Contains(t, a.object(t, folder(e)+"report.html"), "1 cluster has appeared since the fleet began, and was not changed: "+world.ClusterName)
+}

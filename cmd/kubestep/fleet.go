@@ -241,6 +241,9 @@ func (g *fleetGauge) result(style terminal.Style) string {
 	if summary.Note != "" {
 		fmt.Fprintf(&b, "%s\n\n", terminal.Line(summary.Note))
 	}
+	if text := report.Appeared(summary); text != "" {
+		fmt.Fprintf(&b, "%s\n\n", terminal.Line(text))
+	}
 	fmt.Fprintf(&b, "%s: %s%s\n", clusters(summary.Clusters), outcomes(summary.ByStatus, style), g.tolerance())
 	if len(summary.Totals) > 0 {
 		fmt.Fprintf(&b, "in all: %s\n", totals(summary.Totals))

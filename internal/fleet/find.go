@@ -88,6 +88,9 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 	if err := fields.Err(); err != nil {
 		return contractfleet.FoundClusters{}, err
 	}
+	if in.Run.Ending.Begun {
+		return d.findAppeared(ctx, r, in)
+	}
 	targets, waves, err := d.targets(ctx, r, in.Execution)
 	if err != nil {
 		return contractfleet.FoundClusters{}, err
@@ -104,7 +107,7 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 	fleet := contractfleet.Fleet{
 		Name: r.name, Execution: in.Execution, StartedAt: in.StartedAt, Workflow: r.workflow, StateMachineARN: machine, Executions: contract.MachineARN(machine).Executions(),
 		Digest: digest, Own: hash("%q", in.Execution), Changes: r.changes,
-		Clusters: len(targets), Concurrency: r.concurrency, Tolerated: r.tolerated.of(len(targets)), Waves: len(waves), InS3: inS3(targets, len(waves)), Output: r.output,
+		Clusters: len(targets), Concurrency: r.concurrency, Tolerated: r.tolerated.of(len(targets)), Waves: len(waves), Lists: len(r.places) > 0 && len(waves) > 0 && r.changes && r.output.Bucket != "", InS3: inS3(targets, len(waves)), Output: r.output,
 	}
 	if len(waves) > 0 {
 		fleet.Tolerated = 0

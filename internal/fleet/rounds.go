@@ -116,7 +116,7 @@ func (s Summarizer) goOn(ctx context.Context, fleet contractfleet.Fleet, run con
 		run.Begun, run.Pending = run.Begun+size, run.Pending[size:]
 		return lay(ctx, s.Store, fleet, run, next)
 	}
-	all, err := s.list(ctx, fleet, allKey(fleet))
+	all, err := s.Store.list(ctx, fleet, allKey(fleet))
 	if err != nil {
 		return contractfleet.Run{}, err
 	}
@@ -171,7 +171,7 @@ func lay(ctx context.Context, objects Store, fleet contractfleet.Fleet, run cont
 	if run.Waves == nil { // of an execution that began before there were waves
 		run.Waves = []contractfleet.Wave{}
 	}
-	run.Gate = filled(run.Gate)
+	run.Gate, run.Ending.Appeared.Names = filled(run.Gate), []string{}
 	if !fleet.InS3 {
 		return run, nil
 	}

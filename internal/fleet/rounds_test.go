@@ -339,7 +339,7 @@ func TestALargeFleetReadsOnlyTheOutcomesOfTheRound(t *testing.T) {
 	assert.Equal(t, contractfleet.VerdictGoOn, next.Verdict)
 	assert.Equal(t, contractfleet.Run{
 		Round: 8, Attempt: 1, Clusters: []contractfleet.Cluster{}, List: folder + "clusters-8.json", Size: 11, Begun: 124, Pending: []contract.Target{}, Failed: 2,
-		Waves: []contractfleet.Wave{}, Concurrency: 10, Gate: next.Gate, Outcomes: []contractfleet.Outcome{}, Verdict: contractfleet.VerdictGoOn, Summary: next.Summary,
+		Waves: []contractfleet.Wave{}, Concurrency: 10, Gate: next.Gate, Ending: next.Ending, Outcomes: []contractfleet.Outcome{}, Verdict: contractfleet.VerdictGoOn, Summary: next.Summary,
 	}, next, "one more may fail, and ten run at once")
 	var listed []contractfleet.Cluster
 	require.NoError(t, json.Unmarshal([]byte(s3.objects["reports/"+folder+"clusters-8.json"]), &listed))

@@ -1,7 +1,9 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -26,4 +28,25 @@ func (s Store) put(ctx context.Context, fleet contractfleet.Fleet, key, contentT
 func (s Store) get(ctx context.Context, fleet contractfleet.Fleet, key string, limit int64) ([]byte, error) {
 	body, _, err := store.New(s.S3, fleet.Execution).Get(ctx, store.Object{Field: "output", Bucket: fleet.Output.Bucket, Key: key}, limit)
 	return body, err
+}
+
+// list reads a list of clusters.
+func (s Store) list(ctx context.Context, fleet contractfleet.Fleet, key string) ([]contractfleet.Cluster, error) {
+	text, err := s.get(ctx, fleet, key, maxList)
+	if err != nil {
+		return nil, err
+	}
+	var clusters []contractfleet.Cluster
+	// One by one: of an array of anything else there may be more than there is memory for.
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	_, err = decoder.Token()
+	for err == nil && decoder.More() && len(clusters) <= contractfleet.MaxClusters {
+		var cluster contractfleet.Cluster
+		err = decoder.Decode(&cluster)
+		clusters = append(clusters, cluster)
+	}
+	if err != nil || len(clusters) > contractfleet.MaxClusters {
+		return nil, changed(fleet, key, "list of clusters")
+	}
+	return clusters, nil
 }

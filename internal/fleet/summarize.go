@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -65,6 +64,9 @@ type Summarizer struct {
 // Errors: AccessDenied, Throttled, AWSUnreachable, InvalidInput for a bucket that is not there.
 func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (contractfleet.Run, error) {
 	wave, age := waveOf(in.Fleet, in.Run.Waves, in.Run.Wave), s.Now().Sub(in.Fleet.StartedAt)
+	if in.Run.Ending.Begun {
+		return s.finish(ctx, in, nil, in.Run.Ending.Why)
+	}
 	if in.Run.Gate.Wave > 0 {
 		if why := refusal(in.Run.Gate); why != "" {
 			return s.finish(ctx, in, nil, "the gate of wave "+wave.Name+" was not passed: "+why)
@@ -131,6 +133,11 @@ func (s Summarizer) begin(ctx context.Context, in contractfleet.Summarize, next 
 // finish ends the fleet after a round with those outcomes, given why nothing else begins if
 // something is left.
 func (s Summarizer) finish(ctx context.Context, in contractfleet.Summarize, outcomes []contractfleet.Outcome, why string) (contractfleet.Run, error) {
+	if in.Fleet.Lists && !in.Run.Ending.Begun {
+		next := after(in, in.Run.Failed, outcomes)
+		next.Verdict, next.Gate, next.Ending = contractfleet.VerdictLookAgain, in.Run.Gate, contractfleet.Ending{Begun: true, Why: why}
+		return lay(ctx, s.Store, in.Fleet, next, nil)
+	}
 	all, err := s.all(ctx, in, outcomes, why)
 	if err != nil {
 		return contractfleet.Run{}, err
@@ -141,7 +148,7 @@ func (s Summarizer) finish(ctx context.Context, in contractfleet.Summarize, outc
 // round is the outcomes of the round that ended, one for each of its clusters.
 func (s Summarizer) round(ctx context.Context, in contractfleet.Summarize) ([]contractfleet.Outcome, error) {
 	if in.Fleet.InS3 {
-		clusters, err := s.list(ctx, in.Fleet, in.Run.List)
+		clusters, err := s.Store.list(ctx, in.Fleet, in.Run.List)
 		if err != nil {
 			return nil, err
 		}
@@ -182,7 +189,7 @@ func (s Summarizer) all(ctx context.Context, in contractfleet.Summarize, last []
 
 // readAll reads the outcomes of the rounds before the last.
 func (s Summarizer) readAll(ctx context.Context, in contractfleet.Summarize, last []contractfleet.Outcome, why string) ([]contractfleet.Outcome, error) {
-	clusters, err := s.list(ctx, in.Fleet, allKey(in.Fleet))
+	clusters, err := s.Store.list(ctx, in.Fleet, allKey(in.Fleet))
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +211,11 @@ func (s Summarizer) readAll(ctx context.Context, in contractfleet.Summarize, las
 		// It was tried again, before anything else was begun.
 		cluster.Attempt = contractfleet.MaxAttempts
 		cluster.Execution = ExecutionName(in.Fleet, cluster.Target, cluster.Attempt)
-		return s.get(ctx, in.Fleet, cluster)
+		second, err := s.get(ctx, in.Fleet, cluster)
+		if in.Run.Ending.Begun && second.Error == noOutcome {
+			return first, err // too little time was left for another try, or it died
+		}
+		return second, err
 	})
 }
 
@@ -232,6 +243,9 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 	if in.Run.Wave > 0 {
 		summary.Note = note(in)
 	}
+	if in.Run.Ending.Begun {
+		summary.Appeared = &in.Run.Ending.Appeared
+	}
 	if in.Fleet.Output.Bucket != "" {
 		var err error
 		if summary.Report, err = s.report(ctx, in, summary, outcomes, pending); err != nil {
@@ -245,7 +259,7 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 	if in.Fleet.InS3 {
 		run.Outcomes = []contractfleet.Outcome{}
 	}
-	run.Gate = filled(run.Gate)
+	run.Gate, run.Ending.Appeared.Names = filled(run.Gate), []string{}
 	if run.Waves == nil { // of an execution that began before there were waves
 		run.Waves = []contractfleet.Wave{}
 	}
@@ -266,27 +280,6 @@ func lost(cluster contractfleet.Cluster) contractfleet.Outcome {
 		Target: cluster.Target, Attempt: cluster.Attempt, Status: contractfleet.StatusFailed, Error: noOutcome, Wave: cluster.Wave,
 		Cause: "No outcome was recorded. See the failed items of the Map Run in the fleet's execution.",
 	}
-}
-
-// list reads a list of clusters.
-func (s Summarizer) list(ctx context.Context, fleet contractfleet.Fleet, key string) ([]contractfleet.Cluster, error) {
-	text, err := s.Store.get(ctx, fleet, key, maxList)
-	if err != nil {
-		return nil, err
-	}
-	var clusters []contractfleet.Cluster
-	// One by one: of an array of anything else there may be more than there is memory for.
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	_, err = decoder.Token()
-	for err == nil && decoder.More() && len(clusters) <= contractfleet.MaxClusters {
-		var cluster contractfleet.Cluster
-		err = decoder.Decode(&cluster)
-		clusters = append(clusters, cluster)
-	}
-	if err != nil || len(clusters) > contractfleet.MaxClusters {
-		return nil, changed(fleet, key, "list of clusters")
-	}
-	return clusters, nil
 }
 
 // read reads the outcome of each cluster, many at once.

@@ -99,6 +99,10 @@ type FindClusters struct {
 	StartedAt time.Time `json:"startedAt" path:"$$.Execution.StartTime"`
 	// Input is the execution input as it was given, unchecked.
 	Input json.RawMessage `json:"input" path:"$$.Execution.Input"`
+	// Fleet and Run are where a fleet stands that is about to end: then those clusters are
+	// found that have appeared since it began. They are empty before it begins.
+	Fleet Fleet `json:"fleet"`
+	Run   Run   `json:"run"`
 }
 
 // FoundClusters is the result of find-clusters.
@@ -136,6 +140,9 @@ type Fleet struct {
 	// Tolerated is how many clusters may fail without failing the fleet. If it has waves,
 	// each has a tolerance of its own, and this is their sum.
 	Tolerated int `json:"tolerated"`
+	// Lists reports whether the clusters are listed once more at the end: they were listed at the
+	// beginning, of Regions, and change in waves.
+	Lists bool `json:"lists"`
 	// Waves is how many waves there are.
 	Waves int `json:"waves"`
 	// InS3 reports whether clusters and outcomes are in Output, not in the state.
@@ -173,6 +180,8 @@ type Run struct {
 	Concurrency int `json:"concurrency"`
 	// Gate is the gate that is being passed, instead of a round.
 	Gate Passage `json:"gate"`
+	// Ending is what is known of a fleet that ends once its clusters are listed again.
+	Ending Ending `json:"ending"`
 	// Outcomes are those that are settled; empty if they are in S3.
 	Outcomes []Outcome `json:"outcomes"`
 	Verdict  Verdict   `json:"verdict"`
@@ -195,7 +204,27 @@ type Ran struct {
 	Waves    []Wave            `json:"waves"`
 	Wave     int               `json:"wave"`
 	Gate     Passage           `json:"gate"`
+	Ending   Ending            `json:"ending"`
 	Outcomes []Outcome         `json:"outcomes"`
+}
+
+// Ending is what is known of a fleet of which only the report is left.
+type Ending struct {
+	// Begun reports whether it ends.
+	Begun bool `json:"begun"`
+	// Why says why nothing else of it began; empty if nothing is left.
+	Why string `json:"why"`
+	// Appeared are the clusters that were not there when it began.
+	Appeared Appeared `json:"appeared"`
+}
+
+// Appeared counts the clusters that were not there when the fleet began, and were not changed.
+type Appeared struct {
+	Clusters int `json:"clusters"`
+	// Names are the first of them.
+	Names []string `json:"names"`
+	// Failure says why nobody knows; empty if it is known.
+	Failure string `json:"failure"`
 }
 
 // Wave is a part of a fleet that changes its clusters. It begins when the wave before it
@@ -384,6 +413,8 @@ const (
 	VerdictGoOn Verdict = "GoOn"
 	// VerdictGate passes the gate of a wave.
 	VerdictGate Verdict = "Gate"
+	// VerdictLookAgain lists the clusters once more, before the report.
+	VerdictLookAgain Verdict = "LookAgain"
 	// VerdictTolerable means that no more clusters failed than are tolerated.
 	VerdictTolerable Verdict = "Tolerable"
 	// VerdictIntolerable fails with ClustersFailed.
@@ -410,6 +441,9 @@ type Summary struct {
 	Note string `json:"note,omitempty"`
 	// Waves are the fleet's, in their order, if it has any.
 	Waves []WaveSummary `json:"waves,omitempty"`
+	// Appeared are the clusters of the fleet's Regions and tags that were not there when it began,
+	// if it has waves.
+	Appeared *Appeared `json:"appeared,omitempty"`
 	// Report is null if the input has no output.
 	Report *Report `json:"report"`
 }

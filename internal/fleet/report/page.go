@@ -29,7 +29,7 @@ var (
 
 // parsed is the page. A template is safe for concurrent use.
 var parsed = template.Must(template.New("page").Funcs(template.FuncMap{
-	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures,
+	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures, "appeared": Appeared,
 	"segmentsOf": func(w fleet.WaveSummary) []segment { return segments(w.ByStatus, w.Clusters) },
 }).Parse(page))
 
@@ -147,6 +147,26 @@ func Same(s fleet.Summary) string {
 	default:
 		return fmt.Sprintf("%s of %s clusters get the same change; %s differ.", count(most), count(told), count(differ))
 	}
+}
+
+// Appeared says which clusters were not there when the fleet began; it is empty if none is known.
+func Appeared(s fleet.Summary) string {
+	switch {
+	case s.Appeared == nil:
+		return ""
+	case s.Appeared.Failure != "":
+		return "Whether clusters have appeared since the fleet began is not known: " + s.Appeared.Failure
+	case s.Appeared.Clusters == 0:
+		return ""
+	}
+	names := strings.Join(s.Appeared.Names, ", ")
+	if more := s.Appeared.Clusters - len(s.Appeared.Names); more > 0 {
+		names += fmt.Sprintf(", and %s more", count(more))
+	}
+	if s.Appeared.Clusters == 1 {
+		return "1 cluster has appeared since the fleet began, and was not changed: " + names
+	}
+	return fmt.Sprintf("%s clusters have appeared since the fleet began, and were not changed: %s", count(s.Appeared.Clusters), names)
 }
 
 // Figures writes a cluster's figures that are not 0, in the order of their names.
