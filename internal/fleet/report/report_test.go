@@ -212,6 +212,18 @@ func TestTheReportOfAFleetWithWavesTellsThemApart(t *testing.T) {
 	assert.Empty(t, elements(t, page(t, stopped()), "ol"), "a fleet without waves shows none")
 }
 
+func TestTheReportSaysWhichClustersAppearedMeanwhile(t *testing.T) {
+	for want, appeared := range map[string]*fleet.Appeared{
+		"": {Names: []string{}},
+		"1 cluster has appeared since the fleet began, and was not changed: new":                         {Clusters: 1, Names: []string{"new"}},
+		"1,007 clusters have appeared since the fleet began, and were not changed: a, b, and 1,005 more": {Clusters: 1007, Names: []string{"a", "b"}},
+		"Whether clusters have appeared since the fleet began is not known: it says no":                  {Failure: "it says no"},
+	} {
+		assert.Equal(t, want, report.Appeared(fleet.Summary{Appeared: appeared}))
+	}
+	assert.Empty(t, report.Appeared(fleet.Summary{}), "nobody has looked")
+}
+
 func TestTheReportSaysHowManyClustersGetTheSameChange(t *testing.T) {
 	outcomes := make([]fleet.Outcome, 420)
 	for i := range outcomes {
