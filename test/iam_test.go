@@ -60,7 +60,9 @@ var notRun = []iam.NotRun{
 	{Role: "LoadManifestsRole", Policy: "source", Why: noVersions},
 	{Role: "VerifyApplyRole", Policy: "source", Why: noVersions},
 	{Role: "PlanManifestsRole", Policy: "source", Why: noVersions},
+	{Role: "PlanSetRole", Policy: "source", Why: noVersions},
 	{Role: "ApplyManifestsRole", Policy: "source", Why: noVersions},
+	{Role: "PruneObjectsRole", Policy: "source", Why: noVersions},
 	{Role: "LoadJobRole", Policy: "source", Why: noVersions},
 	{Role: "CreateJobRole", Policy: "source", Why: noVersions},
 }
@@ -192,15 +194,15 @@ func TestARoleMayDoWhatItIsForAndNothingElse(t *testing.T) {
 		"assume the role that EKS maps":        {call{"sts:AssumeRole", "arn:aws:iam::111122223333:role/all-mint-token"}, context{"aws:ResourceOrgID": organization}, nobody},
 
 		"assume a role of ApplyRoleArns":                    {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/applier"}, context{"sts:ExternalId": "agreed", "aws:ResourceOrgID": organization}, []string{"ApplyMintTokenRole", "DescribeClusterRole", "FindClustersRole"}},
-		"read manifests":                                    {call{"s3:GetObject", "arn:aws:s3:::manifests/live/app.yaml"}, context{"aws:ResourceAccount": "111122223333"}, []string{"ApplyManifestsRole", "CreateJobRole", "LoadJobRole", "LoadManifestsRole", "PlanManifestsRole", "VerifyApplyRole"}},
+		"read manifests":                                    {call{"s3:GetObject", "arn:aws:s3:::manifests/live/app.yaml"}, context{"aws:ResourceAccount": "111122223333"}, []string{"ApplyManifestsRole", "CreateJobRole", "LoadJobRole", "LoadManifestsRole", "PlanManifestsRole", "PlanSetRole", "PruneObjectsRole", "VerifyApplyRole"}},
 		"read manifests under another prefix":               {call{"s3:GetObject", "arn:aws:s3:::manifests/other/app.yaml"}, context{"aws:ResourceAccount": "111122223333"}, nobody},
 		"read manifests of another account":                 {call{"s3:GetObject", "arn:aws:s3:::manifests/live/app.yaml"}, context{"aws:ResourceAccount": "444455556666"}, nobody},
-		"tell that there is no such manifest":               {call{"s3:ListBucket", "arn:aws:s3:::manifests"}, context{"aws:ResourceAccount": "111122223333"}, []string{"ApplyManifestsRole", "CreateJobRole", "LoadJobRole", "LoadManifestsRole", "PlanManifestsRole", "VerifyApplyRole"}},
+		"tell that there is no such manifest":               {call{"s3:ListBucket", "arn:aws:s3:::manifests"}, context{"aws:ResourceAccount": "111122223333"}, []string{"ApplyManifestsRole", "CreateJobRole", "LoadJobRole", "LoadManifestsRole", "PlanManifestsRole", "PlanSetRole", "PruneObjectsRole", "VerifyApplyRole"}},
 		"change manifests":                                  {call{"s3:PutObject", "arn:aws:s3:::manifests/live/app.yaml"}, context{"aws:ResourceAccount": "111122223333"}, nobody},
-		"decrypt manifests through S3":                      {call{"kms:Decrypt", manifestKey}, context{"kms:ViaService": "s3.eu-west-1.amazonaws.com"}, []string{"ApplyManifestsRole", "CreateJobRole", "LoadJobRole", "LoadManifestsRole", "PlanManifestsRole", "VerifyApplyRole"}},
+		"decrypt manifests through S3":                      {call{"kms:Decrypt", manifestKey}, context{"kms:ViaService": "s3.eu-west-1.amazonaws.com"}, []string{"ApplyManifestsRole", "CreateJobRole", "LoadJobRole", "LoadManifestsRole", "PlanManifestsRole", "PlanSetRole", "PruneObjectsRole", "VerifyApplyRole"}},
 		"start an execution that applies":                   {call{"states:StartExecution", states + "stateMachine:all-apply-manifests"}, context{"states:StateMachineQualifier": "live"}, []string{"DriftScheduleRole", "FleetRole"}},
 		"start an execution that runs a Job":                {call{"states:StartExecution", states + "stateMachine:all-run-job"}, context{"states:StateMachineQualifier": "live"}, []string{"FleetRole", "JobsStoppedRole"}},
-		"write a listing":                                   {call{"s3:PutObject", "arn:aws:s3:::inventories/kubestep/part-1"}, context{"aws:ResourceAccount": "111122223333"}, []string{"FindClustersRole", "ListPodsRole", "PlanManifestsRole", "RecordOutcomeRole", "SummarizeRole", "WatchJobRole"}},
+		"write a listing":                                   {call{"s3:PutObject", "arn:aws:s3:::inventories/kubestep/part-1"}, context{"aws:ResourceAccount": "111122223333"}, []string{"FindClustersRole", "ListPodsRole", "PlanManifestsRole", "PlanSetRole", "RecordOutcomeRole", "SummarizeRole", "WatchJobRole"}},
 		"write to a bucket of that name in another account": {call{"s3:PutObject", "arn:aws:s3:::inventories/kubestep/part-1"}, context{"aws:ResourceAccount": "444455556666"}, nobody},
 		"write under another prefix":                        {call{"s3:PutObject", "arn:aws:s3:::inventories/other/part-1"}, context{"aws:ResourceAccount": "111122223333"}, nobody},
 		"write to another bucket":                           {call{"s3:PutObject", "arn:aws:s3:::inventories2/kubestep/part-1"}, context{"aws:ResourceAccount": "111122223333"}, nobody},
@@ -236,7 +238,7 @@ func TestARoleMayDoWhatItIsForAndNothingElse(t *testing.T) {
 
 		"decrypt variables":           {call{"kms:Decrypt", encryptionKey}, nil, holding("variables")},
 		"decrypt listings":            {call{"kms:Decrypt", outputKey}, nil, nobody},
-		"decrypt listings through S3": {call{"kms:Decrypt", outputKey}, context{"kms:ViaService": "s3.eu-west-1.amazonaws.com"}, []string{"FindClustersRole", "FleetRole", "ListPodsRole", "PlanManifestsRole", "RecordOutcomeRole", "SummarizeRole", "WatchJobRole"}},
+		"decrypt listings through S3": {call{"kms:Decrypt", outputKey}, context{"kms:ViaService": "s3.eu-west-1.amazonaws.com"}, []string{"FindClustersRole", "FleetRole", "ListPodsRole", "PlanManifestsRole", "PlanSetRole", "RecordOutcomeRole", "SummarizeRole", "WatchJobRole"}},
 		"let others decrypt":          {call{"kms:CreateGrant", encryptionKey}, nil, nobody},
 	}
 	// A machine invokes its own functions, and each by a version.

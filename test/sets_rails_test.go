@@ -3,6 +3,8 @@ package test
 import (
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -273,6 +277,31 @@ spec:
 			stopped(t, a.run(t, input), contract.OwnerConflict, `it is a set of "kubectl/v1.37", and only that may change it`)
 		}
 	})
+}
+
+func TestASetWhoseManifestsAreInS3(t *testing.T) {
+	t.Parallel()
+	a := newPruner(t)
+	client, source := a.bucket(t, configMapsOf("one", "two"))
+	input := func(more map[string]any) map[string]any {
+		all := map[string]any{"source": source, "set": "addons", "prune": true}
+		maps.Copy(all, more)
+		return all
+	}
+	applied(t, a.run(t, input(nil)))
+	_, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(source["bucket"].(string)), Key: aws.String(source["key"].(string)), Body: strings.NewReader(configMapsOf("one"))})
+	require.NoError(t, err)
+
+	plan := applied(t, a.run(t, input(map[string]any{"mode": "plan", "output": map[string]any{"bucket": source["bucket"], "prefix": "diffs"}})))
+
+	require.NotNil(t, plan.Plan.Diff)
+	require.Len(t, plan.Plan.Diff.Keys, 2, "of the manifests, and of the members that left them")
+	read, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &plan.Plan.Diff.Bucket, Key: &plan.Plan.Diff.Keys[1]})
+	require.NoError(t, err)
+	text, err := io.ReadAll(read.Body)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "ConfigMap "+a.namespace+"/two: pruned")
+	assert.Equal(t, 1, applied(t, a.run(t, input(nil))).Pruned)
 }
 
 func TestAStackWithoutEnablePruneDeletesNothing(t *testing.T) {
