@@ -59,7 +59,7 @@ func (w Watcher) Watch(ctx context.Context, in runjob.WatchJob) (runjob.Run, err
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if in.Logs == runjob.LogsAll {
-		r.logs = newLogReader(ctx, conn, newArchive(store.New(w.S3, in.Execution), in), in.Run)
+		r.logs = newLogReader(conn, newArchive(store.New(w.S3, in.Execution), in), in.Run)
 	}
 	return r.watch(ctx)
 }
@@ -127,7 +127,7 @@ func (r *round) watch(ctx context.Context) (runjob.Run, error) {
 		}
 		var chunks <-chan chunk
 		if r.logs != nil {
-			r.logs.open(r.pods) //nolint:contextcheck // as open says
+			r.logs.open(ctx, r.pods)
 			chunks = r.logs.chunks
 			wake = earlier(wake, r.logs.flushBy())
 		}

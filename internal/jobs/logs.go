@@ -70,10 +70,9 @@ type logReader struct {
 	namespace string
 	archive   *archive
 	chunks    chan chunk
-	// ctx ends with the round.
-	ctx    context.Context //nolint:containedctx // of the goroutines that read
-	cancel context.CancelFunc
-	group  sync.WaitGroup
+	// stopped is closed to end the goroutines that read.
+	stopped chan struct{}
+	group   sync.WaitGroup
 
 	// places are where logs are read in part, and whole are those that are read to their end,
 	// by their digests.
@@ -93,12 +92,11 @@ type logReader struct {
 	jobEnded   bool
 }
 
-func newLogReader(ctx context.Context, conn *kube.Conn, a *archive, run runjob.Run) *logReader {
+func newLogReader(conn *kube.Conn, a *archive, run runjob.Run) *logReader {
 	l := &logReader{
-		conn: conn, namespace: run.Job.Namespace, archive: a, chunks: make(chan chunk),
+		conn: conn, namespace: run.Job.Namespace, archive: a, chunks: make(chan chunk), stopped: make(chan struct{}),
 		places: map[instance]runjob.LogPlace{}, whole: map[string]bool{}, reading: map[instance]bool{}, terminated: map[instance]bool{},
 	}
-	l.ctx, l.cancel = context.WithCancel(ctx)
 	for _, at := range run.Cursor.Read {
 		l.places[instance{at.Pod, at.UID, at.Container, at.Restarts}] = at
 	}
@@ -110,9 +108,7 @@ func newLogReader(ctx context.Context, conn *kube.Conn, a *archive, run runjob.R
 
 // open begins to read the logs of containers that have started, as many as may be read at
 // once.
-//
-//nolint:contextcheck // it goes on for as long as the round, whose context the reader has
-func (l *logReader) open(pods map[string]*pod) {
+func (l *logReader) open(ctx context.Context, pods map[string]*pod) {
 	if !l.changed {
 		return
 	}
@@ -157,7 +153,7 @@ func (l *logReader) open(pods map[string]*pod) {
 		}
 		l.reading[of] = true
 		previous := again[of]
-		l.group.Go(func() { l.read(of, at, previous) })
+		l.group.Go(func() { l.read(ctx, of, at, previous) })
 	}
 }
 
@@ -250,7 +246,7 @@ func (l *logReader) pause(ctx context.Context, run *runjob.Run) error {
 
 // stop ends the goroutines. What they read and did not pass on is read again.
 func (l *logReader) stop() {
-	l.cancel()
+	close(l.stopped)
 	l.group.Wait()
 }
 
@@ -264,7 +260,7 @@ func (l *logReader) finish(ctx context.Context, by time.Time, mustEnd bool, pods
 	over := time.NewTimer(time.Until(by))
 	defer over.Stop()
 	for {
-		l.open(pods) //nolint:contextcheck // as open says
+		l.open(ctx, pods)
 		if len(l.reading) == 0 {
 			break
 		}
@@ -288,25 +284,34 @@ func (l *logReader) finish(ctx context.Context, by time.Time, mustEnd bool, pods
 }
 
 // read reads the log of a container to its end.
-func (l *logReader) read(of instance, at runjob.LogPlace, previous bool) {
+func (l *logReader) read(ctx context.Context, of instance, at runjob.LogPlace, previous bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-l.stopped:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	failures := 0
 	for {
 		ended := previous || l.hasEnded(of)
-		err := l.once(of, &at, request{previous: previous, follow: !ended})
+		err := l.once(ctx, of, &at, request{previous: previous, follow: !ended})
 		if err == nil && !ended {
 			// An answer that is followed ends with the container, but also if the kubelet's
 			// connection broke: the API server does not tell these apart. So the last line is
 			// compared, once the container has ended.
-			if ended = l.waitForEnd(of); ended {
-				ended = l.isWhole(of, at)
+			if ended = l.waitForEnd(ctx, of); ended {
+				ended = l.isWhole(ctx, of, at)
 			}
 		}
-		if l.ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return
 		}
 		switch {
 		case err == nil && ended:
-			l.send(chunk{of: of, at: at, done: true})
+			l.send(ctx, chunk{of: of, at: at, done: true})
 			return
 		case err == nil:
 			failures = 0
@@ -314,10 +319,10 @@ func (l *logReader) read(of instance, at runjob.LogPlace, previous bool) {
 			failures++
 		}
 		if statusCode(err) == http.StatusNotFound || failures >= maxFailures && l.hasEnded(of) {
-			l.send(chunk{of: of, at: at, done: true, lost: true})
+			l.send(ctx, chunk{of: of, at: at, done: true, lost: true})
 			return
 		}
-		if !sleep(l.ctx, logRetry) {
+		if !sleep(ctx, logRetry) {
 			return
 		}
 	}
@@ -330,13 +335,13 @@ func (l *logReader) hasEnded(of instance) bool {
 }
 
 // waitForEnd waits for the status that says that the container ended.
-func (l *logReader) waitForEnd(of instance) bool {
+func (l *logReader) waitForEnd(ctx context.Context, of instance) bool {
 	const look, most = 20 * time.Millisecond, 100
 	for range most {
 		if l.hasEnded(of) {
 			return true
 		}
-		if !sleep(l.ctx, look) {
+		if !sleep(ctx, look) {
 			return false
 		}
 	}
@@ -344,8 +349,8 @@ func (l *logReader) waitForEnd(of instance) bool {
 }
 
 // isWhole reports whether a place is at the end of the log of a container that ended.
-func (l *logReader) isWhole(of instance, at runjob.LogPlace) bool {
-	stream, err := l.stream(of, request{}, "tailLines", "1")
+func (l *logReader) isWhole(ctx context.Context, of instance, at runjob.LogPlace) bool {
+	stream, err := l.stream(ctx, of, request{}, "tailLines", "1")
 	if err != nil {
 		return false
 	}
@@ -355,11 +360,11 @@ func (l *logReader) isWhole(of instance, at runjob.LogPlace) bool {
 	return errors.Is(err, io.EOF) || err == nil && string(stamp) == at.Time
 }
 
-func (l *logReader) send(c chunk) bool {
+func (l *logReader) send(ctx context.Context, c chunk) bool {
 	select {
 	case l.chunks <- c:
 		return true
-	case <-l.ctx.Done():
+	case <-ctx.Done():
 		return false
 	}
 }
@@ -367,7 +372,7 @@ func (l *logReader) send(c chunk) bool {
 // request is how a log is asked for.
 type request struct{ previous, follow bool }
 
-func (l *logReader) stream(of instance, r request, more ...string) (io.ReadCloser, error) {
+func (l *logReader) stream(ctx context.Context, of instance, r request, more ...string) (io.ReadCloser, error) {
 	q := l.conn.Get().AbsPath(logPath(l.namespace, of.pod)...).MaxRetries(0).Param("container", of.container).Param("timestamps", "true")
 	if r.previous {
 		q = q.Param("previous", "true")
@@ -378,24 +383,24 @@ func (l *logReader) stream(of instance, r request, more ...string) (io.ReadClose
 	for i := 0; i+1 < len(more); i += 2 {
 		q = q.Param(more[i], more[i+1])
 	}
-	return q.Stream(kube.Streamed(l.ctx, streamBytes))
+	return q.Stream(kube.Streamed(ctx, streamBytes))
 }
 
 // once reads the log of a container from a place, to the end of the answer, and moves the
 // place along.
-func (l *logReader) once(of instance, at *runjob.LogPlace, r request) error {
+func (l *logReader) once(ctx context.Context, of instance, at *runjob.LogPlace, r request) error {
 	skip, more := skipper{}, []string(nil)
 	if since, err := time.Parse(time.RFC3339Nano, at.Time); err == nil {
 		// In whole seconds, as the API server passes it on.
 		more = []string{"sinceTime", since.UTC().Truncate(time.Second).Format(time.RFC3339)}
 		skip = skipper{until: since, lines: at.Lines}
 	}
-	stream, err := l.stream(of, r, more...)
+	stream, err := l.stream(ctx, of, r, more...)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = stream.Close() }()
-	return l.pass(of, at, stream, &skip)
+	return l.pass(ctx, of, at, stream, &skip)
 }
 
 // skipper skips the lines that are read already: those before a time, and so many of that
@@ -424,15 +429,15 @@ func (s *skipper) skips(stamp []byte) bool {
 }
 
 // pass passes the lines of a stream on, in chunks.
-func (l *logReader) pass(of instance, at *runjob.LogPlace, stream io.Reader, skip *skipper) error {
+func (l *logReader) pass(ctx context.Context, of instance, at *runjob.LogPlace, stream io.Reader, skip *skipper) error {
 	read, encode := newLogLines(stream), newEncoder(of)
 	stamp, skipped := []byte(nil), false
 	for {
 		continued := read.more
 		line, err := read.next()
 		if err != nil {
-			if !l.give(of, at, encode) {
-				return l.ctx.Err()
+			if !l.give(ctx, of, at, encode) {
+				return ctx.Err()
 			}
 			if errors.Is(err, io.EOF) {
 				return nil
@@ -454,8 +459,8 @@ func (l *logReader) pass(of instance, at *runjob.LogPlace, stream io.Reader, ski
 		// What has arrived is passed on before more is waited for. Of a line that is too long
 		// for one piece, the place is after all of it.
 		if size := encode.size(); !read.more && (size >= chunkBytes || read.r.Buffered() == 0) || size >= maxChunk {
-			if !l.give(of, at, encode) {
-				return l.ctx.Err()
+			if !l.give(ctx, of, at, encode) {
+				return ctx.Err()
 			}
 		}
 	}
@@ -470,12 +475,12 @@ func count(at *runjob.LogPlace, stamp []byte) {
 	at.Time, at.Lines = string(stamp), 1
 }
 
-func (l *logReader) give(of instance, at *runjob.LogPlace, e *encoder) bool {
+func (l *logReader) give(ctx context.Context, of instance, at *runjob.LogPlace, e *encoder) bool {
 	if e.lines == 0 {
 		return true
 	}
 	text, lines := e.take()
-	return l.send(chunk{of: of, text: text, lines: lines, at: *at})
+	return l.send(ctx, chunk{of: of, text: text, lines: lines, at: *at})
 }
 
 // encoder writes lines as NDJSON.
