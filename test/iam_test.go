@@ -134,7 +134,7 @@ func everything() stack.Stack {
 		"SubnetIds": "subnet-0a1b2c3d4e5f60718", "SecurityGroupIds": "sg-0a1b2c3d4e5f60718",
 		"OutputBucket": "inventories", "OutputPrefix": "kubestep/",
 		"OutputKeyArn": outputKey, "EncryptionKeyArn": encryptionKey,
-		"ApplyRoleArns":  "arn:aws:iam::444455556666:role/applier",
+		"ApplyRoleArns": "arn:aws:iam::444455556666:role/applier", "ApprovalTopicArns": "arn:aws:sns:eu-west-1:111122223333:changes",
 		"ManifestBucket": "manifests", "ManifestPrefix": "live/", "ManifestKeyArn": manifestKey,
 	}
 	maps.Copy(s.Parameters, everyWorkflow())
@@ -219,15 +219,19 @@ func TestARoleMayDoWhatItIsForAndNothingElse(t *testing.T) {
 		"start an execution of another version": {call{"states:StartExecution", states + "stateMachine:all-pod-inventory"}, context{"states:StateMachineQualifier": "7"}, nobody},
 		"start an execution without the alias":  {call{"states:StartExecution", states + "stateMachine:all-pod-inventory"}, nil, nobody},
 		"start another machine":                 {call{"states:StartExecution", states + "stateMachine:other"}, context{"states:StateMachineQualifier": "live"}, nobody},
-		"read the states of alarms":             {call{"cloudwatch:DescribeAlarms", "*"}, nil, []string{"FleetRole"}},
-		"silence an alarm":                      {call{"cloudwatch:DisableAlarmActions", "*"}, nil, nobody},
+		"read the states of alarms":             {call{"cloudwatch:DescribeAlarms", "arn:aws:cloudwatch:eu-west-1:111122223333:alarm:shop"}, nil, []string{"FleetRole"}},
+		"silence an alarm":                      {call{"cloudwatch:DisableAlarmActions", "arn:aws:cloudwatch:eu-west-1:111122223333:alarm:shop"}, nil, nobody},
 		"start an item of a fleet":              {call{"states:StartExecution", states + "stateMachine:all-fleet"}, nil, []string{"FleetRole"}},
 		"read the outcome of an execution":      {call{"states:DescribeExecution", states + "execution:all-pod-inventory:one"}, nil, []string{"FleetRole"}},
 		"read the outcome of another machine's": {call{"states:DescribeExecution", states + "execution:other:one"}, nil, nobody},
 		"read the history of an execution":      {call{"states:GetExecutionHistory", states + "execution:all-pod-inventory:one"}, nil, nobody},
 
-		"tell of a schedule that failed":         {call{"sqs:SendMessage", "arn:aws:sqs:eu-west-1:111122223333:all-ScheduleDeadLetters"}, nil, holding("schedule")},
-		"read what the schedule could not start": {call{"sqs:ReceiveMessage", "arn:aws:sqs:eu-west-1:111122223333:all-ScheduleDeadLetters"}, nil, nobody},
+		"approve a plan": {call{"states:SendTaskSuccess", "*"}, nil, []string{"ApproveRole"}},
+		"read the history of an execution that may wait": {call{"states:GetExecutionHistory", states + "execution:all-apply-manifests:one"}, nil, []string{"ApproveRole"}},
+		"tell a topic that a plan waits":                 {call{"sns:Publish", "arn:aws:sns:eu-west-1:111122223333:changes"}, nil, []string{"RequestApprovalRole"}},
+		"tell another topic":                             {call{"sns:Publish", "arn:aws:sns:eu-west-1:111122223333:other"}, nil, nobody},
+		"tell of a schedule that failed":                 {call{"sqs:SendMessage", "arn:aws:sqs:eu-west-1:111122223333:all-ScheduleDeadLetters"}, nil, holding("schedule")},
+		"read what the schedule could not start":         {call{"sqs:ReceiveMessage", "arn:aws:sqs:eu-west-1:111122223333:all-ScheduleDeadLetters"}, nil, nobody},
 
 		"read the key that seals tokens": {call{"secretsmanager:GetSecretValue", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:all-SealKey"}, nil, nobody},
 		"read logs":                      {call{"logs:GetLogEvents", "arn:aws:logs:eu-west-1:111122223333:log-group:/aws/lambda/all-mint-token:log-stream:x"}, nil, nobody},
