@@ -32,7 +32,7 @@ GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0
 CYCLONEDX_GOMOD := v1.10.0
 
-.PHONY: bench bench-fleet bench-jobs bench-quick bench-ready help run test race up down soak proofs fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition workflows
+.PHONY: bench bench-fleet bench-jobs bench-sets bench-quick bench-ready help run test race up down soak proofs fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition workflows
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,7 +106,7 @@ bench: bench-ready ## measure, beside other ways to list pods and to apply, and 
 	@build/bench/bench --python .local/bench/venv/bin/python $(BENCH)
 
 bench-quick: bench-ready ## the same with 1,000 and 10,000 pods, 500 manifests, no fleet and fewer runs, into build/bench (5 minutes)
-	@build/bench/bench --pods 1000,10000 --objects 500 --clusters 0 --runs 3 --all-namespaces=false --out build/bench/quick $(BENCH)
+	@build/bench/bench --pods 1000,10000 --objects 500 --clusters 0 --members 0 --runs 3 --all-namespaces=false --out build/bench/quick $(BENCH)
 	@cat build/bench/quick/benchmarks.md
 
 bench-ready: local .local/bench/done
@@ -119,6 +119,10 @@ bench-fleet: local ## measure a fleet of 1,000 clusters alone, and write docs/be
 bench-jobs: local ## measure run-job alone, and write docs/benchmarks/jobs.md (2 minutes)
 	@cd test/bench && go build -ldflags '$(STRIP)' -o ../../build/bench/bench .
 	@build/bench/bench -jobs $(BENCH)
+
+bench-sets: local ## measure a set of 1,000 members alone, and write docs/benchmarks/sets.md (10 minutes)
+	@cd test/bench && go build -ldflags '$(STRIP)' -o ../../build/bench/bench .
+	@build/bench/bench -sets $(BENCH)
 
 .local/bench/done: test/bench/requirements.txt
 	@python3 -m venv .local/bench/venv && .local/bench/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r test/bench/requirements.txt && touch $@

@@ -64,34 +64,39 @@ func (a *applyBench) byFunction(ctx context.Context, t task, namespace string) (
 	return s, err
 }
 
-func (a *applyBench) timed(ctx context.Context, function string, payload, into any) (sample, error) {
+func (b *bench) timed(ctx context.Context, function string, payload, into any) (sample, error) {
 	before, began := processTime(function), time.Now()
-	result, err := a.invoke(ctx, function, payload, into)
+	result, err := b.invoke(ctx, function, payload, into)
 	return sample{wall: time.Since(began), request: result.Duration, cpu: processTime(function) - before, memoryMB: float64(result.MaxMemoryMB)}, err
 }
 
 // session is what the machine passes to the functions that work on manifests.
 func (a *applyBench) session(ctx context.Context, t task, namespace string) (applymanifests.Session, error) {
-	in, err := json.Marshal(map[string]any{
+	return a.applySession(ctx, "bench", map[string]any{
 		"clusterName": world.ClusterName, "mode": "apply", "namespace": namespace,
 		"source": map[string]string{"bucket": manifestBucket, "key": t.file},
 	})
+}
+
+// applySession is that of an execution of this name with this input.
+func (b *bench) applySession(ctx context.Context, name string, input map[string]any) (applymanifests.Session, error) {
+	in, err := json.Marshal(input)
 	if err != nil {
 		return applymanifests.Session{}, err
 	}
 	// apply-mint-token mints for executions of its own machine only.
-	execution := strings.Replace(a.world.Stack(world.StackName).StateMachineARN("apply-manifests"), ":stateMachine:", ":execution:", 1) + ":bench"
+	execution := strings.Replace(b.world.Stack(world.StackName).StateMachineARN("apply-manifests"), ":stateMachine:", ":execution:", 1) + ":" + name
 	var described contract.DescribedCluster
-	if _, err := a.invoke(ctx, "describe-cluster", contract.DescribeCluster{Execution: execution, Workflow: "apply-manifests", Input: in}, &described); err != nil {
+	if _, err := b.invoke(ctx, "describe-cluster", contract.DescribeCluster{Execution: execution, Workflow: "apply-manifests", Input: in}, &described); err != nil {
 		return applymanifests.Session{}, err
 	}
 	s := applymanifests.Session{Session: contract.Session{Execution: execution, Cluster: described.Cluster}}
 	if err := json.Unmarshal(described.Request, &s.Request); err != nil {
 		return s, err
 	}
-	if _, err := a.invoke(ctx, "load-manifests", applymanifests.LoadManifests{Execution: s.Execution, Cluster: s.Cluster, Request: s.Request}, &s.Manifests); err != nil {
+	if _, err := b.invoke(ctx, "load-manifests", applymanifests.LoadManifests{Execution: s.Execution, Cluster: s.Cluster, Request: s.Request}, &s.Manifests); err != nil {
 		return s, err
 	}
-	_, err = a.invoke(ctx, "apply-mint-token", contract.MintToken{Execution: s.Execution, Cluster: s.Cluster}, &s.Token)
+	_, err = b.invoke(ctx, "apply-mint-token", contract.MintToken{Execution: s.Execution, Cluster: s.Cluster}, &s.Token)
 	return s, err
 }

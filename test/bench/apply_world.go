@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -26,21 +28,10 @@ const manifestBucket = "bench-manifests"
 // prepare writes the manifests, and lets apply-manifests read and apply them.
 func (a *applyBench) prepare(ctx context.Context) error {
 	say("apply %d ConfigMaps: %s", a.n, strings.Join(appliers, ", "))
-	deployment := a.world.Stack(world.StackName)
-	deployment.Parameters = map[string]string{
-		"ClusterArns": "arn:aws:eks:*:" + world.Account + ":cluster/*", "EnableApply": "true", "ManifestBucket": manifestBucket,
-	}
-	if err := a.world.Deploy(ctx, deployment); err != nil {
-		return err
-	}
-	if err := a.world.CreateBucket(ctx, manifestBucket); err != nil {
-		return err
-	}
-	developer, err := a.world.Developer()
+	store, err := a.applies(ctx, nil)
 	if err != nil {
 		return err
 	}
-	store := s3.NewFromConfig(developer, func(o *s3.Options) { o.UsePathStyle = true })
 	for _, file := range []string{"first", "second"} {
 		documents, lines, err := configMaps(a.n, file)
 		if err != nil {
@@ -52,8 +43,7 @@ func (a *applyBench) prepare(ctx context.Context) error {
 		if err := os.WriteFile(a.lines(file), lines, 0o600); err != nil {
 			return err
 		}
-		bucket := manifestBucket
-		if _, err := store.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &file, Body: bytes.NewReader(documents)}); err != nil {
+		if err := store(file, documents); err != nil {
 			return err
 		}
 	}
@@ -62,6 +52,30 @@ func (a *applyBench) prepare(ctx context.Context) error {
 		return err
 	}
 	return grant(ctx, client, "bench-appliers", rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "kubestep-appliers"}, applyRule)
+}
+
+// applies deploys the stack so that it applies manifests, with further parameters, and returns what stores manifests for it.
+func (b *bench) applies(ctx context.Context, more map[string]string) (store func(key string, documents []byte) error, err error) {
+	deployment := b.world.Stack(world.StackName)
+	deployment.Parameters = map[string]string{
+		"ClusterArns": "arn:aws:eks:*:" + world.Account + ":cluster/*", "EnableApply": "true", "ManifestBucket": manifestBucket,
+	}
+	maps.Copy(deployment.Parameters, more)
+	if err := b.world.Deploy(ctx, deployment); err != nil {
+		return nil, err
+	}
+	if err := b.world.CreateBucket(ctx, manifestBucket); err != nil {
+		return nil, err
+	}
+	developer, err := b.world.Developer()
+	if err != nil {
+		return nil, err
+	}
+	client := s3.NewFromConfig(developer, func(o *s3.Options) { o.UsePathStyle = true })
+	return func(key string, documents []byte) error {
+		_, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(manifestBucket), Key: &key, Body: bytes.NewReader(documents)})
+		return err
+	}, nil
 }
 
 // configMaps are n ConfigMaps as YAML documents and as lines of JSON: ten settings and

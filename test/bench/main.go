@@ -1,6 +1,6 @@
 // Command bench measures what kubestep takes, beside the other ways to list pods and
-// to apply manifests, and writes docs/benchmarks.md and docs/benchmarks/fleet.md. All of
-// it runs on this computer:
+// to apply manifests, and writes docs/benchmarks.md, docs/benchmarks/sets.md and
+// docs/benchmarks/fleet.md. All of it runs on this computer:
 // the control plane, the functions in the Lambda host, the clients as processes of
 // their own.
 package main
@@ -29,19 +29,27 @@ func main() {
 	flag.IntVar(&o.aloneFrom, "alone-from", 50_000, "from how many pods on each of the other clients gets a control plane to itself")
 	flag.BoolVar(&o.allNamespaces, "all-namespaces", true, "whether to measure requests for all namespaces")
 	flag.IntVar(&o.clusters, "clusters", 1000, "of how many clusters the fleet is; 0 to leave it out")
+	flag.IntVar(&o.members, "members", 1000, "how many members the set has; 0 to leave it out")
 	onlyFleet := flag.Bool("fleet", false, "measure the fleet alone")
 	onlyJobs := flag.Bool("jobs", false, "measure run-job alone")
+	onlySets := flag.Bool("sets", false, "measure a set alone")
 	sizes := flag.String("pods", "1000,10000,50000", "how many pods in one namespace")
 	objects := flag.String("objects", "500,1000", "how many ConfigMaps to apply")
 	flag.Parse()
 	o.sizes, o.objects = numbers(*sizes), numbers(*objects)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	var err error
-	if *onlyJobs {
-		if o.root, err = filepath.Abs(o.root); err == nil {
-			err = measureJobs(ctx, o)
+	switch {
+	case *onlyJobs, *onlySets:
+		if o.root, err = filepath.Abs(o.root); err != nil {
+			break
 		}
-	} else {
+		if *onlyJobs {
+			err = measureJobs(ctx, o)
+		} else {
+			err = measureSets(ctx, o)
+		}
+	default:
 		err = run(ctx, o, *onlyFleet)
 	}
 	stop()
@@ -75,7 +83,7 @@ type options struct {
 	aloneFrom         int
 	allNamespaces     bool
 	sizes, objects    []int
-	clusters          int
+	clusters, members int
 }
 
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "· "+format+"\n", args...) }
@@ -91,6 +99,9 @@ func run(ctx context.Context, o options, onlyFleet bool) error {
 			return err
 		}
 		if err := measureJobs(ctx, o); err != nil {
+			return err
+		}
+		if err := measureSets(ctx, o); err != nil {
 			return err
 		}
 	}

@@ -96,7 +96,7 @@ type link struct {
 	plan     plan
 	requests []string // of this execution
 	counted  int      // of them, for the plan
-	hit      string   // the request at which the fault occurs
+	hit      int      // how many come before that at which the fault occurs
 	// dead is set once the function that makes the requests is killed: none is carried out any more.
 	dead, stopped bool
 	underWay      int
@@ -141,11 +141,11 @@ func newLink(t testing.TB, admin *rest.Config) *link {
 func (l *link) begin(p plan) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.plan, l.requests, l.counted, l.hit, l.dead, l.stopped = p, nil, 0, "", false, false
+	l.plan, l.requests, l.counted, l.hit, l.dead, l.stopped = p, nil, 0, 0, false, false
 }
 
-// made are the requests of the execution so far, and the one at which a fault occurred.
-func (l *link) made() (requests []string, hit string) {
+// made are the requests of the execution so far, and how many came before that at which a fault occurred.
+func (l *link) made() (requests []string, hit int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.requests, l.hit
@@ -172,7 +172,7 @@ func (l *link) take(r *http.Request) (fault, error) {
 		return none, nil
 	}
 	if l.counted == l.plan.at {
-		l.hit = request
+		l.hit = len(l.requests) - 1
 	}
 	switch {
 	case l.counted != l.plan.at:

@@ -102,22 +102,45 @@ func (p *place) exactly(all map[string]live, s step) (problems []string) {
 	return problems
 }
 
-// gated makes an execution wait for its turn before each function that works on the set.
-func gated(e *execution, parked chan<- bool, turn <-chan struct{}) {
+// ran is a function that has run, of one of two executions, and whether it ended well.
+type ran struct {
+	of       int
+	function string
+	well     bool
+}
+
+func (r ran) String() string { return fmt.Sprintf("%d:%s:%t", r.of+1, r.function, r.well) }
+
+// overtaken reports whether the other execution began to change the set while this one changed it, and this one went on.
+func overtaken(all []ran, of int) bool {
+	claims := func(r ran) bool { return r.well && r.function == "ApplyManifests" }
+	first := slices.IndexFunc(all, func(r ran) bool { return r.of == of && claims(r) })
+	if first < 0 {
+		return false
+	}
+	other := slices.IndexFunc(all[first:], func(r ran) bool { return r.of != of && claims(r) })
+	return other >= 0 && slices.ContainsFunc(all[first+other:], func(r ran) bool { return r.of == of })
+}
+
+// gated makes an execution wait for its turn before each function that works on the set, and says which ran.
+func gated(e *execution, parked chan<- bool, turn <-chan struct{}, ended func(function string, well bool)) {
 	invoke := e.invoke
 	e.invoke = func(ctx context.Context, function string, payload json.RawMessage) (json.RawMessage, error) {
 		switch function {
 		case "PlanManifests", "PlanSet", "ApplyManifests", "PruneObjects":
 			parked <- true
 			<-turn
+			answer, err := invoke(ctx, function, payload)
+			ended(function, err == nil)
+			return answer, err
 		}
 		return invoke(ctx, function, payload)
 	}
 }
 
 // interleave runs both executions, one function at a time: the schedule says whose is next, and who comes first once it is over. It
-// returns whose functions ran.
-func (q pair) interleave(t *testing.T, p *place, links [2]*link, schedule []int) (ran []int, ends [2]outcome, problems []string) {
+// returns which functions ran.
+func (q pair) interleave(t *testing.T, p *place, links [2]*link, schedule []int) (all []ran, ends [2]outcome, problems []string) {
 	t.Helper()
 	var parked [2]chan bool
 	var turns [2]chan struct{}
@@ -126,7 +149,7 @@ func (q pair) interleave(t *testing.T, p *place, links [2]*link, schedule []int)
 		links[i].begin(plan{})
 		e := p.newExecution(t, links[i], s)
 		parked[i], turns[i] = make(chan bool), make(chan struct{})
-		gated(e, parked[i], turns[i])
+		gated(e, parked[i], turns[i], func(function string, well bool) { all = append(all, ran{i, function, well}) })
 		go func() {
 			ends[i] = e.end(t)
 			close(parked[i])
@@ -153,7 +176,13 @@ func (q pair) interleave(t *testing.T, p *place, links [2]*link, schedule []int)
 			}
 		}
 		if over[0] && over[1] {
-			return ran, ends, problems
+			for i, o := range ends {
+				isGone := o.err == nil && q.steps[i].mode == applymanifests.ModeDelete // whoever deleted it
+				if failed := (failure{}); overtaken(all, i) && !isGone && (!errors.As(o.err, &failed) || failed.Name != string(contract.SetTaken)) {
+					problems = append(problems, fmt.Sprintf("execution %d was overtaken, and ended with %v", i+1, o.err))
+				}
+			}
+			return all, ends, problems
 		}
 		next := 0
 		if n < len(schedule) {
@@ -162,7 +191,6 @@ func (q pair) interleave(t *testing.T, p *place, links [2]*link, schedule []int)
 		if over[next] {
 			next = 1 - next
 		}
-		ran = append(ran, next)
 		waiting[next] = false
 		turns[next] <- struct{}{}
 		last = next
@@ -190,7 +218,7 @@ func TestTwoExecutionsOfASetAreAsOneAfterTheOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t)
-			links := [2]*link{p.link, newLink(t, p.config)}
+			links := [2]*link{p.link, p.other}
 			seen := map[string]bool{}
 			runs := 0
 			for _, schedule := range some(name, schedules()) {
@@ -237,7 +265,6 @@ func TestAnExecutionThatBeginsWhileAnotherOneRuns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t)
-			other := newLink(t, p.config)
 			once := func(t *testing.T, at int) (requests int) {
 				synctest.Test(t, func(t *testing.T) {
 					var before, after map[string]live
@@ -254,21 +281,24 @@ func TestAnExecutionThatBeginsWhileAnotherOneRuns(t *testing.T) {
 					p.link.hold = held
 					p.link.begin(plan{})
 					var ends [2]outcome
+					var last int // who ends last
 					ended := make(chan struct{})
 					go func() {
 						defer close(ended)
+						defer func() { last = 0 }()
 						ends[0] = p.newExecution(t, p.link, q.steps[0]).end(t)
 					}()
 					select {
 					case <-held.reached:
 					case <-ended:
 					}
-					other.begin(plan{})
-					second := p.newExecution(t, other, q.steps[1])
+					p.other.begin(plan{})
+					second := p.newExecution(t, p.other, q.steps[1])
 					waits, secondEnded := make(chan struct{}, 100), make(chan struct{})
 					second.waits = func(string) { waits <- struct{}{} }
 					go func() {
 						defer close(secondEnded)
+						defer func() { last = 1 }()
 						ends[1] = second.end(t)
 					}()
 					select {
@@ -283,6 +313,9 @@ func TestAnExecutionThatBeginsWhileAnotherOneRuns(t *testing.T) {
 					p.outside(func() { after, err = p.look() })
 					require.NoError(t, err)
 					problems := q.judge(p, before, after, ends)
+					if s := q.steps[last]; ends[last].err == nil && (s.prune || s.mode == applymanifests.ModeDelete) {
+						problems = append(problems, p.exactly(after, s)...)
+					}
 					for i := range q.steps {
 						if again := p.run(t, q.steps[i], plan{}); again.err != nil {
 							problems = append(problems, fmt.Sprintf("execution %d does not end well once more: %v", i+1, again.err))
@@ -317,13 +350,21 @@ type person struct {
 	first func(p *place) error
 	// before are executions that end well, before the person and the execution meet.
 	before []step
-	does   func(p *place) error
+	// of is the execution, if it is another one than that of most.
+	of   *step
+	does func(p *place) error
 	// keeps are the objects that must be there in the end, as they are then, if what the person does succeeded.
 	keeps string
+	// survives is an object that is there when the execution has ended, if it was made after its plan.
+	survives string
+	// exact is set if the execution ends with its manifests, whatever the person does.
+	exact bool
 	// ends are the errors that the execution may end with.
 	ends []string
 	// then is what the person does between that and the execution.
 	then func(p *place) error
+	// tooLate is set if what the person does after the last listing is lost: whoever makes a member by hand tells no parent of it.
+	tooLate bool
 	// loses is set if nobody can find the members of the set afterwards.
 	loses bool
 }
@@ -366,6 +407,40 @@ func persons() map[string]person {
 			does:  func(p *place) error { return again(p, leaving, nil) },
 			keeps: leaving.id(),
 		},
+		"makes a member of the name of a member": {
+			does: func(p *place) error {
+				return again(p, leaving, map[string]any{"applyset.kubernetes.io/part-of": p.setOf("s").ID()})
+			},
+			survives: leaving.id(),
+			tooLate:  true,
+		},
+		"applies other manifests to the end": {
+			does: func(p *place) error {
+				all, err := p.look()
+				// With the clock of this computer, which is not that of the bubble, the turn of the other one would be over.
+				if err != nil || all["cm a/s"].annotations["kubestep.github.io/changing-until"] != "" {
+					return err
+				}
+				p.other.begin(plan{})
+				err = p.newExecution(p.t, p.other, step{set: "s", manifests: "cm a/one=7 lease b/others=7", prune: true}).end(p.t).err
+				if failed := (failure{}); errors.As(err, &failed) && failed.Name == string(contract.SetInUse) {
+					return nil
+				}
+				return err
+			},
+			ends:  []string{string(contract.SetTaken)},
+			exact: true,
+		},
+		"makes a member of a set that is deleted": {
+			of: &step{set: "s", mode: applymanifests.ModeDelete},
+			does: func(p *place) error {
+				return p.create("cm", "a", "stranger", func(m map[string]any) {
+					m["metadata"].(map[string]any)["labels"] = map[string]any{"applyset.kubernetes.io/part-of": p.setOf("s").ID()}
+				})
+			},
+			ends:    []string{string(contract.SetTaken)},
+			tooLate: true,
+		},
 		"edits a member that leaves": {
 			does: func(p *place) error { return p.patch(leaving, `{"metadata":{"annotations":{"edited":"yes"}}}`) },
 		},
@@ -397,6 +472,7 @@ func persons() map[string]person {
 			then:   func(p *place) error { return p.serve(false) },
 		},
 		"makes another object a member": {
+			survives: "cm a/stranger",
 			does: func(p *place) error {
 				return p.create("cm", "a", "stranger", func(m map[string]any) {
 					m["metadata"].(map[string]any)["labels"] = map[string]any{"applyset.kubernetes.io/part-of": p.setOf("s").ID()}
@@ -408,8 +484,11 @@ func persons() map[string]person {
 
 func TestSomebodyChangesASetWhileAnExecutionRuns(t *testing.T) {
 	before := step{set: "s", manifests: "cm a/one=1 secret b/leaves=1 cm b/goes=1"}
-	of := step{set: "s", manifests: "cm a/one=2 lease a/new=2", prune: true}
 	for name, who := range persons() {
+		of := step{set: "s", manifests: "cm a/one=2 lease a/new=2", prune: true}
+		if who.of != nil {
+			of = *who.of
+		}
 		t.Run("who "+name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t)
@@ -439,6 +518,8 @@ func TestSomebodyChangesASetWhileAnExecutionRuns(t *testing.T) {
 						}
 					}})
 					requests = len(o.requests)
+					isListed := !slices.ContainsFunc(o.requests[o.hit:], func(request string) bool { return strings.Contains(request, "labelSelector=") })
+					loses := who.loses || who.tooLate && isListed
 					var problems []string
 					if failed := (failure{}); o.err != nil && (!errors.As(o.err, &failed) || !slices.Contains(who.ends, failed.Name)) {
 						problems = append(problems, fmt.Sprintf("it ended with %v", o.err))
@@ -448,8 +529,15 @@ func TestSomebodyChangesASetWhileAnExecutionRuns(t *testing.T) {
 					}
 					p.outside(func() { after, err = p.look() })
 					require.NoError(t, err)
-					if !who.loses {
+					if !loses {
 						problems = append(problems, p.beyond(after, "s")...)
+					}
+					if who.exact && o.err == nil {
+						problems = append(problems, p.exactly(after, of)...)
+					}
+					isPlanned := slices.ContainsFunc(o.requests[:o.hit+1], isWrite)
+					if who.survives != "" && did == nil && isPlanned && after[who.survives].uid == "" {
+						problems = append(problems, "WRONG DELETION: no plan had "+who.survives)
 					}
 					again := p.run(t, of, plan{})
 					if again.err != nil {
@@ -460,22 +548,30 @@ func TestSomebodyChangesASetWhileAnExecutionRuns(t *testing.T) {
 					if kept != "" && after[who.keeps].uid != kept {
 						problems = append(problems, "WRONG DELETION: "+who.keeps)
 					}
-					if who.keeps == "" && !who.loses {
+					if who.keeps == "" && !loses {
 						problems = append(problems, p.exactly(after, of)...)
 					}
 					for _, one := range p.orphans(after, map[string]string{p.setOf("s").ID(): "s"}, false) {
-						if !who.loses {
+						if !loses {
 							problems = append(problems, one)
 						}
 					}
 					if len(problems) > 0 {
-						t.Errorf("before request %d (%s; %v %v):\n\t%s", at, o.hit, o.path, o.err, strings.Join(problems, "\n\t"))
+						t.Errorf("before request %d (%s; %v %v):\n\t%s", at, o.faulty(), o.path, o.err, strings.Join(problems, "\n\t"))
 					}
 				})
 				return requests
 			}
 			if *every > 1 {
 				once(t, 1+int(hashOf(t.Name()))%fewest, nil)
+				if who.survives != "" || who.exact {
+					once(t, 1, isWrite)
+				}
+				gone := false
+				once(t, 1, func(request string) bool { // after all members are gone
+					gone = gone || strings.HasPrefix(request, "DELETE ") && strings.Contains(request, "/secrets/leaves")
+					return gone && strings.HasPrefix(request, "PATCH ")
+				})
 				once(t, 1, func(request string) bool { // after all members were listed
 					return strings.HasPrefix(request, "DELETE ") && strings.Contains(request, "/secrets/leaves")
 				})
@@ -501,7 +597,7 @@ func TestAFunctionThatGoesOnWhileItsExecutionHasInvokedItAgain(t *testing.T) {
 		t.Run(function, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t)
-			slow := newLink(t, p.config)
+			slow := p.other
 			once := func(t *testing.T, at int) (requests int) {
 				synctest.Test(t, func(t *testing.T) {
 					var after map[string]live

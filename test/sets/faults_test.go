@@ -326,7 +326,7 @@ func TestAfterAFaultAtAnyRequestNothingIsLostAndNothingIsLeft(t *testing.T) {
 					runs++
 					if len(problems) > 0 {
 						wrong++
-						t.Errorf("%s (%s):\n\t%s", with, o.hit, strings.Join(problems, "\n\t"))
+						t.Errorf("%s (%s):\n\t%s", with, o.faulty(), strings.Join(problems, "\n\t"))
 					}
 				})
 			}

@@ -33,6 +33,9 @@ type place struct {
 	admin     dynamic.Interface
 	discovery discovery.DiscoveryInterface
 	link      *link
+	// other is the link of an execution at the same time.
+	other *link
+	t     testing.TB
 	// requests are done outside of any bubble.
 	requests chan func()
 	done     chan struct{}
@@ -49,7 +52,7 @@ func newPlace(t testing.TB) *place {
 	require.NoError(t, err)
 	kinds, err := discovery.NewDiscoveryClientForConfig(config)
 	require.NoError(t, err)
-	p := &place{discovery: kinds, name: fmt.Sprintf("p%03d", places.Add(1)), config: config, admin: admin, link: newLink(t, config), requests: make(chan func()), done: make(chan struct{})}
+	p := &place{discovery: kinds, name: fmt.Sprintf("p%03d", places.Add(1)), config: config, admin: admin, link: newLink(t, config), other: newLink(t, config), t: t, requests: make(chan func()), done: make(chan struct{})}
 	go func() {
 		for request := range p.requests {
 			request()
@@ -381,9 +384,12 @@ type outcome struct {
 	output   applymanifests.Output
 	path     []string
 	requests []string
-	hit      string // the request at which a fault occurred
+	hit      int // how many requests came before that at which a fault occurred
 	err      error
 }
+
+// faulty is the request at which a fault occurred.
+func (o outcome) faulty() string { return o.requests[o.hit] }
 
 var executions atomic.Int64
 
