@@ -687,3 +687,21 @@ func TestASetDoesNotTakeInWhatStandsForAnotherSet(t *testing.T) {
 		assert.NotContains(t, all, "cm a/one", "nothing is applied")
 	})
 }
+
+func TestMembersAreDeletedInTheReverseOrderOfTheirStages(t *testing.T) {
+	p := newPlace(t)
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, p.run(t, step{set: "s", manifests: "cm a/one=1 lease a/two=1 lease a/three=1 sa b/four=1 sa b/five=1 pc /six pc /seven"}, plan{}).err)
+		o := p.run(t, step{set: "s", manifests: "cm a/one=1", prune: true}, plan{})
+		require.NoError(t, o.err)
+		var kinds []string
+		for _, request := range o.requests {
+			for _, plural := range []string{"leases", "serviceaccounts", "priorityclasses"} {
+				if strings.HasPrefix(request, "DELETE ") && strings.Contains(request, "/"+plural+"/") {
+					kinds = append(kinds, plural)
+				}
+			}
+		}
+		assert.Equal(t, []string{"leases", "leases", "serviceaccounts", "serviceaccounts", "priorityclasses", "priorityclasses"}, kinds)
+	})
+}
