@@ -243,7 +243,7 @@ func (b *setBench) report(o options) []byte {
 	p("# Benchmarks of sets\n\nWritten by `make bench` on %s, on %s.\n", time.Now().UTC().Format("2 January 2006"), machine())
 	p("A set has %d members of %d kinds in one namespace. There are %d turns, each in new namespaces; times are the median, and the least and the most; ratios are the median of the turns' ratios.\n", o.members, kinds, o.runs)
 	p("- **kubestep** is the sum of the whole invocations of the functions that connect, the deployed binaries, warm: for a plan, PlanManifests and PlanSet; else VerifyApply, ApplyManifests and PruneObjects too.")
-	p("- **kubectl** is `kubectl apply --prune --applyset`: the process from its start to its end. It has no plan of what it would prune.\n")
+	p("- **kubectl** applies with `--prune` and `--applyset`, which is alpha: the process from its start to its end. It has no plan of what it would prune.\n")
 	p("| | client | time | CPU | peak memory |\n|---|---|--:|--:|--:|")
 	for _, what := range []string{planWithout, planWith, listing, same, fewer} {
 		for _, client := range []string{byFunction, byKubectl} {
