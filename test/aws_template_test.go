@@ -494,7 +494,7 @@ func TestTheDashboardShowsWhatTheFunctionsCountAndNoPanelTwoOfThem(t *testing.T)
 	t.Parallel()
 	counted := map[string]map[string]int{
 		"pods":    pods.Metrics(podinventory.Listing{Pods: podinventory.Pods{ByStatus: map[string]int{"Running": 1, "Strange": 1}}}),
-		"objects": manifests.Metrics(applymanifests.Plan{Complete: true}),
+		"objects": manifests.Metrics(applymanifests.Plan{Compared: true}),
 	}
 	for enabled, prefixes := range map[string][]string{"false": {"pods"}, "true": {"pods", "objects"}} {
 		stack := evaluated(t, "aws", map[string]string{"EnableApply": enabled})

@@ -181,10 +181,11 @@ func TestAPodThatFailedFailsAtOnceAndOneThatCanStillStartIsWaitedFor(t *testing.
 		runsOnce = "restartPolicy: Never, " + runs
 	)
 	for name, c := range map[string]struct{ manifest, cause string }{
-		"large":    {pod("large", "", "containers: [{name: c, image: registry.example/c, resources: {requests: {memory: 64Gi}}}]"), "(InProgress: it waits for a node: Unschedulable: 0/2 nodes are available: 2 Insufficient memory."},
-		"nowhere":  {pod("nowhere", "", "containers: [{name: c, image: registry.invalid/c}]"), "(InProgress: it has not started (container c: ImagePullBackOff: "},
-		"slow":     {pod("slow", "kubestep.local/ready-after: 1h", runs), "(InProgress: it runs, and is not ready: ContainersNotReady"},
-		"restarts": {pod("restarts", `kubestep.local/exit: "1"`, runs), "(InProgress: it runs, and is not ready (container c: CrashLoopBackOff: back-off 10s restarting failed container"},
+		"large":   {pod("large", "", "containers: [{name: c, image: registry.example/c, resources: {requests: {memory: 64Gi}}}]"), "(InProgress: it waits for a node: Unschedulable: 0/2 nodes are available: 2 Insufficient memory."},
+		"nowhere": {pod("nowhere", "", "containers: [{name: c, image: registry.invalid/c}]"), "(InProgress: it has not started (container c: ImagePullBackOff: "},
+		"slow":    {pod("slow", "kubestep.local/ready-after: 1h", runs), "(InProgress: it runs, and is not ready: ContainersNotReady"},
+		// Between two crashes it would be ready for a moment, as in any cluster.
+		"restarts": {pod("restarts", `kubestep.local/exit: "1", kubestep.local/ready-after: 1h`, runs), "(InProgress: it runs, and is not ready"},
 	} {
 		e := a.run(t, map[string]any{"manifests": c.manifest, "wait": map[string]any{"timeoutSeconds": 7}})
 		stopped(t, e, contract.NotReady, "Pod "+a.namespace+"/"+name+" "+c.cause)

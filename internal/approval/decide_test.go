@@ -152,7 +152,8 @@ func TestTheTopicIsToldWhatThereIsToApproveAndHow(t *testing.T) {
 	for _, line := range []string{
 		"Objects: 1 created, 1 pruned, 4 unchanged.\n", "  created    ConfigMap shop/a\n", "  pruned     ConfigMap shop/old\n", "  aws s3 cp s3://reports/diff-00000.txt -\n",
 		"  kubestep approve " + execution + " --digest " + digest + "\n", "within 1h0m0s",
-		"  aws lambda invoke --region eu-west-1 --function-name kubestep-approve --cli-binary-format raw-in-base64-out --payload '{\"execution\":\"" + execution + "\",\"digest\":\"" + digest + "\"}' /dev/stdout\n",
+		"  echo '{\"execution\":\"" + execution + "\",\"digest\":\"" + digest + "\"}' > decision.json\n",
+		"  aws lambda invoke --region eu-west-1 --function-name kubestep-approve --payload fileb://decision.json /dev/stdout\n",
 	} {
 		assert.Contains(t, text, line)
 	}

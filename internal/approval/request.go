@@ -90,8 +90,9 @@ func (r Requester) message(in applymanifests.RequestApproval) string {
 	line("To approve it:")
 	line("  kubestep approve %s --digest %s", shell.Quote(in.Execution), in.Plan.Digest)
 	line("or")
-	line("  aws lambda invoke --region %s --function-name %s --cli-binary-format raw-in-base64-out --payload %s /dev/stdout",
-		shell.Quote(contract.ARN(in.Execution).Region()), shell.Quote(r.Function), shell.Quote(fmt.Sprintf(`{"execution":%q,"digest":%q}`, in.Execution, in.Plan.Digest)))
+	line("  echo %s > decision.json", shell.Quote(fmt.Sprintf(`{"execution":%q,"digest":%q}`, in.Execution, in.Plan.Digest)))
+	line("  aws lambda invoke --region %s --function-name %s --payload fileb://decision.json /dev/stdout",
+		shell.Quote(contract.ARN(in.Execution).Region()), shell.Quote(r.Function))
 	line("To reject it:")
 	line("  kubestep approve %s --digest %s --reject --reason ...", shell.Quote(in.Execution), in.Plan.Digest)
 	return b.String()
