@@ -182,7 +182,7 @@ func TestAPodThatFailedFailsAtOnceAndOneThatCanStillStartIsWaitedFor(t *testing.
 	)
 	for name, c := range map[string]struct{ manifest, cause string }{
 		"large":   {pod("large", "", "containers: [{name: c, image: registry.example/c, resources: {requests: {memory: 64Gi}}}]"), "(InProgress: it waits for a node: Unschedulable: 0/2 nodes are available: 2 Insufficient memory."},
-		"nowhere": {pod("nowhere", "", "containers: [{name: c, image: registry.invalid/c}]"), "(InProgress: it has not started (container c: ImagePullBackOff: "},
+		"nowhere": {pod("nowhere", "", "containers: [{name: c, image: registry.invalid/c}]"), "(InProgress: it has not started (container c: "},
 		"slow":    {pod("slow", "kubestep.local/ready-after: 1h", runs), "(InProgress: it runs, and is not ready: ContainersNotReady"},
 		// Between two crashes it would be ready for a moment, as in any cluster.
 		"restarts": {pod("restarts", `kubestep.local/exit: "1", kubestep.local/ready-after: 1h`, runs), "(InProgress: it runs, and is not ready"},
