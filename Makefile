@@ -49,7 +49,7 @@ up: local $(if $(shell command -v aws),,.local/aws/done) ## start the same local
 down: need-go ## end what make up started
 	@if [ -x build/local/local ]; then build/local/local down --state '$(STATE)'; else echo "· no local world is running" >&2; fi
 
-test: unit scenarios ## unit tests, then the scenarios on the whole machine (about 15 minutes)
+test: unit scenarios ## unit tests, then the scenarios on the whole machine (about 20 minutes)
 
 unit: need-go
 	@echo "· unit tests, about a minute" >&2
@@ -61,7 +61,7 @@ race: need-go ## the unit tests with Go's race detector, which needs a C compile
 # Two at once: the one waits for control planes to start and stop, the other for an
 # engine of one thread.
 scenarios: local .local/aws/done $(if $(shell command -v npm),.local/cdk/done) simulator
-	@echo "· scenarios on the whole machine, about 10 minutes without output" >&2
+	@echo "· scenarios on the whole machine, about 17 minutes without output" >&2
 	@$(MAKE) -j2 scenarios-controlplane scenarios-machine
 
 scenarios-controlplane:

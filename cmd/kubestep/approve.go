@@ -32,9 +32,8 @@ func approveVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "approve EXECUTION_ARN",
 		Short: "Approve, or reject, the plan that an execution waits with",
-		Long: `Approve exactly one plan: that of an execution of apply-manifests which waits for an
-approval, because its input has "approve". The execution plans again then, and applies only
-if it would do the same.
+		Long: `Approve the plan of an execution of apply-manifests that waits for an approval, because its
+input has "approve". The execution then plans again, and applies only if the plan is the same.
 
 Without --digest, it shows what would be changed and ends: look at that, and name the digest
 that it prints. You need to be allowed to invoke the function approve of the stack
@@ -65,7 +64,7 @@ that it prints. You need to be allowed to invoke the function approve of the sta
 		options.execution = args[0]
 		parsed := parseARN("EXECUTION_ARN", options.execution, "execution", &wrong)
 		if options.digest == "" && (options.reject || options.reason != "") {
-			wrong.add("there is no digest: name the plan that is rejected with --digest")
+			wrong.add("--reject and --reason need --digest, which names the plan")
 		}
 		if len(wrong) > 0 {
 			return wrong
@@ -115,7 +114,7 @@ var alphanumeric = regexp.MustCompile(`^[A-Za-z0-9.]+$`)
 func (o approveOptions) decide(cmd *cobra.Command, of sfn.Options) error {
 	stack, ok := strings.CutSuffix(contract.ExecutionARN(o.execution).Machine(), machineSuffix)
 	if !ok {
-		return problems{fmt.Sprintf("%s is no execution of a state machine STACK%s", o.execution, machineSuffix)}
+		return problems{fmt.Sprintf("%s is not an execution of apply-manifests, whose state machine is named STACK%s", o.execution, machineSuffix)}
 	}
 	payload, err := json.Marshal(applymanifests.ApprovePlan{Execution: o.execution, Digest: o.digest, Reject: o.reject, Reason: o.reason, By: o.by})
 	if err != nil {

@@ -83,7 +83,7 @@ func (o *deleteOptions) complete(cmd *cobra.Command, wrong *problems) (set []any
 		wrong.add("--detailed-exitcode is for --plan")
 	}
 	if !cmd.Flags().Changed("set") && !cmd.Flags().Changed("input") {
-		wrong.add("there is no set: use --set or --input")
+		wrong.add("the set is missing: name it with --set or --input")
 	}
 	waits(cmd, &o.request, o.wait, o.plan, wrong)
 	return []any{&o.request.Mode}

@@ -187,12 +187,12 @@ func TestDeleteAndSetsStartExecutions(t *testing.T) {
 
 func TestDeleteSaysWhatIsWrongBeforeItStarts(t *testing.T) {
 	for want, args := range map[string][]string{
-		"there is no set: use --set or --input":       {"demo"},
-		"--plan and --wait cannot be used together":   {"--set", "a", "--plan", "--wait", "5s"},
-		"--detailed-exitcode is for --plan":           {"--set", "a", "--detailed-exitcode"},
-		`set: "A" is not a valid name of a ConfigMap`: {"--set", "A"},
-		`prune.kinds: "Secret": expected`:             {"--set", "a", "--prune-kinds", "Secret"},
-		"prune.max: 0: expected 1 to":                 {"--set", "a", "--prune-max", "0"},
+		"the set is missing: name it with --set or --input": {"demo"},
+		"--plan and --wait cannot be used together":         {"--set", "a", "--plan", "--wait", "5s"},
+		"--detailed-exitcode is for --plan":                 {"--set", "a", "--detailed-exitcode"},
+		`set: "A" is not a valid name of a ConfigMap`:       {"--set", "A"},
+		`prune.kinds: "Secret": expected`:                   {"--set", "a", "--prune-kinds", "Secret"},
+		"prune.max: 0: expected 1 to":                       {"--set", "a", "--prune-max", "0"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			s := newStepFunctions(t, nil)

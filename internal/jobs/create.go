@@ -7,9 +7,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/runjob"
@@ -102,10 +100,8 @@ func (c Creator) manifest(ctx context.Context, conn *kube.Conn, in runjob.Create
 
 func (c Creator) create(ctx context.Context, conn *kube.Conn, at place, text []byte) (*job, error) {
 	client := objects.Client{Conn: conn, Manager: manager}
-	target := objects.Target{
-		Object:   objects.Object{GroupVersionKind: schema.GroupVersionKind{Group: group, Version: version, Kind: kindJob}, Namespace: at.namespace, Name: at.name, JSON: text, From: "as the execution creates it"},
-		Resource: objects.Resource{Plural: "jobs", Namespaced: true, Served: true},
-	}
+	target := jobTarget(at.namespace, at.name)
+	target.JSON = text
 	for _, dryRun := range []bool{true, false} {
 		created, err := post(ctx, conn, at, text, dryRun)
 		switch {
@@ -118,6 +114,14 @@ func (c Creator) create(ctx context.Context, conn *kube.Conn, at place, text []b
 		}
 	}
 	panic("a dry run is followed by another run")
+}
+
+// jobTarget is where a Job is in the API.
+func jobTarget(namespace, name string) objects.Target {
+	return objects.Target{
+		Object:   objects.Object{GroupVersionKind: schema.GroupVersionKind{Group: group, Version: version, Kind: kindJob}, Namespace: namespace, Name: name, From: "as the execution creates it"},
+		Resource: objects.Resource{Plural: "jobs", Namespaced: true, Served: true},
+	}
 }
 
 // post creates the Job.
@@ -220,16 +224,7 @@ func remove(ctx context.Context, conn *kube.Conn, in runjob.DeleteJob, execution
 	case there.Metadata.Annotations[executionAnnotation] != execution, in.Created.UID != "" && in.Created.UID != there.Metadata.UID:
 		return runjob.Deleted{Why: fmt.Sprintf("Job %s/%s is another one by now, and not of execution %s", in.Job.Namespace, in.Job.Name, execution)}, nil
 	}
-	background := metav1.DeletePropagationBackground
-	body, err := json.Marshal(metav1.DeleteOptions{
-		TypeMeta:          metav1.TypeMeta{APIVersion: "v1", Kind: "DeleteOptions"},
-		PropagationPolicy: &background, Preconditions: &metav1.Preconditions{UID: new(types.UID(there.Metadata.UID))},
-	})
-	if err != nil {
-		return runjob.Deleted{}, fmt.Errorf("encode the options of a deletion: %w", err)
-	}
-	_, err = kube.Body(conn.Delete().AbsPath(append(jobsPath(in.Job.Namespace), in.Job.Name)...).MaxRetries(0).
-		SetHeader("Content-Type", "application/json").Body(body).Do(kube.AtMost(ctx, kube.ObjectBytes)))
+	_, err = objects.Client{Conn: conn}.Delete(ctx, jobTarget(in.Job.Namespace, in.Job.Name), there.Metadata.UID, "")
 	switch {
 	case apierrors.IsNotFound(err):
 		return gone, nil

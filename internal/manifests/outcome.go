@@ -24,7 +24,7 @@ func (p *planner) failure(total int) error {
 	failures := p.failures
 	byOrder(failures, func(f failed) objects.Target { return f.Target })
 	if len(failures) == 0 && p.request.Mode == applymanifests.ModeApply {
-		if err := p.foreign(total); err != nil || p.request.Force {
+		if err := p.ownerConflict(total); err != nil || p.request.Force {
 			return err
 		}
 		return p.conflicting(total)

@@ -61,7 +61,7 @@ func (a Applier) Plan(ctx context.Context, in applymanifests.PlanManifests) (app
 	p := &planner{session: s, ledger: batch.NewLedger(in.Plan.Actions, len(s.targets)), objects: map[int]applymanifests.PlannedObject{}, texts: map[int]string{}, hash: a.Effects, effects: newEffects(in.Plan.Effects, len(s.targets)), digest: newDigest(in.Plan.Digest)}
 	p.report = in.Plan.PlanReport
 	if in.Plan.Parent == "" {
-		if in.Plan.Parent, err = s.firstLook(ctx, in.Execution); err != nil {
+		if in.Plan.Parent, err = s.parentBeforePlan(ctx, in.Execution); err != nil {
 			return applymanifests.Plan{}, s.tell(err)
 		}
 	}

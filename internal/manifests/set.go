@@ -24,8 +24,8 @@ func setOf(r applymanifests.Request) sets.Set {
 // hasSet reports whether the objects are members of a set.
 func hasSet(r applymanifests.Request) bool { return r.Set != "" }
 
-// isWhole reports whether all members of the set are to be deleted.
-func isWhole(r applymanifests.Request) bool {
+// deletesSet reports whether all members of the set are to be deleted.
+func deletesSet(r applymanifests.Request) bool {
 	return r.Mode == applymanifests.ModeDelete || r.Mode == applymanifests.ModePlanDelete
 }
 
@@ -37,8 +37,8 @@ func (s *session) rules() sets.Rules {
 	return sets.Rules{Set: s.set(), Kept: s.targets, Kinds: s.request.Prune.Kinds}
 }
 
-// firstLook is the version of the set's parent before anything is planned.
-func (s *session) firstLook(ctx context.Context, execution string) (string, error) {
+// parentBeforePlan is the version of the set's parent before anything is planned.
+func (s *session) parentBeforePlan(ctx context.Context, execution string) (string, error) {
 	if !hasSet(s.request) {
 		return "", nil
 	}
@@ -51,7 +51,7 @@ func (s *session) firstLook(ctx context.Context, execution string) (string, erro
 			return "", err
 		}
 	}
-	if !parent.Exists() && !isWhole(s.request) {
+	if !parent.Exists() && !deletesSet(s.request) {
 		if err := s.set().CheckNamespace(ctx, s.Client); err != nil {
 			return "", err
 		}
@@ -121,8 +121,8 @@ func withoutMembership(object map[string]any) map[string]any {
 	return object
 }
 
-// foreign is the error that objects of other owners come to, if there are any.
-func (p *planner) foreign(total int) error {
+// ownerConflict is the error that objects of other owners come to, if there are any.
+func (p *planner) ownerConflict(total int) error {
 	if len(p.owned) == 0 {
 		return nil
 	}
@@ -159,8 +159,10 @@ func (a Applier) PlanSet(ctx context.Context, in applymanifests.PlanSet) (applym
 	if err != nil {
 		return applymanifests.Plan{}, s.tell(err)
 	}
-	if in.Request.Mode.Changes() && plan.Parent != parent.Planned() && parent.Execution != in.Execution {
-		return applymanifests.Plan{}, contract.Errorf(contract.SetInUse, "Execution %q changed set %s in cluster %s while this one planned. Nothing was changed", contract.Clip(parent.Execution, maxText), s.set(), s.Conn.Cluster.Name)
+	if in.Request.Mode.Changes() {
+		if err := parent.CheckPlanned(s.Client, in.Execution, plan.Parent); err != nil {
+			return applymanifests.Plan{}, s.tell(err)
+		}
 	}
 	scope := parent.And(sets.ScopeOf(s.targets))
 	members, _, err := s.set().Members(ctx, s.Client, scope, s.targets)
@@ -171,7 +173,7 @@ func (a Applier) PlanSet(ctx context.Context, in applymanifests.PlanSet) (applym
 	plan.Members, plan.Pruned, plan.Spared = len(members), 0, 0
 	var digests strings.Builder
 	planned := s.plannedParent(parent)
-	plan.Drift = plan.Drift || len(planned) > 0 || isWhole(in.Request) && parent.Exists()
+	plan.Drift = plan.Drift || len(planned) > 0 || deletesSet(in.Request) && parent.Exists()
 	for _, l := range leaving {
 		o := applymanifests.PlannedObject{APIVersion: l.GroupVersion().String(), Kind: l.Kind, Namespace: l.Target.Namespace, Name: l.Target.Name, Action: applymanifests.ActionPruned}
 		switch {
@@ -235,7 +237,7 @@ func thatFit(all []applymanifests.Set) (fit []applymanifests.Set, truncated bool
 func (s *session) plannedParent(parent sets.Parent) []applymanifests.PlannedObject {
 	action := applymanifests.ActionCreated
 	switch {
-	case isWhole(s.request), parent.Exists() && parent.Covers(sets.ScopeOf(s.targets)):
+	case deletesSet(s.request), parent.Exists() && parent.Covers(sets.ScopeOf(s.targets)):
 		return nil
 	case parent.Exists():
 		action = applymanifests.ActionConfigured
@@ -251,19 +253,19 @@ func (s *session) plannedParent(parent sets.Parent) []applymanifests.PlannedObje
 // many of a set that goes: the state has a digest for each.
 const (
 	maxPruned  = 1000
-	maxDeleted = 3000
+	maxDeleted = applymanifests.MaxPruned
 )
 
 // refused says why so many members are not deleted.
 func (s *session) refused(plan applymanifests.Plan) string {
 	most := maxPruned
-	if isWhole(s.request) {
+	if deletesSet(s.request) {
 		most = maxDeleted
 	}
 	if plan.Pruned > most {
 		return fmt.Sprintf("%d objects are to be deleted, and one execution deletes at most %d. Delete some of them with kubectl before", plan.Pruned, most)
 	}
-	return sets.Refused(plan.Pruned, plan.Members, s.request.Prune, isWhole(s.request))
+	return sets.Refused(plan.Pruned, plan.Members, s.request.Prune, deletesSet(s.request))
 }
 
 // namesOf are those of the members that are to be deleted.
@@ -288,7 +290,7 @@ func textOf(planned []applymanifests.PlannedObject) string {
 
 // begin makes the execution the one that changes the set.
 func (s *session) begin(ctx context.Context, execution string, planned sets.Planned) (*sets.Change, error) {
-	if !hasSet(s.request) || planned.Parent == applymanifests.NoParent && isWhole(s.request) {
+	if !hasSet(s.request) || planned.Parent == applymanifests.NoParent && deletesSet(s.request) {
 		return nil, nil //nolint:nilnil // there is nothing to change
 	}
 	return s.set().Begin(ctx, s.Client, execution, planned, sets.ScopeOf(s.targets))
@@ -327,7 +329,7 @@ func (a Applier) Prune(ctx context.Context, in applymanifests.PruneObjects) (app
 		return applymanifests.Pruned{}, s.tell(err)
 	}
 	planned := digests(in.Plan.Leaving)
-	if isWhole(in.Request) && (in.Plan.Parent == applymanifests.NoParent || before.Empty) {
+	if deletesSet(in.Request) && (in.Plan.Parent == applymanifests.NoParent || before.Empty) {
 		done, err := s.dissolve(ctx, in)
 		result.Complete, result.Pruned = done, len(planned)
 		return result, err
@@ -358,7 +360,7 @@ func (a Applier) Prune(ctx context.Context, in applymanifests.PruneObjects) (app
 	}
 	left, err := change.Prune(ctx, batch.NewRound(ctx), leaving, s.rules(), wait > 0)
 	if err != nil {
-		return applymanifests.Pruned{}, s.afterPruning(s.tell(s.Conn.Explain(err, "delete members of set "+s.set().String())), planned, leaving, left)
+		return applymanifests.Pruned{}, s.afterPruning(s.tell(s.Conn.Explain(err, "delete members of set "+s.set().String())), planned, leaving)
 	}
 	result.Pruned = gone(planned, left.Members)
 	deleting, kept := report(&result, left, planned)
@@ -367,9 +369,9 @@ func (a Applier) Prune(ctx context.Context, in applymanifests.PruneObjects) (app
 		// A definition that goes may not be served in the next round, and then its kind stays.
 		change.Shrink(ctx, scope)
 		ended = true
-		return s.more(result, left, wait)
+		return s.nextRound(result, left, wait)
 	}
-	if isWhole(in.Request) && deleting+kept == 0 {
+	if deletesSet(in.Request) && deleting+kept == 0 {
 		result.Empty = true // the next round deletes the parent, and knows then that it may be gone
 		return result, nil
 	}
@@ -419,8 +421,8 @@ func (s *session) dissolve(ctx context.Context, in applymanifests.PruneObjects) 
 	return true, s.tell(change.Delete(ctx))
 }
 
-// more is the answer of a round after which another one follows, or an error once the time to wait is over.
-func (s *session) more(result applymanifests.Pruned, left sets.Left, wait time.Duration) (applymanifests.Pruned, error) {
+// nextRound is the answer of a round after which another one follows, or an error once the time to wait is over.
+func (s *session) nextRound(result applymanifests.Pruned, left sets.Left, wait time.Duration) (applymanifests.Pruned, error) {
 	if len(result.Deleting) == 0 {
 		return result, nil // the time of this round was over
 	}
@@ -495,10 +497,8 @@ func gone(planned map[string]bool, left []sets.Leaving) int {
 }
 
 // afterPruning adds to an error how many members were deleted before it.
-func (s *session) afterPruning(err error, planned map[string]bool, leaving []sets.Leaving, left sets.Left) error {
+func (s *session) afterPruning(err error, planned map[string]bool, leaving []sets.Leaving) error {
 	named := s.Conn.Explain(err, "delete members of set "+s.set().String())
-	before := gone(planned, leaving)
-	text := fmt.Sprintf("%s. Of the %d members that were to be deleted, %d were gone when this function began, and more may be: another execution deletes the rest", named.Message, len(planned), before)
-	_ = left
+	text := fmt.Sprintf("%s. Of the %d members to be deleted, %d were gone when this function began, and more may be now. The next execution with prune deletes the rest", named.Message, len(planned), gone(planned, leaving))
 	return s.withFix(contract.Errorf(named.Name, "%s", text).From(named), named)
 }

@@ -7,14 +7,17 @@ import (
 	"github.com/kubestep/kubestep/internal/kube"
 )
 
-// Delete deletes the object if it is the one with the UID, in that version. gone reports
-// whether it is gone then: else it waits for its finalizers, or for its containers to end.
-// An object that is not the one is a conflict.
+// Delete deletes the object if it is the one with the UID, in that version or, if that is
+// empty, in any. gone reports whether it is gone then: else it waits for its finalizers, or
+// for its containers to end. An object that is not the one is a conflict.
 // https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/delete-options/
 func (c Client) Delete(ctx context.Context, t Target, uid, version string) (gone bool, err error) {
+	preconditions := map[string]string{"uid": uid}
+	if version != "" {
+		preconditions["resourceVersion"] = version
+	}
 	options, err := json.Marshal(map[string]any{
-		"apiVersion": "v1", "kind": "DeleteOptions",
-		"preconditions": map[string]string{"uid": uid, "resourceVersion": version},
+		"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions,
 		// What the object owns goes too. The default of some kinds is to leave it.
 		"propagationPolicy": "Background",
 	})

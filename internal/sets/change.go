@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -53,11 +52,26 @@ func (p Parent) Check(c objects.Client, execution string) error {
 	if p.Execution == execution || !time.Now().Before(p.ChangingUntil) {
 		return nil
 	}
-	return p.inUse(c, "is changing it, until "+p.ChangingUntil.UTC().Format(time.RFC3339)+" at the latest")
+	return contract.Errorf(contract.SetInUse, "Set %s in cluster %s is in use: execution %s is changing it, until %s at the latest. Nothing was changed by this one. Start it again when that one is over",
+		p.Set, c.Conn.Cluster.Name, quoted(p.Execution), p.ChangingUntil.UTC().Format(time.RFC3339))
 }
 
-func (p Parent) inUse(c objects.Client, how string) error {
-	return contract.Errorf(contract.SetInUse, "Set %s in cluster %s is in use: execution %s %s. Nothing was changed. Start this one again when that one is over", p.Set, c.Conn.Cluster.Name, quoted(p.Execution), how)
+// CheckPlanned returns SetInUse if somebody else changed the parent since an execution planned.
+func (p Parent) CheckPlanned(c objects.Client, execution, planned string) error {
+	if p.Execution == execution || p.Planned() == planned {
+		return nil
+	}
+	return p.changed(c)
+}
+
+// changed is the error of a parent that is not as it was planned. It may have been another
+// execution, or a person.
+func (p Parent) changed(c objects.Client) error {
+	last := "it is not there any more"
+	if p.Exists() {
+		last = "the last execution that changed it is " + quoted(p.Execution)
+	}
+	return contract.Errorf(contract.SetInUse, "Set %s in cluster %s was changed after this execution had planned: %s. Nothing was changed by this one. Start it again when no other one changes the set", p.Set, c.Conn.Cluster.Name, last)
 }
 
 // Begin makes the execution the one that changes the set, until End, or until the time of
@@ -92,7 +106,7 @@ func (c *Change) mayBegin(p Parent, planned Planned) error {
 	case planned.Claimed:
 		return contract.Errorf(contract.SetTaken, "Execution %s took over set %s in cluster %s while this one was changing it, so this one changes no more. If that one has other manifests, start this one again", quoted(p.Execution), p.Set, c.client.Conn.Cluster.Name)
 	case p.Planned() != planned.Parent:
-		return p.inUse(c.client, "changed it since this one planned")
+		return p.changed(c.client)
 	default:
 		return p.Check(c.client, c.execution)
 	}
@@ -138,18 +152,17 @@ func (c *Change) Applied(ctx context.Context, members int) error {
 
 // Shrink ends the change of a round after which another one follows, and the parent then
 // has the scope of what is left. If it fails, the parent has more than that.
-func (c *Change) Shrink(ctx context.Context, left Scope) {
-	_ = c.update(ctx, c.parent.Set, func(p Parent) (annotations, error) {
-		now := left.And(Scope{Namespaces: []string{p.Namespace}})
-		return merged(now.annotations(p.Namespace), c.ended(p)), c.isMine(p)
-	})
-}
+func (c *Change) Shrink(ctx context.Context, left Scope) { _ = c.narrow(ctx, left, nil) }
 
 // Narrow ends the change, and the parent then has the scope of what is left.
 func (c *Change) Narrow(ctx context.Context, left Scope, members int) error {
+	return c.narrow(ctx, left, applied(members))
+}
+
+func (c *Change) narrow(ctx context.Context, left Scope, more annotations) error {
 	return c.update(ctx, c.parent.Set, func(p Parent) (annotations, error) {
 		now := left.And(Scope{Namespaces: []string{p.Namespace}})
-		return merged(merged(now.annotations(p.Namespace), applied(members)), c.ended(p)), c.isMine(p)
+		return merged(merged(now.annotations(p.Namespace), more), c.ended(p)), c.isMine(p)
 	})
 }
 
@@ -272,8 +285,7 @@ func (s Set) CheckNamespace(ctx context.Context, c objects.Client) error {
 		return err
 	}
 	_, err = kube.Body(c.Conn.Post().AbsPath(t.PathIn(t.Namespace)...).SetHeader("Content-Type", "application/json").Param("dryRun", "All").MaxRetries(0).Body(text).Do(ctx))
-	var status apierrors.APIStatus
-	if apierrors.IsNotFound(err) && errors.As(err, &status) && status.Status().Code == http.StatusNotFound {
+	if apierrors.IsNotFound(err) {
 		return contract.Errorf(contract.InvalidInput, "set: cluster %s has no namespace %s, in which the ConfigMap of set %s is to be, and it must be there before the manifests are applied. Create it, or keep the set in another namespace", c.Conn.Cluster.Name, s.Namespace, s.Name)
 	}
 	if err != nil && !apierrors.IsAlreadyExists(err) {

@@ -102,9 +102,12 @@ func workflowsTable() string {
 
 // limit is a machine's time in words.
 func limit(seconds int) string {
-	const minute, hour = 60, 60 * 60
-	if seconds%hour == 0 {
+	const minute, hour, day = 60, 60 * 60, 24 * 60 * 60
+	switch {
+	case seconds%hour == 0:
 		return fmt.Sprintf("%d hours", seconds/hour)
+	case seconds > day:
+		return fmt.Sprintf("%d days and %d minutes", seconds/day, seconds%day/minute)
 	}
 	return fmt.Sprintf("%d minutes", seconds/minute)
 }

@@ -67,6 +67,10 @@ type Prune struct {
 	Kinds []string `json:"kinds"`
 }
 
+// MaxPruned is how many members of a set can be deleted at once, at most: the state has a
+// digest for each.
+const MaxPruned = 3000
+
 // ProtectedKinds are the kinds whose objects take others along when they are deleted, or
 // data. None is pruned unless Prune.Kinds names it.
 func ProtectedKinds() []string {

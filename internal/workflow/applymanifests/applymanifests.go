@@ -25,9 +25,6 @@ const (
 	maxVersion = 1024
 	// https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go, FieldManagerMaxLength
 	maxFieldManager = 128
-	// maxPruned is how many members of a set can be deleted at once, at most: the state has a
-	// digest for each.
-	maxPruned = 3000
 	// maxAdopted bounds the owners that objects may be taken from.
 	maxAdopted = 20
 )
@@ -46,7 +43,7 @@ func Workflow() workflow.Workflow {
 			"applymanifests.Request.Prune":          {"type": []string{"boolean", "object"}, "required": []string{}},
 			"applymanifests.Request.Approve":        {"required": []string{}},
 			"applymanifests.Approve.TimeoutSeconds": {"minimum": 60, "maximum": applymanifests.MaxApprovalSeconds},
-			"applymanifests.Prune.Max":              {"minimum": 1, "maximum": maxPruned},
+			"applymanifests.Prune.Max":              {"minimum": 1, "maximum": applymanifests.MaxPruned},
 		},
 		// Its permissions depend on the manifests and on the kinds of the cluster, so there
 		// are no checks yet.
@@ -168,8 +165,8 @@ func readPrune(f *input.Fields, r *applymanifests.Request) bool {
 		prune.Bool("enabled", &r.Prune.Enabled)
 		prune.Int("max", &r.Prune.Max)
 		prune.Strings("kinds", &r.Prune.Kinds)
-		if prune.Raw("max") != nil && (r.Prune.Max < 1 || r.Prune.Max > maxPruned) {
-			prune.Problem("max", "%d: expected 1 to %d", r.Prune.Max, maxPruned)
+		if prune.Raw("max") != nil && (r.Prune.Max < 1 || r.Prune.Max > applymanifests.MaxPruned) {
+			prune.Problem("max", "%d: expected 1 to %d", r.Prune.Max, applymanifests.MaxPruned)
 		}
 		for _, kind := range r.Prune.Kinds {
 			if !slices.Contains(applymanifests.ProtectedKinds(), kind) {
