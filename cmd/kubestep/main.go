@@ -1,6 +1,7 @@
 // Command kubestep starts the executions of kubestep's state machines, shows
 // their states as they happen, and prints their output. It calls the Step
-// Functions API and nothing else, on AWS or wherever AWS_ENDPOINT_URL points.
+// Functions API, to approve a plan also Lambda, and to follow a Job's log S3: on AWS or
+// wherever AWS_ENDPOINT_URL points.
 //
 // Each workflow has a verb (machine.go). One with flags and a table of its own is a file:
 // inventory.go is the one to copy. It adds its flags to those that all verbs share
