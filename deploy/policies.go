@@ -283,7 +283,7 @@ func (m Machine) StoppedRole() Role {
 			Operator: "StringEquals", Key: "aws:SourceArn", Is: []Value{sub("arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/" + m.StoppedRule().text)},
 		}),
 		Policies: []Policy{{
-			Name: "stopped", Key: m.Name + "-stopped", CalledBy: "EventBridge starts executions: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-identity-based.html",
+			Name: "stopped", Key: m.Name + "-stopped",
 			Statements: []Statement{startMachine},
 		}},
 	}

@@ -42,7 +42,7 @@ func newJobRunner(t *testing.T) *jobRunner {
 	t.Helper()
 	s := newScenario(t)
 	j := &jobRunner{scenario: s, group: "runners-" + s.stack.Name, namespace: "jobs-" + s.stack.Name}
-	s.set(t, map[string]string{"EnableJobs": "true", "FleetWorkflows": "pod-inventory,run-job", "JobsKubernetesGroup": j.group, "OutputBucket": world.ReportBucket})
+	s.set(t, map[string]string{"EnableApply": "true", "EnableJobs": "true", "FleetWorkflows": "pod-inventory,apply-manifests,run-job", "JobsKubernetesGroup": j.group, "OutputBucket": world.ReportBucket})
 	s.machine = s.stack.StateMachineARN("run-job")
 	editAwsAuth(t, func(mappings []mapping) []mapping {
 		return append(mappings, mapping{s.stack.Role("jobs-mint-token"), "runner:" + s.stack.Name, []string{j.group}})

@@ -65,6 +65,8 @@ func (f *Front) recordOf(r *http.Request, c call) (trail.Call, bool) {
 		if id := c.form.Get("ExternalId"); id != "" {
 			record.Context["sts:ExternalId"] = id
 		}
+	case "sns:Publish":
+		record.Resource = c.form.Get("TopicArn")
 	case "states:StartExecution", "states:DescribeExecution", "states:StopExecution":
 		record.Resource = statesResource(r, record.Context)
 	default:

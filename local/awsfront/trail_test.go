@@ -50,6 +50,10 @@ func TestACallIsRecordedAsIAMSeesIt(t *testing.T) {
 			http.MethodPost, "/", "Action=AssumeRole&RoleSessionName=me&ExternalId=agreed&RoleArn=" + otherRole, "sts", []string{"Content-Type", "application/x-www-form-urlencoded"},
 			trail.Call{Principal: callerRole, Action: "sts:AssumeRole", Resource: otherRole, Context: map[string]string{"aws:ResourceAccount": other, "sts:ExternalId": "agreed"}, Status: 200},
 		},
+		"a topic that is told": {
+			http.MethodPost, "/", "Action=Publish&Message=waits&TopicArn=arn:aws:sns:eu-west-1:111111111111:changes", "sns", []string{"Content-Type", "application/x-www-form-urlencoded"},
+			trail.Call{Principal: callerRole, Action: "sns:Publish", Resource: "arn:aws:sns:eu-west-1:111111111111:changes", Context: account(own), Status: 200},
+		},
 		"an execution by an alias": {
 			http.MethodPost, "/", `{"stateMachineArn":"arn:aws:states:eu-west-1:111111111111:stateMachine:m:live"}`, "states", []string{"X-Amz-Target", "AWSStepFunctions.StartExecution", RoleHeader, machineRole},
 			trail.Call{Principal: machineRole, Action: "states:StartExecution", Resource: "arn:aws:states:eu-west-1:111111111111:stateMachine:m", Context: map[string]string{"aws:ResourceAccount": own, "states:StateMachineQualifier": "live"}, Status: 200},

@@ -69,6 +69,7 @@ func workplace(t *testing.T) string {
 	require.NoError(t, os.Remove(filepath.Join(folder, "hack")))
 	write(read(t, "hack/stack.sh"), "hack", "stack.sh")
 	write(read(t, "template.yml"), "template.yml")
+	write("{}", "decision.json")
 	write(read(t, "template.yml"), "v1.2.3", "template.yml")
 	for _, code := range regexp.MustCompile(`CodeUri: (build/\S+)`).FindAllStringSubmatch(read(t, "template.yml"), -1) {
 		write("", code[1], "bootstrap")
@@ -105,7 +106,7 @@ var needs = regexp.MustCompile("(?ms)^```sh\n# needs [^\n]*\n(.*?)^```$")
 // spans are commands within a sentence, and in what kubestep prints.
 var (
 	span    = regexp.MustCompile("`((?:aws|kubectl|eksctl|make deploy) [^`]+)`")
-	printed = regexp.MustCompile(`\b(aws [a-z0-9]+ [a-z-]+(?: --[a-z-]+ (?:%s|%q|[\w./:=-]+))*)`)
+	printed = regexp.MustCompile(`\b(aws [a-z0-9]+ [a-z-]+(?: --[a-z-]+ (?:%s|%q|[\w./:=-]+))*(?: /dev/stdout)?)`)
 )
 
 // called returns the commands of all pages, and of what the functions and the command print.
