@@ -67,7 +67,7 @@ func (f *Front) recordOf(r *http.Request, c call) (trail.Call, bool) {
 		}
 	case "sns:Publish":
 		record.Resource = c.form.Get("TopicArn")
-	case "states:StartExecution", "states:DescribeExecution", "states:StopExecution":
+	case "states:StartExecution", "states:DescribeExecution", "states:StopExecution", "states:GetExecutionHistory":
 		record.Resource = statesResource(r, record.Context)
 	default:
 		if c.service == "s3" {

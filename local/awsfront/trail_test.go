@@ -62,6 +62,10 @@ func TestACallIsRecordedAsIAMSeesIt(t *testing.T) {
 			http.MethodPost, "/", `{"executionArn":"arn:aws:states:eu-west-1:111111111111:execution:m:e"}`, "states", []string{"X-Amz-Target", "AWSStepFunctions.DescribeExecution", RoleHeader, machineRole},
 			trail.Call{Principal: machineRole, Action: "states:DescribeExecution", Resource: "arn:aws:states:eu-west-1:111111111111:execution:m:e", Context: account(own), Status: 200},
 		},
+		"an execution whose history is read": {
+			http.MethodPost, "/", `{"executionArn":"arn:aws:states:eu-west-1:111111111111:execution:m:e"}`, "states", []string{"X-Amz-Target", "AWSStepFunctions.GetExecutionHistory"},
+			trail.Call{Principal: callerRole, Action: "states:GetExecutionHistory", Resource: "arn:aws:states:eu-west-1:111111111111:execution:m:e", Context: account(own), Status: 200},
+		},
 		"an object that is written": {
 			http.MethodPut, "/bucket/a%20prefix/part-1", "x", "s3", nil,
 			trail.Call{Principal: callerRole, Action: "s3:PutObject", Resource: "arn:aws:s3:::bucket/a prefix/part-1", Context: account(own), Status: 200},
