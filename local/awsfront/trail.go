@@ -50,7 +50,7 @@ func (f *Front) recordOf(r *http.Request, c call) (trail.Call, bool) {
 	}
 	record.Action = c.service + ":" + c.operation
 	if c.service == "monitoring" { // as CloudWatch's requests are signed
-		record.Action = "cloudwatch:" + c.operation
+		record.Action, c.service = "cloudwatch:"+c.operation, "cloudwatch"
 	}
 	// For calls that are not known below, this is a resource that no policy should allow.
 	record.Resource = "*"
@@ -65,6 +65,8 @@ func (f *Front) recordOf(r *http.Request, c call) (trail.Call, bool) {
 		if id := c.form.Get("ExternalId"); id != "" {
 			record.Context["sts:ExternalId"] = id
 		}
+	case "cloudwatch:DescribeAlarms":
+		record.Resource = of("alarm:" + firstAlarm(r, c))
 	case "sns:Publish":
 		record.Resource = c.form.Get("TopicArn")
 	case "states:StartExecution", "states:DescribeExecution", "states:StopExecution", "states:GetExecutionHistory":
@@ -97,6 +99,24 @@ func qualified(r *http.Request) string {
 		name += ":" + qualifier
 	}
 	return name
+}
+
+// firstAlarm returns the first alarm that a call names: IAM allows the call for all of them or for none.
+func firstAlarm(r *http.Request, c call) string {
+	if name := c.form.Get("AlarmNames.member.1"); name != "" {
+		return name
+	}
+	var input struct {
+		AlarmNames []string `json:"AlarmNames"`
+	}
+	body, err := readBody(r)
+	if err == nil {
+		_ = json.Unmarshal(body, &input) // moto reports what is wrong with it
+	}
+	if len(input.AlarmNames) == 0 {
+		return "*"
+	}
+	return input.AlarmNames[0]
 }
 
 // statesResource returns the execution or the state machine of a call. A policy names a state machine without its alias or

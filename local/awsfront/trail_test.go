@@ -66,6 +66,14 @@ func TestACallIsRecordedAsIAMSeesIt(t *testing.T) {
 			http.MethodPost, "/", `{"executionArn":"arn:aws:states:eu-west-1:111111111111:execution:m:e"}`, "states", []string{"X-Amz-Target", "AWSStepFunctions.GetExecutionHistory"},
 			trail.Call{Principal: callerRole, Action: "states:GetExecutionHistory", Resource: "arn:aws:states:eu-west-1:111111111111:execution:m:e", Context: account(own), Status: 200},
 		},
+		"an alarm that is read": {
+			http.MethodPost, "/", "Action=DescribeAlarms&AlarmNames.member.1=errors", "monitoring", []string{"Content-Type", "application/x-www-form-urlencoded"},
+			trail.Call{Principal: callerRole, Action: "cloudwatch:DescribeAlarms", Resource: "arn:aws:cloudwatch:eu-west-1:111111111111:alarm:errors", Context: account(own), Status: 200},
+		},
+		"an alarm that is read, in JSON": {
+			http.MethodPost, "/", `{"AlarmNames":["errors"]}`, "monitoring", []string{"X-Amz-Target", "GraniteServiceVersion20100801.DescribeAlarms"},
+			trail.Call{Principal: callerRole, Action: "cloudwatch:DescribeAlarms", Resource: "arn:aws:cloudwatch:eu-west-1:111111111111:alarm:errors", Context: account(own), Status: 200},
+		},
 		"an object that is written": {
 			http.MethodPut, "/bucket/a%20prefix/part-1", "x", "s3", nil,
 			trail.Call{Principal: callerRole, Action: "s3:PutObject", Resource: "arn:aws:s3:::bucket/a prefix/part-1", Context: account(own), Status: 200},
