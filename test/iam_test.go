@@ -134,7 +134,7 @@ func everything() stack.Stack {
 		"SubnetIds": "subnet-0a1b2c3d4e5f60718", "SecurityGroupIds": "sg-0a1b2c3d4e5f60718",
 		"OutputBucket": "inventories", "OutputPrefix": "kubestep/",
 		"OutputKeyArn": outputKey, "EncryptionKeyArn": encryptionKey,
-		"ApplyRoleArns": "arn:aws:iam::444455556666:role/applier", "ApprovalTopicArns": "arn:aws:sns:eu-west-1:111122223333:changes",
+		"ApplyRoleArns": "arn:aws:iam::444455556666:role/applier", "JobsRoleArns": "arn:aws:iam::444455556666:role/runner", "ApprovalTopicArns": "arn:aws:sns:eu-west-1:111122223333:changes",
 		"ManifestBucket": "manifests", "ManifestPrefix": "live/", "ManifestKeyArn": manifestKey,
 	}
 	maps.Copy(s.Parameters, everyWorkflow())
@@ -194,6 +194,7 @@ func TestARoleMayDoWhatItIsForAndNothingElse(t *testing.T) {
 		"assume the role that EKS maps":        {call{"sts:AssumeRole", "arn:aws:iam::111122223333:role/all-mint-token"}, context{"aws:ResourceOrgID": organization}, nobody},
 
 		"assume a role of ApplyRoleArns":                    {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/applier"}, context{"sts:ExternalId": "agreed", "aws:ResourceOrgID": organization}, []string{"ApplyMintTokenRole", "DescribeClusterRole", "FindClustersRole"}},
+		"assume a role of JobsRoleArns":                     {call{"sts:AssumeRole", "arn:aws:iam::444455556666:role/runner"}, context{"sts:ExternalId": "agreed", "aws:ResourceOrgID": organization}, []string{"DescribeClusterRole", "FindClustersRole", "JobsMintTokenRole"}},
 		"read manifests":                                    {call{"s3:GetObject", "arn:aws:s3:::manifests/live/app.yaml"}, context{"aws:ResourceAccount": "111122223333"}, []string{"ApplyManifestsRole", "CreateJobRole", "LoadJobRole", "LoadManifestsRole", "PlanManifestsRole", "PlanSetRole", "PruneObjectsRole", "VerifyApplyRole"}},
 		"read manifests under another prefix":               {call{"s3:GetObject", "arn:aws:s3:::manifests/other/app.yaml"}, context{"aws:ResourceAccount": "111122223333"}, nobody},
 		"read manifests of another account":                 {call{"s3:GetObject", "arn:aws:s3:::manifests/live/app.yaml"}, context{"aws:ResourceAccount": "444455556666"}, nobody},

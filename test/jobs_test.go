@@ -25,8 +25,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/contract/runjob"
 	"github.com/kubestep/kubestep/internal/follow"
+	"github.com/kubestep/kubestep/local/awsfront"
 	"github.com/kubestep/kubestep/local/world"
 	"github.com/kubestep/kubestep/test/apiproxy"
 )
@@ -455,4 +457,27 @@ func TestAJobInAFleet(t *testing.T) {
 	require.Len(t, output.Outcomes, 1)
 	assert.Equal(t, string(contract.JobFailed), output.Outcomes[0].Error)
 	assert.Contains(t, output.Outcomes[0].Cause, "exit code 3")
+}
+
+func TestAFleetRunsAJobInAnotherAccountByARoleThatMayOnlyRunJobs(t *testing.T) {
+	t.Parallel()
+	j := newJobRunner(t)
+	role := fmt.Sprintf("arn:aws:iam::%s:role/runner-%s", otherAccount, j.stack.Name)
+	j.set(t, map[string]string{"JobsRoleArns": role, "ExternalId": "agreed"})
+	local.Roles.Put(awsfront.Role{ARN: role, Trusts: []string{j.stack.Role("find-clusters"), j.stack.Role("describe-cluster"), j.stack.Role("jobs-mint-token")}, ExternalID: "agreed"})
+	editAwsAuth(t, func(mappings []mapping) []mapping {
+		return append(mappings, mapping{role, "runner-of-theirs:" + j.stack.Name, []string{j.group}})
+	})
+	where := region()
+	describe(t, where, func(c *awsfront.Cluster) { c.ARN = clusterARN(where, otherAccount) })
+
+	input, err := json.Marshal(fields{
+		"workflow": "run-job", "regions": []string{where}, "roleArns": []string{role},
+		"request": fields{"namespace": j.namespace, "job": aJob(nil)},
+	})
+	require.NoError(t, err)
+	output := fleetOutput(t, j.start(t, j.stack.StateMachineARN("fleet"), string(input)))
+
+	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 1}, output.Summary.ByStatus)
+	assert.Len(t, j.jobs(t), 1)
 }
