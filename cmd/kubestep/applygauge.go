@@ -81,6 +81,6 @@ func first(all []applymanifests.NotReadyObject) string {
 	return terminal.Line(fmt.Sprintf(", %s %s: %s", o.Kind, name, o.Message))
 }
 
-func (g *applyGauge) failed(context.Context, follow.Execution, terminal.Style) string { return "" }
+func (g *applyGauge) failed(context.Context, follow.Execution, paper) string { return "" }
 
 func (g *applyGauge) known() any { return nil }

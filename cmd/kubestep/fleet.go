@@ -195,7 +195,7 @@ func location(flag, value, form string, wrong *problems) (bucket, key string) {
 }
 
 // table is the result of a fleet that succeeded.
-func (g *fleetGauge) table(execution follow.Execution, style terminal.Style) (string, error) {
+func (g *fleetGauge) table(execution follow.Execution, style paper) (string, error) {
 	var output fleet.Output
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
 		return "", fmt.Errorf("fleet does not write such an output: %w", err)
@@ -208,7 +208,7 @@ func (g *fleetGauge) table(execution follow.Execution, style terminal.Style) (st
 const causes = 5
 
 // result is the failures by error with the cause of the first of each, and the totals.
-func (g *fleetGauge) result(style terminal.Style) string {
+func (g *fleetGauge) result(style paper) string {
 	summary := g.summary
 	var b bytes.Buffer
 	if len(summary.Failures) > 0 {
@@ -353,7 +353,7 @@ func clusters(n int) string {
 }
 
 // outcomes counts the clusters by status.
-func outcomes(byStatus map[fleet.Status]int, style terminal.Style) string {
+func outcomes(byStatus map[fleet.Status]int, style paper) string {
 	var parts []string
 	for _, status := range fleet.Statuses() {
 		n := byStatus[status]

@@ -37,7 +37,7 @@ func TestAFleetThatStoppedSaysWhatWasNotStartedAndHowToGoOn(t *testing.T) {
 		Report:   &fleet.Report{Bucket: "reports", HTML: "a/report.html", Continue: "kubestep fleet --source s3://reports/a/notstarted.jsonl"},
 	}}
 
-	text := g.result(false)
+	text := g.result(paper{})
 
 	assert.Contains(t, text, "4 clusters: 1 failed, 3 not started (none may fail)\n")
 	assert.Contains(t, text, "go on with those not started: kubestep fleet --source s3://reports/a/notstarted.jsonl\n")
@@ -55,7 +55,7 @@ func TestAFleetWithWavesHasALineForEachThatFits(t *testing.T) {
 		},
 	}}
 
-	text := g.result(false)
+	text := g.result(paper{})
 
 	assert.True(t, strings.HasPrefix(text, `WAVE                              TOTAL  DONE  FAILED  MAY FAIL  LEFT  GATE
 a-name-of-the-greatest-length-32  2      2     0       0         0     passed
@@ -78,14 +78,14 @@ func TestAFleetSaysHowManyClustersGetTheSameChange(t *testing.T) {
 			{Digest: "different123", Clusters: 8, Names: []string{"evil\x1b[2J"}, Totals: map[string]int{"configured": 3}},
 		},
 	}}
-	assert.True(t, strings.HasPrefix(g.result(false), `412 of 420 clusters get the same change; 8 differ.
+	assert.True(t, strings.HasPrefix(g.result(paper{}), `412 of 420 clusters get the same change; 8 differ.
   q83vEjRWeJq8  412 clusters: 2 configured, 1 created
     payments, search, … and 410 more
   different123  8 clusters: 3 configured
     evil\x1b[2J, … and 7 more
 
 420 clusters: 420 succeeded
-`), g.result(false))
+`), g.result(paper{}))
 }
 
 func TestTheFlagsOfAFleetMakeItsInput(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubestep/kubestep/internal/follow"
-	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
 
 // followVerb is the verb that shows an execution which somebody started already.
@@ -36,7 +35,7 @@ output. The execution may be running or over.`,
 			wrong.add("%q: expected one execution", strings.Join(args[1:], " "))
 		}
 		parsed := parseARN("EXECUTION_ARN", args[0], "execution", &wrong)
-		view.table = func(follow.Execution, terminal.Style) (string, error) {
+		view.table = func(follow.Execution, paper) (string, error) {
 			return "", fmt.Errorf("%s is not one of kubestep's state machines: use --output json", args[0])
 		}
 		view.recognizes = true

@@ -87,7 +87,7 @@ func (g *fleetGauge) detail(ctx context.Context, room int) string {
 		done += n
 	}
 	done = min(done, g.fleet.Clusters)
-	text := strings.TrimRight(fmt.Sprintf("%d of %s  %s", done, clusters(g.fleet.Clusters), outcomes(g.counts, false)), " ")
+	text := strings.TrimRight(fmt.Sprintf("%d of %s  %s", done, clusters(g.fleet.Clusters), outcomes(g.counts, paper{})), " ")
 	if width := min(barWidth, room-utf8.RuneCountInString(text)-1); width >= minBarWidth {
 		full := width * done / g.fleet.Clusters
 		return strings.Repeat("█", full) + strings.Repeat("░", width-full) + " " + text
@@ -95,7 +95,7 @@ func (g *fleetGauge) detail(ctx context.Context, room int) string {
 	failures := maps.Clone(g.counts)
 	delete(failures, fleet.StatusSucceeded)
 	of := fmt.Sprintf("%d of %d  ", done, g.fleet.Clusters)
-	for _, shorter := range []string{text, of + outcomes(g.counts, false), of + outcomes(failures, false)} {
+	for _, shorter := range []string{text, of + outcomes(g.counts, paper{}), of + outcomes(failures, paper{})} {
 		if utf8.RuneCountInString(shorter) <= room {
 			return strings.TrimRight(shorter, " ")
 		}
@@ -161,7 +161,7 @@ func (g *fleetGauge) count(ctx context.Context, stopped time.Time) {
 	g.counts = counts
 }
 
-func (g *fleetGauge) failed(ctx context.Context, execution follow.Execution, style terminal.Style) string {
+func (g *fleetGauge) failed(ctx context.Context, execution follow.Execution, style paper) string {
 	if g.summary.Clusters > 0 {
 		return g.result(style)
 	}

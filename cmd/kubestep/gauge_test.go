@@ -246,7 +246,7 @@ func TestAFleetCountsItsOwnClustersOnly(t *testing.T) {
 			require.NoError(t, err)
 			gauge.event(types.HistoryEvent{StateExitedEventDetails: &types.StateExitedEventDetails{Name: aws.String("FindClusters"), Output: aws.String(string(text))}})
 
-			printed := gauge.failed(t.Context(), follow.Execution{ARN: fleetExecution, Stopped: time.Unix(fleetBegan+60, 0)}, false)
+			printed := gauge.failed(t.Context(), follow.Execution{ARN: fleetExecution, Stopped: time.Unix(fleetBegan+60, 0)}, paper{})
 
 			assert.Contains(t, printed, "4 clusters: 1 succeeded\n")
 		})
@@ -280,7 +280,7 @@ func TestCausesThatAreNotShownAreCounted(t *testing.T) {
 	for i := range causes + 1 {
 		gauge.summary.Failures = append(gauge.summary.Failures, fleet.Failure{Error: fmt.Sprintf("E%d", i), Clusters: 1, Names: []string{"a"}, Cause: "because"})
 	}
-	text := gauge.result(false)
+	text := gauge.result(paper{})
 	assert.NotContains(t, text, "a: E5\n")
 	assert.Contains(t, text, "a: E4\nbecause\n\n… and the causes of 1 more\n")
 }

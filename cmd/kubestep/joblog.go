@@ -167,12 +167,12 @@ func (g *jobGauge) get(ctx context.Context, key string) ([]byte, error) {
 func (g *jobGauge) detail(context.Context, int) string { return "" }
 
 // failed is empty: the cause says how the Job ended.
-func (g *jobGauge) failed(context.Context, follow.Execution, terminal.Style) string { return "" }
+func (g *jobGauge) failed(context.Context, follow.Execution, paper) string { return "" }
 
 func (g *jobGauge) known() any { return nil }
 
 // jobTable is how a Job ended, and the end of its log.
-func jobTable(execution follow.Execution, style terminal.Style) (string, error) {
+func jobTable(execution follow.Execution, style paper) (string, error) {
 	var output runjob.Output
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
 		return "", fmt.Errorf("run-job does not write such an output: %w", err)

@@ -11,7 +11,7 @@ import (
 )
 
 // deleteTable is each member of a set, and what became of it, or would.
-func deleteTable(output applymanifests.Output, execution follow.Execution, style terminal.Style) string {
+func deleteTable(output applymanifests.Output, execution follow.Execution, style paper) string {
 	var b bytes.Buffer
 	writePlan(&b, output, style)
 	elapsed := execution.Stopped.Sub(execution.Started).Seconds()
@@ -37,7 +37,7 @@ func deleteTable(output applymanifests.Output, execution follow.Execution, style
 }
 
 // writeSet says what a plan or an apply means for the set.
-func writeSet(b *bytes.Buffer, output applymanifests.Output, style terminal.Style) {
+func writeSet(b *bytes.Buffer, output applymanifests.Output, style paper) {
 	if output.Set == "" {
 		return
 	}
@@ -58,7 +58,7 @@ func writeSet(b *bytes.Buffer, output applymanifests.Output, style terminal.Styl
 }
 
 // writeLeft says what keeps members that were to be deleted.
-func writeLeft(b *bytes.Buffer, output applymanifests.Output, style terminal.Style) {
+func writeLeft(b *bytes.Buffer, output applymanifests.Output, style paper) {
 	if output.Plan.Refused != "" {
 		fmt.Fprintf(b, "%s: %s\n", style.Red("refused"), terminal.Line(output.Plan.Refused))
 	}

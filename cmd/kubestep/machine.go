@@ -15,7 +15,6 @@ import (
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/contract/runjob"
 	"github.com/kubestep/kubestep/internal/follow"
-	"github.com/kubestep/kubestep/internal/follow/terminal"
 	"github.com/kubestep/kubestep/internal/workflow"
 	"github.com/kubestep/kubestep/internal/workflows"
 )
@@ -39,7 +38,7 @@ type machine struct {
 }
 
 // table renders the output of an execution for a person to read.
-type table func(follow.Execution, terminal.Style) (string, error)
+type table func(follow.Execution, paper) (string, error)
 
 // machines has all workflows. One that has nothing of its own here is started
 // with an input in JSON, and its output is shown as YAML.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -16,7 +17,7 @@ import (
 
 // applyTable is the result of an execution of apply-manifests: what was, or would be, applied
 // or deleted, or the sets of the cluster.
-func applyTable(execution follow.Execution, style terminal.Style) (string, error) {
+func applyTable(execution follow.Execution, style paper) (string, error) {
 	var output applymanifests.Output
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
 		return "", fmt.Errorf("apply-manifests does not write such an output: %w", err)
@@ -32,7 +33,7 @@ func applyTable(execution follow.Execution, style terminal.Style) (string, error
 }
 
 // planTable is each object, what was done to it, and the fields that changed.
-func planTable(output applymanifests.Output, execution follow.Execution, style terminal.Style) string {
+func planTable(output applymanifests.Output, execution follow.Execution, style paper) string {
 	var b bytes.Buffer
 	plan := output.Plan
 	writePlan(&b, output, style)
@@ -62,7 +63,7 @@ func planTable(output applymanifests.Output, execution follow.Execution, style t
 }
 
 // writePlan prints the objects of a plan, and the fields that change.
-func writePlan(b *bytes.Buffer, output applymanifests.Output, style terminal.Style) {
+func writePlan(b *bytes.Buffer, output applymanifests.Output, style paper) {
 	plan := output.Plan
 	if len(plan.Objects) > 0 {
 		writeObjects(b, output, style)
@@ -94,7 +95,7 @@ func described(cluster contract.ClusterSummary) string {
 
 // conflicts says what the conflicts of a plan, and the owners of its objects, mean for
 // applying it.
-func conflicts(objects []applymanifests.PlannedObject, style terminal.Style) string {
+func conflicts(objects []applymanifests.PlannedObject, style paper) string {
 	conflicting, owned, adopt := 0, 0, []string{}
 	for _, o := range objects {
 		if len(o.Conflicts) > 0 {
@@ -142,7 +143,7 @@ func action(o applymanifests.PlannedObject, output applymanifests.Output) string
 	}
 }
 
-func writeObjects(b *bytes.Buffer, output applymanifests.Output, style terminal.Style) {
+func writeObjects(b *bytes.Buffer, output applymanifests.Output, style paper) {
 	// Without a wait, nobody knows what is ready. After one, everything is, or the
 	// execution would have failed.
 	head := ""
@@ -178,7 +179,7 @@ func writeObjects(b *bytes.Buffer, output applymanifests.Output, style terminal.
 }
 
 // writeDifference prints the paths that change, in the colors of a diff.
-func writeDifference(b *bytes.Buffer, o applymanifests.PlannedObject, style terminal.Style) {
+func writeDifference(b *bytes.Buffer, o applymanifests.PlannedObject, style paper) {
 	if len(o.Changes)+len(o.Conflicts)+len(o.Takes)+len(o.Warnings)+len(o.Notes) == 0 && o.Unchecked == "" || o.Action == applymanifests.ActionPruned {
 		return // or what is pruned: writeSet says whether it stays
 	}
@@ -190,18 +191,7 @@ func writeDifference(b *bytes.Buffer, o applymanifests.PlannedObject, style term
 	if o.Unchecked != "" {
 		fmt.Fprintf(b, "  no dry run: %s\n", terminal.Line(o.Unchecked))
 	}
-	for _, change := range o.Changes {
-		line := terminal.Line(change)
-		switch {
-		case strings.HasPrefix(line, "+"):
-			line = style.Green(line)
-		case strings.HasPrefix(line, "-"):
-			line = style.Red(line)
-		case strings.HasPrefix(line, "~"):
-			line = style.Yellow(line)
-		}
-		fmt.Fprintf(b, "  %s\n", line)
-	}
+	writeChanges(b, o, style)
 	writeSaid(b, style.Red("conflict:"), o.Conflicts)
 	writeSaid(b, style.Yellow("takes"), o.Takes)
 	writeSaid(b, style.Yellow("warning:"), o.Warnings)
@@ -214,6 +204,41 @@ func writeDifference(b *bytes.Buffer, o applymanifests.PlannedObject, style term
 	}
 	writeSaid(b, about, o.Notes)
 	b.WriteByte('\n')
+}
+
+// writeChanges prints the fields that change, with their values if the plan tells them.
+func writeChanges(b *bytes.Buffer, o applymanifests.PlannedObject, on paper) {
+	for i, change := range o.Changes {
+		line := terminal.Line(change)
+		color := func(text string) string { return text }
+		switch {
+		case strings.HasPrefix(line, "+"):
+			color = on.Green
+		case strings.HasPrefix(line, "-"):
+			color = on.Red
+		case strings.HasPrefix(line, "~"):
+			color = on.Yellow
+		}
+		var values applymanifests.ChangedValue
+		if i < len(o.Values) {
+			values = o.Values[i]
+		}
+		before, after := terminal.Line(values.Before), terminal.Line(values.After)
+		one := cmp.Or(before, after)
+		if before != "" && after != "" {
+			one = before + " → " + after
+		}
+		switch {
+		case one == "":
+			fmt.Fprintf(b, "  %s\n", color(line))
+		case on.fits("  " + line + ": " + one):
+			fmt.Fprintf(b, "  %s: %s\n", color(line), one)
+		case before != "" && after != "":
+			fmt.Fprintf(b, "  %s:\n      %s\n    → %s\n", color(line), before, after)
+		default:
+			fmt.Fprintf(b, "  %s:\n      %s\n", color(line), one)
+		}
+	}
 }
 
 // maxSaid is how many sentences of a kind are printed of an object.

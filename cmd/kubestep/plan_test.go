@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -24,7 +25,8 @@ func TestApplyTable(t *testing.T) {
 		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "fresh", Name: "settings", Action: applymanifests.ActionCreated, Unchecked: "its namespace is among the manifests"},
 		{
 			APIVersion: "apps/v1", Kind: "Deployment", Namespace: "shop", Name: "web", Action: applymanifests.ActionConfigured,
-			Changes: []string{"~spec.replicas", "+metadata.labels.tier", "-spec.paused"}, Conflicts: []string{`spec.replicas is owned by "kubectl-edit" using apps/v1`},
+			Changes: []string{"~spec.replicas", "+metadata.labels.tier", "-spec.paused", "~metadata.annotations", "and 3 more"},
+			Values:  []applymanifests.ChangedValue{{Before: "3", After: "1"}, {After: `"web"`}, {Before: "true"}, {}}, Conflicts: []string{`spec.replicas is owned by "kubectl-edit" using apps/v1`},
 		},
 		{APIVersion: "v1", Kind: "Service", Namespace: "shop", Name: "web", Action: applymanifests.ActionUnchanged},
 	}
@@ -54,13 +56,13 @@ func TestApplyTable(t *testing.T) {
 		"no sets":      {Cluster: demo, Mode: applymanifests.ModeSets, Namespace: "shop"},
 		"hostile sets": {Cluster: demo, Mode: applymanifests.ModeSets, Namespace: "\x1b", Plan: applymanifests.PlanReport{Truncated: true}, Sets: []applymanifests.Set{{Namespace: "\x1b", Name: "a\tb", Tooling: "x\ny", Applied: "\u202e"}}},
 		"hostile": {Cluster: demo, Mode: applymanifests.ModePlan, Plan: applymanifests.PlanReport{Objects: []applymanifests.PlannedObject{
-			{Kind: "\x1b", Namespace: "a\tb", Name: "x\ny", Action: "\r", Changes: []string{"~\u202e"}, Conflicts: []string{"\x07"}, Unchecked: "\u009b", Takes: []string{"\x1b[2J"}, Warnings: []string{"a\r\nb"}, Notes: []string{"\u202e"}},
+			{Kind: "\x1b", Namespace: "a\tb", Name: "x\ny", Action: "\r", Changes: []string{"~\u202e"}, Values: []applymanifests.ChangedValue{{Before: "\x1b", After: "a\nb"}}, Conflicts: []string{"\x07"}, Unchecked: "\u009b", Takes: []string{"\x1b[2J"}, Warnings: []string{"a\r\nb"}, Notes: []string{"\u202e"}},
 		}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			document, err := json.Marshal(output)
 			require.NoError(t, err)
-			got, err := applyTable(follow.Execution{Output: string(document), Stopped: time.Time{}.Add(2400 * time.Millisecond)}, false)
+			got, err := applyTable(follow.Execution{Output: string(document), Stopped: time.Time{}.Add(2400 * time.Millisecond)}, paper{})
 			require.NoError(t, err)
 			golden(t, "plan-"+name, got)
 			assert.NotRegexp(t, "[\x00-\x09\x0b-\x1f\x7f\u0080-\u009f\u202e]", got)
@@ -86,9 +88,9 @@ func owned() applymanifests.PlannedObject {
 
 func TestDeletionsAreRed(t *testing.T) {
 	output := applymanifests.Output{Cluster: demo, Mode: applymanifests.ModeApply, Set: "addons", Namespace: "shop", Prune: true, Pruned: 1, Plan: applymanifests.PlanReport{Pruned: 1, Spared: 1, Objects: leavers()}}
-	assert.Contains(t, planTable(output, follow.Execution{}, true), "\x1b[31mConfigMap   shop        old        pruned\x1b[0m\nConfigMap   shop        precious   spared\n")
+	assert.Contains(t, planTable(output, follow.Execution{}, paper{Style: true}), "\x1b[31mConfigMap   shop        old        pruned\x1b[0m\nConfigMap   shop        precious   spared\n")
 	output.Prune, output.Pruned = false, 0
-	assert.NotContains(t, planTable(output, follow.Execution{}, true), "\x1b[31m", "what stays is no deletion")
+	assert.NotContains(t, planTable(output, follow.Execution{}, paper{Style: true}), "\x1b[31m", "what stays is no deletion")
 }
 
 // said is what a plan says beside the fields that change.
@@ -102,6 +104,16 @@ func said() []applymanifests.PlannedObject {
 		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "going", Action: applymanifests.ActionDeleting, Notes: []string{"it is being deleted, and waits for the finalizer example.com/keep"}},
 		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "shared", Action: applymanifests.ActionUnchanged, Takes: many},
 	}
+}
+
+func TestValuesThatDoNotFitOnALineHaveLinesOfTheirOwn(t *testing.T) {
+	var b bytes.Buffer
+	image := "~spec.template.spec.containers[name=web].image"
+	writeChanges(&b, applymanifests.PlannedObject{
+		Changes: []string{image, "+" + image[1:], "~spec.replicas"},
+		Values:  []applymanifests.ChangedValue{{Before: `"web:1.27.1"`, After: `"web:1.27.2"`}, {After: `"web:1.27.2-with-a-long-tag"`}, {Before: "3", After: "1"}},
+	}, paper{width: 70})
+	assert.Equal(t, "  "+image+":\n      \"web:1.27.1\"\n    → \"web:1.27.2\"\n  +"+image[1:]+":\n      \"web:1.27.2-with-a-long-tag\"\n  ~spec.replicas: 3 → 1\n", b.String())
 }
 
 func TestApplyStartsAnExecutionOfTheManifests(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 )
 
 // podTable is the pods as `kubectl get pods -A -o wide` prints them, and their totals.
-func podTable(execution follow.Execution, style terminal.Style) (string, error) {
+func podTable(execution follow.Execution, style paper) (string, error) {
 	var output podinventory.Output
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
 		return "", fmt.Errorf("pod-inventory does not write such an output: %w", err)

@@ -51,7 +51,7 @@ func TestTable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			document, err := json.Marshal(output)
 			require.NoError(t, err)
-			got, err := podTable(follow.Execution{Output: string(document), Stopped: time.Time{}.Add(2400 * time.Millisecond)}, false)
+			got, err := podTable(follow.Execution{Output: string(document), Stopped: time.Time{}.Add(2400 * time.Millisecond)}, paper{})
 			require.NoError(t, err)
 			golden(t, "table-"+name, got)
 			assert.NotRegexp(t, "[\x00-\x09\x0b-\x1f\x7f\u0080-\u009f\u202e]", got)

@@ -4,7 +4,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubestep/kubestep/internal/follow"
-	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
 
 // startVerb is the verb of a workflow that has no flags of its own.
@@ -30,6 +29,6 @@ CLUSTER is the name of the cluster. Leave it out if the stack has a default clus
 }
 
 // outputAsYAML is the table of a workflow that has none.
-func outputAsYAML(execution follow.Execution, _ terminal.Style) (string, error) {
+func outputAsYAML(execution follow.Execution, _ paper) (string, error) {
 	return (&viewer{output: asYAML}).format(execution.Output)
 }

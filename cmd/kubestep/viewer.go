@@ -70,7 +70,7 @@ type gauge interface {
 	// detail is what a live line says of the state that is running, in that many characters.
 	detail(ctx context.Context, room int) string
 	// failed is what is printed of an execution that failed.
-	failed(context.Context, follow.Execution, terminal.Style) string
+	failed(context.Context, follow.Execution, paper) string
 	// known is what JSON and YAML hold of it; nil if nothing is known.
 	known() any
 }
@@ -174,7 +174,7 @@ func (v *viewer) show(cmd *cobra.Command, region string, wrong problems, run fun
 	}
 	text := ""
 	if v.output == asTable {
-		text, err = v.table(execution, terminal.Colors(cmd.OutOrStdout()))
+		text, err = v.table(execution, paperOf(cmd.OutOrStdout()))
 	} else {
 		text, err = v.format(execution.Output)
 	}
@@ -194,7 +194,7 @@ func (v *viewer) showFailure(cmd *cobra.Command, execution follow.Execution, pro
 	document := unsuccessful{ExecutionARN: execution.ARN, Status: execution.Status, Error: execution.Error, Cause: execution.Cause}
 	text := ""
 	if v.gauge != nil {
-		text = v.gauge.failed(cmd.Context(), execution, terminal.Colors(cmd.OutOrStdout()))
+		text = v.gauge.failed(cmd.Context(), execution, paperOf(cmd.OutOrStdout()))
 		document.Summary = v.gauge.known()
 	}
 	if v.advice != nil {

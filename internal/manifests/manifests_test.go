@@ -47,6 +47,7 @@ func TestAPlanReportsWhatApplyWouldDoAndChangesNothing(t *testing.T) {
 	require.Len(t, plan.Objects, 3)
 	assert.Equal(t, applymanifests.PlannedObject{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "c0", Action: applymanifests.ActionUnchanged}, plan.Objects[0])
 	assert.Equal(t, []string{"~data.a", "-data.old"}, plan.Objects[1].Changes)
+	assert.Equal(t, []applymanifests.ChangedValue{{Before: `"0"`, After: `"1"`}, {Before: `"x"`}}, plan.Objects[1].Values)
 	assert.Equal(t, applymanifests.ActionCreated, plan.Objects[2].Action)
 	assert.Nil(t, plan.Diff)
 	assert.Empty(t, f.applied)

@@ -395,12 +395,17 @@ func (p *planner) add(t objects.Target, f found) {
 		f.letter = was
 		o.Action = actions[batch.Small(was)]
 	}
+	shows := f.letter == configured && showsValues(t, f)
 	for i, c := range f.changes {
 		if i == maxChanges {
 			o.Changes = append(o.Changes, fmt.Sprintf("and %d more", len(f.changes)-i))
 			break
 		}
 		o.Changes = append(o.Changes, contract.Clip(c.String(), maxPath))
+		if shows {
+			before, after := c.Values()
+			o.Values = append(o.Values, applymanifests.ChangedValue{Before: before, After: after})
+		}
 	}
 	owners := contract.Few(wordedAs(f.answer.Conflicts, objects.Conflict.String), maxChanges)
 	if p.request.Force {
@@ -441,6 +446,12 @@ func (p *planner) add(t objects.Target, f found) {
 			p.round.End()
 		}
 	}
+}
+
+// showsValues reports whether the plan may tell values of an object. It stays in the history of
+// the execution, so it tells none of a Secret, be it misspelt or within another object.
+func showsValues(t objects.Target, f found) bool {
+	return !t.IsSecret() && !meansSecret(t.GroupVersionKind) && !holdsSecret(f.live, maxTexts) && !holdsSecret(f.next, maxTexts)
 }
 
 // text is the whole difference of an object, for a person.
@@ -500,17 +511,31 @@ func (p *planner) text() string {
 	return b.String()
 }
 
+// encodedSize is what an object takes in state, with the comma after it.
+func encodedSize(o applymanifests.PlannedObject) int {
+	text, err := contract.Encode(o)
+	if err != nil { // strings alone cannot fail
+		panic(err)
+	}
+	return len(text) + 1
+}
+
 // shorten drops objects until the rest has room in state: first the unchanged ones of
-// which there is nothing to say, then the other unchanged ones, then the last ones.
+// which there is nothing to say, then the other unchanged ones, then the last ones. Before
+// any of these it drops values, so no object has to go for them.
 func shorten(objects []applymanifests.PlannedObject, truncated bool, room int) ([]applymanifests.PlannedObject, bool) {
 	sizes, total := make([]int, len(objects)), 0
 	for i, o := range objects {
-		text, err := contract.Encode(o)
-		if err != nil { // strings alone cannot fail
-			panic(err)
-		}
-		sizes[i] = len(text) + 1
+		sizes[i] = encodedSize(o)
 		total += sizes[i]
+	}
+	for i := len(objects) - 1; i >= 0 && total > room; i-- {
+		if objects[i].Values != nil {
+			objects[i].Values = nil
+			total -= sizes[i]
+			sizes[i] = encodedSize(objects[i])
+			total += sizes[i]
+		}
 	}
 	keep := make([]bool, len(objects))
 	for i := range keep {

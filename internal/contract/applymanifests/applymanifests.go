@@ -342,6 +342,9 @@ type PlannedObject struct {
 	// Changes are paths of fields: "+" before a new one, "-" before one that goes, "~"
 	// before one whose value changes. Past a bound, the last one says how many there are.
 	Changes []string `json:"changes,omitempty"`
+	// Values are the values before and after, for each of Changes in its order. None is there
+	// of a Secret, of an object that holds one, and if there is no room for all objects.
+	Values []ChangedValue `json:"values,omitempty"`
 	// Conflicts are fields that another field manager owns, and its name.
 	Conflicts []string `json:"conflicts,omitempty"`
 	// Takes are fields that Force takes from another field manager, and its name.
@@ -355,6 +358,14 @@ type PlannedObject struct {
 	Notes []string `json:"notes,omitempty"`
 	// Unchecked says why no dry run is possible yet; empty if there was one.
 	Unchecked string `json:"unchecked,omitempty"`
+}
+
+// ChangedValue is the value of a field before and after, as JSON of at most 64 bytes each, cut
+// with an ellipsis. A value is empty where the field is missing, and both are if they must not
+// be shown.
+type ChangedValue struct {
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
 }
 
 // Action is what applying does to an object.

@@ -1,0 +1,119 @@
+package diff
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/kubestep/kubestep/internal/contract"
+)
+
+// MaxBrief bounds a value in Values, in bytes, without the mark of where it is cut.
+const MaxBrief = 64
+
+// credential matches names of what people keep secret in objects that are no Secrets, such as
+// an environment variable DB_PASSWORD.
+var credential = regexp.MustCompile(`(?i)passw|pwd|secret|token|credential|(api|access|private)[-_. ]?key`)
+
+// Values are the value before and the value after, as JSON on one line of at most MaxBrief
+// bytes each; empty where there is none, and both empty if they must not be shown, as where
+// the path or a name in the value is that of a credential. Of two
+// long texts, what is alike at the beginning is left out, so that the difference is seen.
+func (c Change) Values() (before, after string) {
+	if c.old == hidden || c.new == hidden {
+		return "", ""
+	}
+	old, isText := c.old.(string)
+	next, areTexts := c.new.(string)
+	if isText && areTexts && max(len(strconv.Quote(old)), len(strconv.Quote(next))) > MaxBrief {
+		skip := alike(old, next)
+		before, after = briefText(old, skip), briefText(next, skip)
+	} else {
+		before, after = brief(c.old), brief(c.new)
+	}
+	if credential.MatchString(c.path) || credential.MatchString(before) || credential.MatchString(after) {
+		return "", ""
+	}
+	return before, after
+}
+
+// contextBytes is how many bytes of what is alike are left before a difference.
+const contextBytes = 16
+
+// alike is where two texts begin to differ, less the context; 0 if that is near the beginning.
+func alike(a, b string) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	if n -= contextBytes; n <= contextBytes {
+		return 0
+	}
+	for n > 0 && !utf8.RuneStart(a[n]) {
+		n--
+	}
+	return n
+}
+
+// briefText quotes a text from an offset on.
+func briefText(text string, from int) string {
+	begin := ""
+	if from > 0 {
+		begin = "…"
+	}
+	return contract.Clip(strconv.Quote(begin+text[from:min(len(text), from+MaxBrief+utf8.UTFMax)]), MaxBrief)
+}
+
+// brief is a value as JSON, no more of which is written than is shown.
+func brief(value any) string {
+	if value == nil {
+		return ""
+	}
+	var b strings.Builder
+	writeBrief(&b, value)
+	return contract.Clip(b.String(), MaxBrief)
+}
+
+func writeBrief(b *strings.Builder, value any) {
+	if b.Len() > MaxBrief {
+		return
+	}
+	switch v := value.(type) {
+	case nil:
+		b.WriteString("null")
+	case string:
+		b.WriteString(strconv.Quote(v[:min(len(v), MaxBrief+utf8.UTFMax)]))
+	case map[string]any:
+		b.WriteByte('{')
+		for i, key := range slices.Sorted(maps.Keys(v)) {
+			if b.Len() > MaxBrief {
+				return
+			}
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			writeBrief(b, key)
+			b.WriteByte(':')
+			writeBrief(b, v[key])
+		}
+		b.WriteByte('}')
+	case []any:
+		b.WriteByte('[')
+		for i, item := range v {
+			if b.Len() > MaxBrief {
+				return
+			}
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			writeBrief(b, item)
+		}
+		b.WriteByte(']')
+	default:
+		fmt.Fprint(b, v)
+	}
+}

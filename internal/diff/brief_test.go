@@ -1,0 +1,66 @@
+package diff
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheValuesOfAChangeFitOnALine(t *testing.T) {
+	long := strings.Repeat("registry.example.com/", 4)
+	for sentence, c := range map[string]struct {
+		live, next, before, after string
+	}{
+		"a number":                           {"spec: {replicas: 3}", "spec: {replicas: 1}", "3", "1"},
+		"a text":                             {"data: {a: info}", "data: {a: debug}", `"info"`, `"debug"`},
+		"a text that looks like a number":    {`data: {a: "1"}`, "data: {a: 1}", `"1"`, "1"},
+		"a new field":                        {"data: {}", "data: {a: x}", "", `"x"`},
+		"a field that goes":                  {"data: {a: x, b: y}", "data: {b: y}", `"x"`, ""},
+		"a map":                              {"a: {}", "a: {b: {d: [1, true], c: x}}", "", `{"c":"x","d":[1,true]}`},
+		"another type":                       {"a: {b: c}", "a: [b]", `{"b":"c"}`, `["b"]`},
+		"lines":                              {"data: {a: \"x\\ny\"}", "data: {a: \"x\\nz\"}", `"x\ny"`, `"x\nz"`},
+		"what a terminal would obey":         {"data: {a: x}", `data: {a: "\e[2J"}`, `"x"`, `"\x1b[2J"`},
+		"long texts differ where it is seen": {"i: " + long + "web:1", "i: " + long + "web:2", `"…example.com/web:1"`, `"…example.com/web:2"`},
+		"texts that differ at the beginning": {"i: a" + long, "i: b" + long, `"a` + long[:62] + `…`, `"b` + long[:62] + `…`},
+		"a long list is cut":                 {"b: 1", "b: 1\na: [" + strings.Repeat("1, ", 100) + "1]", "", "[" + strings.Repeat("1,", 31) + "1…"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			changes := Compare(object(t, c.live), object(t, c.next), Rules{})
+			require.NotEmpty(t, changes)
+			before, after := changes[0].Values()
+			assert.Equal(t, []string{c.before, c.after}, []string{before, after})
+			assert.LessOrEqual(t, max(len(before), len(after)), MaxBrief+len("…"))
+		})
+	}
+}
+
+func TestWhatMustNotBeShownHasNoValues(t *testing.T) {
+	for sentence, c := range map[string]struct{ live, next string }{
+		"a Secret's":                             {"data: {pin: hunter2}", "data: {pin: hunter3}"},
+		"the copy that kubectl keeps":            {annotated, "metadata: {annotations: {kubectl.kubernetes.io/last-applied-configuration: hunter3}}"},
+		"a variable named as a password":         {"env: [{name: DB_PASSWORD, value: hunter2}]", "env: [{name: DB_PASSWORD, value: hunter3}]"},
+		"a new variable named as a password":     {"env: [{name: A}]", "env: [{name: A}, {name: DB_PASSWORD, value: hunter2}]"},
+		"a container with a password in its env": {"c: [{name: a}]", "c: [{name: a}, {name: b, env: [{name: API_KEY, value: hunter2}]}]"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			changes := Compare(object(t, c.live), object(t, c.next), Rules{Secret: sentence == "a Secret's"})
+			require.NotEmpty(t, changes)
+			before, after := changes[0].Values()
+			assert.Empty(t, before+after)
+		})
+	}
+}
+
+func TestAValueOfMegabytesIsNotWrittenWhole(t *testing.T) {
+	large := map[string]any{}
+	for range 8 {
+		large = map[string]any{strings.Repeat("k", 1<<16): large, "v": []any{strings.Repeat("x", 1<<20)}}
+	}
+	allocated := testing.AllocsPerRun(1, func() {
+		_, after := Change{path: "a", new: large}.Values()
+		assert.LessOrEqual(t, len(after), MaxBrief+len("…"))
+	})
+	assert.Less(t, allocated, 100.0)
+}
