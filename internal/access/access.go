@@ -67,7 +67,7 @@ func reviewAll(ctx context.Context, conn *kube.Conn, checks []contract.Check) ([
 	for i, check := range checks {
 		reviews[i].Check, each[i] = check, &reviews[i]
 	}
-	done, err := batch.Each(ctx, batch.NewRound(ctx), each, func(ctx context.Context, review *Review) (err error) {
+	done, err := batch.Each(ctx, batch.NewRoundOfQuestions(ctx), each, func(ctx context.Context, review *Review) (err error) {
 		*review, err = Ask(ctx, conn, review.Check)
 		return err
 	})

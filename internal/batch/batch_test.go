@@ -15,7 +15,7 @@ import (
 
 // during runs a round of that many seconds.
 func during(seconds int) *Round {
-	return &Round{end: time.Now().Add(time.Duration(seconds) * time.Second)}
+	return &Round{end: time.Now().Add(time.Duration(seconds) * time.Second), atOnce: AtOnce}
 }
 
 // numbers are 0 to n-1.

@@ -84,6 +84,11 @@ func (f *fakeAPI) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	default:
 		f.gets++
+		// /api/v1/namespaces/NAMESPACE/RESOURCE/NAME
+		if at := strings.Split(r.URL.Path, "/"); len(at) == 7 && f.denied[fmt.Sprintf("get %s %s/%s", at[5], at[4], at[6])] {
+			kubetest.Refuse(w, http.StatusForbidden, metav1.StatusReasonForbidden, "forbidden")
+			return
+		}
 		if refuse := f.refuse["GET "+r.URL.Path]; refuse != nil && refuse(w, r) {
 			return
 		}

@@ -38,7 +38,7 @@ func (a Applier) Verify(ctx context.Context, in applymanifests.VerifyApply) (app
 		return applymanifests.VerifiedApply{}, s.tell(err)
 	}
 	v := newVerifier(s, extra, in.Access)
-	r := batch.NewRound(ctx)
+	r := batch.NewRoundOfQuestions(ctx)
 	for _, review := range []struct {
 		pending func() []int
 		one     func(context.Context, int) error
@@ -160,19 +160,26 @@ func (v *verifier) deniedVerbs(t objects.Target) []int {
 	return bits
 }
 
-// object asks for one object by its name.
+// object asks for one object by its name. Where it has to look whether the object is
+// there, it needs no review of get: the API server lets nobody see that who may not get it.
 func (v *verifier) object(ctx context.Context, i int) error {
 	t := v.targets[i]
 	mark, checks := byte(byName), 0
-	for _, bit := range v.deniedVerbs(t) {
-		if verbs[bit] == verbCreate {
-			exists, err := v.exists(ctx, t)
-			if err != nil {
-				return err
-			}
-			if exists {
-				continue // it needs no create
-			}
+	bits := v.deniedVerbs(t)
+	var seen presence
+	if t.Served && slices.ContainsFunc(bits, func(bit int) bool { return verbs[bit] == verbCreate }) {
+		var err error
+		if seen, err = v.look(ctx, t); err != nil {
+			return err
+		}
+	}
+	for _, bit := range bits {
+		switch {
+		case verbs[bit] == verbCreate && (seen == isThere || seen == isUnreadable):
+			continue // it needs no create
+		case verbs[bit] == verbGet && (seen == isThere || seen == isNotThere):
+			checks++
+			continue
 		}
 		review, err := access.Ask(ctx, v.Conn, t.Check(verbs[bit], t.Name))
 		if err != nil {
@@ -190,29 +197,39 @@ func (v *verifier) object(ctx context.Context, i int) error {
 	return nil
 }
 
-// exists reports whether an object is there. If what is stored cannot be read, it is:
-// the dry run says of each object what is wrong with it.
-func (v *verifier) exists(ctx context.Context, t objects.Target) (bool, error) {
-	if !t.Served {
-		return false, nil
-	}
+// presence is whether an object is there.
+type presence int
+
+const (
+	unseen presence = iota // it may not be read
+	isThere
+	isNotThere
+	// isUnreadable is there, but the API server cannot read what is stored: the dry run
+	// says of each object what is wrong with it.
+	isUnreadable
+)
+
+// look looks whether an object is there.
+func (v *verifier) look(ctx context.Context, t objects.Target) (presence, error) {
 	ctx, end := v.Conn.Turn(ctx)
 	defer end()
 	err := v.Exists(ctx, t)
 	switch {
 	case err == nil:
-		return true, nil
-	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
-		return false, nil
+		return isThere, nil
+	case apierrors.IsForbidden(err):
+		return unseen, nil
+	case apierrors.IsNotFound(err):
+		return isNotThere, nil
 	case apierrors.IsTooManyRequests(err):
-		return false, err
+		return unseen, err
 	}
 	explained := v.Explain(err, "get", t)
 	switch explained.Name {
 	case contract.InvalidInput, contract.WebhookFailed, contract.UnknownKind:
-		return true, nil
+		return isUnreadable, nil
 	default:
-		return false, explained
+		return unseen, explained
 	}
 }
 
