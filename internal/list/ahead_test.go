@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -134,6 +135,47 @@ func TestPagesGetSmallerTowardsTheEndOfALongList(t *testing.T) {
 				require.NoError(t, err)
 				assert.Equal(t, test.pods, got.total())
 				assert.Equal(t, test.limits, limits)
+			})
+		})
+	}
+}
+
+func TestTheSecondPageIsRequestedWhileTheFirstIsReadIfTheAPIServerSaysThatMuchRemains(t *testing.T) {
+	for sentence, test := range map[string]struct {
+		remaining int
+		ahead     bool
+	}{
+		"of a long list":              {9000, true},
+		"not of one that ends nearby": {900, false},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var second, ahead atomic.Bool
+				got, err := run(t.Context(), t, func(w http.ResponseWriter, r *http.Request) {
+					from, _ := strconv.Atoi(r.URL.Query().Get("continue"))
+					limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+					left := max(0, 1000+test.remaining-from-limit)
+					next := ""
+					if left > 0 {
+						next = strconv.Itoa(from + limit)
+					}
+					page := table(next, slices.Repeat([]string{row("web", "1/1", "Running")}, min(limit, 1000+test.remaining-from))...)
+					page = strings.Replace(page, `"continue"`, fmt.Sprintf(`"remainingItemCount":%d,"continue"`, left), 1)
+					if from > 0 {
+						second.Store(true)
+						_, _ = fmt.Fprint(w, page)
+						return
+					}
+					head, rows, _ := strings.Cut(page, `"rows":[`)
+					_, _ = fmt.Fprint(w, head, `"rows":[`)
+					w.(http.Flusher).Flush()
+					synctest.Wait()
+					ahead.Store(second.Load())
+					_, _ = fmt.Fprint(w, rows)
+				}, nil)
+				require.NoError(t, err)
+				assert.Equal(t, 1000+test.remaining, got.total())
+				assert.Equal(t, test.ahead, ahead.Load(), "it was requested before the rows of the first were sent")
 			})
 		})
 	}

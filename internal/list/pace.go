@@ -18,6 +18,9 @@ const (
 	// lastPageRows is about how many rows the last page of a long list has. While it is
 	// decoded, there is no other for the API server to work on.
 	lastPageRows = 2500
+	// guessedRowBytes is taken for the bytes of a row before any was read: most rows have half
+	// as many.
+	guessedRowBytes = 400
 	// growth bounds how much larger a page is than the largest so far.
 	growth = 10
 	// pageBytes and pageTime are the most that a page should take: the API server

@@ -36,6 +36,7 @@ type page struct {
 // meanwhile.
 type request struct {
 	began  time.Time
+	limit  int // rows
 	cancel context.CancelFunc
 	done   chan struct{} // closed once what follows is set
 	answer io.ReadCloser
@@ -44,7 +45,7 @@ type request struct {
 
 func (r *round) request(ctx context.Context, at contract.Place, limit int) *request {
 	ctx, cancel := context.WithCancel(ctx)
-	q := &request{began: time.Now(), cancel: cancel, done: make(chan struct{})}
+	q := &request{began: time.Now(), limit: limit, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(q.done)
 		get := r.table(r.Resource).Namespace(at.Namespace).Param("limit", strconv.Itoa(limit))

@@ -102,7 +102,7 @@ func (r *round) follow(ctx, pages context.Context, at contract.Place) error {
 		}
 		page := r.begin(at.Namespace)
 		got, err := current.read(r.Resource, func(next string, remaining int) {
-			if limit, ok := r.schedule.ahead(remaining); ok {
+			if limit, ok := r.schedule.ahead(current.limit, remaining, time.Since(current.began)); ok {
 				ahead = r.request(pages, contract.Place{Namespace: at.Namespace, Continue: next}, limit)
 			}
 		}, page.Row)

@@ -81,15 +81,21 @@ func (s *schedule) begin(remaining int) (limit int, ok bool) {
 	return limit, ok
 }
 
-// ahead is begin for a page that is requested while the one before it is read. Only a
-// long list is worth that, once the first page has shown how large the next may be.
-func (s *schedule) ahead(remaining int) (limit int, ok bool) {
+// ahead is begin for a page that is requested while the one before it is read, whose answer
+// took that long to begin, and has so many rows. Only a long list is worth that. The first
+// page shows by the time that it took how large the next one may be.
+func (s *schedule) ahead(rows, remaining int, took time.Duration) (limit int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pace.largest < firstPageRows {
+	if s.pace.largest >= firstPageRows {
+		return s.limit(remaining)
+	}
+	if rows < firstPageRows || remaining < lastPageRows {
 		return 0, false
 	}
-	return s.limit(remaining)
+	guess := s.pace
+	guess.learn(rows, rows*guessedRowBytes, took)
+	return guess.limit(s.timeLeft(), remaining)
 }
 
 // limit has time for one page in every round.
