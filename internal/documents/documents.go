@@ -23,6 +23,8 @@ const (
 	MaxDepth = 256
 	// maxNodes bounds the nodes of a YAML document, each of some 200 bytes in memory.
 	maxNodes = 2_000_000
+	// maxExpanded bounds, in bytes, what aliases add to all documents of a text.
+	maxExpanded = 10 << 20
 )
 
 // Document is a YAML document, or one of several JSON values that follow each other.
@@ -64,32 +66,49 @@ const (
 func All(text []byte) iter.Seq2[Document, error] {
 	return func(yield func(Document, error) bool) {
 		text, encoding := toUTF8(text)
-		before := 0
-		for part := range split(text) {
-			number, going := before+1, true
-			problem := part.read(encoding, func(document Document) bool {
-				document.Number = number
-				number++
-				going = yield(document, nil)
-				return going
-			})
-			if problem != nil {
-				problem.Number = number
-				number++
-				going = yield(Document{}, problem)
+		r := reader{encoding: encoding}
+		before, going := 0, true
+		for some := range batches(split(text)) {
+			ahead := r.ahead(some)
+			for i, part := range some {
+				number := before + 1
+				pass := func(document Document) bool {
+					document.Number = number
+					number++
+					going = yield(document, nil)
+					return going
+				}
+				var problem *Problem
+				if ahead == nil {
+					problem = r.read(part, pass)
+				} else {
+					problem = ahead[i].pass(pass)
+				}
+				if problem != nil {
+					problem.Number = number
+					number++
+					going = yield(Document{}, problem)
+				}
+				if !going {
+					return
+				}
+				before = max(number-1, before+1) // an empty document counts
 			}
-			if !going {
-				return
-			}
-			before = max(number-1, before+1) // an empty document counts
 		}
 	}
 }
 
+// reader reads the parts of a text.
+type reader struct {
+	encoding string
+	// expanded is how many bytes aliases have added to all documents so far.
+	expanded int
+}
+
 // read passes on the documents of a part, one or several of JSON. It returns why the
 // last of them cannot be read.
-func (p part) read(encoding string, pass func(Document) bool) *Problem {
-	if problem := p.check(encoding); problem != nil {
+func (r *reader) read(p part, pass func(Document) bool) *Problem {
+	if problem := p.check(r.encoding); problem != nil {
 		return problem
 	}
 	body := p.body()
@@ -101,7 +120,10 @@ func (p part) read(encoding string, pass func(Document) bool) *Problem {
 			return problem
 		}
 	}
-	value, problem := readYAML(p)
+	value, expanded, problem := readYAML(p)
+	if r.expanded += expanded; problem == nil && r.expanded > maxExpanded {
+		problem = &Problem{What: fmt.Sprintf("the aliases of the documents until here expand to more than %d bytes", maxExpanded)}
+	}
 	if problem == nil && string(value) != "null" {
 		pass(Document{Line: body.line, JSON: value})
 	}

@@ -19,24 +19,25 @@ var (
 	expandsTooMuch = fmt.Sprintf("its aliases expand to more than %d bytes", MaxDocument)
 )
 
-// readYAML returns the YAML document of a part as JSON.
-func readYAML(p part) ([]byte, *Problem) {
+// readYAML returns the YAML document of a part as JSON, and how many bytes aliases have
+// added to it.
+func readYAML(p part) (value []byte, expanded int, problem *Problem) {
 	if problem := p.checkYAML(); problem != nil {
-		return nil, problem
+		return nil, 0, problem
 	}
-	value, problem := convert(p)
+	value, expanded, problem = convert(p)
 	if problem != nil {
-		return nil, problem
+		return nil, expanded, problem
 	}
 	if at := lineSeparator(p.text); at >= 0 {
 		// Whether these characters end a line depends on YAML's version: what follows is
 		// read either way.
-		other, problem := convert(part{text: hide(p.text), line: p.line})
+		other, _, problem := convert(part{text: hide(p.text), line: p.line})
 		if problem != nil || !bytes.Equal(value, show(other, p.text)) {
-			return nil, &Problem{Line: p.at(at), What: notYAML, Detail: `U+0085, U+2028 or U+2029 ends a line in YAML 1.1, and is text in YAML 1.2: write it as \N, \L or \P in double quotes`}
+			return nil, expanded, &Problem{Line: p.at(at), What: notYAML, Detail: `U+0085, U+2028 or U+2029 ends a line in YAML 1.1, and is text in YAML 1.2: write it as \N, \L or \P in double quotes`}
 		}
 	}
-	return value, nil
+	return value, expanded, nil
 }
 
 var separators = []string{"\u0085", "\u2028", "\u2029"}
@@ -82,7 +83,7 @@ func show(value, text []byte) []byte {
 }
 
 // convert parses a YAML document, and makes JSON of it.
-func convert(p part) (value []byte, problem *Problem) {
+func convert(p part) (value []byte, expanded int, problem *Problem) {
 	defer func() {
 		// The parser of comments has panicked before: https://github.com/go-yaml/yaml/issues/887
 		if recover() != nil {
@@ -93,9 +94,9 @@ func convert(p part) (value []byte, problem *Problem) {
 	decoder := yaml.NewDecoder(bytes.NewReader(p.text))
 	switch err := decoder.Decode(&root); {
 	case errors.Is(err, io.EOF):
-		return []byte("null"), nil
+		return []byte("null"), 0, nil
 	case err != nil:
-		return nil, p.syntax(err)
+		return nil, 0, p.syntax(err)
 	}
 	if err := decoder.Decode(&next); !errors.Is(err, io.EOF) {
 		line := 0
@@ -104,23 +105,23 @@ func convert(p part) (value []byte, problem *Problem) {
 		} else {
 			line = p.syntax(err).Line
 		}
-		return nil, &Problem{Line: line, What: notYAML, Detail: "this is outside of the document: correct its indentation, or put a line --- before it"}
+		return nil, 0, &Problem{Line: line, What: notYAML, Detail: "this is outside of the document: correct its indentation, or put a line --- before it"}
 	}
 	w := writer{part: p, out: make([]byte, 0, len(p.text))}
 	if body := p.body().text; len(body) > 0 {
 		w.braces = body[0] == '{' || body[0] == '['
 	}
 	if len(root.Content) == 0 {
-		return []byte("null"), nil
+		return []byte("null"), 0, nil
 	}
 	if bareTag(p.text) {
 		w.bare = map[*yaml.Node]bool{}
 		w.findBareTags(&root)
 	}
 	if problem := w.value(root.Content[0]); problem != nil {
-		return nil, problem
+		return nil, w.expanded, problem
 	}
-	return w.out, nil
+	return w.out, w.expanded, nil
 }
 
 // writer writes a YAML node as JSON.
