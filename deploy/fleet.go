@@ -36,7 +36,7 @@ func (s Stack) fleet() Machine {
 			{
 				Name: "find-clusters", Description: "Finds the clusters of a fleet and names their executions", Memory: 256, Timeout: 300,
 				Environment: append(find, Variable{Name: "KUBESTEP_ALLOWED_KINDS", Value: allowedKinds()}),
-				Policies:    slices.Concat([]Policy{findClusters()}, assume, []Policy{objects, encryptOutput()}),
+				Policies:    slices.Concat([]Policy{findClusters()}, assume, []Policy{objects, encryptOutput(), readManifests(), decryptManifests()}),
 			},
 			{
 				Name: "record-outcome", Description: "Keeps what became of one cluster of a fleet",

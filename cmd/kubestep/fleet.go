@@ -52,6 +52,9 @@ Regions and roles that the flags name, or every cluster in a list in S3.`,
   # Apply them to two clusters first, then to a tenth of the others, then to the rest
   kubestep fleet --region eu-west-1 --workflow apply-manifests --report s3://my-bucket/kubestep/ --request @request.json --waves '[{"name":"canary","clusters":["stage","demo"]},{"name":"tenth","percentage":10},{"name":"rest","percentage":100,"toleratedFailures":{"count":2}}]'
 
+  # The same, and back to the former version if a wave fails
+  kubestep fleet --region eu-west-1 --workflow apply-manifests --report s3://my-bucket/kubestep/ --request @request.json --waves @waves.json --on-failure rollback --rollback-version 3sL4kqtJlcpXroDTDmJ
+
   # Run the clusters that failed last time again, with the same request
   kubestep fleet --source s3://my-bucket/kubestep/111122223333/eu-west-1/kubestep-fleet/nightly/failed.jsonl --request '{"namespaces":["*"]}'`,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -72,6 +75,7 @@ Regions and roles that the flags name, or every cluster in a list in S3.`,
 type fleetOptions struct {
 	fleet                                    fleet.Input
 	source, request, tolerate, report, waves string
+	rollback                                 fleet.RollbackInput
 }
 
 func (o *fleetOptions) addFlags(cmd *cobra.Command, start *starter) {
@@ -86,16 +90,19 @@ func (o *fleetOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags.StringVar(&o.tolerate, "tolerate", "", "succeed if at most this `NUMBER` of clusters fail, or a percentage such as 5% (none if not set)")
 	flags.StringVar(&o.waves, "waves", "", "change the clusters in these waves, `JSON` or @FILE: the next begins if no more of one fail than it tolerates")
 	flags.StringVar(&o.fleet.Unmatched, "unmatched", "", "`WHAT` becomes of clusters in no wave: refuse, last or skip (refuse if not set)")
+	flags.StringVar((*string)(&o.fleet.OnFailure), "on-failure", "", "`WHAT` happens once a wave has failed: stop, continue or rollback (stop if not set)")
+	flags.StringVar(&o.rollback.VersionID, "rollback-version", "", "roll back to the version of this `ID` of the request's source")
 	flags.StringVar(&o.report, "report", "", "write the report below `s3://BUCKET/PREFIX`")
 	flags.Lookup("tag").DefValue = "" // help would say (default [])
 	start.setFlags(map[string]any{
 		"workflow": &o.fleet.Workflow, "request": &o.fleet.Request, "region": &o.fleet.Regions, "role-arn": &o.fleet.RoleARNs, "tag": &o.fleet.Tags,
 		"source": &o.fleet.Source, "concurrency": &o.fleet.Concurrency, "tolerate": &o.fleet.ToleratedFailures, "report": &o.fleet.Output,
-		"waves": &o.fleet.Waves, "unmatched": &o.fleet.Unmatched,
+		"waves": &o.fleet.Waves, "unmatched": &o.fleet.Unmatched, "on-failure": &o.fleet.OnFailure, "rollback-version": &o.fleet.Rollback,
 	})
 	complete(cmd, "workflow", onOneCluster()...)
 	complete(cmd, "unmatched", "refuse", "last", "skip")
-	for _, flag := range []string{"region", "role-arn", "tag", "source", "concurrency", "tolerate", "report", "waves"} {
+	complete(cmd, "on-failure", "stop", "continue", "rollback")
+	for _, flag := range []string{"region", "role-arn", "tag", "source", "concurrency", "tolerate", "report", "waves", "rollback-version"} {
 		complete(cmd, flag)
 	}
 }
@@ -132,6 +139,9 @@ func (o *fleetOptions) complete(cmd *cobra.Command, args []string, wrong *proble
 	}
 	if flags.Changed("waves") {
 		o.readWaves(cmd, wrong)
+	}
+	if flags.Changed("rollback-version") {
+		o.fleet.Rollback = &o.rollback
 	}
 	if flags.Changed("tolerate") {
 		o.fleet.ToleratedFailures = o.tolerated(wrong)
@@ -238,6 +248,9 @@ func (g *fleetGauge) result(style paper) string {
 	}
 	b.WriteString(waves(summary.Waves))
 	b.WriteString(effects(summary))
+	if text := report.Rollback(summary); text != "" {
+		fmt.Fprintf(&b, "%s\n\n", terminal.Line(text))
+	}
 	if summary.Note != "" {
 		fmt.Fprintf(&b, "%s\n\n", terminal.Line(summary.Note))
 	}
@@ -252,6 +265,9 @@ func (g *fleetGauge) result(style paper) string {
 		fmt.Fprintf(&b, "report: s3://%s/%s\n", terminal.Line(summary.Report.Bucket), terminal.Line(summary.Report.HTML))
 		if summary.Report.Same != "" && len(summary.Effects) > 1 {
 			fmt.Fprintf(&b, "clusters with the change of most: --source s3://%s/%s\n", terminal.Line(summary.Report.Bucket), terminal.Line(summary.Report.Same))
+		}
+		if summary.Report.RollBack != "" {
+			fmt.Fprintf(&b, "roll back those still changed: %s\n", terminal.Line(summary.Report.RollBack))
 		}
 		if summary.Report.Continue != "" {
 			fmt.Fprintf(&b, "go on with those not started: %s\n", terminal.Line(summary.Report.Continue))

@@ -95,7 +95,10 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 	if err != nil {
 		return contractfleet.FoundClusters{}, err
 	}
-	asked, err := ask(r.asked, in.Execution)
+	if err := d.checkReadable(ctx, r, in.Execution); err != nil {
+		return contractfleet.FoundClusters{}, err
+	}
+	asked, former, err := r.requests(in.Execution)
 	if err != nil {
 		return contractfleet.FoundClusters{}, err
 	}
@@ -107,7 +110,14 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 	fleet := contractfleet.Fleet{
 		Name: r.name, Execution: in.Execution, StartedAt: in.StartedAt, Workflow: r.workflow, StateMachineARN: machine, Executions: contract.MachineARN(machine).Executions(),
 		Digest: digest, Own: hash("%q", in.Execution), Changes: r.changes,
-		Clusters: len(targets), Concurrency: r.concurrency, Tolerated: r.tolerated.of(len(targets)), Waves: len(waves), Lists: len(r.places) > 0 && len(waves) > 0 && r.changes && r.output.Bucket != "", InS3: inS3(targets, len(waves)), Output: r.output,
+		Clusters: len(targets), Concurrency: r.concurrency, Tolerated: r.tolerated.of(len(targets)), Waves: len(waves), Lists: len(r.places) > 0 && len(waves) > 0 && r.changes && r.output.Bucket != "", InS3: r.inS3(targets, len(waves)), Output: r.output,
+		OnFailure: r.onFailure,
+	}
+	if r.former != nil {
+		// No execution that applies the former version for another reason has its name.
+		if fleet.FormerDigest, err = Digest("rollback of "+r.workflow+" "+digest, r.former); err != nil {
+			return contractfleet.FoundClusters{}, err
+		}
 	}
 	if len(waves) > 0 {
 		fleet.Tolerated = 0
@@ -116,7 +126,19 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 		}
 	}
 	run, err := begin(ctx, d.Store, fleet, waves, targets)
-	return contractfleet.FoundClusters{Fleet: fleet, Request: asked, Run: run}, err
+	return contractfleet.FoundClusters{Fleet: fleet, Request: asked, Former: former, Run: run}, err
+}
+
+// requests are what each cluster is asked, and what rolls it back: an empty object for nothing.
+func (r *request) requests(execution string) (asked, former json.RawMessage, err error) {
+	if asked, err = ask(r.asked, execution); err != nil {
+		return nil, nil, err
+	}
+	if r.former == nil {
+		return asked, json.RawMessage("{}"), nil
+	}
+	former, err = ask(r.former, execution)
+	return asked, former, err
 }
 
 // startedBy is the member that Step Functions reads as the parent of an execution.

@@ -129,7 +129,7 @@ func TestAFleetHasWhatTheStatesNeed(t *testing.T) {
 		Name: "nightly", Execution: execution, StartedAt: start, Workflow: "pod-inventory",
 		StateMachineARN: "arn:aws:states:eu-west-1:111122223333:stateMachine:kubestep-pod-inventory:live",
 		Executions:      "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory",
-		Clusters:        1, Concurrency: 40,
+		Clusters:        1, Concurrency: 40, OnFailure: contractfleet.OnFailureStop,
 	}, got.Fleet)
 	assert.JSONEq(t, `{"namespaces":["shop"],"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID":"`+execution+`"}`, string(got.Request), "as it was given, and tied to the fleet in the console")
 	assert.Equal(t, 1, got.Run.Attempt)

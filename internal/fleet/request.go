@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/input"
 )
@@ -21,6 +22,8 @@ const (
 	// maxTarget bounds a cluster that travels in state: with it, its outcome has room
 	// for what went wrong.
 	maxTarget = 260
+	// maxSourceKey is the longest key in S3.
+	maxSourceKey = 1024
 
 	example        = `{"workflow": "pod-inventory", "clusters": ["demo"]}`
 	clusterExample = `a name, an ARN, or an object such as {"clusterName": "demo", "region": "eu-west-1", "roleArn": "arn:aws:iam::111122223333:role/name"}`
@@ -31,15 +34,23 @@ var fleetName = regexp.MustCompile(`^[0-9A-Za-z_-]{1,80}$`)
 
 // request is the execution input, read and checked.
 type request struct {
-	name      string
-	workflow  string
-	asked     json.RawMessage // of each cluster; nil for nothing
-	changes   bool            // each cluster
-	places    []place
-	tags      map[string]string
-	source    contract.Destination // its prefix is the key
-	clusters  []contract.Target
-	tolerated tolerated
+	name     string
+	workflow string
+	asked    json.RawMessage // of each cluster; nil for nothing
+	changes  bool            // each cluster
+	// Of a request to apply-manifests: whether it applies, or plans to; what; and whether it
+	// waits for an approval.
+	applies, approves bool
+	manifests         applymanifests.Source
+	// former is what rolls back a cluster, from formerSource; nil if nothing is rolled back.
+	former       json.RawMessage
+	formerSource applymanifests.Source
+	onFailure    contractfleet.OnFailure
+	places       []place
+	tags         map[string]string
+	source       contract.Destination // its prefix is the key
+	clusters     []contract.Target
+	tolerated    tolerated
 	// concurrency is how many clusters run at once.
 	concurrency int
 	output      contract.Destination
@@ -121,6 +132,9 @@ func (d Finder) readWorkflow(f *input.Fields, r *request) {
 			check(nested, read)
 		}
 		r.changes = workflow.Changes != nil && workflow.Changes(read)
+		if asked, ok := read.(applymanifests.Request); ok {
+			r.applies, r.approves, r.manifests = asked.Mode.HasManifests(), asked.Approve.TimeoutSeconds > 0, asked.Source
+		}
 		r.asked = f.Raw("request")
 	case r.workflow == "":
 		f.Problem("workflow", "missing: expected %s", names)
@@ -140,6 +154,7 @@ func (d Finder) readWhich(f *input.Fields, r *request, own home) {
 	r.tags = readTags(f)
 	r.readSource(f)
 	d.readWaves(f, r, own)
+	r.readOnFailure(f)
 
 	var ways []string
 	for _, way := range []struct {
@@ -193,7 +208,7 @@ func (r *request) checkSize(f *input.Fields, clusters []contract.Target, waves [
 	} else if tolerated := r.tolerated.of(len(clusters)); r.changes && rounds(len(clusters), tolerated, r.concurrency) > maxRounds && !f.HasProblem("concurrency") {
 		f.Problem("concurrency", "%d: %d clusters, begun few at a time so that failures stop the fleet, are more rounds than an execution can have: expected at least %d", r.concurrency, len(clusters), enough(len(clusters), tolerated))
 	}
-	if inS3(clusters, len(r.waves)) && r.output.Bucket == "" && !f.HasProblem("output") {
+	if r.inS3(clusters, len(r.waves)) && r.output.Bucket == "" && !f.HasProblem("output") {
 		why := "their roles have longer ARNs than an execution can carry"
 		if len(clusters) > maxInState(len(r.waves)) {
 			why = fmt.Sprintf("%d clusters are more than an execution can carry", len(clusters))
@@ -202,9 +217,10 @@ func (r *request) checkSize(f *input.Fields, clusters []contract.Target, waves [
 	}
 }
 
-// inS3 reports whether the clusters, and their outcomes, are too many or too long for the state.
-func inS3(clusters []contract.Target, waves int) bool {
-	return len(clusters) > maxInState(waves) || slices.ContainsFunc(clusters, func(t contract.Target) bool { return encoded(t) > maxTarget })
+// inS3 reports whether the clusters, and their outcomes, are too many or too long for the state,
+// or may have two outcomes each.
+func (r *request) inS3(clusters []contract.Target, waves int) bool {
+	return r.former != nil || len(clusters) > maxInState(waves) || slices.ContainsFunc(clusters, func(t contract.Target) bool { return encoded(t) > maxTarget })
 }
 
 // maxInState is how many clusters, and then outcomes, pass between states, beside that many waves.
@@ -273,8 +289,8 @@ func (r *request) readSource(f *input.Fields) {
 	nested.String("bucket", &r.source.Bucket)
 	nested.String("key", &r.source.Prefix)
 	input.CheckBucket(nested, "bucket", r.source.Bucket)
-	if r.source.Prefix == "" || len(r.source.Prefix) > 1024 {
-		nested.Problem("key", "%s is not a valid key: expected 1 to 1024 bytes, such as clusters.csv or clusters.jsonl", input.Quote(r.source.Prefix))
+	if r.source.Prefix == "" || len(r.source.Prefix) > maxSourceKey {
+		nested.Problem("key", "%s is not a valid key: expected 1 to %d bytes, such as clusters.csv or clusters.jsonl", input.Quote(r.source.Prefix), maxSourceKey)
 	}
 }
 

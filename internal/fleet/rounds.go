@@ -29,6 +29,14 @@ func mayBegin(tolerated, failed, concurrency int) int {
 	return max(0, min(tolerated, contractfleet.MaxClusters)-failed) + concurrency
 }
 
+// limit is how many clusters of a wave may fail before nothing else of the fleet begins.
+func limit(onFailure contractfleet.OnFailure, wave contractfleet.Wave) int {
+	if onFailure == contractfleet.OnFailureContinue {
+		return contractfleet.MaxClusters
+	}
+	return wave.Tolerated
+}
+
 // spare is kept of a fleet's time for its last round: for starts that wait for a place, and
 // for the report.
 const spare = 30 * time.Minute
@@ -77,7 +85,7 @@ func enough(clusters, tolerated int) int {
 func (r *request) checkRounds(f *input.Fields, waves []contractfleet.Wave) {
 	all, most, longest := 0, 0, 0
 	for i, w := range waves {
-		n := rounds(w.Clusters, w.Tolerated, w.Concurrency)
+		n := rounds(w.Clusters, limit(r.onFailure, w), w.Concurrency)
 		if all += n; n > most {
 			most, longest = n, i
 		}
@@ -101,7 +109,7 @@ func begin(ctx context.Context, objects Store, fleet contractfleet.Fleet, waves 
 	if fleet.Changes {
 		run.Wave = min(1, len(waves))
 		wave := waveOf(fleet, waves, run.Wave)
-		run.Begun = min(wave.Clusters, mayBegin(wave.Tolerated, 0, wave.Concurrency), inTime(0, wave.Concurrency))
+		run.Begun = min(wave.Clusters, mayBegin(limit(fleet.OnFailure, wave), 0, wave.Concurrency), inTime(0, wave.Concurrency))
 	}
 	run.Pending = targets[run.Begun:]
 	return lay(ctx, objects, fleet, run, clusters[:run.Begun])
@@ -110,7 +118,7 @@ func begin(ctx context.Context, objects Store, fleet contractfleet.Fleet, waves 
 // goOn is the next round of clusters of the run's wave that have not begun, at most that many.
 func (s Summarizer) goOn(ctx context.Context, fleet contractfleet.Fleet, run contractfleet.Run, most int) (contractfleet.Run, error) {
 	wave := waveOf(fleet, run.Waves, run.Wave)
-	size := min(end(fleet, run.Waves, run.Wave)-run.Begun, mayBegin(wave.Tolerated, run.Failed, wave.Concurrency), most)
+	size := min(end(fleet, run.Waves, run.Wave)-run.Begun, mayBegin(limit(fleet.OnFailure, wave), run.Failed, wave.Concurrency), most)
 	if !fleet.InS3 {
 		next := first(fleet, run.Waves, run.Pending[:size], run.Begun)
 		run.Begun, run.Pending = run.Begun+size, run.Pending[size:]
@@ -179,7 +187,7 @@ func lay(ctx context.Context, objects Store, fleet contractfleet.Fleet, run cont
 	switch {
 	case run.Size == 0: // a gate
 		return run, nil
-	case run.Size == fleet.Clusters && run.Attempt == 1:
+	case run.Size == fleet.Clusters && run.Attempt == 1 && !run.Rollback.Begun:
 		run.List = allKey(fleet)
 		return run, nil
 	}

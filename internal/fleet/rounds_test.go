@@ -25,6 +25,10 @@ type simulation struct {
 	s3    *fakeS3
 	fleet contractfleet.Fleet
 	run   contractfleet.Run
+	// request and former are what the clusters are asked, and the other request.
+	request, former json.RawMessage
+	// rolled are the starts of the rollback.
+	rolled []rolling
 	// outcome is the status, error and duration of a cluster's execution.
 	outcome func(contractfleet.Cluster) (contractfleet.Status, string, int)
 
@@ -39,6 +43,15 @@ type simulation struct {
 	lost   map[int]int
 }
 
+// rolling is the start of a cluster's rollback: when, of which wave, and what it was asked.
+type rolling struct {
+	cluster   contractfleet.Cluster
+	at, ended int
+	request   string
+	status    contractfleet.Status
+	error     string
+}
+
 // begun is what was so when a cluster of a wave began.
 type begun struct {
 	wave, running int
@@ -50,23 +63,31 @@ type begun struct {
 func simulate(t *testing.T, input string, outcome func(contractfleet.Cluster) (contractfleet.Status, string, int)) *simulation {
 	t.Helper()
 	s := &simulation{t: t, s3: &fakeS3{}, outcome: outcome, ended: map[int]int{}, lost: map[int]int{}}
-	d := finder(nil, s.s3)
-	apply := d.Workflows["pod-inventory"]
-	apply.Changes = func(any) bool { return true }
-	d.Workflows["apply-manifests"] = apply
-	found, err := find(t, d, input)
+	s.all(input)
+	return s
+}
+
+// all runs the fleet to its end.
+func (s *simulation) all(input string) {
+	t := s.t
+	t.Helper()
+	found, err := find(t, rollout(nil, s.s3), input)
 	require.NoError(t, err)
-	s.fleet, s.run = found.Fleet, found.Run
+	s.fleet, s.run, s.request, s.former = found.Fleet, found.Run, found.Request, found.Former
 	for {
 		ended := s.runMap()
-		s.run, err = summarizer(s.s3).Summarize(t.Context(), contractfleet.Summarize{Fleet: s.fleet, Run: ended})
+		s.run, err = summarizer(s.s3).Summarize(t.Context(), contractfleet.Summarize{Fleet: s.fleet, Request: s.request, Former: s.former, Run: ended})
 		require.NoError(t, err)
 		s.rounds++
 		text, err := json.Marshal(s.run)
 		require.NoError(t, err)
 		s.sizes = append(s.sizes, len(text))
-		if s.run.Verdict != contractfleet.VerdictTryAgain && s.run.Verdict != contractfleet.VerdictGoOn {
-			return s
+		switch s.run.Verdict {
+		case contractfleet.VerdictTryAgain, contractfleet.VerdictGoOn:
+		case contractfleet.VerdictRollBack:
+			s.request, s.former = s.former, s.request
+		default:
+			return
 		}
 	}
 }
@@ -77,6 +98,7 @@ func (s *simulation) runMap() contractfleet.Ran {
 	type item struct {
 		ends    int
 		outcome contractfleet.Outcome
+		key     string
 	}
 	clusters := s.run.Clusters
 	if s.fleet.InS3 {
@@ -86,16 +108,25 @@ func (s *simulation) runMap() contractfleet.Ran {
 	var running []item
 	ended := contractfleet.Ran{
 		Round: s.run.Round, Attempt: s.run.Attempt, List: s.run.List, Size: s.run.Size, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, Waves: s.run.Waves, Wave: s.run.Wave, Outcomes: s.run.Outcomes,
+		Rollback: s.run.Rollback,
 	}
 	for len(clusters) > 0 || len(running) > 0 {
 		for len(running) < s.run.Concurrency && len(clusters) > 0 {
 			c := clusters[0]
 			clusters = clusters[1:]
+			status, name, duration := s.outcome(c)
+			outcome := contractfleet.Outcome{Target: c.Target, Attempt: c.Attempt, Status: status, Error: name, Wave: c.Wave}
+			if name == nothing {
+				outcome.Error, outcome.Totals = "", map[string]int{"applied": 0}
+			}
+			running = append(running, item{s.now + duration, outcome, "reports/" + folder + "outcomes/" + c.Execution + ".json"})
+			if s.run.Rollback.Begun {
+				s.rolled = append(s.rolled, rolling{c, s.now, s.now + duration, string(s.request), status, name})
+				continue
+			}
 			s.began = append(s.began, c.Target.ClusterName+map[int]string{2: " again"}[c.Attempt])
 			s.counts = append(s.counts, s.failed)
-			s.starts = append(s.starts, begun{c.Wave, len(running), maps.Clone(s.ended), maps.Clone(s.lost)})
-			status, name, duration := s.outcome(c)
-			running = append(running, item{s.now + duration, contractfleet.Outcome{Target: c.Target, Attempt: c.Attempt, Status: status, Error: name, Wave: c.Wave}})
+			s.starts = append(s.starts, begun{c.Wave, len(running) - 1, maps.Clone(s.ended), maps.Clone(s.lost)})
 		}
 		first := slices.IndexFunc(running, func(i item) bool {
 			return !slices.ContainsFunc(running, func(other item) bool { return other.ends < i.ends })
@@ -104,23 +135,26 @@ func (s *simulation) runMap() contractfleet.Ran {
 		running = slices.Delete(running, first, first+1)
 		s.now = done.ends
 		again := done.outcome.Attempt == 1 && slices.Contains([]string{"Throttled", "ClusterUnreachable", "AWSUnreachable"}, done.outcome.Error)
-		if done.outcome.Failed() && !again {
+		if done.outcome.Failed() && !again && !s.run.Rollback.Begun {
 			s.failed++
 			s.lost[done.outcome.Wave]++
 		}
-		if !again {
+		if !again && !s.run.Rollback.Begun {
 			s.ended[done.outcome.Wave]++
 		}
 		switch {
 		case done.outcome.Error == "NoOutcome": // the item failed
 		case s.fleet.InS3:
-			put(s.t, s.s3, "reports/"+folder+"outcomes/"+fleet.ExecutionName(s.fleet, done.outcome.Target, done.outcome.Attempt)+".json", done.outcome)
+			put(s.t, s.s3, done.key, done.outcome)
 		default:
 			ended.Clusters = append(ended.Clusters, done.outcome)
 		}
 	}
 	return ended
 }
+
+// nothing in the place of an error is a cluster in which nothing was to be changed.
+const nothing = "nothing to change"
 
 func TestNothingBeginsOnceTooManyClustersHaveFailed(t *testing.T) {
 	random := rand.New(rand.NewPCG(18, 9)) // the same each time

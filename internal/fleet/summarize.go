@@ -67,9 +67,12 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 	if in.Run.Ending.Begun {
 		return s.finish(ctx, in, nil, in.Run.Ending.Why)
 	}
+	if in.Run.Rollback.Begun {
+		return s.rollBack(ctx, in)
+	}
 	if in.Run.Gate.Wave > 0 {
 		if why := refusal(in.Run.Gate); why != "" {
-			return s.finish(ctx, in, nil, "the gate of wave "+wave.Name+" was not passed: "+why)
+			return s.fail(ctx, in, nil, "the gate of wave "+wave.Name+" was not passed: "+why)
 		}
 		return s.nextWave(ctx, in, after(in, in.Run.Failed, nil), nil)
 	}
@@ -84,8 +87,8 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 	failed := in.Run.Failed + failures(settled)
 	next := after(in, failed, settled)
 	switch {
-	case in.Fleet.Changes && failed > wave.Tolerated:
-		return s.finish(ctx, in, outcomes, whyStopped(wave, failed))
+	case in.Fleet.Changes && failed > limit(in.Fleet.OnFailure, wave):
+		return s.fail(ctx, in, outcomes, whyStopped(wave, failed))
 	case len(again) > 0:
 		next.Attempt, next.Verdict = in.Run.Attempt+1, contractfleet.VerdictTryAgain
 		return lay(ctx, s.Store, in.Fleet, next, again)
@@ -135,7 +138,7 @@ func (s Summarizer) begin(ctx context.Context, in contractfleet.Summarize, next 
 func (s Summarizer) finish(ctx context.Context, in contractfleet.Summarize, outcomes []contractfleet.Outcome, why string) (contractfleet.Run, error) {
 	if in.Fleet.Lists && !in.Run.Ending.Begun {
 		next := after(in, in.Run.Failed, outcomes)
-		next.Verdict, next.Gate, next.Ending = contractfleet.VerdictLookAgain, in.Run.Gate, contractfleet.Ending{Begun: true, Why: why}
+		next.Verdict, next.Gate, next.Rollback, next.Ending = contractfleet.VerdictLookAgain, in.Run.Gate, in.Run.Rollback, contractfleet.Ending{Begun: true, Why: why}
 		return lay(ctx, s.Store, in.Fleet, next, nil)
 	}
 	all, err := s.all(ctx, in, outcomes, why)
@@ -204,19 +207,25 @@ func (s Summarizer) readAll(ctx context.Context, in contractfleet.Summarize, las
 		if o, ok := known[cluster.Target]; ok {
 			return o, nil
 		}
-		first, err := s.get(ctx, in.Fleet, cluster)
-		if err != nil || !MayPass(first.Error) {
-			return first, err
-		}
-		// It was tried again, before anything else was begun.
-		cluster.Attempt = contractfleet.MaxAttempts
-		cluster.Execution = ExecutionName(in.Fleet, cluster.Target, cluster.Attempt)
-		second, err := s.get(ctx, in.Fleet, cluster)
-		if in.Run.Ending.Begun && second.Error == noOutcome {
-			return first, err // too little time was left for another try, or it died
-		}
-		return second, err
+		return s.ofBoth(ctx, in, in.Fleet, cluster)
 	})
+}
+
+// ofBoth is the outcome of the second try of a cluster, if there was one, and else of the first.
+// of is the fleet that named the executions.
+func (s Summarizer) ofBoth(ctx context.Context, in contractfleet.Summarize, of contractfleet.Fleet, cluster contractfleet.Cluster) (contractfleet.Outcome, error) {
+	first, err := s.get(ctx, in.Fleet, cluster)
+	if err != nil || !MayPass(first.Error) {
+		return first, err
+	}
+	// It was tried again, before anything else was begun.
+	cluster.Attempt = contractfleet.MaxAttempts
+	cluster.Execution = ExecutionName(of, cluster.Target, cluster.Attempt)
+	second, err := s.get(ctx, in.Fleet, cluster)
+	if (in.Run.Ending.Begun || in.Run.Rollback.Begun) && second.Error == noOutcome {
+		return first, err // too little time was left for another try, or it died
+	}
+	return second, err
 }
 
 // end is a fleet that has nothing left to run, given why nothing else began if something is left.
@@ -230,7 +239,11 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 	slices.SortStableFunc(outcomes, func(a, b contractfleet.Outcome) int {
 		return cmp.Or(cmp.Compare(a.ClusterName, b.ClusterName), cmp.Compare(a.Region, b.Region), cmp.Compare(a.RoleARN, b.RoleARN))
 	})
+	if err := s.rolledBack(ctx, in, outcomes); err != nil {
+		return contractfleet.Run{}, err
+	}
 	summary := add(in.Fleet, outcomes)
+	summary.Rollback = addRollback(in, outcomes)
 	passed, refused := max(0, in.Run.Wave-1), 0
 	switch {
 	case in.Run.Gate.Wave == 0:
@@ -266,7 +279,10 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 	switch over := slices.ContainsFunc(summary.Waves, func(w contractfleet.WaveSummary) bool { return w.Failed() > w.Tolerated }); {
 	case run.Failed <= in.Fleet.Tolerated && len(pending) == 0 && !over && refused == 0:
 	case run.Wave > 0:
-		run.Verdict, run.Cause = contractfleet.VerdictRolloutFailed, rolloutCause(summary, run.Waves[run.Wave-1], why, outcomes)
+		run.Verdict, run.Cause = contractfleet.VerdictRolloutFailed, rolloutCause(in, summary, run.Waves[run.Wave-1], why, outcomes)
+		if summary.Rollback != nil && summary.Rollback.RolledBack < summary.Rollback.Clusters {
+			run.Verdict = contractfleet.VerdictRollbackFailed
+		}
 	default:
 		run.Verdict, run.Cause = contractfleet.VerdictIntolerable, cause(in.Fleet, summary, run.Failed)
 	}
@@ -481,15 +497,22 @@ func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summ
 	if summary.ByStatus[contractfleet.StatusNotStarted] > 0 {
 		at.NotStarted = in + "notstarted.jsonl"
 	}
+	if summary.Rollback != nil && summary.Rollback.RolledBack < summary.Rollback.Clusters {
+		at.Changed = in + "changed.jsonl"
+	}
 	if !fleet.Changes && len(summary.Effects) > 0 {
 		at.Same = in + "same.jsonl"
 	}
 	summary.Report = at
 	r := report.Report{
-		Fleet: fleet, Request: requestJSON(of.Request), Summary: summary, Waves: of.Run.Waves, Outcomes: outcomes, Pending: pending, FinishedAt: s.Now(),
+		Fleet: fleet, Request: requestJSON(of.Request), Former: requestJSON(of.Former), Summary: summary, Waves: of.Run.Waves, Outcomes: outcomes, Pending: pending, FinishedAt: s.Now(),
 		Execution: func(o contractfleet.Outcome) string { return ran(fleet, o) },
 	}
+	if of.Run.Rollback.Begun {
+		r.Request, r.Former = r.Former, r.Request
+	}
 	at.Again, at.Continue = r.Commands(at)
+	at.RollBack = r.RollBack(at)
 	for _, object := range []struct {
 		key, kind string
 		write     func(io.Writer) error
@@ -500,6 +523,7 @@ func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summ
 		{at.Failed, "application/x-ndjson", r.Failed},
 		{at.NotStarted, "application/x-ndjson", r.NotStarted},
 		{at.Same, "application/x-ndjson", r.Same},
+		{at.Changed, "application/x-ndjson", r.Changed},
 	} {
 		if object.key == "" {
 			continue

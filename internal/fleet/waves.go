@@ -354,16 +354,27 @@ func addWaves(waves []contractfleet.Wave, outcomes []contractfleet.Outcome, pass
 
 // rolloutCause says which wave stopped the fleet and why, which clusters are changed, how many
 // were not started, and where to read on.
-func rolloutCause(summary contractfleet.Summary, stopped contractfleet.Wave, why string, outcomes []contractfleet.Outcome) string {
-	failed := 0
+func rolloutCause(in contractfleet.Summarize, summary contractfleet.Summary, stopped contractfleet.Wave, why string, outcomes []contractfleet.Outcome) string {
+	because := fmt.Sprintf("Wave %s stopped the rollout: %s", stopped.Name, why)
+	var over []string
 	for _, w := range summary.Waves {
+		if w.Failed() <= w.Tolerated {
+			continue
+		}
 		if w.Name == stopped.Name {
-			failed = w.Failed()
+			because = fmt.Sprintf("Wave %s stopped the rollout: %d of its %s failed, and %s", stopped.Name, w.Failed(), count(w.Clusters), tolerance(w.Tolerated))
+		}
+		over = append(over, fmt.Sprintf("%d of the %s of wave %s, of which %s", w.Failed(), count(w.Clusters), w.Name, tolerance(w.Tolerated)))
+	}
+	if in.Fleet.OnFailure == contractfleet.OnFailureContinue && len(over) > 0 {
+		because = "The rollout went on although these failed: " + strings.Join(over, "; ")
+		if why != "" {
+			because += fmt.Sprintf(". Wave %s stopped it: %s", stopped.Name, why)
 		}
 	}
-	because := fmt.Sprintf("%d of its %s failed, and %s", failed, count(stopped.Clusters), tolerance(stopped.Tolerated))
-	if failed <= stopped.Tolerated {
-		because = why
+	changed := changedClusters(outcomes)
+	if summary.Rollback != nil {
+		changed = afterRollback(in, summary, outcomes)
 	}
 	var errors []string
 	for _, failure := range summary.Failures {
@@ -380,7 +391,7 @@ func rolloutCause(summary contractfleet.Summary, stopped contractfleet.Wave, why
 	case n > 0:
 		notStarted = fmt.Sprintf(" %s not started.", were(n))
 	}
-	return fmt.Sprintf("Wave %s stopped the rollout: %s%s. %s%s %s", stopped.Name, because, failures, changedClusters(outcomes), notStarted, whereToRead(summary))
+	return fmt.Sprintf("%s%s. %s%s %s", because, failures, changed, notStarted, whereToRead(summary))
 }
 
 // changedClusters says which clusters are changed: those that began, but for those that found
@@ -389,8 +400,7 @@ func changedClusters(outcomes []contractfleet.Outcome) string {
 	var names []string
 	n := 0
 	for _, o := range outcomes {
-		applied, told := o.Totals["applied"]
-		if o.Status == contractfleet.StatusNotStarted || o.Status == contractfleet.StatusSucceeded && told && applied+o.Totals["pruned"] == 0 {
+		if !isChanged(o) {
 			continue
 		}
 		if n++; len(names) < maxNames {

@@ -13,13 +13,22 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/fleet"
+	"github.com/kubestep/kubestep/internal/input"
+	"github.com/kubestep/kubestep/internal/workflow/applymanifests"
 )
 
-// rollout is a finder of which apply-manifests changes what it is asked about.
+// rollout is a finder of which apply-manifests changes what it is asked about. Requests that have
+// manifests are read as they are.
 func rollout(eksAPI *fakeEKS, s3 *fakeS3) fleet.Finder {
 	d := finder(eksAPI, s3)
 	apply := d.Workflows["pod-inventory"]
 	apply.Changes = func(any) bool { return true }
+	apply.Read = func(f *input.Fields) (any, []contract.Check) {
+		if f.Raw("source") != nil || f.Raw("manifests") != nil {
+			return applymanifests.Read(f), nil
+		}
+		return ask(f)
+	}
 	d.Workflows["apply-manifests"] = apply
 	return d
 }

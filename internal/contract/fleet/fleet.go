@@ -17,8 +17,13 @@ const Name = "fleet"
 const ClustersFailed = "ClustersFailed"
 
 // RolloutFailed is the error of a fleet with waves that stopped, and in place of
-// ClustersFailed: its cause says which clusters are changed. The machine raises it.
+// ClustersFailed: its cause says which clusters are changed, or that none is any more. The
+// machine raises it.
 const RolloutFailed = "RolloutFailed"
+
+// RollbackFailed is the error of a rollout that failed, was to be rolled back, and has left
+// clusters changed: its cause says which. The machine raises it.
+const RollbackFailed = "RollbackFailed"
 
 const (
 	// MaxClusters bounds the clusters of a fleet.
@@ -62,6 +67,9 @@ type Document struct {
 	Fleet Fleet `json:"fleet"`
 	// Request is what each cluster is asked.
 	Request json.RawMessage `json:"request"`
+	// Former is what each cluster is asked to be rolled back, which is Request then, and this
+	// what was asked before. It is an empty object if nothing is rolled back.
+	Former json.RawMessage `json:"former"`
 	// Run are the clusters, and their outcomes so far.
 	Run Run `json:"run"`
 }
@@ -70,6 +78,7 @@ type Document struct {
 type RanDocument struct {
 	Fleet   Fleet           `json:"fleet"`
 	Request json.RawMessage `json:"request"`
+	Former  json.RawMessage `json:"former"`
 	Run     Ran             `json:"run"`
 }
 
@@ -110,6 +119,7 @@ type FoundClusters struct {
 	Fleet Fleet `json:"fleet"`
 	// Request is what each cluster is asked: the workflow's input without the target.
 	Request json.RawMessage `json:"request"`
+	Former  json.RawMessage `json:"former"`
 	Run     Run             `json:"run"`
 }
 
@@ -134,6 +144,10 @@ type Fleet struct {
 	// Changes reports whether what is asked changes the clusters. Then nothing is started
 	// once more clusters have failed than are tolerated.
 	Changes bool `json:"changes"`
+	// OnFailure says what happens once a wave has failed.
+	OnFailure OnFailure `json:"onFailure"`
+	// FormerDigest takes the place of Digest in the names of the executions that roll back.
+	FormerDigest string `json:"formerDigest"`
 	// Clusters is how many there are.
 	Clusters    int `json:"clusters"`
 	Concurrency int `json:"concurrency"`
@@ -149,6 +163,23 @@ type Fleet struct {
 	InS3 bool `json:"inS3"`
 	// Output is where the report is written; its bucket is empty if nowhere.
 	Output contract.Destination `json:"output"`
+}
+
+// OnFailure is what a rollout does once a wave has failed.
+type OnFailure string
+
+const (
+	// OnFailureStop begins nothing else, and is the default.
+	OnFailureStop OnFailure = "stop"
+	// OnFailureContinue begins all the same what is left, and fails at the end.
+	OnFailureContinue OnFailure = "continue"
+	// OnFailureRollback applies the former version to the clusters that are changed, or may be.
+	OnFailureRollback OnFailure = "rollback"
+)
+
+// OnFailures are all there are.
+func OnFailures() []OnFailure {
+	return []OnFailure{OnFailureStop, OnFailureContinue, OnFailureRollback}
 }
 
 // Run is where a fleet stands: what the next Map runs and, once there is nothing
@@ -180,6 +211,8 @@ type Run struct {
 	Concurrency int `json:"concurrency"`
 	// Gate is the gate that is being passed, instead of a round.
 	Gate Passage `json:"gate"`
+	// Rollback is where the rollback of a rollout that failed stands.
+	Rollback RollingBack `json:"rollback"`
 	// Ending is what is known of a fleet that ends once its clusters are listed again.
 	Ending Ending `json:"ending"`
 	// Outcomes are those that are settled; empty if they are in S3.
@@ -187,7 +220,7 @@ type Run struct {
 	Verdict  Verdict   `json:"verdict"`
 	// Summary is empty before all outcomes are settled.
 	Summary Summary `json:"summary"`
-	// Cause is the sentence of ClustersFailed, or of RolloutFailed.
+	// Cause is the sentence of ClustersFailed, RolloutFailed or RollbackFailed.
 	Cause string `json:"cause"`
 }
 
@@ -204,8 +237,21 @@ type Ran struct {
 	Waves    []Wave            `json:"waves"`
 	Wave     int               `json:"wave"`
 	Gate     Passage           `json:"gate"`
+	Rollback RollingBack       `json:"rollback"`
 	Ending   Ending            `json:"ending"`
 	Outcomes []Outcome         `json:"outcomes"`
+}
+
+// RollingBack is where a rollback stands.
+type RollingBack struct {
+	// Begun reports whether the rollout is being rolled back, or was.
+	Begun bool `json:"begun"`
+	// Why says why it failed.
+	Why string `json:"why"`
+	// Clusters is how many are to be rolled back: those of a list in S3, the last wave first.
+	// Laid is how many of them have been given to a Map.
+	Clusters int `json:"clusters"`
+	Laid     int `json:"laid"`
 }
 
 // Ending is what is known of a fleet of which only the report is left.
@@ -337,6 +383,16 @@ type Outcome struct {
 	Own bool `json:"own,omitempty"`
 	// Wave is the number of its wave, from 1; 0 if the fleet has none.
 	Wave int `json:"wave,omitempty"`
+	// Rollback is what became of rolling it back; nil if it was not.
+	Rollback *RolledBack `json:"rollback,omitempty"`
+}
+
+// RolledBack is what became of rolling back a cluster.
+type RolledBack struct {
+	// Status is StatusNotStarted if there was no time for it.
+	Status Status `json:"status"`
+	Error  string `json:"error,omitempty"`
+	Cause  string `json:"cause,omitempty"`
 }
 
 // RecordOutcome is the payload of record-outcome.
@@ -398,8 +454,9 @@ const NameTakenError = "NameTaken"
 // Summarize is the payload of summarize.
 type Summarize struct {
 	Fleet Fleet `json:"fleet"`
-	// Request is what each cluster was asked, for the report.
+	// Request is what each cluster was asked last, and Former the other request, for the report.
 	Request json.RawMessage `json:"request"`
+	Former  json.RawMessage `json:"former"`
 	Run     Ran             `json:"run"`
 }
 
@@ -419,8 +476,12 @@ const (
 	VerdictTolerable Verdict = "Tolerable"
 	// VerdictIntolerable fails with ClustersFailed.
 	VerdictIntolerable Verdict = "Intolerable"
+	// VerdictRollBack begins to ask the clusters what rolls them back.
+	VerdictRollBack Verdict = "RollBack"
 	// VerdictRolloutFailed fails with RolloutFailed.
 	VerdictRolloutFailed Verdict = "RolloutFailed"
+	// VerdictRollbackFailed fails with RollbackFailed.
+	VerdictRollbackFailed Verdict = "RollbackFailed"
 )
 
 // Summary adds up the outcomes.
@@ -444,8 +505,19 @@ type Summary struct {
 	// Appeared are the clusters of the fleet's Regions and tags that were not there when it began,
 	// if it has waves.
 	Appeared *Appeared `json:"appeared,omitempty"`
+	// Rollback is there if the rollout was rolled back.
+	Rollback *RollbackSummary `json:"rollback,omitempty"`
 	// Report is null if the input has no output.
 	Report *Report `json:"report"`
+}
+
+// RollbackSummary adds up a rollback.
+type RollbackSummary struct {
+	// Clusters is how many were to be rolled back, and RolledBack how many were.
+	Clusters   int `json:"clusters"`
+	RolledBack int `json:"rolledBack"`
+	// Changed are the first of those that are still changed, or may be.
+	Changed []string `json:"changed"`
 }
 
 // Effect is one change, and which clusters have it.
@@ -511,6 +583,10 @@ type Report struct {
 	// source of a fleet that applies it. It is empty if the fleet has changed them, or nobody
 	// knows.
 	Same string `json:"same,omitempty"`
+	// Changed lists the clusters that could not be rolled back, and RollBack is the command that
+	// tries again. Both are empty if there are none.
+	Changed  string `json:"changed,omitempty"`
+	RollBack string `json:"rollBack,omitempty"`
 }
 
 // Output is the output of an execution of a fleet.

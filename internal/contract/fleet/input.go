@@ -38,6 +38,12 @@ type Input struct {
 	// Unmatched says what becomes of clusters that no wave takes: refuse, the default,
 	// starts nothing; last puts them in a wave after the others; skip leaves them out.
 	Unmatched string `json:"unmatched,omitempty"`
+	// OnFailure says what happens once a wave has failed: stop, the default, begins nothing else;
+	// continue goes on, and fails at the end; rollback applies the former version of the
+	// manifests to the clusters that are changed, or may be.
+	OnFailure OnFailure `json:"onFailure,omitempty"`
+	// Rollback is the former version of the manifests.
+	Rollback *RollbackInput `json:"rollback,omitempty"`
 	// Output is where the report is written. More than 500 clusters need it.
 	Output *contract.Destination `json:"output,omitempty"`
 }
@@ -62,6 +68,21 @@ type WaveInput struct {
 	ToleratedFailures *ToleratedFailures `json:"toleratedFailures,omitempty"`
 	// Gate is what must be passed before the next wave begins, besides that this one ended well.
 	Gate *GateInput `json:"gate,omitempty"`
+}
+
+// RollbackInput is the version of the manifests that a rollback applies: a version of the
+// object that the request has as its source, or another source.
+type RollbackInput struct {
+	VersionID string        `json:"versionId,omitempty"`
+	Source    *FormerSource `json:"source,omitempty"`
+}
+
+// FormerSource is an object in S3 with YAML documents.
+type FormerSource struct {
+	Bucket string `json:"bucket"`
+	Key    string `json:"key"`
+	// VersionID is the version of the object; without it, its key must not be that of the request.
+	VersionID string `json:"versionId,omitempty"`
 }
 
 // GateInput is the gate of a wave.

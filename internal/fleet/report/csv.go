@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 )
 
 // CSV writes a line for each cluster.
@@ -26,6 +28,9 @@ func (r Report) CSV(w io.Writer) error {
 	}
 	if len(r.Summary.Effects) > 0 {
 		header = append(header, "effect")
+	}
+	if r.Summary.Rollback != nil {
+		header = append(header, "rollback", "rollbackError")
 	}
 	if err := out.Write(header); err != nil {
 		return fmt.Errorf("write the header: %w", err)
@@ -49,12 +54,23 @@ func (r Report) CSV(w io.Writer) error {
 		if len(r.Summary.Effects) > 0 {
 			line = append(line, inert(row.Effect))
 		}
+		if r.Summary.Rollback != nil {
+			line = append(line, rollback(row.Rollback)...)
+		}
 		if err := out.Write(line); err != nil {
 			return fmt.Errorf("write a line: %w", err)
 		}
 	}
 	out.Flush()
 	return out.Error()
+}
+
+// rollback is the status and the error of a rollback; both empty for none.
+func rollback(of *fleet.RolledBack) []string {
+	if of == nil {
+		return []string{"", ""}
+	}
+	return []string{string(of.Status), inert(of.Error)}
 }
 
 // needsMark reports whether the file has a character that a spreadsheet reads right only

@@ -29,7 +29,7 @@ var (
 
 // parsed is the page. A template is safe for concurrent use.
 var parsed = template.Must(template.New("page").Funcs(template.FuncMap{
-	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures, "appeared": Appeared,
+	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures, "appeared": Appeared, "rollback": Rollback,
 	"segmentsOf": func(w fleet.WaveSummary) []segment { return segments(w.ByStatus, w.Clusters) },
 }).Parse(page))
 
@@ -147,6 +147,31 @@ func Same(s fleet.Summary) string {
 	default:
 		return fmt.Sprintf("%s of %s clusters get the same change; %s differ.", count(most), count(told), count(differ))
 	}
+}
+
+// Rollback says how many clusters were rolled back, and which are still changed; it is empty if
+// none was to be.
+func Rollback(s fleet.Summary) string {
+	if s.Rollback == nil {
+		return ""
+	}
+	left := s.Rollback.Clusters - s.Rollback.RolledBack
+	if left == 0 {
+		return fmt.Sprintf("Rolled back: %s. None of them is changed any more.", many(s.Rollback.Clusters))
+	}
+	names := strings.Join(s.Rollback.Changed, ", ")
+	if more := left - len(s.Rollback.Changed); more > 0 {
+		names += fmt.Sprintf(", and %s more", count(more))
+	}
+	return fmt.Sprintf("Rolled back: %s of %s. Still changed, or may be: %s", count(s.Rollback.RolledBack), many(s.Rollback.Clusters), names)
+}
+
+// many is a number of clusters.
+func many(n int) string {
+	if n == 1 {
+		return "1 cluster"
+	}
+	return count(n) + " clusters"
 }
 
 // Appeared says which clusters were not there when the fleet began; it is empty if none is known.

@@ -23,6 +23,8 @@ type Report struct {
 	Fleet fleet.Fleet
 	// Request is what each cluster was asked, as JSON; empty for nothing.
 	Request string
+	// Former is what rolls a cluster back, in the same form.
+	Former  string
 	Summary fleet.Summary
 	// Waves are the fleet's; none if it has none.
 	Waves    []fleet.Wave
@@ -143,24 +145,49 @@ const maxRequest = 500
 func (r Report) Commands(at *fleet.Report) (again, goOn string) {
 	notStarted := r.Summary.ByStatus[fleet.StatusNotStarted]
 	if r.Summary.Clusters-r.Summary.ByStatus[fleet.StatusSucceeded]-notStarted > 0 {
-		again = r.command(at.Bucket, at.Failed, fleet.Outcome.Failed)
+		again = r.command(r.Request, at.Bucket, at.Failed, fleet.Outcome.Failed)
 	}
 	if notStarted > 0 {
-		goOn = r.command(at.Bucket, at.NotStarted, func(o fleet.Outcome) bool { return o.Status == fleet.StatusNotStarted })
+		goOn = r.command(r.Request, at.Bucket, at.NotStarted, func(o fleet.Outcome) bool { return o.Status == fleet.StatusNotStarted })
 	}
 	return again, goOn
+}
+
+// RollBack is the command that applies the former version to the clusters that could not be
+// rolled back; empty if there are none.
+func (r Report) RollBack(at *fleet.Report) string {
+	if at.Changed == "" {
+		return ""
+	}
+	return r.command(r.Former, at.Bucket, at.Changed, isChanged)
+}
+
+// isChanged reports whether the cluster could not be rolled back.
+func isChanged(o fleet.Outcome) bool {
+	return o.Rollback != nil && o.Rollback.Status != fleet.StatusSucceeded
+}
+
+// Changed writes the clusters that could not be rolled back, as Failed does.
+func (r Report) Changed(w io.Writer) error {
+	var changed []fleet.Cluster
+	for _, o := range r.Outcomes {
+		if isChanged(o) {
+			changed = append(changed, fleet.Cluster{Target: o.Target, Wave: o.Wave})
+		}
+	}
+	return r.list(w, changed)
 }
 
 // command is a fleet of the clusters in a list, which is asked the same, and runs no more of them
 // at once. One that changes its clusters stops as this one does. The list says which wave each
 // cluster is in; waves of which it has none are left out.
-func (r Report) command(bucket, list string, has func(fleet.Outcome) bool) string {
+func (r Report) command(asked, bucket, list string, has func(fleet.Outcome) bool) string {
 	request := ""
 	switch {
-	case len(r.Request) > maxRequest:
+	case len(asked) > maxRequest:
 		request = " --request @FILE"
-	case r.Request != "":
-		request = " --request " + shell.Quote(r.Request)
+	case asked != "":
+		request = " --request " + shell.Quote(asked)
 	}
 	waves := r.wavesOf(has)
 	if waves != "" {

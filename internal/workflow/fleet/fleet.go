@@ -30,6 +30,7 @@ func Workflow() workflow.Workflow {
 			"fleet.Input.Clusters":               clusters,
 			"fleet.Input.Waves":                  {"minItems": 1, "maxItems": fleet.MaxWaves},
 			"fleet.Input.Unmatched":              {"enum": []any{"last", "refuse", "skip"}},
+			"fleet.Input.OnFailure":              {"enum": []any{"stop", "continue", "rollback"}},
 			"fleet.WaveInput.Name":               {"pattern": "^[0-9A-Za-z_-]{1,32}$"},
 			"fleet.WaveInput.Clusters":           clusters,
 			"fleet.WaveInput.Percentage":         {"minimum": 1, "maximum": 100},

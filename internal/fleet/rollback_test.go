@@ -1,0 +1,313 @@
+package fleet_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kubestep/kubestep/internal/contract"
+	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
+)
+
+// former is where the former version is of the manifests that a rollout applies.
+const former = `"onFailure":"rollback","rollback":{"versionId":"v1"},"output":{"bucket":"reports"},"request":{"mode":"apply","source":{"bucket":"manifests","key":"base.yaml"}},`
+
+// versioned is S3 with the manifests.
+func versioned() *fakeS3 {
+	return &fakeS3{objects: map[string]string{"manifests/base.yaml": "kind: ConfigMap"}, kinds: map[string]string{}}
+}
+
+// simulateOn is simulate with what S3 has.
+func simulateOn(t *testing.T, s3 *fakeS3, input string, outcome func(contractfleet.Cluster, bool) (contractfleet.Status, string, int)) *simulation {
+	t.Helper()
+	s := &simulation{t: t, s3: s3, ended: map[int]int{}, lost: map[int]int{}}
+	s.outcome = func(c contractfleet.Cluster) (contractfleet.Status, string, int) {
+		return outcome(c, s.run.Rollback.Begun)
+	}
+	s.all(input)
+	return s
+}
+
+// waves are some waves with percentages.
+func someWaves(random *rand.Rand, clusters int) string {
+	waves := 1 + random.IntN(4)
+	if clusters < 12 {
+		waves = 1
+	}
+	var said []string
+	for i := range waves {
+		said = append(said, fmt.Sprintf(`{"name":"w%d","percentage":%d,"concurrency":%d,"toleratedFailures":{"count":%d}}`, i, 10+random.IntN(41), 1+random.IntN(6), random.IntN(4)))
+	}
+	return `"unmatched":"last","waves":[` + strings.Join(said, ",") + `],`
+}
+
+func someClusters(n int) string {
+	targets := make([]contract.Target, n)
+	for i := range targets {
+		targets[i] = contract.Target{ClusterName: fmt.Sprintf("c%02d", i), Region: "eu-west-1"}
+	}
+	text, _ := json.Marshal(targets) // strings encode
+	return `"clusters":` + string(text)
+}
+
+// chance makes outcomes.
+func chance(random *rand.Rand, failing, passing, losing float64) (contractfleet.Status, string, int) {
+	duration := 1 + random.IntN(20)
+	switch n := random.Float64(); {
+	case n < failing:
+		return contractfleet.StatusFailed, "NotReady", duration
+	case n < failing+passing:
+		return contractfleet.StatusFailed, "Throttled", duration
+	case n < failing+passing+losing:
+		return contractfleet.StatusFailed, "ClusterNotFound", duration
+	case n > 0.9:
+		return contractfleet.StatusSucceeded, nothing, duration
+	default:
+		return contractfleet.StatusSucceeded, "", duration
+	}
+}
+
+// The oracle does not know how a rollback is laid out: it looks at what the clusters were asked, and when.
+func TestARollbackAppliesTheFormerVersionOnceToEachClusterThatMayBeChangedTheLastWaveFirst(t *testing.T) {
+	random := rand.New(rand.NewPCG(23, 2)) // the same each time
+	whole, failed, untouched := 0, 0, 0
+	for range 1000 {
+		clusters := 2 + random.IntN(40)
+		failing, passing := random.Float64()*0.3, random.Float64()*0.3
+		stubborn := random.Float64() * 0.1
+		changed := map[string]bool{} // clusters that may be changed, as the outcomes of the rollout say
+		input := `{"workflow":"apply-manifests",` + former + someWaves(random, clusters) + someClusters(clusters) + `}`
+		s := simulateOn(t, versioned(), input, func(c contractfleet.Cluster, back bool) (contractfleet.Status, string, int) {
+			if back {
+				return chance(random, stubborn, passing/2, 0)
+			}
+			status, name, duration := chance(random, failing, passing, 0.05)
+			delete(changed, c.Target.ClusterName)
+			if name != nothing && name != "ClusterNotFound" {
+				changed[c.Target.ClusterName] = true
+			}
+			return status, name, duration
+		})
+
+		over := false
+		for _, w := range s.run.Summary.Waves {
+			over = over || w.Failed() > w.Tolerated
+		}
+		if !over {
+			require.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict, input)
+			require.Empty(t, s.rolled, "nothing is rolled back: %s", input)
+			require.Nil(t, s.run.Summary.Rollback)
+			continue
+		}
+		last, runs := map[string]rolling{}, map[string]int{}
+		for i, r := range s.rolled {
+			name := r.cluster.Target.ClusterName
+			require.Contains(t, changed, name, "only clusters of this rollout, %d: %s", i, input)
+			require.Contains(t, r.request, `"source":{"bucket":"manifests","key":"base.yaml","versionId":"v1"}`)
+			if runs[name]++; runs[name] == 2 {
+				require.Equal(t, "Throttled", last[name].error, "a second time only if the first may pass: %s", input)
+			}
+			require.Less(t, runs[name], 3, input)
+			for _, before := range s.rolled[:i] {
+				require.GreaterOrEqual(t, before.cluster.Wave, r.cluster.Wave, "the last wave first: %s", input)
+				if before.cluster.Wave > r.cluster.Wave {
+					require.LessOrEqual(t, before.ended, r.at, "a wave is over before the next: %s", input)
+				}
+			}
+			last[name] = r
+		}
+		require.Len(t, last, len(changed), "each cluster that may be changed: %s", input)
+		var left []string
+		for name, r := range last {
+			if r.status != contractfleet.StatusSucceeded {
+				left = append(left, name)
+			}
+		}
+		slices.Sort(left)
+		var listed []string
+		for line := range strings.Lines(s.s3.objects["reports/"+folder+"changed.jsonl"]) {
+			var target contract.Target
+			require.NoError(t, json.Unmarshal([]byte(line), &target))
+			listed = append(listed, target.ClusterName)
+		}
+		require.Equal(t, left, listed, input)
+		switch {
+		case len(changed) == 0:
+			untouched++
+			require.Equal(t, contractfleet.VerdictRolloutFailed, s.run.Verdict, input)
+			require.Contains(t, s.run.Cause, "No cluster is changed.")
+		case len(left) == 0:
+			whole++
+			require.Equal(t, contractfleet.VerdictRolloutFailed, s.run.Verdict, input)
+			require.Contains(t, s.run.Cause, "Nothing is changed any more")
+			require.Equal(t, &contractfleet.RollbackSummary{Clusters: len(changed), RolledBack: len(changed), Changed: []string{}}, s.run.Summary.Rollback)
+		default:
+			failed++
+			require.Equal(t, contractfleet.VerdictRollbackFailed, s.run.Verdict, input)
+			require.Contains(t, s.run.Cause, "These clusters are changed, or may be: "+left[0])
+			require.Equal(t, len(changed)-len(left), s.run.Summary.Rollback.RolledBack)
+		}
+	}
+	assert.Greater(t, whole, 100)
+	assert.Greater(t, failed, 100)
+	assert.Positive(t, untouched)
+}
+
+func TestARolloutThatContinuesBeginsEachClusterOnceWaveByWave(t *testing.T) {
+	random := rand.New(rand.NewPCG(23, 3)) // the same each time
+	failed, whole := 0, 0
+	for range 1000 {
+		clusters := 2 + random.IntN(40)
+		failing, passing := random.Float64()*0.3, random.Float64()*0.3
+		input := `{"workflow":"apply-manifests","onFailure":"continue",` + someWaves(random, clusters) + someClusters(clusters) + `}`
+		s := simulateOn(t, versioned(), input, func(contractfleet.Cluster, bool) (contractfleet.Status, string, int) {
+			return chance(random, failing, passing, 0.05)
+		})
+
+		firsts := slices.DeleteFunc(slices.Clone(s.began), func(name string) bool { return strings.HasSuffix(name, " again") })
+		slices.Sort(firsts)
+		require.Len(t, slices.Compact(firsts), clusters, "each cluster begins: %s", input)
+		require.Zero(t, s.run.Summary.ByStatus[contractfleet.StatusNotStarted])
+		for i, at := range s.starts {
+			for number := 1; number < at.wave; number++ {
+				require.Equal(t, s.run.Waves[number-1].Clusters, at.ended[number], "start %d: wave %d has not ended: %s", i, number, input)
+			}
+		}
+		var over []string
+		for _, w := range s.run.Summary.Waves {
+			if w.Failed() > w.Tolerated {
+				over = append(over, w.Name)
+				require.Contains(t, s.run.Cause, fmt.Sprintf("%d of the ", w.Failed()))
+				require.Contains(t, s.run.Cause, " of wave "+w.Name+",")
+			}
+		}
+		if len(over) == 0 {
+			whole++
+			require.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict, input)
+			continue
+		}
+		failed++
+		require.Equal(t, contractfleet.VerdictRolloutFailed, s.run.Verdict, input)
+		require.Contains(t, s.run.Cause, "The rollout went on although these failed: ")
+	}
+	assert.Greater(t, failed, 100)
+	assert.Greater(t, whole, 100)
+}
+
+func TestARollbackSaysWhatIsChanged(t *testing.T) {
+	const waves = `"clusters":["a","b","c","d"],"concurrency":1,"waves":[{"name":"canary","clusters":["b"]},{"name":"half","percentage":50},{"name":"rest","percentage":100}]}`
+	fails := func(back ...string) func(contractfleet.Cluster, bool) (contractfleet.Status, string, int) {
+		return func(c contractfleet.Cluster, rolls bool) (contractfleet.Status, string, int) {
+			if rolls && slices.Contains(back, c.Target.ClusterName) || !rolls && c.Target.ClusterName == "c" {
+				return contractfleet.StatusFailed, "NotReady", 1
+			}
+			return contractfleet.StatusSucceeded, "", 1
+		}
+	}
+	where := " The report: aws s3 cp s3://reports/" + folder + "report.html ."
+	notStarted := " 1 cluster was not started: see s3://reports/" + folder + "notstarted.jsonl."
+
+	s := simulateOn(t, versioned(), `{"workflow":"apply-manifests",`+former+waves, fails())
+	assert.Equal(t, "Wave half stopped the rollout: 1 of its 2 clusters failed, and none may fail: 1 NotReady. Nothing is changed any more, but for objects that only the new version has: they stay, because the request has no set and prune: 3 clusters were rolled back."+notStarted+where, s.run.Cause)
+	assert.Contains(t, s.run.Summary.Report.Continue, `--request '{"mode":"apply","source":{"bucket":"manifests","key":"base.yaml"}}'`, "of the new version")
+	assert.Empty(t, s.run.Summary.Report.RollBack)
+
+	pruned := strings.Replace(former, `"mode":"apply"`, `"mode":"apply","set":"base","prune":true`, 1)
+	s = simulateOn(t, versioned(), `{"workflow":"apply-manifests",`+pruned+waves, fails())
+	assert.Contains(t, s.run.Cause, "Nothing is changed any more: 3 clusters were rolled back.")
+
+	s = simulateOn(t, versioned(), `{"workflow":"apply-manifests",`+former+waves, fails("a"))
+	assert.Contains(t, s.run.Cause, ": 1 NotReady. These clusters are changed, or may be: a (NotReady). s3://reports/"+folder+"changed.jsonl lists them. 2 of 3 were rolled back."+notStarted)
+	assert.Equal(t, `{"clusterName":"a","region":"eu-west-1","roleArn":"","wave":"half"}`+"\n", s.s3.objects["reports/"+folder+"changed.jsonl"])
+	assert.Equal(t, `kubestep fleet --workflow apply-manifests --request '{"mode":"apply","source":{"bucket":"manifests","key":"base.yaml","versionId":"v1"}}' --waves '[{"name":"half","concurrency":1,"toleratedFailures":{"count":0}}]' --concurrency 1 --source s3://reports/`+folder+`changed.jsonl --report s3://reports/`, s.run.Summary.Report.RollBack)
+	var report struct {
+		Outcomes []contractfleet.Outcome `json:"outcomes"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(s.s3.objects["reports/"+folder+"report.json"]), &report))
+	rolled := map[string]*contractfleet.RolledBack{}
+	for _, o := range report.Outcomes {
+		rolled[o.ClusterName] = o.Rollback
+	}
+	ok := &contractfleet.RolledBack{Status: contractfleet.StatusSucceeded}
+	assert.Equal(t, map[string]*contractfleet.RolledBack{"a": {Status: contractfleet.StatusFailed, Error: "NotReady"}, "b": ok, "c": ok, "d": nil}, rolled)
+}
+
+func TestAGateThatIsNotPassedRollsBack(t *testing.T) {
+	s3 := versioned()
+	found, err := find(t, rollout(nil, s3), `{"workflow":"apply-manifests",`+former+`"clusters":["a","b"],"waves":[{"name":"canary","clusters":["a"],"gate":{"alarms":["errors"]}},{"name":"rest","percentage":100}]}`)
+	require.NoError(t, err)
+	first := well("a", 1)
+	first.Wave = 1
+	put(t, s3, "reports/"+folder+"outcomes/"+clusters(t, s3, found.Run.List)[0].Execution+".json", first)
+	gate := summarize(t, s3, found.Fleet, ran(found.Run), time.Minute)
+	require.Equal(t, contractfleet.VerdictGate, gate.Verdict)
+	loud := ran(gate)
+	loud.Gate.Seen = contractfleet.AlarmStates{Names: []string{"errors"}, States: []string{"ALARM"}}
+
+	next := summarize(t, s3, found.Fleet, loud, time.Minute)
+
+	assert.Equal(t, contractfleet.VerdictRollBack, next.Verdict)
+	assert.Equal(t, contractfleet.RollingBack{Begun: true, Why: "the gate of wave canary was not passed: errors is ALARM", Clusters: 1, Laid: 1}, next.Rollback)
+	back := clusters(t, s3, next.List)
+	require.Len(t, back, 1)
+	put(t, s3, "reports/"+folder+"outcomes/"+back[0].Execution+".json", first)
+	ended := ran(next)
+
+	last := summarize(t, s3, found.Fleet, ended, time.Minute)
+
+	assert.Equal(t, contractfleet.VerdictRolloutFailed, last.Verdict)
+	assert.Contains(t, last.Cause, "Wave canary stopped the rollout: the gate of wave canary was not passed: errors is ALARM. Nothing is changed any more")
+	assert.Equal(t, contractfleet.GateFailed, last.Summary.Waves[0].Gate)
+}
+
+func TestARollbackForWhichThereIsNoTimeSaysWhichClustersAreChanged(t *testing.T) {
+	s3 := versioned()
+	found, err := find(t, rollout(nil, s3), `{"workflow":"apply-manifests",`+former+`"clusters":["a","b"],"concurrency":1,"waves":[{"name":"all","percentage":100}]}`)
+	require.NoError(t, err)
+	put(t, s3, "reports/"+folder+"outcomes/"+clusters(t, s3, found.Run.List)[0].Execution+".json", failed("a", "NotReady"))
+
+	last := summarize(t, s3, found.Fleet, ran(found.Run), 23*time.Hour)
+
+	assert.Equal(t, contractfleet.VerdictRollbackFailed, last.Verdict)
+	assert.Contains(t, last.Cause, "These clusters are changed, or may be: a (NotStarted).")
+}
+
+func TestWhatAWaveThatFailedLeadsToIsChecked(t *testing.T) {
+	const (
+		waves   = `"waves":[{"name":"all","percentage":100}],`
+		output  = `"output":{"bucket":"reports"},`
+		request = `"request":{"mode":"apply","source":{"bucket":"manifests","key":"base.yaml"}},`
+		back    = `"onFailure":"rollback",`
+	)
+	for given, want := range map[string]string{
+		`"onFailure":"retry",` + waves:                                                                                                             `onFailure: "retry": expected stop, continue or rollback`,
+		`"onFailure":"continue",`:                                                                                                                  "onFailure: is there without waves",
+		`"rollback":{"versionId":"v1"},` + waves + request:                                                                                         `rollback: is there without onFailure: expected "rollback"`,
+		back + waves + request + output:                                                                                                            "rollback: missing: expected the former version of the manifests",
+		back + waves + output + `"rollback":{"versionId":"v1"},`:                                                                                   "onFailure: only what apply-manifests applies is rolled back",
+		back + waves + request + `"rollback":{"versionId":"v1"},`:                                                                                  "output: missing: a rollout that is rolled back keeps its outcomes in an S3 bucket",
+		back + waves + request + output + `"rollback":{},`:                                                                                         "rollback.versionId: missing: expected the version of the request's source",
+		back + waves + request + output + `"rollback":{"source":{"bucket":"manifests","key":"base.yaml"}},`:                                        "rollback.source: is what the request applies",
+		back + waves + request + output + `"rollback":{"source":{"bucket":"M","key":""}},`:                                                         `rollback.source.bucket: "M" is not a valid S3 bucket name`,
+		back + waves + request + output + `"rollback":{"versionId":"v1","source":{"bucket":"manifests","key":"a"}},`:                               "rollback.versionId: give only one of these",
+		back + waves + output + `"request":{"mode":"apply","manifests":"a"},"rollback":{"versionId":"v1"},`:                                        "rollback.source: missing: the request has no source",
+		back + waves + output + `"request":{"mode":"apply","approve":{},"source":{"bucket":"manifests","key":"a"}},"rollback":{"versionId":"v1"},`: "the request has approve",
+		back + waves + output + `"request":{"mode":"delete","set":"a"},"rollback":{"source":{"bucket":"manifests","key":"a"}},`:                    "onFailure: only what apply-manifests applies",
+	} {
+		t.Run(want, func(t *testing.T) {
+			s3 := versioned()
+			_, err := find(t, rollout(nil, s3), `{"workflow":"apply-manifests",`+given+`"clusters":["a"]}`)
+			named(t, err, contract.InvalidInput, want)
+			assert.Empty(t, s3.reads)
+		})
+	}
+	_, err := find(t, rollout(nil, &fakeS3{}), `{"workflow":"apply-manifests",`+back+waves+request+output+`"rollback":{"versionId":"v1"},"clusters":["a"]}`)
+	named(t, err, contract.InvalidInput, "rollback.source: there is no object s3://manifests/base.yaml (version v1)")
+}

@@ -1,0 +1,112 @@
+package test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubestep/kubestep/internal/contract/fleet"
+)
+
+// twoVersions puts two versions of manifests into S3, one after the other, and returns where they
+// are, and the id of the first.
+func (a *applier) twoVersions(t *testing.T, former, manifests string) (source map[string]any, first string) {
+	t.Helper()
+	require.NoError(t, local.CreateBucket(t.Context(), a.scenario.bucket()))
+	a.set(t, map[string]string{"OutputBucket": a.scenario.bucket(), "ManifestBucket": a.scenario.bucket()})
+	developer, err := local.Developer()
+	require.NoError(t, err)
+	client := s3.NewFromConfig(developer, func(o *s3.Options) { o.UsePathStyle = true })
+	_, err = client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
+		Bucket: aws.String(a.scenario.bucket()), VersioningConfiguration: &s3types.VersioningConfiguration{Status: s3types.BucketVersioningStatusEnabled},
+	})
+	require.NoError(t, err)
+	for _, text := range []string{former, manifests} {
+		out, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(a.scenario.bucket()), Key: aws.String("base.yaml"), Body: strings.NewReader(text)})
+		require.NoError(t, err)
+		if first == "" {
+			first = *out.VersionId
+		}
+	}
+	_, err = client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(a.scenario.bucket()), Key: aws.String("never.yaml"), Body: strings.NewReader(never)})
+	require.NoError(t, err)
+	return map[string]any{"bucket": a.scenario.bucket(), "key": "base.yaml"}, first
+}
+
+// listed is a round of a fleet whose lists are in S3.
+var listed = path("WhereClustersAre", "RunListedClusters", "Summarize", "Verdict")
+
+func TestARolloutThatFailsIsRolledBackWhereItChangedSomething(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	source, first := a.twoVersions(t, configMap("of-a-rollback", "1"), configMap("of-a-rollback", "2")+configMap("added", "2"))
+	clusters := a.clusters(t, 2)
+	e := a.fleet(t, map[string]any{
+		"workflow": "apply-manifests", "clusters": append(clusters, "retired"), "output": map[string]string{"bucket": a.scenario.bucket()},
+		"request": map[string]any{"mode": "apply", "namespace": a.namespace, "source": source}, "onFailure": "rollback", "rollback": map[string]any{"versionId": first},
+		"waves": []any{map[string]any{"name": "canary", "clusters": clusters[:1]}, map[string]any{"name": "rest", "percentage": 100}},
+	})
+
+	assert.Equal(t, fleet.RolloutFailed, e.Error, e.Cause)
+	assert.Contains(t, e.Cause, "Wave rest stopped the rollout: 1 of its 2 clusters failed, and none may fail: 1 ClusterNotFound. Nothing is changed any more, but for objects that only the new version has: they stay, because the request has no set and prune: 1 cluster was rolled back.")
+	assert.Equal(t, path("FindClusters", listed, listed, "RollBack", listed, "RolloutFailed"), e.Path)
+	assert.Equal(t, 4, a.started(t), "three of the rollout, and the canary's rollback: the second one found nothing to change")
+	for name, want := range map[string]string{"of-a-rollback": "1", "added": "2"} {
+		live, err := admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), name, metav1.GetOptions{})
+		require.NoError(t, err)
+		assert.Equal(t, want, live.Data["a"], name)
+	}
+	assert.Contains(t, a.object(t, folder(e)+"report.html"), "Rolled back: 1 cluster. None of them is changed any more.")
+	assert.Contains(t, a.object(t, folder(e)+"report.csv"), ",rollback,rollbackError")
+
+	again := a.redrive(t, e.ARN)
+	assert.Equal(t, fleet.RolloutFailed, again.Error)
+	assert.Equal(t, 4, a.started(t), "a redrive repeats nothing")
+}
+
+func TestARollbackThatFailsHasAnErrorOfItsOwn(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	source, _ := a.twoVersions(t, configMap("of-a-rollback", "1"), configMap("of-a-rollback", "2"))
+	clusters := a.clusters(t, 1)
+	e := a.fleet(t, map[string]any{
+		"workflow": "apply-manifests", "clusters": append(clusters, "retired"), "output": map[string]string{"bucket": a.scenario.bucket()}, "concurrency": 2,
+		"request":   map[string]any{"mode": "apply", "namespace": a.namespace, "source": source, "wait": map[string]int{"timeoutSeconds": 2}},
+		"onFailure": "rollback", "rollback": map[string]any{"source": map[string]any{"bucket": a.scenario.bucket(), "key": "never.yaml"}},
+		"waves": []any{map[string]any{"name": "all", "percentage": 100}},
+	})
+
+	assert.Equal(t, fleet.RollbackFailed, e.Error, e.Cause)
+	assert.Contains(t, e.Cause, "These clusters are changed, or may be: demo (NotReady). s3://"+a.scenario.bucket()+"/"+folder(e)+"changed.jsonl lists them. 0 of 1 were rolled back.")
+	assert.Equal(t, path("FindClusters", listed, "RollBack", listed, "RollbackFailed"), e.Path)
+	assert.Contains(t, a.object(t, folder(e)+"changed.jsonl"), `"clusterName":"demo"`)
+	var report struct {
+		Report fleet.Report `json:"report"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(a.object(t, folder(e)+"report.json")), &report))
+	assert.Contains(t, report.Report.RollBack, "never.yaml")
+}
+
+func TestARolloutThatContinuesTellsEachWaveThatFailed(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	clusters := a.clusters(t, 1)
+	e := a.fleet(t, map[string]any{
+		"workflow": "apply-manifests", "clusters": append(clusters, "retired"), "onFailure": "continue",
+		"request": map[string]any{"mode": "apply", "namespace": a.namespace, "manifests": configMap("of-a-rollout", "1")},
+		"waves":   []any{map[string]any{"name": "canary", "clusters": []string{"retired"}}, map[string]any{"name": "rest", "percentage": 100}},
+	})
+
+	assert.Equal(t, fleet.RolloutFailed, e.Error, e.Cause)
+	assert.Contains(t, e.Cause, "The rollout went on although these failed: 1 of the 1 cluster of wave canary, of which none may fail: 1 ClusterNotFound. 1 cluster is changed, or may be: demo.")
+	round := path("WhereClustersAre", "RunClusters", "Summarize", "Verdict")
+	assert.Equal(t, path("FindClusters", round, round, "RolloutFailed"), e.Path)
+	assert.Equal(t, 2, a.started(t), "one in each wave")
+}
