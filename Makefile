@@ -32,7 +32,7 @@ GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0
 CYCLONEDX_GOMOD := v1.10.0
 
-.PHONY: bench bench-fleet bench-jobs bench-sets bench-quick bench-ready help run test race up down soak proofs fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition workflows
+.PHONY: bench bench-fleet bench-jobs bench-sets bench-quick bench-ready help run test race up down soak proofs pictures fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition workflows
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,10 @@ soak: local ## many executions while mappings, bindings and the API server come 
 
 proofs: local ## what is in a set and what is deleted, with a fault at each request, and two executions in each order (an hour)
 	cd test && go test -v -count=1 -timeout 4h ./sets -every 1
+
+pictures: need-go ## the pictures of the docs in docs/fleet, of the page as it is now: they need Chromium
+	go test -count=1 ./internal/fleet/report -run TestThePicturesOfTheDocs -picture $(CURDIR)/docs/fleet
+	@ls docs/fleet/*.png
 
 fuzz: need-go ## fuzz what the functions read: inputs, sealed tokens, answers of an API server (FUZZTIME=1m each)
 	@grep -roE '^func Fuzz[A-Za-z]+' --include='*_test.go' internal | while IFS=: read -r file target; do \
@@ -188,7 +192,7 @@ lint-template: .local/lint/done
 	.local/lint/bin/checkov --file template.yml --config-file hack/checkov.yml
 
 lint-scripts: .local/lint/done
-	.local/lint/bin/shellcheck hack/*.sh .ci/run
+	.local/lint/bin/shellcheck hack/*.sh docs/integrate/*.sh .ci/run
 
 .local/lint/done: hack/requirements.txt
 	@echo "· installing cfn-lint, checkov, shellcheck and uv into .local/lint, once" >&2

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// commands returns the indented blocks of a document that are commands, without those that run the tests.
+// commands returns the indented blocks of a document that are commands.
 func commands(t *testing.T, document string) []string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repository, document))
@@ -29,27 +29,17 @@ func commands(t *testing.T, document string) []string {
 	return blocks
 }
 
-// Every command of README runs, in order, in its own world, and those of docs/apply.md before it is left. The one that is
-// left out runs this test.
-func TestEveryCommandOfREADMERuns(t *testing.T) {
-	var script strings.Builder
-	ran := 0
-	for _, block := range commands(t, "README.md") {
-		for line := range strings.Lines(block) {
-			if line != "make test\n" {
-				script.WriteString(line)
-				ran++
-			}
-		}
-	}
-	require.Greater(t, ran, 10, "README has commands")
+// ownWorld returns what runs a script of bash with make's own world in a folder, and ends that world with the test. The folder is
+// .local in the script.
+func ownWorld(t *testing.T) func(script string) (string, error) {
+	t.Helper()
 	build, err := filepath.Abs(filepath.Join(repository, "build", "local"))
 	require.NoError(t, err)
 	state := t.TempDir()
 	run := func(script string) (string, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 		defer cancel()
-		shell := exec.CommandContext(ctx, "bash", "-eux", "-c", script)
+		shell := exec.CommandContext(ctx, "bash", "-eux", "-c", strings.ReplaceAll(script, ".local/env", state+"/env"))
 		shell.Dir = repository
 		shell.Env = append(os.Environ(), "STATE="+state, "PATH="+build+string(os.PathListSeparator)+os.Getenv("PATH"))
 		shell.WaitDelay = 10 * time.Second
@@ -60,24 +50,65 @@ func TestEveryCommandOfREADMERuns(t *testing.T) {
 		out, err := run("make down")
 		assert.NoError(t, err, out)
 	})
-	text := strings.Replace(script.String(), "make down\n", strings.Join(commands(t, "docs/apply.md"), "")+"make down\n", 1)
-	text = strings.ReplaceAll(text, ".local/env", state+"/env")
-	// The command after this one shows a refusal.
-	revoked := strings.Index(text, "kubectl delete -k local/rbac/shop\n")
-	require.Positive(t, revoked)
-	revoke, rest, _ := strings.Cut(text[revoked:], "\n")
-	refused, fixed, _ := strings.Cut(rest, "\n")
+	return run
+}
 
-	out, err := run(text[:revoked] + revoke)
+// Every command of README runs, in order, in its own world, and those of docs/apply.md and docs/fleet.md before it is left. Then
+// those of docs/local.md, which end with a refusal and what fixes it.
+func TestEveryCommandOfREADMERuns(t *testing.T) {
+	run := ownWorld(t)
+	script := strings.Join(commands(t, "README.md"), "")
+	require.Contains(t, script, "make down\n")
+	also := strings.Join(commands(t, "docs/apply.md"), "") + strings.Join(commands(t, "docs/fleet.md"), "")
+	out, err := run(strings.Replace(script, "make down\n", also+"make down\n", 1))
 	require.NoError(t, err, out)
-	for _, seen := range []string{"CrashLoopBackOff", "✓ ListPods", `"byNamespace": {`, "executionArn", "ACTIVE", "search-", "3 to create", "hello     created   yes", "hello   unchanged   yes", "nightly   pruned", "Deleted set shop/greeter"} {
+	for _, seen := range []string{
+		"CrashLoopBackOff", "✓ ListPods", `data.greeting is owned by "kubectl-patch"`, "nightly   prune", "3 to create", "hello   unchanged   yes",
+		"nightly   pruned", "Deleted set shop/greeter", "2 clusters: 1 succeeded, 1 failed (at most 1 may fail)",
+	} {
 		assert.Contains(t, out, seen)
 	}
-	out, err = run("source " + state + "/env\n" + refused)
+
+	local := strings.Join(commands(t, "docs/local.md"), "")
+	before, after, found := strings.Cut(local, "kubectl delete -k local/rbac/shop\n")
+	require.True(t, found)
+	refused, fixed, found := strings.Cut(after, "\n")
+	require.True(t, found)
+	out, err = run(before + "kubectl delete -k local/rbac/shop")
+	require.NoError(t, err, out)
+	for _, seen := range []string{`"byNamespace": {`, "executionArn", "ACTIVE", "search-"} {
+		assert.Contains(t, out, seen)
+	}
+	out, err = run("source .local/env\n" + refused)
 	require.Error(t, err, "exit status 1: the execution failed")
 	assert.Contains(t, out, `Forbidden: No permission in cluster demo (eu-west-1) to list pods in namespace shop.`)
 	assert.Contains(t, out, "kubectl apply -k rbac/namespace -n shop")
-	out, err = run("source " + state + "/env\n" + fixed)
+	out, err = run("source .local/env\n" + fixed)
 	require.NoError(t, err, out)
 	assert.Contains(t, out, "✓ ListPods")
+}
+
+// What the tutorials do on one's own computer, each in a world of its own, and a line of each output that a page shows.
+func TestTheTutorialsRun(t *testing.T) {
+	for page, seen := range map[string][][]string{
+		"drift": {commands(t, "docs/tutorials/drift.md"), {
+			"No drift in cluster demo", `conflict: data.greeting is owned by "kubectl-patch" using v1`, "0 to create, 1 to change, 2 unchanged", "\nexit status 3\n",
+		}},
+		"pipelines": {commands(t, "docs/tutorials/pipelines.md"), {
+			"3 to create, 0 to change, 0 unchanged", "\nexit status 3\n", "3 created, 0 configured, 0 unchanged", `"drift": false`, "One cluster, one change.",
+			"1 cluster: 1 created, 1 drift", "1 of 2 clusters failed; none may fail: 1 ClusterNotFound.", "\nexit status 1\n",
+		}},
+		"report": {commands(t, "docs/tutorials/report.md"), {
+			"2 clusters: 1 succeeded, 1 failed (at most 1 may fail)", "in all: pods 14, unhealthy 5", "report.html to build/reports/",
+		}},
+	} {
+		t.Run(page, func(t *testing.T) {
+			require.NotEmpty(t, seen[0])
+			out, err := ownWorld(t)(strings.Join(seen[0], ""))
+			require.NoError(t, err, out)
+			for _, line := range seen[1] {
+				assert.Contains(t, out, line)
+			}
+		})
+	}
 }

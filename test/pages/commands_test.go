@@ -49,7 +49,7 @@ esac
 `
 
 // replaced are the programs that recorder replaces.
-var replaced = []string{"aws", "kubectl", "eksctl", "sam", "npm", "npx", "gh", "terraform", "go"}
+var replaced = []string{"aws", "git", "kubectl", "kubestep", "eksctl", "sam", "npm", "npx", "gh", "terraform", "go"}
 
 // workplace is a folder with what the commands read, and programs in its folder bin.
 func workplace(t *testing.T) string {
@@ -170,6 +170,7 @@ func understood(t *testing.T, commands []command) []answer {
 	reader := exec.CommandContext(t.Context(), python, script)
 	reader.Dir = workplace(t)
 	require.NoError(t, os.WriteFile(filepath.Join(reader.Dir, "build", "packaged.yml"), []byte(read(t, "template.yml")), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(reader.Dir, "decision.json"), []byte("{}"), 0o600))
 	var problems bytes.Buffer
 	reader.Stdin, reader.Stderr = bytes.NewReader(input), &problems
 	output, err := reader.Output()
@@ -195,6 +196,7 @@ func TestEachCommandOfThePagesIsUnderstoodByItsProgram(t *testing.T) {
 	t.Run("aws", func(t *testing.T) { awsUnderstands(t, of(all, "aws")) })
 	t.Run("the template, of deployments", func(t *testing.T) { templateAccepts(t, of(all, "aws")) })
 	t.Run("kubectl", func(t *testing.T) { kubectlUnderstands(t, of(all, "kubectl")) })
+	t.Run("kubestep", func(t *testing.T) { kubestepUnderstands(t, of(all, "kubestep")) })
 	t.Run("others, by their manuals", func(t *testing.T) { manualsHave(t, all) })
 }
 
@@ -297,6 +299,32 @@ func kubectlUnderstands(t *testing.T, commands []command) {
 	}
 }
 
+func kubestepUnderstands(t *testing.T, commands []command) {
+	t.Helper()
+	program, err := filepath.Abs(filepath.Join(repository, "build", "local", "kubestep"))
+	require.NoError(t, err)
+	if exec.CommandContext(t.Context(), program, "--version").Run() != nil {
+		t.Skip("make local builds kubestep")
+	}
+	require.NotEmpty(t, commands)
+	for _, c := range commands {
+		// It reads the flags first, and says what they mean instead of doing it.
+		args := slices.DeleteFunc(slices.Clone(c.args), func(word string) bool { return word == "--" })
+		said, err := exec.CommandContext(t.Context(), program, append(args, "--help")...).CombinedOutput()
+		assert.NoError(t, err, "%s: %s", c, said)
+	}
+}
+
+func TestTheCommandRefusesAFlagThatItDoesNotHave(t *testing.T) {
+	t.Parallel()
+	program, err := filepath.Abs(filepath.Join(repository, "build", "local", "kubestep"))
+	require.NoError(t, err)
+	if exec.CommandContext(t.Context(), program, "--version").Run() != nil {
+		t.Skip("make local builds kubestep")
+	}
+	require.Error(t, exec.CommandContext(t.Context(), program, "inventory", "demo", "--what", "--help").Run())
+}
+
 // grammar is what a program that is not installed here understands of a command: its flags, and where that is documented.
 var grammar = map[string]struct {
 	flags  []string
@@ -305,6 +333,8 @@ var grammar = map[string]struct {
 	"eksctl create iamidentitymapping": {[]string{"--cluster", "--region", "--arn", "--username", "--group"}, "https://docs.aws.amazon.com/eks/latest/eksctl/iam-identity-mappings.html"},
 	"gh attestation verify":            {[]string{"--repo"}, "https://cli.github.com/manual/gh_attestation_verify"},
 	"gh release download":              {[]string{"--repo", "--dir"}, "https://cli.github.com/manual/gh_release_download"},
+	"git checkout":                     {nil, "https://git-scm.com/docs/git-checkout"},
+	"git pull":                         {nil, "https://git-scm.com/docs/git-pull"},
 	"npm install":                      {nil, "https://docs.npmjs.com/cli/commands/npm-install"},
 	"npx cdk deploy":                   {[]string{"--app", "--context"}, "https://docs.aws.amazon.com/cdk/v2/guide/ref-cli-cmd-deploy.html"},
 	"sam deploy": {

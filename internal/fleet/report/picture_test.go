@@ -14,7 +14,7 @@ import (
 	"github.com/kubestep/kubestep/internal/fleet/report"
 )
 
-var picture = flag.String("picture", "", "the `folder` to write the pictures of README to")
+var picture = flag.String("picture", "", "the `folder` to write the pictures of the docs to")
 
 // sample is a realistic fleet.
 func sample() []fleet.Outcome {
@@ -43,20 +43,25 @@ func sample() []fleet.Outcome {
 	return all
 }
 
-// It writes the pictures: go test ./internal/fleet/report -run Picture -picture ../../../docs/fleet
-func TestThePicturesOfREADME(t *testing.T) {
+// widths are those of the pictures: a window, and a phone.
+var widths = map[string]struct{ width, height int }{"": {1160, 900}, "-phone": {390, 844}}
+
+// It writes the pictures (make pictures).
+func TestThePicturesOfTheDocs(t *testing.T) {
 	if *picture == "" {
 		t.Skip("no folder for the pictures: -picture")
 	}
 	r := of(sample()...)
 	r.Summary.Fleet, r.Fleet.Name, r.Request = "nightly", "nightly", `{"namespaces":["*"]}`
 	for name, r := range map[string]report.Report{"report": r, "rollout": rollout()} {
-		b := startBrowser(t).open(t, page(t, r), 1160, 900)
-		for _, scheme := range []string{"light", "dark"} {
-			b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
-			var shot struct{ Data []byte }
-			b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &shot)
-			require.NoError(t, os.WriteFile(filepath.Join(*picture, name+"-"+scheme+".png"), shot.Data, 0o600))
+		for suffix, size := range widths {
+			b := startBrowser(t).open(t, page(t, r), size.width, size.height)
+			for _, scheme := range []string{"light", "dark"} {
+				b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+				var shot struct{ Data []byte }
+				b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &shot)
+				require.NoError(t, os.WriteFile(filepath.Join(*picture, name+suffix+"-"+scheme+".png"), shot.Data, 0o600))
+			}
 		}
 	}
 }

@@ -21,7 +21,7 @@ func Workflow() workflow.Workflow {
 	return workflow.Workflow{
 		Name:    fleet.Name,
 		Summary: "Run a workflow on many clusters",
-		Page:    "integrate.md#many-clusters",
+		Page:    "fleet.md",
 		Request: reflect.TypeFor[fleet.Input](),
 		Output:  reflect.TypeFor[fleet.Output](),
 		Bounds: map[string]map[string]any{

@@ -38,7 +38,7 @@ func Workflow() workflow.Workflow {
 	return workflow.Workflow{
 		Name:    podinventory.Name,
 		Summary: "List the pods of a cluster",
-		Page:    "../README.md#input-and-output",
+		Page:    "inventory.md",
 		Request: reflect.TypeFor[podinventory.Request](),
 		Output:  reflect.TypeFor[podinventory.Output](),
 		Bounds: map[string]map[string]any{
