@@ -53,13 +53,13 @@ func ownWorld(t *testing.T) func(script string) (string, error) {
 	return run
 }
 
-// Every command of README runs, in order, in its own world, and those of docs/apply.md and docs/fleet.md before it is left. Then
+// Every command of README runs, in order, in its own world, and those of docs/apply.md, docs/fleet.md and docs/command.md before it is left. Then
 // those of docs/local.md, which end with a refusal and what fixes it.
 func TestEveryCommandOfREADMERuns(t *testing.T) {
 	run := ownWorld(t)
 	script := strings.Join(commands(t, "README.md"), "")
 	require.Contains(t, script, "make down\n")
-	also := strings.Join(commands(t, "docs/apply.md"), "") + strings.Join(commands(t, "docs/fleet.md"), "")
+	also := strings.Join(commands(t, "docs/apply.md"), "") + strings.Join(commands(t, "docs/fleet.md"), "") + strings.Join(commands(t, "docs/command.md"), "")
 	out, err := run(strings.Replace(script, "make down\n", also+"make down\n", 1))
 	require.NoError(t, err, out)
 	for _, seen := range []string{

@@ -2,17 +2,17 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/kubestep/kubestep/internal/approval"
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
-	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
 
 // approvalsVerb is the verb that lists what waits for an approval.
@@ -28,30 +28,43 @@ with what each would change, and the digest that kubestep approve takes.`,
   kubestep approvals
 
   # The digests of what waits for one cluster
-  kubestep approvals --json | jq -r '.[] | select(.cluster == "demo").digest'`,
+  kubestep approvals -o json | jq -r '.[] | select(.cluster == "demo").digest'`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	cmd.Flags().StringVar(&arn, "state-machine-arn", m.arn(), "the `ARN` of the state machine apply-manifests; $"+m.Variable())
-	cmd.Flags().BoolVar(&asList, "json", false, "print a list in JSON")
-	var view viewer
+	cmd.Flags().StringVar(&arn, "state-machine-arn", "", "the `ARN` of the state machine apply-manifests; "+m.Variable()+" sets it too")
+	cmd.Flags().BoolVar(&asList, "json", false, "print a list in JSON, as --output json does")
+	of := newExecutions(cmd)
+	format := addFormat(cmd, asWide, asName)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var wrong problems
-		parsed := parseARN("--state-machine-arn", arn, "stateMachine", &wrong)
+		format.check(&wrong)
+		if arn == "" {
+			arn = of.stack.arn(m)
+		}
+		region := ""
+		if arn != "" {
+			region = parseARN("--state-machine-arn", arn, "stateMachine", &wrong).Region()
+		}
+		client := of.connect(cmd.Context(), region, &wrong)
 		if len(wrong) > 0 {
 			return wrong
 		}
-		client := view.client(cmd.Context(), parsed.Region(), &wrong)
-		if len(wrong) > 0 {
-			return wrong
+		if arn == "" {
+			found, err := of.stack.machineARN(cmd.Context(), of.view.cfg, m)
+			if err != nil {
+				return &failure{explain(err, noExecution, awsRequest{})}
+			}
+			arn = string(found)
+		}
+		if asList {
+			format.value = asJSON
 		}
 		all := []waitingPlan{}
-		var rows, b bytes.Buffer
-		rows.WriteString("CLUSTER\tSINCE\tUNTIL\tCHANGES\tDIGEST\tEXECUTION\n")
 		for pages := sfn.NewListExecutionsPaginator(client, &sfn.ListExecutionsInput{StateMachineArn: &arn, StatusFilter: types.ExecutionStatusRunning}); pages.HasMorePages(); {
 			page, err := pages.NextPage(cmd.Context())
 			if err != nil {
-				return &failure{fmt.Errorf("list the executions of %s: %w", arn, err)}
+				return &failure{explain(fmt.Errorf("list the executions of %s: %w", arn, err), noExecution, awsRequest{stateMachineARN: arn, variable: m.Variable(), enables: m.enables()})}
 			}
 			for _, e := range page.Executions {
 				waits, err := approval.Find(cmd.Context(), client, *e.ExecutionArn)
@@ -64,25 +77,42 @@ with what each would change, and the digest that kubestep approve takes.`,
 				plan := waits.Plan
 				until := waits.Since.Add(time.Duration(waits.Approve.TimeoutSeconds) * time.Second)
 				all = append(all, waitingPlan{*e.ExecutionArn, waits.Cluster.Name, waits.Cluster.Region, plan.Digest, waits.Since, until, plan.Created, plan.Configured, plan.Pruned})
-				fmt.Fprintf(&rows, "%s\t%s\t%s\t+%d ~%d -%d\t%s\t%s\n", cell(waits.Cluster.Name), waits.Since.Format(time.DateTime), until.Format(time.DateTime), plan.Created, plan.Configured, plan.Pruned, cell(plan.Digest), terminal.Line(*e.ExecutionArn))
 			}
 		}
-		switch {
-		case asList:
-			text, err := json.MarshalIndent(all, "", "  ")
-			if err != nil {
-				return &failure{fmt.Errorf("encode the list: %w", err)}
-			}
-			b.Write(append(text, '\n'))
-		case len(all) == 0:
-			b.WriteString("No execution of " + applymanifests.Name + " waits for an approval\n")
-		default:
-			align(&b, rows.Bytes())
-		}
-		_, err := cmd.OutOrStdout().Write(b.Bytes())
-		return err //nolint:wrapcheck // it only writes
+		return format.print(cmd, all, waitingNames(all), func(on paper) string { return waitingTable(all, on, time.Now()) })
 	}
 	return cmd
+}
+
+func waitingNames(all []waitingPlan) []string {
+	names := make([]string, len(all))
+	for i, plan := range all {
+		names[i] = contract.ExecutionARN(plan.Execution).Name()
+	}
+	return names
+}
+
+// waitingTable has a line for each plan that waits.
+func waitingTable(all []waitingPlan, on paper, now time.Time) string {
+	if len(all) == 0 {
+		return "No execution of " + applymanifests.Name + " waits for an approval\n"
+	}
+	rows := [][]string{{"CLUSTER", "LEFT", "CHANGES", "DIGEST", "NAME"}}
+	if on.wide {
+		rows = [][]string{{"CLUSTER", "REGION", "SINCE", "UNTIL", "CHANGES", "DIGEST", "EXECUTION"}}
+	}
+	for _, p := range all {
+		changes := fmt.Sprintf("+%d ~%d -%d", p.Created, p.Configured, p.Pruned)
+		if on.wide {
+			rows = append(rows, []string{cell(p.Cluster), cell(p.Region), p.Since.UTC().Format(time.RFC3339), p.Until.UTC().Format(time.RFC3339), changes, cell(p.Digest), cell(p.Execution)})
+			continue
+		}
+		name := contract.ExecutionARN(p.Execution).Name()
+		rows = append(rows, []string{cell(p.Cluster), duration.HumanDuration(p.Until.Sub(now)), changes, cell(p.Digest), cell(name)})
+	}
+	var b bytes.Buffer
+	on.table(&b, rows, "DIGEST", "NAME")
+	return b.String()
 }
 
 // waitingPlan is a plan that waits for an approval.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,10 +31,11 @@ type approveOptions struct {
 func approveVerb() *cobra.Command {
 	var options approveOptions
 	cmd := &cobra.Command{
-		Use:   "approve EXECUTION_ARN",
+		Use:   "approve EXECUTION",
 		Short: "Approve, or reject, the plan that an execution waits with",
 		Long: `Approve the plan of an execution of apply-manifests that waits for an approval, because its
 input has "approve". The execution then plans again, and applies only if the plan is the same.
+EXECUTION is its name or its ARN.
 
 Without --digest, it shows what would be changed and ends: look at that, and name the digest
 that it prints. You need to be allowed to invoke the function approve of the stack
@@ -48,31 +50,30 @@ that it prints. You need to be allowed to invoke the function approve of the sta
   # Reject it
   kubestep approve arn:aws:states:eu-west-1:111122223333:execution:kubestep-apply-manifests:noon \
     --digest q83vEjRWeJq83vEjRWeJq83v --reject --reason "not on a Friday"`,
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeExecutions,
 	}
 	cmd.Flags().StringVar(&options.digest, "digest", "", "the `DIGEST` of the plan (shows the plan if not set)")
 	cmd.Flags().BoolVar(&options.reject, "reject", false, "reject the plan")
 	cmd.Flags().StringVar(&options.reason, "reason", "", "why it is rejected, as `TEXT`")
 	cmd.Flags().StringVar(&options.by, "by", "", "who decides, as `TEXT`, for the output; CloudTrail has the identity")
-	var view viewer
+	of := newExecutions(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var wrong problems
-		if len(args) != 1 {
-			wrong.add("expected the ARN of one execution")
-			return wrong
+		if err := oneExecution(args); err != nil {
+			return err
 		}
-		options.execution = args[0]
-		parsed := parseARN("EXECUTION_ARN", options.execution, "execution", &wrong)
+		argumentRegion(args[0], &wrong)
 		if options.digest == "" && (options.reject || options.reason != "") {
 			wrong.add("--reject and --reason need --digest, which names the plan")
 		}
 		if len(wrong) > 0 {
 			return wrong
 		}
-		client := view.client(cmd.Context(), parsed.Region(), &wrong)
-		if len(wrong) > 0 {
-			return wrong
+		var err error
+		if options.execution, err = of.resolve(cmd.Context(), args[0]); err != nil {
+			return err
 		}
+		client := of.view.states
 		if options.digest == "" {
 			return showWaiting(cmd, client, options.execution)
 		}
@@ -94,6 +95,9 @@ func showWaiting(cmd *cobra.Command, client *sfn.Client, execution string) error
 	for _, o := range waits.Plan.Objects {
 		if o.Action != applymanifests.ActionUnchanged {
 			_, _ = fmt.Fprintf(out, "%-10s %s\n", o.Action, terminal.Line(o.Kind+" "+applymanifests.ObjectName{Namespace: o.Namespace, Name: o.Name}.String()))
+			var b bytes.Buffer
+			writeChanges(&b, o, paperOf(out))
+			_, _ = b.WriteTo(out)
 		}
 	}
 	if waits.Plan.Truncated {

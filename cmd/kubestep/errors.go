@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -25,8 +26,21 @@ type awsRequest struct {
 	// stateMachineARN and name are set for an execution to start; empty for one that
 	// is only followed. variable is the environment variable of the ARN.
 	stateMachineARN, variable, name string
+	// enables is the parameter that the machine may need.
+	enables string
 	// executionARN is the execution to follow.
 	executionARN string
+}
+
+// noExecution is in the place of an execution where there is none.
+var noExecution follow.Execution
+
+// enabling names the parameter without which the stack has no such state machine.
+func (a awsRequest) enabling() string {
+	if a.enables == "" {
+		return ""
+	}
+	return ", and whether the stack has " + a.enables
 }
 
 // explain says in a sentence why Step Functions did not do what it was asked, and
@@ -98,7 +112,10 @@ func unanswered(err error) string {
 func refused(err error, api smithy.APIError, a awsRequest) string {
 	action := "the call"
 	if operation, ok := errors.AsType[*smithy.OperationError](err); ok {
-		action = "states:" + operation.OperationName
+		action = operation.OperationName
+		if operation.ServiceID == sfn.ServiceID {
+			action = "states:" + action
+		}
 	}
 	switch code := api.ErrorCode(); code {
 	case "ExecutionAlreadyExists":
@@ -109,7 +126,7 @@ func refused(err error, api smithy.APIError, a awsRequest) string {
 	case "ExecutionDoesNotExist":
 		return fmt.Sprintf("there is no execution %s. Check the ARN; Step Functions deletes an execution 90 days after its end", a.executionARN)
 	case "StateMachineDoesNotExist":
-		return fmt.Sprintf("there is no state machine %s. Check --state-machine-arn or %s", a.stateMachineARN, a.variable)
+		return fmt.Sprintf("there is no state machine %s. Check --stack, AWS_REGION and AWS_PROFILE, or --state-machine-arn and %s%s", a.stateMachineARN, a.variable, a.enabling())
 	case "AccessDeniedException":
 		return fmt.Sprintf("the AWS credentials do not allow %s: %s", action, api.ErrorMessage())
 	case "ExpiredToken", "ExpiredTokenException":

@@ -57,7 +57,7 @@ Regions and roles that the flags name, or every cluster in a list in S3.`,
 
   # Run the clusters that failed last time again, with the same request
   kubestep fleet --source s3://my-bucket/kubestep/111122223333/eu-west-1/kubestep-fleet/nightly/failed.jsonl --request '{"namespaces":["*"]}'`,
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeName(clusterList),
 	}
 	var o fleetOptions
 	start := newStarter(cmd, m, &o.fleet)

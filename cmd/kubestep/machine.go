@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"os"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
@@ -29,6 +30,8 @@ type machine struct {
 	// what it saw. A workflow has one of them.
 	table table
 	gauge func() (gauge, table)
+	// names are what --output name prints of an output; nil for none.
+	names func(output string) ([]string, error)
 	// check returns why the functions would refuse an input, for a workflow that does not work
 	// on one cluster; request are the keys that lead to what it asks of each cluster.
 	check   func(contract.ExecutionARN, json.RawMessage) error
@@ -44,10 +47,10 @@ type table func(follow.Execution, paper) (string, error)
 // with an input in JSON, and its output is shown as YAML.
 func machines() []machine {
 	special := map[string]machine{
-		podinventory.Name:   {verbs: one(inventory), table: podTable, older: "STATE_MACHINE_ARN"},
-		runjob.Name:         {verbs: one(jobVerb), gauge: newJobGauge},
-		applymanifests.Name: {verbs: []func(machine) *cobra.Command{apply, deleteVerb, setsVerb, approvalsVerb}, gauge: newApplyGauge},
-		fleet.Name:          {verbs: one(fleetVerb), gauge: newFleetGauge, check: checkFleet, request: []string{"request"}},
+		podinventory.Name:   {verbs: one(inventory), table: podTable, names: podNames, older: "STATE_MACHINE_ARN"},
+		runjob.Name:         {verbs: one(jobVerb), gauge: newJobGauge, names: jobNames},
+		applymanifests.Name: {verbs: []func(machine) *cobra.Command{apply, deleteVerb, setsVerb, approvalsVerb}, gauge: newApplyGauge, names: objectNames},
+		fleet.Name:          {verbs: one(fleetVerb), gauge: newFleetGauge, names: clusterNames, check: checkFleet, request: []string{"request"}},
 	}
 	var all []machine
 	for _, w := range workflows.All() {
@@ -63,6 +66,12 @@ func machines() []machine {
 
 func one(verb func(machine) *cobra.Command) []func(machine) *cobra.Command {
 	return []func(machine) *cobra.Command{verb}
+}
+
+// enables is the parameter without which a stack does not have the machine; empty for none.
+func (m machine) enables() string {
+	parameter, _, _ := strings.Cut(m.FleetParameters, " ")
+	return parameter
 }
 
 // arn is the ARN of the state machine that the environment holds.

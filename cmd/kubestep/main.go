@@ -57,23 +57,19 @@ they happen, and prints their output.
 It reads AWS credentials and endpoints from the environment and from ~/.aws, as
 the aws command does.
 
-Exit status:
-  0    the execution succeeded
-  1    the execution failed, or kubestep lost track of it
-  2    the command line or the environment is wrong, or AWS refuses the start: nothing
-       was started
-  3    the plan found drift, or something to delete, with kubestep apply or delete
-       --plan --detailed-exitcode
-  *    with kubestep job run, a Job that failed: the exit code of its container
-  130  kubestep was interrupted; an execution that has started continues
-
-What was asked for is printed to the standard output; the states, and how an execution
-failed, to the standard error.
+` + exitStatuses + `
+What was asked for is printed to the standard output; the states, and how an
+execution failed, to the standard error.
 
 With --output json or yaml, the error and cause of an execution that fails are
 printed in that format too.
 
-NO_COLOR turns colors off.`,
+The state machines are found by the name of their stack, kubestep, in the AWS
+Region and account of the environment. --stack or ` + stackVariable + ` names
+another.
+
+kubestep help errors says what an error means and how to fix it. NO_COLOR turns
+colors off.`,
 		Example: `  kubestep inventory demo -n shop
   kubestep inventory demo --all-namespaces --output json
   kubestep fleet --region eu-west-1 --tag environment=production --report s3://my-bucket/kubestep/
@@ -87,14 +83,14 @@ NO_COLOR turns colors off.`,
 	}
 	cmd.Flags().Bool("version", false, "print the version") // cobra's would take -v
 	cmd.SetVersionTemplate("kubestep {{.Version}}\n")
-	// 100 columns are as wide as the examples.
-	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 100"))
+	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", columns)))
 	for _, m := range machines() {
 		for _, verb := range m.verbs {
 			cmd.AddCommand(verb(m))
 		}
 	}
-	cmd.AddCommand(followVerb(), approveVerb(), versionVerb())
+	cmd.AddCommand(followVerb(), listVerb(), stopVerb(), openVerb(), approveVerb(), versionVerb())
+	cmd.AddCommand(topics()...)
 	return cmd
 }
 
@@ -118,12 +114,16 @@ func strictHelp(cmd *cobra.Command) {
 	cmd.Use = "help [COMMAND]"
 	cmd.Short = "Show the help of a command"
 	cmd.Long = "Show the help of a command, as its flag --help does."
-	cmd.Example = "  # The flags of inventory, with examples\n  kubestep help inventory"
+	cmd.Example = "  # The flags of inventory, with examples\n  kubestep help inventory\n\n  # What an error means, and how to fix it\n  kubestep help errors Forbidden\n\n  # The exit statuses\n  kubestep help exit-codes"
 	cmd.Run = nil
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		found, _, err := cmd.Root().Find(args)
+		found, rest, err := cmd.Root().Find(args)
 		if err != nil {
 			return err //nolint:wrapcheck // it says which command is unknown
+		}
+		if found.Hidden && found.RunE != nil { // a topic, which is a page
+			found.SetOut(cmd.OutOrStdout())
+			return found.RunE(found, rest)
 		}
 		found.InitDefaultHelpFlag()
 		return found.Help() //nolint:wrapcheck // it only writes

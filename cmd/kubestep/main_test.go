@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -46,7 +47,12 @@ type stepFunctions struct {
 	history func(look int) []map[string]any
 	// executions are listed.
 	executions func() []map[string]any
+	// answers takes the place of other answers to a call, if it is not nil.
+	answers func(call) (int, map[string]any)
+	// onCall is called at each call.
+	onCall func(action string)
 
+	mu    sync.Mutex // guards calls
 	calls []call
 }
 
@@ -86,16 +92,42 @@ func environment(t *testing.T) {
 func (s *stepFunctions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	c := call{action: action, authorization: r.Header.Get("Authorization")}
-	_ = json.NewDecoder(r.Body).Decode(&c.body)
+	switch {
+	case r.URL.Path == "/clusters":
+		c.action = "ListClusters"
+	case action == "":
+		c.action = r.PostFormValue("Action")
+	default:
+		_ = json.NewDecoder(r.Body).Decode(&c.body)
+	}
+	s.mu.Lock()
 	s.calls = append(s.calls, c)
+	s.mu.Unlock()
+	if s.onCall != nil {
+		s.onCall(c.action)
+	}
 
 	const started, stopped = 1795449600.0, 1795449602.4
 	answer := map[string]any{}
 	if s.refuse != "" {
 		w.WriteHeader(http.StatusBadRequest)
-		action, answer = "", map[string]any{"__type": s.refuse, "message": "refused"}
+		c.action, answer = "", map[string]any{"__type": s.refuse, "message": "refused"}
 	}
-	switch action {
+	if s.answers != nil {
+		if status, said := s.answers(c); said != nil {
+			w.WriteHeader(status)
+			_ = json.NewEncoder(w).Encode(said)
+			return
+		}
+	}
+	switch c.action {
+	case "GetCallerIdentity":
+		_, _ = io.WriteString(w, `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult><Arn>arn:aws:sts::123456789012:assumed-role/developer/shell</Arn><UserId>A</UserId><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
+		return
+	case "ListClusters":
+		answer = map[string]any{"clusters": []string{"demo", "dev", "prod"}}
+	case "StopExecution":
+		answer = map[string]any{"stopDate": stopped}
 	case "StartExecution":
 		answer = map[string]any{"executionArn": execution, "startDate": started}
 	case "DescribeExecution":
@@ -223,7 +255,7 @@ func TestWhatTheAPIRefusesIsSaidInASentence(t *testing.T) {
 		args []string
 		want string
 	}{
-		"StateMachineDoesNotExist":    {start, "there is no state machine " + podMachine + ":live. Check --state-machine-arn or POD_INVENTORY_ARN"},
+		"StateMachineDoesNotExist":    {start, "there is no state machine " + podMachine + ":live. Check --stack, AWS_REGION and AWS_PROFILE, or --state-machine-arn and POD_INVENTORY_ARN"},
 		"ExecutionAlreadyExists":      {start, "there is an execution named one already. Use another --name, or see that one: kubestep follow " + execution},
 		"ExecutionDoesNotExist":       {[]string{"follow", execution}, "there is no execution " + execution + ". Check the ARN"},
 		"AccessDeniedException":       {start, "the AWS credentials do not allow states:StartExecution: refused"},
@@ -472,7 +504,7 @@ func TestWrongUsageIsReportedAllAtOnceBeforeAnythingStarts(t *testing.T) {
 		"no command":              {nil, []string{"kubestep inventory demo -n shop", "Show an execution that was started already"}},
 		"an unknown command":      {[]string{"create"}, []string{`unknown command "create" for "kubestep"`}},
 		"a command of other days": {[]string{"start"}, []string{`unknown command "start"`, "Did you mean this?\n  inventory"}},
-		"no state machine":        {[]string{"inventory"}, []string{"--state-machine-arn", "POD_INVENTORY_ARN"}},
+		"no state machine":        {[]string{"inventory"}, []string{"there is no AWS Region in which to look for the stack kubestep: set AWS_REGION", "--state-machine-arn", "POD_INVENTORY_ARN"}},
 		"an unknown flag":         {[]string{"inventory", "--cluster", "demo"}, []string{"unknown flag: --cluster"}},
 		"a number that is none":   {[]string{"inventory", "--max-items", "all"}, []string{`invalid argument "all" for "--max-items"`}},
 		"all that can be wrong with inventory": {
@@ -483,7 +515,7 @@ func TestWrongUsageIsReportedAllAtOnceBeforeAnythingStarts(t *testing.T) {
 			[]string{
 				`--state-machine-arn "` + execution + `" is not of the form arn:aws:states:REGION:ACCOUNT:stateMachine:NAME`,
 				"--input is not valid JSON: line 2, character 3",
-				`--name "a b" is not`, `--output "xml" is not table, json or yaml`, `"more": expected one cluster`,
+				`--name "a b" is not`, `--output "xml" is not table, wide, name, json, yaml or jsonpath='{…}'`, `"more": expected one cluster`,
 				"--namespace and --all-namespaces cannot be used together", `--archive "bucket" is not of the form s3://BUCKET/PREFIX`,
 			},
 		},
@@ -494,10 +526,11 @@ func TestWrongUsageIsReportedAllAtOnceBeforeAnythingStarts(t *testing.T) {
 		"help of an unknown command":    {[]string{"help", "nonsense"}, []string{`kubestep: unknown command "nonsense"`, "Run kubestep --help"}},
 		"completion without a shell":    {[]string{"completion"}, []string{"there is no shell: name bash, zsh, fish or powershell"}},
 		"completion of another shell":   {[]string{"completion", "ksh"}, []string{`unknown command "ksh" for "kubestep completion"`}},
-		"no execution":                  {[]string{"follow"}, []string{"give its ARN"}},
+		"no execution":                  {[]string{"follow"}, []string{"give its name or its ARN"}},
 		"what is not an execution":      {[]string{"follow", podMachine, "more"}, []string{"arn:aws:states:REGION:ACCOUNT:execution:NAME", `"more": expected one execution`}},
 		"what would harm the terminal":  {[]string{"follow", "\x1b[31m"}, []string{`\x1b[31m`}},
-		"an output that follow has not": {[]string{"follow", execution, "-o", "wide"}, []string{`--output "wide" is not table, json or yaml`}},
+		"an output that follow has not": {[]string{"follow", execution, "-o", "short"}, []string{`--output "short" is not table, wide, name, json, yaml or jsonpath='{…}'`}},
+		"a template that is none":       {[]string{"follow", execution, "-o", "jsonpath={.pods"}, []string{`--output "jsonpath={.pods" is not a JSONPath template: unclosed action`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStepFunctions(t, nil)
@@ -518,7 +551,7 @@ func TestMissingCredentialsAreReportedWithTheRest(t *testing.T) {
 	environment(t)
 	status, _, stderr := kubestep(t.Context(), "inventory", "--input", "x")
 	assert.Equal(t, misused, status)
-	assert.Contains(t, stderr, "kubestep inventory: there is no state machine")
+	assert.Contains(t, stderr, "kubestep inventory: there is no AWS Region")
 	assert.Contains(t, stderr, "kubestep inventory: --input is not valid JSON")
 	assert.Contains(t, stderr, "kubestep inventory: there are no AWS credentials: set AWS_PROFILE")
 	assert.Contains(t, stderr, "Nothing was started. Run kubestep inventory --help")
@@ -579,7 +612,7 @@ func TestAShellCompletesVerbsFlagsAndTheirValues(t *testing.T) {
 		want  string
 	}{
 		{[]string{"inv"}, "inventory"},
-		{[]string{"inventory", "--output", ""}, "table\njson\nyaml\n"},
+		{[]string{"inventory", "--output", ""}, "table\nwide\nname\njson\nyaml\njsonpath=\n"},
 		{[]string{"inventory", "--on-denied", ""}, "fail\nskip\n"},
 		{[]string{"inventory", "--name"}, "--namespace"},
 	} {

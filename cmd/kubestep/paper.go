@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"io"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/kubestep/kubestep/internal/follow/terminal"
@@ -12,6 +15,8 @@ type paper struct {
 	terminal.Style
 	// width is how many columns there are; 0 if nobody knows, as of a file.
 	width int
+	// wide asks for all columns, whether they fit or not.
+	wide bool
 }
 
 func paperOf(w io.Writer) paper {
@@ -21,4 +26,64 @@ func paperOf(w io.Writer) paper {
 // fits reports whether a line is printed on one line.
 func (p paper) fits(line string) bool {
 	return p.width == 0 || utf8.RuneCountInString(line) <= p.width
+}
+
+const (
+	// columnGap is between two columns of a table.
+	columnGap = 3
+	// minColumn is how short a cell is cut at most.
+	minColumn = 12
+)
+
+// table writes rows, the first of which is the head, in columns. If they do not fit, the
+// cells of the widest columns are cut in the middle, unless the table is to be wide. The
+// columns with the heads in whole are never cut.
+func (p paper) table(b *bytes.Buffer, rows [][]string, whole ...string) {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, text := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(text))
+		}
+	}
+	for !p.wide && p.width > 0 && total(widths) > p.width {
+		widest := -1
+		for i, width := range widths {
+			if width > minColumn && !slices.Contains(whole, rows[0][i]) && (widest < 0 || width > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		widths[widest]--
+	}
+	for _, row := range rows {
+		for i, text := range row {
+			text = cut(text, widths[i])
+			b.WriteString(text)
+			if i < len(row)-1 {
+				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)+columnGap))
+			}
+		}
+		b.WriteByte('\n')
+	}
+}
+
+// total is the width of a table.
+func total(widths []int) int {
+	sum := columnGap * (len(widths) - 1)
+	for _, width := range widths {
+		sum += width
+	}
+	return sum
+}
+
+// cut shortens a text in the middle: names differ at their ends.
+func cut(text string, width int) string {
+	runes := []rune(text)
+	if len(runes) <= width {
+		return text
+	}
+	end := (width - 1) / 2
+	return string(runes[:width-1-end]) + "…" + string(runes[len(runes)-end:])
 }

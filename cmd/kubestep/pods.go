@@ -7,15 +7,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
 
-// podTable is the pods as `kubectl get pods -A -o wide` prints them, and their totals.
+// podTable is the pods as `kubectl get pods -A` prints them, and their totals.
 func podTable(execution follow.Execution, style paper) (string, error) {
 	var output podinventory.Output
 	if err := json.Unmarshal([]byte(execution.Output), &output); err != nil {
@@ -25,7 +25,7 @@ func podTable(execution follow.Execution, style paper) (string, error) {
 	var b bytes.Buffer
 	pods := output.Pods
 	if len(pods.Items) > 0 {
-		writeRows(&b, pods.Items)
+		writeRows(&b, pods.Items, style)
 		if more := pods.Total - len(pods.Items); more > 0 {
 			fmt.Fprintf(&b, "… and %d more\n", more)
 		}
@@ -61,19 +61,21 @@ func podTable(execution follow.Execution, style paper) (string, error) {
 	return b.String(), nil
 }
 
-func writeRows(b *bytes.Buffer, pods []podinventory.Pod) {
-	var rows bytes.Buffer
-	rows.WriteString("NAMESPACE\tNAME\tREADY\tSTATUS\tRESTARTS\tAGE\tIP\tNODE\n")
-	for _, pod := range pods {
-		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n",
-			cell(pod.Namespace), cell(pod.Name), cell(pod.Ready), cell(pod.Status), pod.Restarts, cell(pod.Age), cell(pod.IP), cell(pod.Node))
+// writeRows writes the columns of kubectl get pods, with IP and NODE only if it is to be wide.
+func writeRows(b *bytes.Buffer, pods []podinventory.Pod, on paper) {
+	head := []string{"NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "AGE"}
+	if on.wide {
+		head = append(head, "IP", "NODE")
 	}
-	// kubectl's own widths:
-	// https://github.com/kubernetes/cli-runtime, pkg/printers/tabwriter.go
-	aligned := tabwriter.NewWriter(b, 6, 4, 3, ' ', 0)
-	// What is written to memory does not fail.
-	_, _ = rows.WriteTo(aligned)
-	_ = aligned.Flush()
+	rows := [][]string{head}
+	for _, pod := range pods {
+		row := []string{cell(pod.Namespace), cell(pod.Name), cell(pod.Ready), cell(pod.Status), strconv.Itoa(pod.Restarts), cell(pod.Age)}
+		if on.wide {
+			row = append(row, cell(pod.IP), cell(pod.Node))
+		}
+		rows = append(rows, row)
+	}
+	on.table(b, rows, "NAME") // which people copy
 }
 
 // cell is a value as kubectl prints it.

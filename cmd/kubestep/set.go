@@ -28,7 +28,9 @@ func (p *pruning) addFlags(cmd *cobra.Command, start *starter, request *setReque
 	flags.IntVar(&p.max, "prune-max", 0, "delete at most this `NUMBER` of objects, or nothing at all")
 	flags.StringSliceVar(&p.kinds, "prune-kinds", nil, "also delete objects of this `KIND`, which take others along, or data; repeat it for more")
 	start.setFlags(map[string]any{"set": &request.Set, "prune-max": &request.Prune, "prune-kinds": &request.Prune})
-	complete(cmd, "set")
+	if err := cmd.RegisterFlagCompletionFunc("set", completeName(setList)); err != nil {
+		panic(err) // the flag does not exist
+	}
 	complete(cmd, "prune-max")
 	complete(cmd, "prune-kinds", applymanifests.ProtectedKinds()...)
 }

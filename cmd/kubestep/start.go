@@ -30,5 +30,5 @@ CLUSTER is the name of the cluster. Leave it out if the stack has a default clus
 
 // outputAsYAML is the table of a workflow that has none.
 func outputAsYAML(execution follow.Execution, _ paper) (string, error) {
-	return (&viewer{output: asYAML}).format(execution.Output)
+	return formatted(execution.Output, asYAML)
 }

@@ -43,6 +43,7 @@ type starter struct {
 	// otherwise has the addresses of fields that are set if --input does not set them.
 	otherwise                    []any
 	stateMachineARN, name, input string
+	stack                        *stack
 }
 
 // newStarter adds the flags of a verb that starts executions of a machine. request points
@@ -50,8 +51,8 @@ type starter struct {
 func newStarter(cmd *cobra.Command, m machine, request any) *starter {
 	s := &starter{viewer: newViewer(cmd), machine: m, request: request, flags: map[string]any{}}
 	s.use(m)
-	cmd.Flags().StringVar(&s.stateMachineARN, "state-machine-arn", m.arn(), "use the state machine or alias of this `ARN`; "+m.Variable()+" sets it too")
-	cmd.Flags().Lookup("state-machine-arn").DefValue = "" // help is the same everywhere
+	s.stack = addStack(cmd)
+	cmd.Flags().StringVar(&s.stateMachineARN, "state-machine-arn", "", "use the state machine or alias of this `ARN`; "+m.Variable()+" sets it too")
 	cmd.Flags().StringVar(&s.name, "name", "", "start the execution under this `NAME` (a random one if not set)")
 	cmd.Flags().StringVarP(&s.input, "input", "i", "{}", "execution input as `JSON`, @FILE, or - for standard input; other flags set keys in it")
 	complete(cmd, "state-machine-arn")
@@ -70,7 +71,7 @@ func (s *starter) addTarget(cmd *cobra.Command) {
 	s.flags["region"], s.flags["role-arn"] = &s.cluster.Region, &s.cluster.RoleARN
 	complete(cmd, "region")
 	complete(cmd, "role-arn")
-	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	cmd.ValidArgsFunction = completeCluster
 }
 
 // readTarget reads the cluster that the arguments name.
@@ -86,12 +87,8 @@ func (s *starter) readTarget(args []string, wrong *problems) {
 
 // start starts an execution and shows it, unless there are problems.
 func (s *starter) start(cmd *cobra.Command, wrong problems) error {
-	region, flagsAreFine := "", len(wrong) == 0
-	if s.stateMachineARN == "" {
-		wrong.add("there is no state machine: use --state-machine-arn, or set %s", s.machine.Variable())
-	} else {
-		region = parseARN("--state-machine-arn", s.stateMachineARN, "stateMachine", &wrong).Region()
-	}
+	flagsAreFine := len(wrong) == 0
+	arn, region := s.where(cmd, &wrong)
 	for flag, field := range s.flags {
 		if cmd.Flags().Changed(flag) {
 			s.set = append(s.set, field)
@@ -106,7 +103,7 @@ func (s *starter) start(cmd *cobra.Command, wrong problems) error {
 	}
 	if err == nil && flagsAreFine && region != "" {
 		document = string(withoutComments(json.RawMessage(document), append(slices.Clone(s.machine.request), "manifests")...))
-		if err := s.machine.readInput(contract.MachineARN(s.stateMachineARN).Execution(s.name), json.RawMessage(document)); err != nil {
+		if err := s.machine.readInput(arn.Execution(s.name), json.RawMessage(document)); err != nil {
 			wrong.add("%v", err)
 		}
 	}
@@ -114,12 +111,40 @@ func (s *starter) start(cmd *cobra.Command, wrong problems) error {
 		wrong.add("--name %q is not 1 to 80 letters, digits, - and _", s.name)
 	}
 	return s.show(cmd, region, wrong, func(f *follow.Follower) (follow.Execution, error) {
+		asked := awsRequest{stateMachineARN: s.stateMachineARN, variable: s.machine.Variable(), name: s.name, enables: s.machine.enables()}
 		execution, err := f.Start(cmd.Context(), follow.Start{StateMachineARN: s.stateMachineARN, Input: document, Name: s.name})
 		if err != nil && execution.ARN == "" && cmd.Context().Err() == nil && s.line.startedNothing(err) {
-			return execution, problems{explain(err, execution, awsRequest{stateMachineARN: s.stateMachineARN, variable: s.machine.Variable(), name: s.name}).Error()}
+			return execution, problems{explain(err, execution, asked).Error()}
 		}
-		return execution, explain(err, execution, awsRequest{stateMachineARN: s.stateMachineARN, variable: s.machine.Variable(), name: s.name, executionARN: execution.ARN})
+		asked.executionARN = execution.ARN
+		return execution, explain(err, execution, asked)
 	})
+}
+
+// where says which state machine to start, and its Region: the one that --state-machine-arn or
+// the environment names, or that of the stack.
+func (s *starter) where(cmd *cobra.Command, wrong *problems) (contract.MachineARN, string) {
+	if s.stateMachineARN != "" && s.stack.name != "" {
+		wrong.add("--stack and --state-machine-arn cannot be used together")
+	}
+	if s.stateMachineARN == "" {
+		s.stateMachineARN = s.stack.arn(s.machine)
+	}
+	if s.stateMachineARN != "" {
+		return contract.MachineARN(s.stateMachineARN), parseARN("--state-machine-arn", s.stateMachineARN, "stateMachine", wrong).Region()
+	}
+	region := ownRegion(cmd.Context(), s.stack, ", or name the state machine with --state-machine-arn or "+s.machine.Variable(), wrong)
+	if region == "" || s.connect(cmd.Context(), region, wrong) == nil {
+		return "", ""
+	}
+	found, err := s.stack.machineARN(cmd.Context(), s.cfg, s.machine)
+	if err != nil {
+		wrong.add("%v", explain(err, noExecution, awsRequest{}))
+		return "", ""
+	}
+	s.line.used.Store(false) // that asked for nothing to start
+	s.stateMachineARN = string(found) + ":" + live
+	return contract.MachineARN(s.stateMachineARN), region
 }
 
 // members are fields of the struct that is pointed to, by their names in JSON.

@@ -7,11 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -33,21 +34,16 @@ const interval = 200 * time.Millisecond
 // metadata service, which nothing answers for outside of EC2.
 const credentialsTimeout = 15 * time.Second
 
-// The values of --output.
-const (
-	asTable = "table"
-	asJSON  = "json"
-	asYAML  = "yaml"
-)
-
 // viewer follows an execution and shows it as --output and --verbose say.
 type viewer struct {
-	output  string
+	format  *format
 	verbose bool
 	// plain redraws no line in place: others are printed in between.
 	plain bool
 	// table renders the output for a person.
 	table table
+	// names are what --output name prints of an output; nil for a workflow that has none.
+	names func(output string) ([]string, error)
 	// gauge watches over an execution; nil for most verbs.
 	gauge gauge
 	// recognizes means that the first events say which machine the execution is of.
@@ -56,9 +52,20 @@ type viewer struct {
 	advice func(follow.Execution) string
 	// verdict is an exit status for an execution that succeeded; nil for most verbs.
 	verdict func(follow.Execution) error
-	// line is the connection to AWS, and states the client that uses it.
+	// line is the connection to AWS, cfg uses it, and so does the client states.
 	line   *line
+	cfg    aws.Config
 	states *sfn.Client
+	// asked is true once the environment was asked for them.
+	asked bool
+}
+
+// connect makes the client once; nil if there are problems.
+func (v *viewer) connect(ctx context.Context, region string, wrong *problems) *sfn.Client {
+	if !v.asked {
+		v.asked, v.states = true, v.client(ctx, region, wrong)
+	}
+	return v.states
 }
 
 // gauge adds to what is shown of an execution.
@@ -86,17 +93,14 @@ type unsuccessful struct {
 }
 
 func newViewer(cmd *cobra.Command) *viewer {
-	v := &viewer{}
-	formats := []string{asTable, asJSON, asYAML}
-	cmd.Flags().StringVarP(&v.output, "output", "o", asTable, "print the output as `FORMAT`: "+strings.Join(formats, ", ")+"; json and yaml also print the error and cause of a failure, and the states go to standard error")
+	v := &viewer{format: addFormat(cmd, asWide, asName)}
 	cmd.Flags().BoolVarP(&v.verbose, "verbose", "v", false, "also print the execution input and the whole cause of each failed attempt")
-	complete(cmd, "output", formats...)
 	return v
 }
 
 // use makes the viewer show executions of a machine.
 func (v *viewer) use(m machine) {
-	v.table = m.table
+	v.table, v.names = m.table, m.names
 	if m.gauge != nil {
 		v.gauge, v.table = m.gauge()
 	}
@@ -141,10 +145,8 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 
 // show runs an execution to its end and prints its output, unless there are problems.
 func (v *viewer) show(cmd *cobra.Command, region string, wrong problems, run func(*follow.Follower) (follow.Execution, error)) error {
-	if !slices.Contains([]string{asTable, asJSON, asYAML}, v.output) {
-		wrong.add("--output %q is not table, json or yaml", v.output)
-	}
-	v.states = v.client(cmd.Context(), region, &wrong)
+	v.format.check(&wrong)
+	v.connect(cmd.Context(), region, &wrong)
 	if len(wrong) > 0 {
 		return wrong
 	}
@@ -172,20 +174,35 @@ func (v *viewer) show(cmd *cobra.Command, region string, wrong problems, run fun
 	if execution.Status != types.ExecutionStatusSucceeded {
 		return v.showFailure(cmd, execution, progress)
 	}
-	text := ""
-	if v.output == asTable {
-		text, err = v.table(execution, paperOf(cmd.OutOrStdout()))
-	} else {
-		text, err = v.format(execution.Output)
-	}
+	text, err := v.text(cmd, execution)
 	if err != nil {
 		return &failure{err}
 	}
 	fmt.Fprintln(progress)
-	if err := v.print(cmd, text); err != nil || v.verdict == nil {
+	if err := printText(cmd, text); err != nil || v.verdict == nil {
 		return err
 	}
 	return v.verdict(execution)
+}
+
+// text is the output of an execution as --output says.
+func (v *viewer) text(cmd *cobra.Command, execution follow.Execution) (string, error) {
+	if v.format.forPeople() {
+		on := paperOf(cmd.OutOrStdout())
+		on.wide = v.format.value == asWide
+		return v.table(execution, on)
+	}
+	var names []string
+	if v.format.value == asName {
+		if v.names == nil {
+			return "", fmt.Errorf("the output of %s has no names: use --output json", execution.ARN)
+		}
+		var err error
+		if names, err = v.names(execution.Output); err != nil {
+			return "", err
+		}
+	}
+	return v.format.text(execution.Output, names)
 }
 
 // showFailure adds to what the follower has shown of an execution that did not
@@ -205,30 +222,31 @@ func (v *viewer) showFailure(cmd *cobra.Command, execution follow.Execution, pro
 	}
 	switch {
 	case text == "":
-	case v.output == asTable:
-		if err := v.print(cmd, text); err != nil {
+	case v.format.forPeople():
+		if err := printText(cmd, text); err != nil {
 			return err
 		}
 	default:
 		_, _ = io.WriteString(progress, text)
 	}
-	if v.output != asTable {
+	if v.format.whole() {
 		encoded, err := encode(document)
 		if err != nil {
 			return &failure{fmt.Errorf("print the failure: %w", err)}
 		}
-		formatted, err := v.format(string(encoded))
+		text, err := formatted(string(encoded), v.format.value)
 		if err != nil {
 			return &failure{err}
 		}
-		if err := v.print(cmd, formatted); err != nil {
+		if err := printText(cmd, text); err != nil {
 			return err
 		}
 	}
 	return &failure{}
 }
 
-func (v *viewer) print(cmd *cobra.Command, text string) error {
+// printText prints to the standard output.
+func printText(cmd *cobra.Command, text string) error {
 	// Who reads no further, as head does, has had enough.
 	if _, err := io.WriteString(cmd.OutOrStdout(), text); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return &failure{fmt.Errorf("print the output: %w", err)}
@@ -236,9 +254,9 @@ func (v *viewer) print(cmd *cobra.Command, text string) error {
 	return nil
 }
 
-// format returns a document as --output says: as JSON or YAML.
-func (v *viewer) format(document string) (string, error) {
-	if v.output == asYAML {
+// formatted is a document as JSON or YAML.
+func formatted(document, as string) (string, error) {
+	if as == asYAML {
 		text, err := yaml.JSONToYAML([]byte(document))
 		if err != nil {
 			return "", fmt.Errorf("the output is not valid JSON: %w", err)
@@ -270,14 +288,18 @@ func (v *viewer) client(ctx context.Context, region string, wrong *problems) *sf
 	}
 	v.line = &line{HTTPClient: awshttp.NewBuildableClient()}
 	cfg.HTTPClient = v.line
+	v.cfg = cfg
 	return sfn.NewFromConfig(cfg)
 }
+
+// regionName matches the name of an AWS Region, which is part of a host's.
+var regionName = regexp.MustCompile(`^[a-z0-9-]+$`)
 
 // parseARN checks an ARN of Step Functions. Its Region is the one to call: a
 // state machine can be called in its own Region only.
 func parseARN(what, value, resource string, wrong *problems) contract.ARN {
 	a := contract.ARN(value)
-	if a.Service() != "states" || a.Region() == "" || !strings.HasPrefix(a.Resource(), resource+":") {
+	if a.Service() != "states" || !regionName.MatchString(a.Region()) || !strings.HasPrefix(a.Resource(), resource+":") {
 		wrong.add("%s %q is not of the form arn:aws:states:REGION:ACCOUNT:%s:NAME", what, value, resource)
 	}
 	return a
