@@ -83,7 +83,7 @@ func TestAPlanIsAppliedOnceSomebodyApprovedExactlyThatPlan(t *testing.T) {
 	assert.Contains(t, said, "--digest "+waits.Plan.Digest)
 	said, _, err = newShell(t, "").run(t, nil, "kubestep", "approvals", "--state-machine-arn", a.machine)
 	require.NoError(t, err)
-	assert.Regexp(t, `(?m)^demo .+\+1 ~0 -0 +`+waits.Plan.Digest+" +"+execution+"$", said)
+	assert.Regexp(t, `(?m)^demo .+\+1 ~0 -0 +`+waits.Plan.Digest+" +"+contract.ExecutionARN(execution).Name()+"$", said)
 	said, _, err = newShell(t, "").run(t, nil, "kubestep", "approve", execution, "--digest", waits.Plan.Digest, "--by", "ada")
 	require.NoError(t, err)
 	assert.Contains(t, said, "approved "+waits.Plan.Digest)
