@@ -19,6 +19,9 @@ CLUSTERS ?= 200
 # coverage of a connection varies, and minimizing would take all of the time.
 FUZZTIME ?= 1m
 
+# PREBUILT=1, or =v1.2.3, takes the control plane of a release instead of building Kubernetes: hack/prebuilt.sh.
+PREBUILT ?=
+
 # The same flags for everything that Go builds here: other flags would build all of
 # Kubernetes again, and a stamp of the commit would link it again at each commit.
 export CGO_ENABLED := 0
@@ -32,7 +35,7 @@ GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0
 CYCLONEDX_GOMOD := v1.10.0
 
-.PHONY: bench bench-fleet bench-jobs bench-sets bench-quick bench-ready help run test race up down soak proofs pictures fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition workflows
+.PHONY: bench bench-fleet bench-jobs bench-sets bench-quick bench-ready help run prebuilt programs controlplane test race up down soak proofs pictures fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition workflows
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,13 +43,13 @@ help: ## list the targets
 # STATE is the folder of the local world's state: each folder can have a world.
 STATE ?= .local
 
-run: need-workflow local ## try it: start a cluster on this computer, run a workflow, print its output (WORKFLOW=… INPUT='{…}' OUTPUT=json)
+run: need-workflow local ## try it: start a cluster on this computer, run a workflow, print its output (WORKFLOW=… INPUT='{…}' OUTPUT=json PREBUILT=1)
 	@build/local/local run --state '$(STATE)' --workflow '$(WORKFLOW)' --input '$(subst ','\'',$(INPUT))' --output '$(OUTPUT)'
 
 up: local $(if $(shell command -v aws),,.local/aws/done) ## start the same local world and leave it running, for aws and kubectl
 	@build/local/local up --state '$(STATE)'
 
-down: need-go ## end what make up started
+down: ## end what make up started
 	@if [ -x build/local/local ]; then build/local/local down --state '$(STATE)'; else echo "· no local world is running" >&2; fi
 
 test: unit scenarios ## unit tests, then the scenarios on the whole machine (about 20 minutes)
@@ -137,33 +140,49 @@ build: need-go ## the functions as they are deployed: build/NAME/bootstrap for p
 	done
 	@echo "built build/NAME/bootstrap: $(FUNCTIONS)"
 
-release: need-go .bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD) ## the files of a release in build/release, the same bytes from the same sources (VERSION=v1.2.3)
-	@go run ./hack/release -version '$(VERSION)' -cyclonedx '$(CURDIR)/.bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD)'
+release: need-go .bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD) ## the files of a release in build/release, the same bytes from the same sources (VERSION=v1.2.3; an hour on 2 cores)
+	@go run ./hack/release -local -version '$(VERSION)' -cyclonedx '$(CURDIR)/.bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD)'
 
 .bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD):
 	@echo "· building cyclonedx-gomod $(CYCLONEDX_GOMOD), once" >&2
 	@GOBIN=$(CURDIR)/.bin go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_GOMOD)
 	@mv .bin/cyclonedx-gomod $@
 
-# The same programs for this computer, and what replaces AWS and EKS.
-local: need-go .local/venv/done
+# The same programs for this computer, and what replaces AWS and EKS. Python's packages are downloaded meanwhile.
+local: $(if $(PREBUILT),,need-go)
+	@$(MAKE) -j2 .local/venv/done $(if $(PREBUILT),prebuilt,programs controlplane)
+
+# What each of these says the first time is by hack/build.sh: how many packages are compiled, of how many.
+programs: need-go
+	@if [ -f build/local/.prebuilt ]; then sed 's/ local_[^ ]*//' build/local/.prebuilt >build/local/.prebuilt.new && mv build/local/.prebuilt.new build/local/.prebuilt; fi
+	@if [ ! -x build/local/local ]; then \
+		hack/build.sh 'the functions and commands' -tags lambda.norpc ./functions/... ./cmd/kubestep ./local; \
+	fi
 	@for f in $(FUNCTIONS); do \
 		go build -tags lambda.norpc -ldflags '$(STRIP)' -o build/local/$$f/bootstrap ./functions/$$f; \
 	done
 	@go build -ldflags '$(STRIP)' -o build/local/kubestep ./cmd/kubestep
 	@go build -ldflags '$(STRIP)' -o build/local/local ./local
+
+controlplane: programs
+	@rm -f build/local/.prebuilt
 	@if [ ! -x build/local/controlplane ]; then \
 		echo "· building the control plane: etcd, kube-apiserver $(KUBERNETES) with its scheduler and controllers, and aws-iam-authenticator. The first time this takes some minutes, and then never again" >&2; \
+		cd local/controlplane && ../../hack/build.sh 'the control plane' ./... k8s.io/kubernetes/cmd/kubectl; \
 	fi
 	@cd local/controlplane && go build -ldflags '$(STRIP) $(VERSION_FLAGS)' -o ../../build/local/controlplane .
 	@$(MAKE) build/local/kubectl
+
+prebuilt:
+	@MAKE='$(MAKE)' hack/prebuilt.sh '$(PREBUILT)' build/local
 
 # The Python environment of moto (Step Functions) and of the transform of template.yml.
 .local/venv/done: local/requirements.txt
 	@python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
 		{ echo "Python 3.10 or newer with its venv module is missing (python3-venv on Debian and Ubuntu), which runs moto, the local Step Functions" >&2; exit 1; }
 	@echo "· installing moto, the local Step Functions, into .local/venv, once. This takes about a minute" >&2
-	@rm -rf .local/venv && python3 -m venv .local/venv && .local/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r local/requirements.txt && touch $@
+	@rm -rf .local/venv && python3 -m venv .local/venv && hack/progress.sh 'packages of moto found' "$$(grep -c '^[a-z].*==' local/requirements.txt)" '^(Collecting|Ignoring) ' \
+		.local/venv/bin/pip install --progress-bar off --no-color --disable-pip-version-check --require-hashes -r local/requirements.txt && touch $@
 
 # These pass on what is set on the command line: STACK CLUSTER PARAMS BUCKET NAMESPACE WORKFLOW INPUT OUTPUT SINCE KEEP_RBAC.
 deploy: ## deploy to AWS: CLUSTER=… [STACK=kubestep] [PARAMS="NAME=VALUE …"] [BUCKET=…] [NAMESPACE=default]

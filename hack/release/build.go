@@ -13,6 +13,11 @@ import (
 // build returns the binary of a program. It does not depend on the environment: flags, processor level, folder, and state
 // of the repository.
 func (r release) build(ctx context.Context, program, system, architecture string, flags ...string) ([]byte, error) {
+	return r.buildIn(ctx, r.root, program, system, architecture, flags...)
+}
+
+// buildIn is build, of a program of another module.
+func (r release) buildIn(ctx context.Context, module, program, system, architecture string, flags ...string) ([]byte, error) {
 	folder, err := os.MkdirTemp("", "release-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
@@ -21,7 +26,7 @@ func (r release) build(ctx context.Context, program, system, architecture string
 	binary := filepath.Join(folder, "program")
 	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-o", binary}, flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, program)...) //nolint:gosec // the programs of this repository
-	cmd.Dir = r.root
+	cmd.Dir = module
 	cmd.Env = append(os.Environ(),
 		"GOOS="+system, "GOARCH="+architecture, "CGO_ENABLED=0",
 		"GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off", "GOAMD64=v1", "GOARM64=v8.0")

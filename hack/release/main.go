@@ -6,6 +6,8 @@
 //	member.yml                        the template for the accounts of a fleet's clusters
 //	rbac-VERSION.tar.gz               what kubestep needs in a cluster
 //	kubestep_VERSION_OS_ARCH.tar.gz   the command
+//	controlplane_VERSION_OS_ARCH.tar.gz, local_VERSION_OS_ARCH.tar.gz
+//	                                  what make run PREBUILT=1 takes (hack/prebuilt.sh)
 //	kubestep-VERSION.cdx.json         the SBOM, in CycloneDX
 //	release-notes.md                  what changed, from the git log
 //	SHA256SUMS
@@ -35,11 +37,12 @@ func main() {
 	version := flag.String("version", "", "the `version`, such as v1.2.3")
 	cyclonedx := flag.String("cyclonedx", "", "the `program` cyclonedx-gomod; without it there is no SBOM")
 	stackOnly := flag.Bool("stack-only", false, "make only what a stack is deployed from")
+	local := flag.Bool("local", false, "make the programs of the local world too, for each platform, which builds Kubernetes for each")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	r := release{root: *root, out: *out, version: *version}
-	err := r.make(ctx, *cyclonedx, *stackOnly)
+	err := r.make(ctx, *cyclonedx, *stackOnly, *local)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
@@ -51,7 +54,7 @@ func main() {
 // release is a release of the sources in root.
 type release struct{ root, out, version string }
 
-func (r release) make(ctx context.Context, cyclonedx string, stackOnly bool) error {
+func (r release) make(ctx context.Context, cyclonedx string, stackOnly, local bool) error {
 	if !semver.MatchString(r.version) {
 		return fmt.Errorf("%q is not a version such as v1.2.3", r.version)
 	}
@@ -61,6 +64,9 @@ func (r release) make(ctx context.Context, cyclonedx string, stackOnly bool) err
 	steps := []func(context.Context) error{r.functions, r.template, r.rbac}
 	if !stackOnly {
 		steps = append(steps, r.commands, r.notes)
+	}
+	if local {
+		steps = append(steps, r.local)
 	}
 	if cyclonedx != "" {
 		steps = append(steps, func(ctx context.Context) error { return r.sbom(ctx, cyclonedx) })
@@ -101,25 +107,38 @@ func (r release) function(ctx context.Context, name string) error {
 	return r.write(name+"-"+r.version+".zip", packZip(file{"bootstrap", 0o755, binary}))
 }
 
-// commands builds and packs the command for each system that it is released for.
+// commands builds and packs the command for each platform.
 func (r release) commands(ctx context.Context) error {
-	license, err := os.ReadFile(filepath.Join(r.root, "LICENSE"))
+	license, err := r.license()
 	if err != nil {
-		return fmt.Errorf("read the license: %w", err)
+		return err
 	}
-	for _, system := range []string{"linux", "darwin"} {
-		for _, architecture := range []string{"amd64", "arm64"} {
-			binary, err := r.build(ctx, "./cmd/kubestep", system, architecture, "-ldflags", "-s -w -X main.version="+r.version)
-			if err != nil {
-				return fmt.Errorf("the command for %s on %s: %w", system, architecture, err)
-			}
-			name := fmt.Sprintf("kubestep_%s_%s_%s.tar.gz", r.version, system, architecture)
-			if err := r.write(name, packTar(file{"LICENSE", 0o644, license}, file{"kubestep", 0o755, binary})); err != nil {
-				return err
-			}
+	for _, p := range platforms {
+		binary, err := r.command(ctx, p)
+		if err != nil {
+			return err
+		}
+		if err := r.write("kubestep"+p.suffix(r.version), packTar(license, file{"kubestep", 0o755, binary})); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (r release) command(ctx context.Context, p platform) ([]byte, error) {
+	binary, err := r.build(ctx, "./cmd/kubestep", p.system, p.architecture, "-ldflags", "-s -w -X main.version="+r.version)
+	if err != nil {
+		return nil, fmt.Errorf("the command for %s: %w", p, err)
+	}
+	return binary, nil
+}
+
+func (r release) license() (file, error) {
+	license, err := os.ReadFile(filepath.Join(r.root, "LICENSE"))
+	if err != nil {
+		return file{}, fmt.Errorf("read the license: %w", err)
+	}
+	return file{"LICENSE", 0o644, license}, nil
 }
 
 // rbac packs what kubectl applies.

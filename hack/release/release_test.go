@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -38,6 +39,26 @@ func TestAnArchiveHoldsNothingOfWhenAndByWhomItWasMade(t *testing.T) {
 	}
 	_, err = archive.Next()
 	assert.ErrorIs(t, err, io.EOF)
+}
+
+func TestTheControlPlaneOfAReleaseTellsTheVersionThatTheMakefileSets(t *testing.T) {
+	flags, err := release{root: repository}.kubernetesFlags()
+	require.NoError(t, err)
+	makefile, err := os.ReadFile(filepath.Join(repository, "Makefile"))
+	require.NoError(t, err)
+	version := regexp.MustCompile(`(?m)^KUBERNETES := (v(\d+)\.(\d+)\.\d+)$`).FindStringSubmatch(string(makefile))
+	require.NotNil(t, version)
+	const variable = " -X k8s.io/component-base/version.git"
+	assert.Equal(t, "-s -w"+variable+"Version="+version[1]+variable+"Major="+version[2]+variable+"Minor="+version[3], flags)
+}
+
+func TestWhatPrebuiltAsksForIsWhatAReleaseHas(t *testing.T) {
+	script, err := os.ReadFile(filepath.Join(repository, "hack", "prebuilt.sh"))
+	require.NoError(t, err)
+	for _, archive := range []string{"controlplane", "local"} {
+		assert.Contains(t, string(script), archive+strings.Replace(platform{"SYSTEM", "ARCHITECTURE"}.suffix("${version}"), "SYSTEM_ARCHITECTURE", "$platform", 1))
+	}
+	assert.Contains(t, fmt.Sprint(platforms), "linux_amd64 linux_arm64 darwin_amd64 darwin_arm64")
 }
 
 func TestTheTemplateOfAReleaseFindsEverythingInABucket(t *testing.T) {
@@ -99,7 +120,7 @@ Changes since v1.2.2:
 func TestAVersionIsOneOfSemVer(t *testing.T) {
 	for _, wrong := range []string{"", "1.2.3", "v1.2", "v01.2.3", "v1.2.3 ", "v1.2.3+build", "latest"} {
 		out := filepath.Join(t.TempDir(), "kept")
-		assert.ErrorContains(t, release{repository, out, wrong}.make(t.Context(), "", true), "is not a version such as v1.2.3")
+		assert.ErrorContains(t, release{repository, out, wrong}.make(t.Context(), "", true, false), "is not a version such as v1.2.3")
 		assert.NoDirExists(t, out)
 	}
 	assert.Regexp(t, semver, "v1.2.3-rc.1")
