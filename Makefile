@@ -106,14 +106,16 @@ fuzz: need-go ## fuzz what the functions read: inputs, sealed tokens, answers of
 		go test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$$(dirname "$$file")"; \
 	done
 
-# BENCH takes flags of test/bench, such as -pods 1000 -runs 1.
+# BENCH takes flags of test/bench, such as -pods 1000 -runs 1; or quick, for some of the sizes and fewer runs.
 BENCH ?=
+QUICK := --pods 1000,10000 --objects 500 --clusters 300 --members 300 --runs 3 --all-namespaces=false
+BENCH_FLAGS = $(if $(filter quick,$(BENCH)),$(QUICK),$(BENCH))
 
-bench: bench-ready ## measure, beside other ways to list pods and to apply, and write docs/benchmarks.md and docs/benchmarks/ (25 minutes; BENCH='-pods 1000')
-	@build/bench/bench --python .local/bench/venv/bin/python $(BENCH)
+bench: bench-ready ## measure, beside other ways to list, to apply and to run Jobs, and write docs/benchmarks.md and docs/benchmarks/ (25 minutes; BENCH=quick: 10)
+	@build/bench/bench --python .local/bench/venv/bin/python $(BENCH_FLAGS)
 
-bench-quick: bench-ready ## the same with 1,000 and 10,000 pods, 500 manifests, no fleet and fewer runs, into build/bench (5 minutes)
-	@build/bench/bench --pods 1000,10000 --objects 500 --clusters 0 --members 0 --runs 3 --all-namespaces=false --out build/bench/quick $(BENCH)
+bench-quick: bench-ready ## the same with BENCH=quick and without a fleet and a set, into build/bench (5 minutes)
+	@build/bench/bench $(QUICK) --clusters 0 --members 0 --out build/bench/quick $(BENCH)
 	@cat build/bench/quick/benchmarks.md
 
 bench-ready: local .local/bench/done
@@ -121,15 +123,15 @@ bench-ready: local .local/bench/done
 
 bench-fleet: local ## measure a fleet of 1,000 clusters alone, and write docs/benchmarks/fleet.md (10 minutes)
 	@cd test/bench && go build -ldflags '$(STRIP)' -o ../../build/bench/bench .
-	@build/bench/bench -fleet $(BENCH)
+	@build/bench/bench -fleet $(BENCH_FLAGS)
 
 bench-jobs: local ## measure run-job alone, and write docs/benchmarks/jobs.md (2 minutes)
 	@cd test/bench && go build -ldflags '$(STRIP)' -o ../../build/bench/bench .
-	@build/bench/bench -jobs $(BENCH)
+	@build/bench/bench -jobs $(BENCH_FLAGS)
 
 bench-sets: local ## measure a set of 1,000 members alone, and write docs/benchmarks/sets.md (10 minutes)
 	@cd test/bench && go build -ldflags '$(STRIP)' -o ../../build/bench/bench .
-	@build/bench/bench -sets $(BENCH)
+	@build/bench/bench -sets $(BENCH_FLAGS)
 
 .local/bench/done: test/bench/requirements.txt
 	@python3 -m venv .local/bench/venv && .local/bench/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r test/bench/requirements.txt && touch $@
@@ -150,7 +152,7 @@ release: need-go .bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD) ## the files of a relea
 
 # The same programs for this computer, and what replaces AWS and EKS. Python's packages are downloaded meanwhile.
 local: $(if $(PREBUILT),,need-go)
-	@$(MAKE) -j2 .local/venv/done $(if $(PREBUILT),prebuilt,programs controlplane)
+	@$(MAKE) --silent -j2 .local/venv/done $(if $(PREBUILT),prebuilt,programs controlplane)
 
 # What each of these says the first time is by hack/build.sh: how many packages are compiled, of how many.
 programs: need-go

@@ -65,7 +65,8 @@ func measureJobs(ctx context.Context, o options) error {
 			return err
 		}
 		j := jobBench{b, client, config.BearerToken}
-		var noticed, written, got []sample
+		by := written(ctx, o.root, "make bench")
+		var noticed, wrote, got []sample
 		for i := range max(o.runs, 5) + 1 {
 			n, err := j.notice(ctx)
 			if err != nil {
@@ -76,10 +77,10 @@ func measureJobs(ctx context.Context, o options) error {
 				return err
 			}
 			if i > 0 { // the first is cold
-				noticed, written, got = append(noticed, n), append(written, w), append(got, g)
+				noticed, wrote, got = append(noticed, n), append(wrote, w), append(got, g)
 			}
 		}
-		return j.write(summarize(noticed), summarize(written), summarize(got))
+		return j.write(by, summarize(noticed), summarize(wrote), summarize(got))
 	})
 }
 
@@ -189,13 +190,13 @@ func (j jobBench) log(ctx context.Context) (written, got sample, err error) {
 	return written, got, err
 }
 
-func (j jobBench) write(noticed, written, got figures) error {
+func (j jobBench) write(by string, noticed, written, got figures) error {
 	var b bytes.Buffer
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	milliseconds := func(f figures) string {
 		return fmt.Sprintf("%d ms (%d ms–%d ms)", f.median.wall.Milliseconds(), f.min.wall.Milliseconds(), f.max.wall.Milliseconds())
 	}
-	p("# Benchmarks of run-job\n\nWritten by `make bench-jobs` on %s, on %s. Figures are the median of %d runs, with the least and the most.\n", time.Now().UTC().Format("2 January 2006"), machine(), len(noticed.samples))
+	p("# Benchmarks of run-job\n\n%s. Figures are the median of %d runs, with the least and the most.\n", by, len(noticed.samples))
 	p("| what | takes |\n|---|--:|")
 	p("| WatchJob answers after the Job is Complete, by another watch | %s |", milliseconds(noticed))
 	p("| curl of a log of %.1f MB | %s |", float64(got.median.bytes)/1e6, milliseconds(got))

@@ -14,7 +14,7 @@ import (
 
 type report struct {
 	options            options
-	machine            string
+	written            string
 	began              time.Time
 	took               time.Duration
 	sizes              map[int]clients
@@ -47,7 +47,7 @@ func (r *report) markdown() []byte {
 	var b bytes.Buffer
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p("# Benchmarks\n")
-	p("Written by `make bench` on %s: one run of %d minutes on %s.", r.began.UTC().Format("2 January 2006"), int(r.took.Minutes()+0.5), r.machine)
+	p("%s. This page alone took %d minutes.", r.written, int(r.took.Minutes()+0.5))
 	p("Each figure is the median of %d runs (ListPods and the raw Table: %d), with the least and the most where it varies. The API server, etcd and every client share the computer. Each pod has two containers and a full status, about 20 KB as JSON.\n", r.options.runs, rowRuns*r.options.runs)
 	p("Each client is measured at its best, after a run that does not count: ListPods and the raw Table take turns on a control plane that was started for them, the others on another (from %d pods on, each on one of its own, %d times). The ratio of two that take turns is the median of the turns' ratios, since the API server is slower for some turns, while it collects its garbage.\n", r.options.aloneFrom, min(r.options.runs, aloneRuns))
 	p("- **ListPods** is the whole invocation of the deployed binary through the local Lambda host, warm, with a token that VerifyRBAC has used; its memory is the peak of its environment, the cold invocation included.")

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
@@ -41,6 +40,7 @@ func measureSets(ctx context.Context, o options) error {
 	if o.members == 0 {
 		return nil
 	}
+	by := written(ctx, o.root, "make bench")
 	b := &setBench{samples: map[string]map[string][]sample{}}
 	err := inFreshWorld(ctx, o, func(in *bench) error {
 		b.bench = in
@@ -53,7 +53,7 @@ func measureSets(ctx context.Context, o options) error {
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(folder, "sets.md"), b.report(o), 0o644) //nolint:gosec // anybody may read it
+	return os.WriteFile(filepath.Join(folder, "sets.md"), b.report(o, by), 0o644) //nolint:gosec // anybody may read it
 }
 
 func (b *setBench) run(ctx context.Context) error {
@@ -235,12 +235,12 @@ func (b *setBench) execute(ctx context.Context, namespace, file, mode string, mo
 	return took, nil
 }
 
-func (b *setBench) report(o options) []byte {
+func (b *setBench) report(o options, by string) []byte {
 	var text bytes.Buffer
 	p := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
 	get := func(what, client string) figures { return summarize(b.samples[what][client]) }
 	kinds := len(memberKinds())
-	p("# Benchmarks of sets\n\nWritten by `make bench` on %s, on %s.\n", time.Now().UTC().Format("2 January 2006"), machine())
+	p("# Benchmarks of sets\n\n%s.\n", by)
 	p("A set has %d members of %d kinds in one namespace. There are %d turns, each in new namespaces; times are the median, and the least and the most; ratios are the median of the turns' ratios.\n", o.members, kinds, o.runs)
 	p("- **kubestep** is the sum of the whole invocations of the functions that connect, the deployed binaries, warm: for a plan, PlanManifests and PlanSet; else VerifyApply, ApplyManifests and PruneObjects too.")
 	p("- **kubectl** applies with `--prune` and `--applyset`, which is alpha: the process from its start to its end. It has no plan of what it would prune.\n")
