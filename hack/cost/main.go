@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,6 +132,11 @@ type row struct {
 // function finds the name of a function in the ARN that a state invokes, without the stack's.
 var function = regexp.MustCompile(`:function:[^:]+`)
 
+// ends are the events that end an invocation.
+var ends = []types.HistoryEventType{
+	types.HistoryEventTypeLambdaFunctionSucceeded, types.HistoryEventTypeLambdaFunctionFailed, types.HistoryEventTypeTaskSucceeded, types.HistoryEventTypeTaskFailed,
+}
+
 // measure reads a history. A transition is each state that was entered, each retry, and the start. The time of an invocation is that
 // between its start and its end in the history, which is a little more than Lambda bills.
 func measure(label string, events []types.HistoryEvent, memory map[string]float64) (row, error) {
@@ -151,20 +157,20 @@ func measure(label string, events []types.HistoryEvent, memory map[string]float6
 		case e.TaskScheduledEventDetails != nil && aws.ToString(e.TaskScheduledEventDetails.ResourceType) == "lambda":
 			scheduled[e.Id] = function.FindString(strings.ReplaceAll(aws.ToString(e.TaskScheduledEventDetails.Parameters), `\"`, `"`))
 		}
-		switch e.Type {
-		case types.HistoryEventTypeLambdaFunctionSucceeded, types.HistoryEventTypeLambdaFunctionFailed, types.HistoryEventTypeTaskSucceeded, types.HistoryEventTypeTaskFailed:
-			start := began[e.PreviousEventId]
-			name, invoked := scheduled[start.PreviousEventId]
-			if !invoked {
-				continue
-			}
-			size, err := memoryOf(name, memory)
-			if err != nil {
-				return row{}, err
-			}
-			r.invocations++
-			r.gbSeconds += size * max(e.Timestamp.Sub(*start.Timestamp), time.Millisecond).Seconds()
+		if !slices.Contains(ends, e.Type) {
+			continue
 		}
+		start := began[e.PreviousEventId]
+		name, invoked := scheduled[start.PreviousEventId]
+		if !invoked {
+			continue
+		}
+		size, err := memoryOf(name, memory)
+		if err != nil {
+			return row{}, err
+		}
+		r.invocations++
+		r.gbSeconds += size * max(e.Timestamp.Sub(*start.Timestamp), time.Millisecond).Seconds()
 	}
 	return r, nil
 }
@@ -201,7 +207,7 @@ func executionsTable(rows []row) string {
 type template struct {
 	// memory of a function in GB, by the part of its name after the stack's.
 	memory map[string]float64
-	// always and apply and jobs count alarm metrics, secrets and so on, by the condition that they are there.
+	// By the condition under which they are there.
 	alarmMetrics, secrets map[string]int
 	keys, dashboards      int
 }

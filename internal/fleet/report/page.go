@@ -29,7 +29,7 @@ var (
 
 // parsed is the page. A template is safe for concurrent use.
 var parsed = template.Must(template.New("page").Funcs(template.FuncMap{
-	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures, "appeared": Appeared, "rollback": Rollback,
+	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures, "appeared": Appeared, "rollback": Rollback, "explain": explain,
 	"segmentsOf": func(w fleet.WaveSummary) []segment { return segments(w.ByStatus, w.Clusters) },
 }).Parse(page))
 
@@ -54,6 +54,8 @@ type view struct {
 	// Same says how many clusters get the same change; empty if nobody knows.
 	Same string
 	Rows iter.Seq[Row]
+	// Failing are the first clusters of each error, by name.
+	Failing map[string]string
 }
 
 // segment is a part of the bar of outcomes, in thousandths of it.
@@ -83,6 +85,7 @@ func (r Report) HTML(w io.Writer) error {
 		Segments:  segments(r.Summary.ByStatus, r.Summary.Clusters),
 		Same:      Same(r.Summary),
 		Rows:      r.rows(),
+		Failing:   r.failing(),
 	}
 	switch {
 	case failed == 0:
@@ -94,6 +97,43 @@ func (r Report) HTML(w io.Writer) error {
 		return fmt.Errorf("write the page: %w", err)
 	}
 	return nil
+}
+
+// maxNamed is how many clusters the card of an error names.
+const maxNamed = 3
+
+// failing returns the first clusters of each error, as a card names them.
+func (r Report) failing() map[string]string {
+	names, of := map[string][]string{}, map[string]int{}
+	for _, o := range r.Outcomes {
+		if !o.Failed() || o.ClusterName == "" {
+			continue
+		}
+		of[o.Error]++
+		if len(names[o.Error]) < maxNamed {
+			names[o.Error] = append(names[o.Error], o.ClusterName)
+		}
+	}
+	all := map[string]string{}
+	for name, first := range names {
+		all[name] = strings.Join(first, ", ")
+		if more := of[name] - len(first); more > 0 {
+			all[name] += fmt.Sprintf(", … and %s more", count(more))
+		}
+	}
+	return all
+}
+
+// explain says what a figure counts, if its name does not.
+func explain(figure string) string {
+	switch figure {
+	case "unhealthy":
+		return "Pods that neither run with every container ready, nor have succeeded"
+	case "drift":
+		return "Clusters that are not as the manifests say"
+	default:
+		return ""
+	}
 }
 
 // clip shortens a request, which may hold manifests.

@@ -67,6 +67,18 @@
       if (!on && toggle.dataset.error !== undefined) document.getElementById("clusters").scrollIntoView({ behavior: "smooth" });
     });
   }
+  // Commands are too long to select on a phone.
+  for (const command of document.querySelectorAll(".follow, .again code")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(command.textContent);
+      button.textContent = "Copied";
+    });
+    command.after(" ", button);
+  }
   filter.addEventListener("input", show);
   document.getElementById("clear").addEventListener("click", () => {
     filter.value = "";

@@ -17,6 +17,7 @@ func TestInABrowser(t *testing.T) {
 		"the table sorts and filters":         sortsAndFilters,
 		"hostile names and causes do nothing": hostileTextsDoNothing,
 		"the page fits a phone and the dark":  fitsAPhoneAndTheDark,
+		"a command can be copied":             commandsCanBeCopied,
 		"a thousand clusters":                 aThousandClusters,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, b) })
@@ -97,6 +98,14 @@ func fitsAPhoneAndTheDark(t *testing.T, in *browser) {
 	light := ground()
 	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": "dark"}}}, nil)
 	assert.NotEqual(t, light, ground())
+}
+
+func commandsCanBeCopied(t *testing.T, in *browser) {
+	t.Helper()
+	b := in.open(t, page(t, of(well("a"), failed("checkout-7", "no"))), 1280, 900)
+	copied := evaluate[string](b, `new Promise((done) => { Object.defineProperty(navigator, "clipboard", { value: { writeText: async (text) => done(text) } }); document.querySelector("td .copy").click() })`)
+	assert.Contains(t, copied, "kubestep follow arn:aws:states:", "the whole command, though the line shows its beginning")
+	assert.Contains(t, evaluate[string](b, `document.querySelector(".failures").textContent`), "checkout-7", "a card names its clusters")
 }
 
 func aThousandClusters(t *testing.T, in *browser) {
