@@ -24,7 +24,7 @@ func ApplyManifests() Machine {
 			"manifests": Object{},
 			"access":    Object{"checks": 0, "complete": false, "done": ""},
 			"plan":      Object{"complete": false, "compared": false, "tries": ""},
-			"apply":     Object{"complete": false, "applied": 0, "warnings": []any{}, "done": ""},
+			"apply":     Object{"complete": false, "applied": 0, "warnings": []any{}, "done": "", "settled": false, "waitSeconds": 0, "watched": []any{}, "jobs": []any{}},
 			"readiness": Object{"complete": false, "waitSeconds": 1, "unobserved": []any{}},
 			"approval":  Object{"complete": false, "decision": Object{"digest": "", "at": "0001-01-01T00:00:00Z", "by": "", "approved": false, "reason": "", "seal": ""}, "digest": "", "effects": "", "leaving": ""},
 			"prune":     Object{"complete": false, "pruned": 0, "deleting": []any{}, "kept": []any{}, "waitSeconds": 0},
@@ -51,15 +51,19 @@ func ApplyManifests() Machine {
 						{
 							Name:    "IsApplied",
 							Type:    Choice,
-							Comment: "Once all is applied, this pass looks whether it is ready. Once it is, it deletes what has left the set.",
+							Comment: "Once all is applied but the Jobs of after, this pass looks whether it is ready. Once these have completed too, it deletes what has left the set. While Jobs run, it looks at them.",
 							Choices: []Rule{
 								{And: []Rule{
-									{Variable: "$.apply.complete", BooleanEquals: new(true)},
+									{Variable: "$.apply.settled", BooleanEquals: new(true)},
 									{Variable: "$.readiness.complete", BooleanEquals: new(false)},
 									{Variable: "$.request.wait.timeoutSeconds", NumericGreaterThan: new(0.0)},
 									{Variable: "$.request.mode", StringEquals: string(applymanifests.ModeApply)},
 								}, Next: "CheckReadiness"},
 								{Variable: "$.apply.complete", BooleanEquals: new(true), Next: "PruneObjects"},
+								{And: []Rule{
+									{Variable: "$.plan.complete", BooleanEquals: new(true)},
+									{Variable: "$.apply.waitSeconds", NumericGreaterThan: new(0.0)},
+								}, Next: "ApplyManifests"},
 							},
 							Default: "VerifyApply",
 						},
@@ -131,12 +135,14 @@ func ApplyManifests() Machine {
 								{Variable: "$.plan.adopted", NumericGreaterThan: new(0.0)},
 							}},
 						}, Next: "RequestApproval"},
-						{Variable: "$.apply.complete", BooleanEquals: new(false), Next: "WithFreshToken"},
 						{And: []Rule{
+							{Variable: "$.apply.settled", BooleanEquals: new(true)},
 							{Variable: "$.request.mode", StringEquals: string(applymanifests.ModeApply)},
 							{Variable: "$.request.wait.timeoutSeconds", NumericGreaterThan: new(0.0)},
 							{Variable: "$.readiness.complete", BooleanEquals: new(false)},
 						}, Next: "WaitUntilReady"},
+						{Variable: "$.apply.waitSeconds", NumericGreaterThan: new(0.0), Next: "WaitForJobs"},
+						{Variable: "$.apply.complete", BooleanEquals: new(false), Next: "WithFreshToken"},
 						{Variable: "$.request.prune.enabled", BooleanEquals: new(false), Next: "Output"},
 						{Variable: "$.prune.complete", BooleanEquals: new(true), Next: "Output"},
 						{Variable: "$.prune.waitSeconds", NumericGreaterThan: new(0.0), Next: "WaitUntilGone"},
@@ -179,6 +185,13 @@ func ApplyManifests() Machine {
 						"errorMessage.$": "States.Format('Nobody approved the plan within {} seconds, so nothing was applied. Start another execution, and approve it in time: kubestep approvals', $.request.approve.timeoutSeconds)",
 					}},
 					Next: failed,
+				},
+				{
+					Name:        "WaitForJobs",
+					Type:        Wait,
+					Comment:     "The Jobs of before, or of after, run.",
+					SecondsPath: "$.apply.waitSeconds",
+					Next:        "WithFreshToken",
 				},
 				{
 					Name:        "WaitUntilReady",
@@ -273,7 +286,7 @@ func planManifests(of document) State {
 func applyManifests(of document) State {
 	return invoke(of, applymanifests.FunctionApplyManifests, State{
 		Name:           "ApplyManifests",
-		Comment:        "Applies what the plan would change, in stages, until all is applied or its time is up.",
+		Comment:        "Applies what the plan would change, in stages, until all is applied or its time is up, and looks whether the Jobs of before and after have completed.",
 		TimeoutSeconds: 65,
 		ResultPath:     "$.apply",
 		End:            true,

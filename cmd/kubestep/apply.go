@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,9 @@ S3 and name them with --source. So must be those that are larger than 128 KiB.`,
   # Apply a set: what an earlier apply of the set had, and the files no longer have, is deleted
   kubestep apply demo -n shop --set addons --prune -f shop.yaml
 
+  # The Job migrate first, then all else, and once that is ready the Job smoke-test
+  kubestep apply demo -n shop -f shop.yaml --before migrate --after smoke-test
+
   # Manifests in S3, up to 10 MB
   kubestep apply demo --source s3://my-manifests/shop.yaml`,
 		SuggestFor: []string{"deploy", "diff", "plan"},
@@ -74,6 +78,7 @@ type applyOptions struct {
 	plan, detailed bool
 	prune          bool
 	wait           time.Duration
+	jobTimeout     time.Duration
 }
 
 func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
@@ -84,6 +89,10 @@ func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags.BoolVar(&o.detailed, "detailed-exitcode", false, "with --plan: exit with status 3 if the cluster is not as the manifests say")
 	flags.BoolVar(&o.request.Force, "force", false, "take the fields that other field managers own")
 	flags.DurationVar(&o.wait, "wait", 0, "wait up to this `DURATION`, such as 5m, until every object is ready")
+	flags.StringSliceVar(&o.request.Before, "before", nil, "apply this `JOB` of the manifests first, and let it complete before the workloads are applied; repeat it for more")
+	flags.StringSliceVar(&o.request.After, "after", nil, "apply this `JOB` of the manifests once all else is ready, and wait until it completes; repeat it for more")
+	flags.DurationVar(&o.jobTimeout, "job-timeout", 0, "with --before or --after: how long their Jobs may take, such as 10m (15m if not set)")
+	flags.StringVar((*string)(&o.request.Jobs.Logs), "job-logs", "", "with --before or --after: `tail` tells the last lines of a container that failed (none if not set)")
 	flags.StringVarP(&o.request.Namespace, "namespace", "n", "", "apply objects that name no namespace to this `NAMESPACE` (default if not set)")
 	flags.StringVar(&o.diff, "diff", "", "also write the whole difference to S3, below `s3://BUCKET/PREFIX`")
 	flags.StringVar(&o.request.FieldManager, "field-manager", "", "own what is applied by this `NAME` (kubestep if not set)")
@@ -94,8 +103,10 @@ func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
 		"prune": &o.request.Prune, "adopt": &o.request.Adopt,
 		"source": &o.request.Source, "namespace": &o.request.Namespace, "force": &o.request.Force, "field-manager": &o.request.FieldManager,
 		"wait": &o.request.Wait, "diff": &o.request.Output,
+		"before": &o.request.Before, "after": &o.request.After, "job-timeout": &o.request.Jobs.TimeoutSeconds, "job-logs": &o.request.Jobs.Logs,
 	})
-	for _, flag := range []string{"field-manager", "source", "wait", "namespace", "diff", "adopt"} {
+	complete(cmd, "job-logs", string(applymanifests.JobLogsNone), string(applymanifests.JobLogsTail))
+	for _, flag := range []string{"before", "after", "job-timeout", "field-manager", "source", "wait", "namespace", "diff", "adopt"} {
 		complete(cmd, flag)
 	}
 }
@@ -128,6 +139,12 @@ func (o *applyOptions) complete(cmd *cobra.Command, wrong *problems) (set, other
 		o.request.Prune = false // --prune=false
 	}
 	waits(cmd, &o.request, o.wait, o.plan, wrong)
+	if flags.Changed("job-timeout") {
+		o.request.Jobs.TimeoutSeconds = int(math.Ceil(o.jobTimeout.Seconds()))
+		if o.jobTimeout < time.Second || o.jobTimeout > applymanifests.MaxWaitSeconds*time.Second {
+			wrong.add("--job-timeout %s is not between 1s and 1h", o.jobTimeout)
+		}
+	}
 	if o.detailed && !o.plan {
 		wrong.add("--detailed-exitcode is for --plan")
 	}

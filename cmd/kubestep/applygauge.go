@@ -59,6 +59,8 @@ func (g *applyGauge) detail(_ context.Context, room int) string {
 		if n := len(d.Readiness.NotReady); n > 0 {
 			text = fmt.Sprintf("%d not ready%s", n, text)
 		}
+	case "WaitForJobs", string(applymanifests.FunctionApplyManifests):
+		text = runningJobs(d)
 	case "WaitForSet":
 		text = "another execution changes the set"
 	}
@@ -69,6 +71,18 @@ func (g *applyGauge) detail(_ context.Context, room int) string {
 		return ""
 	}
 	return string([]rune(text)[:room-1]) + "…"
+}
+
+// runningJobs are the Jobs that are waited for, and what the first of them does.
+func runningJobs(d applymanifests.Document) string {
+	if len(d.Apply.Watched) == 0 {
+		return ""
+	}
+	gate := applymanifests.GateBefore
+	if d.Apply.Settled {
+		gate = applymanifests.GateAfter
+	}
+	return terminal.Line(fmt.Sprintf("%s of %s: %s", counted(len(d.Apply.Watched), "Job"), gate, d.Apply.Watched[0].Why))
 }
 
 // first is the first of several objects, and why it is not ready or not gone.

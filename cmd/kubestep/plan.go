@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
@@ -56,10 +57,28 @@ func planTable(output applymanifests.Output, execution follow.Execution, style p
 	if more := len(output.Warnings) - maxSaid; more > 0 {
 		fmt.Fprintf(&b, "%s … and %d more\n", style.Yellow("warning:"), more)
 	}
+	for _, j := range output.Jobs {
+		b.WriteString(completed(j))
+	}
 	for _, o := range output.Unobserved {
 		fmt.Fprintf(&b, "%s %s counts as ready, although nothing has written its status\n", terminal.Line(o.Kind), terminal.Line(o.String()))
 	}
 	return b.String()
+}
+
+// completed says that a Job of before or after has completed, and when.
+func completed(j applymanifests.CompletedJob) string {
+	name := applymanifests.ObjectName{Namespace: j.Namespace, Name: j.Name}.String()
+	text := fmt.Sprintf("%s: Job %s completed", terminal.Line(string(j.Gate)), terminal.Line(name))
+	began, err := time.Parse(time.RFC3339, j.StartedAt)
+	ended, endErr := time.Parse(time.RFC3339, j.EndedAt)
+	switch {
+	case !j.Ran:
+		text += fmt.Sprintf(" at %s: %s", cmp.Or(terminal.Line(j.EndedAt), "an earlier time"), terminal.Line(j.Note))
+	case err == nil && endErr == nil:
+		text += fmt.Sprintf(", in %s", ended.Sub(began))
+	}
+	return text + "\n"
 }
 
 // writePlan prints the objects of a plan, and the fields that change.
@@ -150,6 +169,10 @@ func writeObjects(b *bytes.Buffer, output applymanifests.Output, style paper) {
 	if output.Ready {
 		head = "\tREADY"
 	}
+	gated := slices.ContainsFunc(output.Plan.Objects, func(o applymanifests.PlannedObject) bool { return o.Gate != "" })
+	if gated {
+		head = "\tGATE" + head
+	}
 	var rows bytes.Buffer
 	fmt.Fprintf(&rows, "KIND\tNAMESPACE\tNAME\tACTION%s\n", head)
 	for _, o := range output.Plan.Objects {
@@ -162,6 +185,9 @@ func writeObjects(b *bytes.Buffer, output applymanifests.Output, style paper) {
 			ready = "\tunknown"
 		default:
 			ready = "\tyes"
+		}
+		if gated {
+			ready = "\t" + cmp.Or(cell(string(o.Gate)), "-") + ready
 		}
 		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s%s\n", cell(o.Kind), cell(o.Namespace), cell(o.Name), cell(action(o, output)), ready)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	"github.com/kubestep/kubestep/internal/jobs"
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/task"
@@ -24,6 +25,7 @@ func main() {
 		},
 		Kube:      kube.Connector{Opener: task.Must(bearer.NewSealer(os.Getenv("KUBESTEP_SEAL_KEY")))},
 		Approvals: task.Must(proof.NewSealer(os.Getenv("KUBESTEP_ATTESTATION_KEY"))),
+		Jobs:      jobs.Looker{},
 	}
 	task.Start(applymanifests.FunctionApplyManifests, applier.Apply)
 }

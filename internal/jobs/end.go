@@ -95,8 +95,12 @@ func (r *round) howItEnded(ctx context.Context) (end runjob.End, giveUp bool) {
 		end.ExitCode = 0
 	case c.Reason == reasonDeadline && r.run.Cursor.Begun:
 		of(&end, r.run.Cursor.Failed)
-		fail(contract.JobDeadline, "did not end within %d seconds (%s: %s)%s. Raise timeoutSeconds, or activeDeadlineSeconds of the Job if that is shorter%s",
-			r.deadline(), c.Reason, contract.OneLine(c.Message), r.running(), r.lastBefore())
+		raise := "Raise timeoutSeconds, or activeDeadlineSeconds of the Job if that is shorter"
+		if r.left {
+			raise = "Raise activeDeadlineSeconds of the Job, and give it another name or delete it, so that it runs again"
+		}
+		fail(contract.JobDeadline, "did not end within %d seconds (%s: %s)%s. %s%s",
+			r.deadline(), c.Reason, contract.OneLine(c.Message), r.running(), raise, r.lastBefore())
 	case c.Reason == reasonDeadline:
 		reason, why := r.stuck(ctx)
 		end.Reason = reason
@@ -105,10 +109,16 @@ func (r *round) howItEnded(ctx context.Context) (end runjob.End, giveUp bool) {
 		r.findFailed(ctx)
 		of(&end, r.run.Cursor.Failed)
 		fail(contract.JobFailed, "failed (%s): %s%s", reasoned(c), r.whoFailed(), r.lastWords())
+	case r.gone && r.left:
+		end.Reason = "Deleted"
+		of(&end, r.run.Cursor.Failed)
+		fail(contract.JobFailed, "is gone, and was not seen to end: somebody deleted it. The audit log of the cluster says who%s", r.lastWords())
 	case r.gone:
 		end.Reason = "Deleted"
 		of(&end, r.run.Cursor.Failed)
 		fail(contract.JobFailed, "was deleted before it ended, and not by this execution. The audit log of the cluster says by whom. It is not created again%s", r.lastWords())
+	case r.left:
+		r.notInTime(ctx, &end, fail)
 	case !r.run.Cursor.Begun && time.Now().Before(r.run.Cursor.Until):
 		reason, why := r.stuck(ctx)
 		end.Reason, giveUp = reason, true
@@ -123,6 +133,23 @@ func (r *round) howItEnded(ctx context.Context) (end runjob.End, giveUp bool) {
 		fail(contract.JobDeadline, "did not end within %d seconds, and its cluster did not end it either%s. The execution deletes the Job. If it was suspended meanwhile, raise timeoutSeconds%s", r.in.Timeout, r.running(), r.lastBefore())
 	}
 	return end, giveUp
+}
+
+// notInTime says of a Job that is left in place why it is not waited for any longer.
+func (r *round) notInTime(ctx context.Context, end *runjob.End, fail func(name contract.ErrorName, format string, args ...any)) {
+	left := fmt.Sprintf("It is left in place, and may %%s: kubectl delete job %s -n %s ends it", r.run.Job.Name, r.run.Job.Namespace)
+	if r.run.Cursor.Begun {
+		of(end, r.run.Cursor.Failed)
+		fail(contract.JobDeadline, "did not end within %d seconds%s. %s. If it may take longer, raise jobs.timeoutSeconds", r.in.Timeout, r.running(), fmt.Sprintf(left, "still run"))
+		return
+	}
+	reason, why := r.stuck(ctx)
+	end.Reason = reason
+	within, raise := r.in.StartSeconds, "jobs.startSeconds"
+	if !time.Now().Before(r.run.Cursor.Until) {
+		within, raise = r.in.Timeout, "jobs.timeoutSeconds"
+	}
+	fail(contract.JobNeverStarted, "has no container that started within %d seconds: %s. %s. If it may take longer, raise %s", within, why, fmt.Sprintf(left, "start later"), raise)
 }
 
 // of takes over which container it is about.
@@ -179,6 +206,10 @@ func withMessage(message string) string {
 func (r *round) lastWords() string {
 	failed := r.run.Cursor.Failed
 	switch {
+	case r.left && failed != nil && failed.Container != "":
+		return fmt.Sprintf(". Its log: kubectl logs -n %s %s -c %s", r.run.Job.Namespace, failed.Pod, failed.Container)
+	case r.left:
+		return ""
 	case r.in.Logs == runjob.LogsNone && failed != nil:
 		return `. With logs "tail" in the input, its last lines are told here`
 	case failed == nil || len(failed.Lines) == 0:
@@ -233,6 +264,23 @@ func (r *round) stuck(ctx context.Context) (reason, sentence string) {
 	if r.job != nil && r.job.Spec.Suspend {
 		return "Suspended", "the Job is suspended (spec.suspend), and nobody resumed it"
 	}
+	if reason, sentence := r.stuckPods(); reason != "" {
+		return reason, sentence
+	}
+	if failed := r.run.Cursor.Failed; failed != nil { // an init container, again and again
+		return failed.Reason, r.whoFailed()
+	}
+	if reason, message := r.refusedPods(ctx); reason != "" {
+		return reason, "its controller can create no pod: " + contract.Clip(contract.OneLine(message), maxMessage)
+	}
+	if len(r.pods) > 0 {
+		return "Pending", fmt.Sprintf("%d of its pods are there, and their nodes have not started a container yet. See kubectl describe pods -n %s -l job-name=%s", len(r.pods), r.run.Job.Namespace, r.run.Job.Name)
+	}
+	return "NoPods", "it has no pods, and no event says why. Its controller may not run: spec.managedBy may name another one"
+}
+
+// stuckPods say why most of the pods do not start; the reason is empty if none of them does.
+func (r *round) stuckPods() (reason, sentence string) {
 	byReason := map[string][]string{}
 	for _, uid := range slices.Sorted(maps.Keys(r.pods)) {
 		reason, why := r.pods[uid].waiting()
@@ -250,16 +298,7 @@ func (r *round) stuck(ctx context.Context) (reason, sentence string) {
 		}
 		return reason, text
 	}
-	if failed := r.run.Cursor.Failed; failed != nil { // an init container, again and again
-		return failed.Reason, r.whoFailed()
-	}
-	if reason, message := r.refusedPods(ctx); reason != "" {
-		return reason, "its controller can create no pod: " + contract.Clip(contract.OneLine(message), maxMessage)
-	}
-	if len(r.pods) > 0 {
-		return "Pending", fmt.Sprintf("%d of its pods are there, and their nodes have not started a container yet. See kubectl describe pods -n %s -l job-name=%s", len(r.pods), r.run.Job.Namespace, r.run.Job.Name)
-	}
-	return "NoPods", "it has no pods, and no event says why. Its controller may not run: spec.managedBy may name another one"
+	return "", ""
 }
 
 // refusedPods are the last event by which the controller says why it cannot create pods, such

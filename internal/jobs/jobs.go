@@ -82,6 +82,9 @@ type round struct {
 
 	logs *logReader // nil unless all logs are kept
 
+	// left is true for a Job of others, which is left in place however it ends.
+	left bool
+
 	// looked is true once it was looked what ran shortly before the Job's deadline: after it, the
 	// pods are gone.
 	looked bool

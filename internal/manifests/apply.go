@@ -35,7 +35,11 @@ const (
 // Apply applies the objects that the plan would change, in stages, and goes on
 // after the rounds in in.Apply. To apply an object once more is harmless.
 //
-// Errors: as Plan, and NotReady for a CRD that is not established.
+// The Jobs of before are applied with what comes before workloads, and those of after once all
+// else is ready. A round that waits for them looks at them and ends: the machine waits.
+//
+// Errors: as Plan, NotReady for a CRD that is not established; JobFailed, JobNeverStarted and
+// JobDeadline of such a Job.
 func (a Applier) Apply(ctx context.Context, in applymanifests.ApplyManifests) (applymanifests.Applied, error) {
 	if !in.Request.Mode.Changes() {
 		return applymanifests.Applied{}, contract.Errorf(contract.InvalidInput, "request.mode: %q: nothing is applied but in mode %q", in.Request.Mode, applymanifests.ModeApply)
@@ -48,6 +52,7 @@ func (a Applier) Apply(ctx context.Context, in applymanifests.ApplyManifests) (a
 	work := &applier{
 		session: s, actions: batch.NewLedger(in.Plan.Actions, len(s.targets)), ledger: batch.NewLedger(in.Apply.Done, len(s.targets)),
 		warnings: append([]string{}, in.Apply.Warnings...), known: saidBy(in.Plan.PlanReport),
+		jobs: a.Jobs, settled: in.Apply.Settled, watched: append([]applymanifests.WatchedJob{}, in.Apply.Watched...), completed: append([]applymanifests.CompletedJob{}, in.Apply.Jobs...),
 	}
 	for i, letter := range work.actions {
 		switch {
@@ -62,6 +67,13 @@ func (a Applier) Apply(ctx context.Context, in applymanifests.ApplyManifests) (a
 	if err := a.approved(s, in.Session, in.Plan, in.Approval); err != nil {
 		return applymanifests.Applied{}, work.halfway(err, in.Attempt)
 	}
+	// While Jobs run, there is nothing to apply, and so no set to change.
+	switch passed, err := work.still(ctx); {
+	case err != nil:
+		return applymanifests.Applied{}, work.stopped(err, in.Attempt)
+	case !passed:
+		return work.applied(), nil
+	}
 	change, err := s.begin(ctx, in.Execution, sets.Planned{Parent: in.Plan.Parent, Claimed: in.Apply.Done != ""})
 	if err != nil {
 		return applymanifests.Applied{}, work.halfway(err, in.Attempt)
@@ -69,21 +81,31 @@ func (a Applier) Apply(ctx context.Context, in applymanifests.ApplyManifests) (a
 	if change != nil {
 		defer change.End(ctx)
 	}
-	if err := work.stages(ctx, batch.NewRound(ctx)); err != nil {
+	if err := work.phases(ctx, batch.NewRound(ctx)); err != nil {
 		var named *contract.Error
 		if !errors.As(err, &named) {
 			named = s.Conn.Explain(err, "apply the manifests")
 		}
 		if !slices.Contains(retried, named.Name) || string(work.ledger) == began {
-			return applymanifests.Applied{}, work.halfway(named, in.Attempt)
+			return applymanifests.Applied{}, work.stopped(err, in.Attempt)
 		}
 	}
-	if change != nil && !work.ledger.Has(batch.IsLeft) && !in.Request.Prune.Enabled {
+	result := work.applied()
+	if change != nil && result.Complete && !in.Request.Prune.Enabled {
 		if err := change.Applied(ctx, len(s.targets)+in.Plan.Pruned+in.Plan.Spared); err != nil {
 			return applymanifests.Applied{}, work.halfway(err, in.Attempt)
 		}
 	}
-	return applymanifests.Applied{Complete: !work.ledger.Has(batch.IsLeft), Applied: work.ledger.Count(batch.IsDone), Warnings: work.warnings, Done: string(work.ledger)}, nil
+	return result, nil
+}
+
+// applied is what was done so far.
+func (a *applier) applied() applymanifests.Applied {
+	return applymanifests.Applied{
+		Complete: !a.ledger.Has(batch.IsLeft) && a.settled && len(a.awaited(applymanifests.GateBefore, applymanifests.GateAfter)) == 0,
+		Applied:  a.ledger.Count(batch.IsDone), Warnings: a.warnings, Done: string(a.ledger),
+		Settled: a.settled, WaitSeconds: a.waitSeconds, Watched: a.watched, Jobs: a.reported(),
+	}
 }
 
 // skipped is the letter of an object that is not applied, because nothing would change.
@@ -94,30 +116,35 @@ type applier struct {
 	*session
 	actions batch.Ledger // of the plan
 
+	jobs Jobs
+	// settled is true once all is applied but the Jobs of after.
+	settled     bool
+	waitSeconds int
+	watched     []applymanifests.WatchedJob
+	completed   []applymanifests.CompletedJob
+
 	mu       sync.Mutex // guards what follows
 	ledger   batch.Ledger
 	warnings []string
 	known    map[string]bool // what was said already
 }
 
-// stages applies stage by stage, until all is applied or the time is up.
-func (a *applier) stages(ctx context.Context, r *batch.Round) error {
+// stages applies the objects that the filter lets pass, stage by stage, until all are applied
+// or the time is up. It reports whether all are.
+func (a *applier) stages(ctx context.Context, r *batch.Round, filter func(objects.Target) bool) (bool, error) {
 	for stage := objects.Definitions; stage <= objects.LastStage; stage++ {
-		targets := a.pending(a.ledger, func(t objects.Target) bool { return t.Stage() == stage })
+		targets := a.pending(a.ledger, func(t objects.Target) bool { return t.Stage() == stage && filter(t) })
 		if stage > objects.Definitions && slices.ContainsFunc(targets, func(t objects.Target) bool { return t.Defined }) {
 			if ok, err := a.establish(ctx, r); !ok || err != nil {
-				return err
+				return false, err
 			}
 		}
 		done, err := batch.Each(ctx, r, targets, a.one)
-		if err != nil {
-			return err
-		}
-		if done < len(targets) {
-			return nil
+		if err != nil || done < len(targets) {
+			return false, err
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // one applies an object.

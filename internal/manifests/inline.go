@@ -18,8 +18,14 @@ func CheckInline(rules Rules) func(f *input.Fields, request any) {
 		if hasSet(r) {
 			of.Set = setOf(r)
 		}
-		if _, err := ReadInline(r.Manifests, of); err != nil {
+		given, err := ReadInline(r.Manifests, of)
+		if err != nil {
 			f.Problem("manifests", "%v", err)
+			return
+		}
+		_, problems := gatesOf(given, r)
+		for _, p := range problems {
+			f.Problem(string(p.gate), "%s", p.text)
 		}
 	}
 }

@@ -21,6 +21,8 @@ type Applier struct {
 	Effects Effects
 	// Approvals proves approvals.
 	Approvals proof.Sealer
+	// Jobs looks at the Jobs of before and after: for Apply alone.
+	Jobs Jobs
 }
 
 // session is the connection of one invocation, and what it is to work on.
@@ -30,6 +32,8 @@ type session struct {
 	request applymanifests.Request
 	// history is what the execution applied so far.
 	history batch.Ledger
+	// gates are what before and after name, by the index of the object.
+	gates map[int]applymanifests.Gate
 }
 
 // openSession connects, and finds out where each object is in the API.
@@ -53,6 +57,7 @@ func (a Applier) openSession(ctx context.Context, in applymanifests.Session, giv
 		return nil, err
 	}
 	s.targets = targets
+	s.gates, _ = gatesOf(given, in.Request) // load-manifests has told of problems
 	return s, nil
 }
 

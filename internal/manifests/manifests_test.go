@@ -586,7 +586,7 @@ func TestAKindThatNobodyDefinesIsUnknown(t *testing.T) {
 		"apiVersion: v1\nkind: secret":               "did you mean Secret?), and no CRD",
 		"apiVersion: v1\nkind: Secrets":              "did you mean Secret?), and no CRD",
 		"apiVersion: apps/v1beta1\nkind: Deployment": "Did you mean kind Deployment in apps/v1?",
-		"apiVersion: example.com/v1\nkind: Job":      "defines it. Compare with",
+		"apiVersion: example.com/v1\nkind: Lake":     "defines it. Compare with",
 	} {
 		_, err := execution(t, given+"\nmetadata: {name: a}\n").plan(t.Context())
 		_, message := kubetest.Told(t, err)

@@ -43,6 +43,9 @@ const (
 	unchanged  = 'u'
 	unowned    = 'o' // nothing changes but the owner of its fields
 	deleting   = 'd' // whatever changes, it is being deleted
+	// finished is the letter of a Job of before or after that completed. It is a capital if
+	// the execution applied it: then it is not applied again, even if it is gone.
+	finished = 'j'
 )
 
 // Plan asks by a dry run what applying would do, and changes nothing. It goes on
@@ -89,7 +92,7 @@ func (a Applier) Plan(ctx context.Context, in applymanifests.PlanManifests) (app
 	}
 	plan.Digest = p.digest.String()
 	plan.Objects, plan.Truncated = shorten(append(plan.Objects, p.planned()...), plan.Truncated, maxReport)
-	plan.Created, plan.Configured = p.ledger.Count(batch.Is(created)), p.ledger.Count(batch.Is(configured))
+	plan.Created, plan.Configured = p.ledger.Count(batch.Is(created, finished)), p.ledger.Count(batch.Is(configured))
 	plan.Unchanged = p.ledger.Count(batch.Is(unchanged, unowned))
 	plan.Deleting, plan.Adopted = p.ledger.Count(batch.Is(deleting)), p.ledger.Count(batch.Is(unowned))
 	plan.Drift = plan.Created+plan.Configured+plan.Deleting > 0
@@ -116,6 +119,9 @@ func (s *session) waitFor() ([]applymanifests.Reference, error) {
 	}
 	at := map[string]int{}
 	for _, t := range s.targets {
+		if s.gates[t.Index] != "" {
+			continue // it is waited for until it completes, which may be long before
+		}
 		url := t.Path()
 		path := strings.Join(url[:len(url)-1], "/")
 		if _, known := at[path]; !known {
@@ -388,9 +394,9 @@ func (p *planner) changes(t objects.Target) bool {
 func (p *planner) add(t objects.Target, f found) {
 	o := applymanifests.PlannedObject{
 		APIVersion: t.GroupVersion().String(), Kind: t.Kind, Namespace: t.Namespace, Name: t.Name,
-		Action: actions[f.letter], Warnings: f.answer.Warnings(), Notes: f.notes, Unchecked: contract.Clip(f.unchecked, maxText),
+		Action: actions[f.letter], Gate: p.gates[t.Index], Warnings: f.answer.Warnings(), Notes: f.notes, Unchecked: contract.Clip(f.unchecked, maxText),
 	}
-	if was := p.history[t.Index]; batch.IsDone(was) && (f.letter == unchanged || f.letter == unowned) {
+	if was := p.history[t.Index]; batch.IsDone(was) && (f.letter == unchanged || f.letter == unowned || was == batch.Capital(finished)) {
 		// It is unchanged since this execution applied it.
 		f.letter = was
 		o.Action = actions[batch.Small(was)]
@@ -483,7 +489,7 @@ func wordedAs(all []objects.Conflict, word func(objects.Conflict) string) []stri
 
 // actions are what the letters are in the report.
 var actions = map[byte]applymanifests.Action{
-	created: applymanifests.ActionCreated, configured: applymanifests.ActionConfigured, unchanged: applymanifests.ActionUnchanged, unowned: applymanifests.ActionUnchanged, deleting: applymanifests.ActionDeleting,
+	created: applymanifests.ActionCreated, finished: applymanifests.ActionCreated, configured: applymanifests.ActionConfigured, unchanged: applymanifests.ActionUnchanged, unowned: applymanifests.ActionUnchanged, deleting: applymanifests.ActionDeleting,
 }
 
 func byOrder[T any](list []T, of func(T) objects.Target) {

@@ -78,6 +78,9 @@ func (s Source) read(ctx context.Context, execution string, request applymanifes
 	}
 	if request.Source.Bucket == "" {
 		objects, err := ReadInline(request.Manifests, rules)
+		if err == nil {
+			err = checkGates(objects, request)
+		}
 		return objects, applymanifests.LoadedManifests{SHA256: hash(canonical(request.Manifests))}, err
 	}
 	text, version, err := store.New(s.S3, execution).Get(ctx, sourceObject(request.Source), MaxBytes)
@@ -85,6 +88,9 @@ func (s Source) read(ctx context.Context, execution string, request applymanifes
 		return nil, applymanifests.LoadedManifests{}, err
 	}
 	objects, err := Read(text, rules)
+	if err == nil {
+		err = checkGates(objects, request)
+	}
 	return objects, applymanifests.LoadedManifests{VersionID: version, SHA256: hash(text)}, err
 }
 

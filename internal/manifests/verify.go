@@ -37,6 +37,7 @@ func (a Applier) Verify(ctx context.Context, in applymanifests.VerifyApply) (app
 	if err != nil {
 		return applymanifests.VerifiedApply{}, s.tell(err)
 	}
+	extra = append(extra, s.jobChecks()...)
 	v := newVerifier(s, extra, in.Access)
 	r := batch.NewRoundOfQuestions(ctx)
 	for _, review := range []struct {
@@ -64,7 +65,7 @@ func (a Applier) Verify(ctx context.Context, in applymanifests.VerifyApply) (app
 // verifier reviews access.
 type verifier struct {
 	*session
-	general []contract.Check // without names and, after them, those for the set
+	general []contract.Check // without names and, after them, those for the set and for Jobs
 	ofSet   int              // where these begin
 	at      map[contract.Check]int
 

@@ -30,7 +30,7 @@ func (c Client) Explain(err error, doing string, t Target) *contract.Error {
 	}
 	isDenied := kube.DeniedByAdmission(err)
 	invalid := func() *contract.Error {
-		return contract.Errorf(contract.InvalidInput, "Cluster %s does not accept %s: %s", cluster, what, message)
+		return contract.Errorf(contract.InvalidInput, "Cluster %s does not accept %s: %s%s", cluster, what, message, t.ifImmutable(status))
 	}
 	switch {
 	case webhookFailed:
@@ -101,6 +101,15 @@ func (c Client) forbiddenBy(err error, doing string, t Target, what, message str
 	default:
 		return contract.Errorf(contract.Forbidden, "Cluster %s does not admit %s: %s. This is not about permissions: a quota, a policy or another admission plug-in refuses the object", cluster.Name, what, message)
 	}
+}
+
+// ifImmutable says what to do about a Job whose template changed.
+// https://kubernetes.io/docs/concepts/workloads/controllers/job/
+func (t Target) ifImmutable(status metav1.Status) string {
+	if t.Group != "batch" || t.Kind != "Job" || !strings.Contains(status.Message, "field is immutable") {
+		return ""
+	}
+	return fmt.Sprintf(". What a Job runs cannot change: give it another name, such as one with a version; or delete it with kubectl delete job %s -n %s; or set its ttlSecondsAfterFinished, after which the next apply creates it again", t.Name, t.Namespace)
 }
 
 // WebhookFailure is why a webhook failed. Errors of Explain may come from one.

@@ -22,6 +22,10 @@ const (
 	LastStage         = admissionBindings
 )
 
+// IsWorkload reports whether the object comes after what the API server wants to find when it
+// admits a pod: it is in the stage of the pods, or later.
+func (t Target) IsWorkload() bool { return t.Stage() >= others }
+
 // Stage returns the stage of an object.
 func (t Target) Stage() Stage {
 	switch {

@@ -86,7 +86,7 @@ func (c Checker) Check(ctx context.Context, in applymanifests.CheckReadiness) (a
 	left := time.Until(until)
 	if r.ledger.Has(batch.IsLeft) {
 		if r.failed || left <= 0 {
-			return applymanifests.Readiness{}, r.error(timeout - max(left, 0))
+			return applymanifests.Readiness{}, r.error(timeout-max(left, 0), in.After)
 		}
 		r.unconfirm()
 	}
@@ -340,8 +340,9 @@ func inState[T any](items []T) []T {
 	return items
 }
 
-// error says which objects are not ready, the failed ones first.
-func (r *round) error(waited time.Duration) error {
+// error says which objects are not ready, the failed ones first, and that the Jobs which come
+// after them were not applied.
+func (r *round) error(waited time.Duration, after []string) error {
 	slices.SortStableFunc(r.notReady, func(a, b awaited) int { return failedFirst(a) - failedFirst(b) })
 	var texts []string
 	for _, o := range r.notReady[:min(len(r.notReady), maxTold)] {
@@ -351,8 +352,12 @@ func (r *round) error(waited time.Duration) error {
 	if more := left - len(texts); more > 0 {
 		texts = append(texts, fmt.Sprintf("and %d more", more))
 	}
-	return contract.Errorf(contract.NotReady, "After %s, %d of %d objects in cluster %s are not ready: %s. All objects were applied and are left in place",
-		waited.Round(time.Second), left, len(r.ledger), r.conn.Cluster.Name, strings.Join(texts, ", "))
+	were := "All objects were applied and are left in place"
+	if len(after) > 0 {
+		were = "All objects were applied and are left in place, but for the Jobs of after (" + strings.Join(after, ", ") + "), which were not applied"
+	}
+	return contract.Errorf(contract.NotReady, "After %s, %d of %d objects in cluster %s are not ready: %s. %s",
+		waited.Round(time.Second), left, len(r.ledger), r.conn.Cluster.Name, strings.Join(texts, ", "), were)
 }
 
 func failedFirst(o awaited) int {

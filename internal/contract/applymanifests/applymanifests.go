@@ -44,7 +44,57 @@ type Request struct {
 	Adopt []string `json:"adopt"`
 	// Approve says that somebody must approve the plan before it is applied.
 	Approve Approve `json:"approve"`
+	// Before are Jobs of the manifests, each as NAME or NAMESPACE/NAME, that must complete
+	// before the other workloads are applied.
+	Before []string `json:"before"`
+	// After are Jobs of the manifests that are applied once all other objects are ready, and
+	// must complete before the execution succeeds.
+	After []string `json:"after"`
+	// Jobs says how long the Jobs of Before and After may take.
+	Jobs Jobs `json:"jobs"`
 }
+
+// Jobs says how the Jobs of Before and After are waited for.
+type Jobs struct {
+	// TimeoutSeconds is how long those of Before may take together, and those of After; 1 to
+	// MaxWaitSeconds, by default DefaultJobSeconds.
+	TimeoutSeconds int `json:"timeoutSeconds"`
+	// StartSeconds is how long each may take until a container of it runs, 1 to
+	// MaxWaitSeconds; by default DefaultStartSeconds.
+	StartSeconds int `json:"startSeconds"`
+	// Logs is JobLogsTail if the last lines of a container that failed are told; by default
+	// JobLogsNone, since they may hold secrets.
+	Logs JobLogs `json:"logs"`
+}
+
+// JobLogs says what is told of the log of a Job that failed.
+type JobLogs string
+
+// The values of JobLogs.
+const (
+	JobLogsNone JobLogs = "none"
+	JobLogsTail JobLogs = "tail"
+)
+
+const (
+	// MaxGateJobs bounds the Jobs of Before, and those of After.
+	MaxGateJobs = 10
+	// DefaultJobSeconds and DefaultStartSeconds are the defaults of Jobs.
+	DefaultJobSeconds   = 900
+	DefaultStartSeconds = 120
+	// DefaultWaitSeconds is how long to wait until all objects are ready if After has Jobs, and
+	// the input does not say.
+	DefaultWaitSeconds = 300
+)
+
+// Gate is what a Job of the manifests is applied before or after.
+type Gate string
+
+// The gates, as the input names them.
+const (
+	GateBefore Gate = "before"
+	GateAfter  Gate = "after"
+)
 
 // Approve says how long to wait for an approval, and where to ask for it.
 type Approve struct {
@@ -339,6 +389,8 @@ type PlannedObject struct {
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
 	Action    Action `json:"action"`
+	// Gate is set for a Job of Before or After.
+	Gate Gate `json:"gate,omitempty"`
 	// Changes are paths of fields: "+" before a new one, "-" before one that goes, "~"
 	// before one whose value changes. Past a bound, the last one says how many there are.
 	Changes []string `json:"changes,omitempty"`
@@ -484,12 +536,64 @@ type Applied struct {
 	Warnings []string `json:"warnings"`
 	// Done has a letter for each object, in the order of the manifests.
 	Done string `json:"done"`
+	// Settled is true once all is applied but the Jobs of After: then the execution waits until
+	// it is ready, and only then goes on.
+	Settled bool `json:"settled"`
+	// WaitSeconds is how long to wait before the next round looks at Jobs; 0 if it need not.
+	WaitSeconds int `json:"waitSeconds"`
+	// Watched are the Jobs that are waited for.
+	Watched []WatchedJob `json:"watched"`
+	// Jobs are those that completed.
+	Jobs []CompletedJob `json:"jobs"`
+}
+
+// WatchedJob is a Job that is waited for.
+type WatchedJob struct {
+	// Object is its place in the manifests.
+	Object int `json:"object"`
+	// UID tells it from another Job of that name; empty until it was looked at.
+	UID string `json:"uid"`
+	// Until is when it is not waited for any longer, and Since when it came closer to its start
+	// the last time.
+	Until time.Time `json:"until"`
+	Since time.Time `json:"since"`
+	// Begun is true once a container of it has run.
+	Begun bool `json:"begun"`
+	// Failed is the container that failed last so far.
+	Failed *FailedContainer `json:"failed"`
+	// Why says what it waits for.
+	Why string `json:"why"`
+}
+
+// FailedContainer is a container of a Job that failed.
+type FailedContainer struct {
+	Pod       string    `json:"pod"`
+	Container string    `json:"container"`
+	ExitCode  int       `json:"exitCode"`
+	Reason    string    `json:"reason"`
+	EndedAt   time.Time `json:"endedAt"`
+}
+
+// CompletedJob is a Job of Before or After that completed.
+type CompletedJob struct {
+	Gate      Gate   `json:"gate"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Ran is false if it had completed before this execution, so that it did not run again.
+	Ran bool `json:"ran"`
+	// StartedAt and EndedAt are the Job's own times.
+	StartedAt string `json:"startedAt"`
+	EndedAt   string `json:"endedAt"`
+	// Note says what to do for it to run again, if it did not.
+	Note string `json:"note,omitempty"`
 }
 
 // CheckReadiness is the payload of check-readiness.
 type CheckReadiness struct {
 	contract.Session
-	Wait    Wait        `json:"wait" path:"$.request.wait"`
+	Wait Wait `json:"wait" path:"$.request.wait"`
+	// After are the Jobs that are not applied yet.
+	After   []string    `json:"after" path:"$.request.after"`
 	WaitFor []Reference `json:"waitFor" path:"$.plan.waitFor"`
 	// Readiness is what earlier rounds found; empty in the first.
 	Readiness Readiness `json:"readiness"`
@@ -603,4 +707,6 @@ type Output struct {
 	Sets []Set `json:"sets" path:"$.plan.sets"`
 	// Approval is who approved the plan, and when; empty if that was not asked for.
 	Approval Decision `json:"approval" path:"$.approval.decision"`
+	// Jobs are the Jobs of before and after, once they completed.
+	Jobs []CompletedJob `json:"jobs" path:"$.apply.jobs"`
 }

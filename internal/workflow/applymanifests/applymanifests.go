@@ -44,6 +44,11 @@ func Workflow() workflow.Workflow {
 			"applymanifests.Request.Approve":        {"required": []string{}},
 			"applymanifests.Approve.TimeoutSeconds": {"minimum": 60, "maximum": applymanifests.MaxApprovalSeconds},
 			"applymanifests.Prune.Max":              {"minimum": 1, "maximum": applymanifests.MaxPruned},
+			"applymanifests.Request.Before":         {"maxItems": applymanifests.MaxGateJobs},
+			"applymanifests.Request.After":          {"maxItems": applymanifests.MaxGateJobs},
+			"applymanifests.Request.Jobs":           {"required": []string{}},
+			"applymanifests.Jobs.TimeoutSeconds":    {"minimum": 1, "maximum": applymanifests.MaxWaitSeconds},
+			"applymanifests.Jobs.StartSeconds":      {"minimum": 1, "maximum": applymanifests.MaxWaitSeconds},
 		},
 		// Its permissions depend on the manifests and on the kinds of the cluster, so there
 		// are no checks yet.
@@ -148,6 +153,7 @@ func Read(f *input.Fields) applymanifests.Request {
 	case waits && !r.Mode.Changes():
 		f.Problem("wait", "nothing is applied in mode %q, so there is nothing to wait for: expected mode %q", r.Mode, applymanifests.ModeApply)
 	}
+	readGates(f, &r, waits)
 	return r
 }
 

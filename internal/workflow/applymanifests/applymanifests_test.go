@@ -14,17 +14,21 @@ import (
 	"github.com/kubestep/kubestep/internal/workflow/applymanifests"
 )
 
+var byDefault = contractmanifests.Jobs{TimeoutSeconds: 900, StartSeconds: 120, Logs: "none"}
+
 func TestARequestIsReadWithItsDefaults(t *testing.T) {
 	f := input.Read(json.RawMessage(`{"manifests":"a"}`), "{}")
 	request := applymanifests.Read(f)
 	require.NoError(t, f.Err())
 	assert.Equal(t, contractmanifests.Request{
+		Before: []string{}, After: []string{}, Jobs: byDefault,
 		Prune: contractmanifests.Prune{Kinds: []string{}}, Adopt: []string{}, Manifests: json.RawMessage(`"a"`), Namespace: "default", Mode: contractmanifests.ModePlan, FieldManager: "kubestep"}, request)
 
 	f = input.Read(json.RawMessage(`{"source":{"bucket":"abc","key":"k","versionId":"v"},"namespace":"shop","mode":"apply","force":true,"fieldManager":"team-a","wait":{"timeoutSeconds":9},"output":{"bucket":"abc"}}`), "{}")
 	request = applymanifests.Read(f)
 	require.NoError(t, f.Err())
 	assert.Equal(t, contractmanifests.Request{
+		Before: []string{}, After: []string{}, Jobs: byDefault,
 		Prune: contractmanifests.Prune{Kinds: []string{}}, Adopt: []string{},
 		Source: contractmanifests.Source{Bucket: "abc", Key: "k", VersionID: "v"}, Namespace: "shop", Mode: contractmanifests.ModeApply, Force: true, FieldManager: "team-a",
 		Wait: contractmanifests.Wait{TimeoutSeconds: 9}, Output: contract.Destination{Bucket: "abc"},
