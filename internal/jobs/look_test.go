@@ -156,7 +156,7 @@ func TestALookSaysWhatAJobWaitsFor(t *testing.T) {
 func TestALookThatIsRefusedIsAnError(t *testing.T) {
 	c := newCluster(t)
 	c.job(nil)
-	c.refuse = func(w http.ResponseWriter, r *http.Request) bool {
+	c.refuse = func(w http.ResponseWriter, _ *http.Request) bool {
 		kubetest.Refuse(w, http.StatusForbidden, metav1.StatusReasonForbidden, "no")
 		return true
 	}

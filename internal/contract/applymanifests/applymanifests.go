@@ -76,11 +76,13 @@ const (
 	JobLogsTail JobLogs = "tail"
 )
 
+// Bounds and defaults of Before, After and Jobs.
 const (
 	// MaxGateJobs bounds the Jobs of Before, and those of After.
 	MaxGateJobs = 10
-	// DefaultJobSeconds and DefaultStartSeconds are the defaults of Jobs.
-	DefaultJobSeconds   = 900
+	// DefaultJobSeconds is the default of Jobs.TimeoutSeconds.
+	DefaultJobSeconds = 900
+	// DefaultStartSeconds is that of Jobs.StartSeconds.
 	DefaultStartSeconds = 120
 	// DefaultWaitSeconds is how long to wait until all objects are ready if After has Jobs, and
 	// the input does not say.
