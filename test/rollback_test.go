@@ -10,9 +10,11 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/follow"
 )
 
 // twoVersions puts two versions of manifests into S3, one after the other, and returns where they
@@ -92,6 +94,45 @@ func TestARollbackThatFailsHasAnErrorOfItsOwn(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal([]byte(a.object(t, folder(e)+"report.json")), &report))
 	assert.Contains(t, report.Report.RollBack, "never.yaml")
+}
+
+func TestAClusterThatWasChangedSinceThePlanIsLeftOut(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	require.NoError(t, local.CreateBucket(t.Context(), a.scenario.bucket()))
+	a.set(t, map[string]string{"OutputBucket": a.scenario.bucket()})
+	clusters := a.clusters(t, 1)
+	run := func(more map[string]any) follow.Execution {
+		request := map[string]any{"namespace": a.namespace, "manifests": configMap("of-a-plan", "1")}
+		for key, value := range more {
+			request[key] = value
+		}
+		return a.fleet(t, map[string]any{"workflow": "apply-manifests", "clusters": clusters, "request": request, "output": map[string]string{"bucket": a.scenario.bucket()}, "requireSamePlan": more["effect"] != nil})
+	}
+	effect := fleetOutput(t, run(nil)).Summary.Effects[0].Digest
+	mine := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "of-a-plan"}, Data: map[string]string{"b": "of somebody else"}}
+	_, err := admin(t).CoreV1().ConfigMaps(a.namespace).Create(t.Context(), mine, metav1.CreateOptions{})
+	require.NoError(t, err)
+
+	e := run(map[string]any{"mode": "apply", "effect": effect})
+
+	output := fleetOutput(t, e)
+	assert.Equal(t, map[fleet.Status]int{fleet.StatusLeftOut: 1}, output.Summary.ByStatus)
+	assert.Equal(t, "PlanChanged", output.Outcomes[0].Error)
+	assert.Contains(t, output.Outcomes[0].Cause, "the effect "+effect+" that the request allows")
+	assert.Contains(t, a.object(t, output.Summary.Report.Differs), `"clusterName":"demo"`)
+	assert.Contains(t, a.object(t, output.Summary.Report.HTML), "0 of 1 cluster succeeded, 1 left out")
+	live, err := admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), "of-a-plan", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"b": "of somebody else"}, live.Data, "nothing was applied")
+
+	now := fleetOutput(t, run(nil)).Summary.Effects[0].Digest
+	assert.NotEqual(t, effect, now)
+	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 1}, fleetOutput(t, run(map[string]any{"mode": "apply", "effect": now})).Summary.ByStatus)
+	live, err = admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), "of-a-plan", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"a": "1", "b": "of somebody else"}, live.Data)
+	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 1}, fleetOutput(t, run(map[string]any{"mode": "apply", "effect": effect})).Summary.ByStatus, "nothing is left to do")
 }
 
 func TestARolloutThatContinuesTellsEachWaveThatFailed(t *testing.T) {

@@ -98,15 +98,16 @@ func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags.StringVar(&o.request.FieldManager, "field-manager", "", "own what is applied by this `NAME` (kubestep if not set)")
 	flags.BoolVar(&o.prune, "prune", false, "with --set: delete the members that are no longer in the manifests")
 	flags.StringSliceVar(&o.request.Adopt, "adopt", nil, "with --set: take objects into it from this `OWNER`, such as helm/NAMESPACE/RELEASE; repeat it for more")
+	flags.StringVar(&o.request.Effect, "effect", "", "apply nothing but the plan that has this `DIGEST`")
 	o.pruning.addFlags(cmd, start, &o.request, "make the objects members of the set of this `NAME`")
 	start.setFlags(map[string]any{
 		"prune": &o.request.Prune, "adopt": &o.request.Adopt,
 		"source": &o.request.Source, "namespace": &o.request.Namespace, "force": &o.request.Force, "field-manager": &o.request.FieldManager,
-		"wait": &o.request.Wait, "diff": &o.request.Output,
+		"wait": &o.request.Wait, "diff": &o.request.Output, "effect": &o.request.Effect,
 		"before": &o.request.Before, "after": &o.request.After, "job-timeout": &o.request.Jobs.TimeoutSeconds, "job-logs": &o.request.Jobs.Logs,
 	})
 	complete(cmd, "job-logs", string(applymanifests.JobLogsNone), string(applymanifests.JobLogsTail))
-	for _, flag := range []string{"before", "after", "job-timeout", "field-manager", "source", "wait", "namespace", "diff", "adopt"} {
+	for _, flag := range []string{"before", "after", "job-timeout", "field-manager", "source", "wait", "namespace", "diff", "adopt", "effect"} {
 		complete(cmd, flag)
 	}
 }

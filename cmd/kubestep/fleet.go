@@ -92,12 +92,14 @@ func (o *fleetOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags.StringVar(&o.fleet.Unmatched, "unmatched", "", "`WHAT` becomes of clusters in no wave: refuse, last or skip (refuse if not set)")
 	flags.StringVar((*string)(&o.fleet.OnFailure), "on-failure", "", "`WHAT` happens once a wave has failed: stop, continue or rollback (stop if not set)")
 	flags.StringVar(&o.rollback.VersionID, "rollback-version", "", "roll back to the version of this `ID` of the request's source")
+	flags.BoolVar(&o.fleet.RequireSamePlan, "require-same-plan", false, "leave clusters out in which the request would do something else than its effect says")
 	flags.StringVar(&o.report, "report", "", "write the report below `s3://BUCKET/PREFIX`")
 	flags.Lookup("tag").DefValue = "" // help would say (default [])
 	start.setFlags(map[string]any{
 		"workflow": &o.fleet.Workflow, "request": &o.fleet.Request, "region": &o.fleet.Regions, "role-arn": &o.fleet.RoleARNs, "tag": &o.fleet.Tags,
 		"source": &o.fleet.Source, "concurrency": &o.fleet.Concurrency, "tolerate": &o.fleet.ToleratedFailures, "report": &o.fleet.Output,
 		"waves": &o.fleet.Waves, "unmatched": &o.fleet.Unmatched, "on-failure": &o.fleet.OnFailure, "rollback-version": &o.fleet.Rollback,
+		"require-same-plan": &o.fleet.RequireSamePlan,
 	})
 	complete(cmd, "workflow", onOneCluster()...)
 	complete(cmd, "unmatched", "refuse", "last", "skip")
@@ -266,6 +268,9 @@ func (g *fleetGauge) result(style paper) string {
 		if summary.Report.Same != "" && len(summary.Effects) > 1 {
 			fmt.Fprintf(&b, "clusters with the change of most: --source s3://%s/%s\n", terminal.Line(summary.Report.Bucket), terminal.Line(summary.Report.Same))
 		}
+		if summary.Report.Differs != "" {
+			fmt.Fprintf(&b, "clusters left out: --source s3://%s/%s\n", terminal.Line(summary.Report.Bucket), terminal.Line(summary.Report.Differs))
+		}
 		if summary.Report.RollBack != "" {
 			fmt.Fprintf(&b, "roll back those still changed: %s\n", terminal.Line(summary.Report.RollBack))
 		}
@@ -351,7 +356,7 @@ func (g *fleetGauge) names(failure fleet.Failure) []string {
 
 // tolerance says how many clusters may fail, if any failed.
 func (g *fleetGauge) tolerance() string {
-	switch failed := g.summary.Clusters - g.summary.ByStatus[fleet.StatusSucceeded] - g.summary.ByStatus[fleet.StatusNotStarted]; {
+	switch failed := g.summary.Failed(); {
 	case failed == 0 || g.fleet.Clusters == 0:
 		return ""
 	case g.fleet.Tolerated == 0:
@@ -382,7 +387,7 @@ func outcomes(byStatus map[fleet.Status]int, style paper) string {
 			part = style.Green(part)
 		case fleet.StatusFailed, fleet.StatusTimedOut, fleet.StatusAborted:
 			part = style.Red(part)
-		case fleet.StatusNotStarted:
+		case fleet.StatusNotStarted, fleet.StatusLeftOut:
 		}
 		parts = append(parts, part)
 	}

@@ -132,6 +132,10 @@ func (r Recorder) outcome(in contractfleet.RecordOutcome) contractfleet.Outcome 
 	if outcome.Status != contractfleet.StatusSucceeded && outcome.Error == "" {
 		outcome.Error, outcome.Cause = unnamed(outcome.Status)
 	}
+	// A second try may have found what the first one had applied in part.
+	if in.Fleet.SamePlan && outcome.Error == string(contract.PlanChanged) && outcome.Attempt == 1 {
+		outcome.Status = contractfleet.StatusLeftOut
+	}
 	return Bound(in.Fleet, outcome)
 }
 

@@ -81,6 +81,31 @@ func TestWhatAnExecutionReturnsBecomesAnOutcome(t *testing.T) {
 	}
 }
 
+func TestAClusterWhosePlanIsAnotherOneIsLeftOutIfNothingOfItIsApplied(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		samePlan bool
+		attempt  int
+		error    string
+		want     contractfleet.Status
+	}{
+		"at its first try":                              {true, 1, "PlanChanged", contractfleet.StatusLeftOut},
+		"not at its second, after one in part":          {true, 2, "PlanChanged", contractfleet.StatusFailed},
+		"not if the fleet does not leave any out":       {false, 1, "PlanChanged", contractfleet.StatusFailed},
+		"not if it was applied in part":                 {true, 1, "NotApproved", contractfleet.StatusFailed},
+		"not if it was stopped for whatever else it is": {true, 1, "NotReady", contractfleet.StatusFailed},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			got, err := recorder(nil).Record(t.Context(), contractfleet.RecordOutcome{
+				Fleet: contractfleet.Fleet{SamePlan: c.samePlan, Clusters: 1}, Cluster: contractfleet.Cluster{Target: demo, Attempt: c.attempt},
+				Result: contractfleet.ExecutionResult{Status: "FAILED", Error: c.error, Cause: "its plan has the digest d"},
+			})
+			require.NoError(t, err)
+			assert.Equal(t, c.want, got.Outcome.Status)
+			assert.Equal(t, c.error, got.Outcome.Error, "the outcome says why")
+		})
+	}
+}
+
 func TestAFleetReadsTheFiguresOfAWholeOutput(t *testing.T) {
 	output, err := json.Marshal(podinventory.Output{Pods: podinventory.Pods{
 		Total: 9, Unhealthy: 4, ByNamespace: map[string]int{"shop": 9}, ByStatus: map[string]int{"Running": 5, "Completed": 1, "Error": 3}, Items: []podinventory.Pod{{Name: "cart", Status: "Error"}},

@@ -41,6 +41,8 @@ type request struct {
 	// Of a request to apply-manifests: whether it applies, or plans to; what; and whether it
 	// waits for an approval.
 	applies, approves bool
+	effect            string
+	samePlan          bool
 	manifests         applymanifests.Source
 	// former is what rolls back a cluster, from formerSource; nil if nothing is rolled back.
 	former       json.RawMessage
@@ -134,6 +136,7 @@ func (d Finder) readWorkflow(f *input.Fields, r *request) {
 		r.changes = workflow.Changes != nil && workflow.Changes(read)
 		if asked, ok := read.(applymanifests.Request); ok {
 			r.applies, r.approves, r.manifests = asked.Mode.HasManifests(), asked.Approve.TimeoutSeconds > 0, asked.Source
+			r.effect = asked.Effect
 		}
 		r.asked = f.Raw("request")
 	case r.workflow == "":
@@ -155,6 +158,9 @@ func (d Finder) readWhich(f *input.Fields, r *request, own home) {
 	r.readSource(f)
 	d.readWaves(f, r, own)
 	r.readOnFailure(f)
+	if f.Bool("requireSamePlan", &r.samePlan); r.samePlan && r.effect == "" && !f.HasProblem("request") {
+		f.Problem("requireSamePlan", "the request has no effect: expected the digest of the plan that may be applied, as a fleet of plans tells it, such as %s", `"request": {"mode": "apply", "effect": "q83vEjRWeJq8"}`)
+	}
 
 	var ways []string
 	for _, way := range []struct {

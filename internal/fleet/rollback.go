@@ -139,7 +139,7 @@ func rollbackKey(fleet contractfleet.Fleet) string { return folder(fleet) + "rol
 func isChanged(o contractfleet.Outcome) bool {
 	applied, told := o.Totals["applied"]
 	switch {
-	case o.Status == contractfleet.StatusNotStarted, o.Error == contractfleet.NameTakenError:
+	case o.Status == contractfleet.StatusNotStarted, o.Status == contractfleet.StatusLeftOut, o.Error == contractfleet.NameTakenError:
 		return false
 	case o.Status == contractfleet.StatusSucceeded && told && applied+o.Totals["pruned"] == 0:
 		return false

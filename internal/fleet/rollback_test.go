@@ -279,6 +279,30 @@ func TestARollbackForWhichThereIsNoTimeSaysWhichClustersAreChanged(t *testing.T)
 	assert.Contains(t, last.Cause, "These clusters are changed, or may be: a (NotStarted).")
 }
 
+func TestClustersThatAreLeftOutHaveNotFailed(t *testing.T) {
+	s := simulateOn(t, versioned(), `{"workflow":"apply-manifests","requireSamePlan":true,`+strings.Replace(former, `"mode":"apply"`, `"mode":"apply","effect":"q83vEjRWeJq8"`, 1)+
+		`"clusters":["a","b","c"],"waves":[{"name":"canary","clusters":["b"]},{"name":"rest","percentage":100}]}`,
+		func(c contractfleet.Cluster, rolls bool) (contractfleet.Status, string, int) {
+			switch name := c.Target.ClusterName; {
+			case name == "b":
+				return contractfleet.StatusLeftOut, "PlanChanged", 1
+			case name == "c" && !rolls:
+				return contractfleet.StatusFailed, "NotReady", 1
+			}
+			return contractfleet.StatusSucceeded, "", 1
+		})
+
+	assert.True(t, s.fleet.SamePlan)
+	assert.Equal(t, []string{"b", "a", "c"}, s.began, "the canary has not failed")
+	assert.Contains(t, s.run.Cause, "Wave rest stopped the rollout: 1 of its 2 clusters failed, and none may fail: 1 NotReady.")
+	assert.Len(t, s.rolled, 2, "nor is it rolled back")
+	assert.NotContains(t, s.rolled[0].request, "effect", "which is of the new version")
+	assert.JSONEq(t, `{"clusterName":"b","region":"eu-west-1","roleArn":"","wave":"canary"}`, s.s3.objects["reports/"+folder+"differs.jsonl"])
+
+	_, err := find(t, rollout(nil, versioned()), `{"workflow":"apply-manifests","requireSamePlan":true,"request":{"mode":"apply","manifests":"a"},"clusters":["a"]}`)
+	named(t, err, contract.InvalidInput, "requireSamePlan: the request has no effect")
+}
+
 func TestWhatAWaveThatFailedLeadsToIsChecked(t *testing.T) {
 	const (
 		waves   = `"waves":[{"name":"all","percentage":100}],`

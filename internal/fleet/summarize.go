@@ -500,6 +500,9 @@ func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summ
 	if summary.Rollback != nil && summary.Rollback.RolledBack < summary.Rollback.Clusters {
 		at.Changed = in + "changed.jsonl"
 	}
+	if summary.ByStatus[contractfleet.StatusLeftOut] > 0 {
+		at.Differs = in + "differs.jsonl"
+	}
 	if !fleet.Changes && len(summary.Effects) > 0 {
 		at.Same = in + "same.jsonl"
 	}
@@ -524,6 +527,7 @@ func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summ
 		{at.NotStarted, "application/x-ndjson", r.NotStarted},
 		{at.Same, "application/x-ndjson", r.Same},
 		{at.Changed, "application/x-ndjson", r.Changed},
+		{at.Differs, "application/x-ndjson", r.Differs},
 	} {
 		if object.key == "" {
 			continue

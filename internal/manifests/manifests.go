@@ -68,14 +68,30 @@ func (s *session) brings(namespace string) bool {
 
 // approved returns an error unless the plan was approved, if it must be.
 func (a Applier) approved(s *session, in applymanifests.Session, plan applymanifests.Plan, approval applymanifests.Approval) error {
-	if in.Request.Approve.TimeoutSeconds == 0 || !plan.Drift && plan.Adopted == 0 {
+	if !plan.Drift && plan.Adopted == 0 {
 		return nil
+	}
+	if err := isPlan(s, in.Request.Effect, plan.Digest); err != nil || in.Request.Approve.TimeoutSeconds == 0 {
+		return err
 	}
 	names := make([]string, len(s.targets))
 	for _, t := range s.targets {
 		names[t.Index] = t.String()
 	}
 	return a.Approvals.Same(in.Execution, s.Conn.Cluster.Name, approval, plan, names, func(i int) bool { return batch.IsChanged(s.history[i]) })
+}
+
+// isPlan returns an error unless the plan has the digest that the request has, if it has one.
+// Nobody can tell what is left of a plan that is applied in part: its error is another one, since
+// PlanChanged means that the cluster is as it was.
+func isPlan(s *session, wanted, digest string) error {
+	switch {
+	case strings.HasPrefix(digest, wanted):
+		return nil
+	case s.history.Has(batch.IsChanged):
+		return contract.Errorf(contract.NotApproved, "The plan of cluster %s was applied in part when its endpoint had to be looked up again, so what is left of it cannot be compared with the effect %s that the request allows. Look at its plan now, and apply that", s.Conn.Cluster.Name, wanted)
+	}
+	return contract.Errorf(contract.PlanChanged, "Applying to cluster %s would do something else than the effect %s that the request allows: its plan has the digest %s. Look at that plan, and apply it with its own digest", s.Conn.Cluster.Name, wanted, digest)
 }
 
 // maxNamed is how many things a sentence names.

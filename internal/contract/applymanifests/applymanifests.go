@@ -52,6 +52,10 @@ type Request struct {
 	After []string `json:"after"`
 	// Jobs says how long the Jobs of Before and After may take.
 	Jobs Jobs `json:"jobs"`
+	// Effect is the digest of the only plan that may be applied, or the beginning of it, at least
+	// MinEffect characters: PlanReport.Digest, or the effect that a fleet of plans tells. It is
+	// empty if any may.
+	Effect string `json:"effect,omitempty"`
 }
 
 // Jobs says how the Jobs of Before and After are waited for.
@@ -105,6 +109,9 @@ type Approve struct {
 	// TimeoutSeconds is 0, if no approval is needed, to MaxApprovalSeconds.
 	TimeoutSeconds int `json:"timeoutSeconds"`
 }
+
+// MinEffect and MaxEffect bound the length of Request.Effect.
+const MinEffect, MaxEffect = 12, 24
 
 // MaxApprovalSeconds bounds how long an execution waits for an approval.
 const MaxApprovalSeconds = 7 * 24 * 3600

@@ -144,6 +144,9 @@ type Fleet struct {
 	// Changes reports whether what is asked changes the clusters. Then nothing is started
 	// once more clusters have failed than are tolerated.
 	Changes bool `json:"changes"`
+	// SamePlan reports whether clusters are left out in which the request would do something else
+	// than its effect says.
+	SamePlan bool `json:"samePlan"`
 	// OnFailure says what happens once a wave has failed.
 	OnFailure OnFailure `json:"onFailure"`
 	// FormerDigest takes the place of Digest in the names of the executions that roll back.
@@ -348,6 +351,9 @@ const (
 	StatusAborted   Status = "ABORTED"
 	// StatusNotStarted means that the fleet stopped before: too many clusters had failed.
 	StatusNotStarted Status = "NOT_STARTED"
+	// StatusLeftOut means that its plan was another one than the request allows: nothing was
+	// applied.
+	StatusLeftOut Status = "LEFT_OUT"
 )
 
 // NotStartedError is the error of a cluster that is StatusNotStarted.
@@ -355,11 +361,29 @@ const NotStartedError = "NotStarted"
 
 // Statuses are all there are, the best first.
 func Statuses() []Status {
-	return []Status{StatusSucceeded, StatusFailed, StatusTimedOut, StatusAborted, StatusNotStarted}
+	return []Status{StatusSucceeded, StatusLeftOut, StatusFailed, StatusTimedOut, StatusAborted, StatusNotStarted}
 }
 
 // Failed reports whether the cluster was tried and did not succeed.
-func (o Outcome) Failed() bool { return o.Status != StatusSucceeded && o.Status != StatusNotStarted }
+func (o Outcome) Failed() bool { return o.Status.Failed() }
+
+// Failed reports whether that is a failure.
+func (s Status) Failed() bool {
+	return s != StatusSucceeded && s != StatusNotStarted && s != StatusLeftOut
+}
+
+// Failed is how many clusters were tried and did not succeed.
+func (s Summary) Failed() int { return failed(s.ByStatus) }
+
+func failed(byStatus map[Status]int) int {
+	n := 0
+	for status, clusters := range byStatus {
+		if status.Failed() {
+			n += clusters
+		}
+	}
+	return n
+}
 
 // Outcome is what became of a cluster, as long as there is room for it.
 type Outcome struct {
@@ -552,7 +576,7 @@ const (
 
 // Failed is how many clusters of the wave were tried and did not succeed.
 func (w WaveSummary) Failed() int {
-	return w.Clusters - w.ByStatus[StatusSucceeded] - w.ByStatus[StatusNotStarted]
+	return failed(w.ByStatus)
 }
 
 // Failure is one error name, and whom it hit.
@@ -583,6 +607,8 @@ type Report struct {
 	// source of a fleet that applies it. It is empty if the fleet has changed them, or nobody
 	// knows.
 	Same string `json:"same,omitempty"`
+	// Differs lists the clusters that were left out; it is empty if there are none.
+	Differs string `json:"differs,omitempty"`
 	// Changed lists the clusters that could not be rolled back, and RollBack is the command that
 	// tries again. Both are empty if there are none.
 	Changed  string `json:"changed,omitempty"`

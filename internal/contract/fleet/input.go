@@ -38,6 +38,9 @@ type Input struct {
 	// Unmatched says what becomes of clusters that no wave takes: refuse, the default,
 	// starts nothing; last puts them in a wave after the others; skip leaves them out.
 	Unmatched string `json:"unmatched,omitempty"`
+	// RequireSamePlan leaves clusters out in which the request would do something else than its
+	// effect says: they are no failures.
+	RequireSamePlan bool `json:"requireSamePlan,omitempty"`
 	// OnFailure says what happens once a wave has failed: stop, the default, begins nothing else;
 	// continue goes on, and fails at the end; rollback applies the former version of the
 	// manifests to the clusters that are changed, or may be.

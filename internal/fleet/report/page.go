@@ -68,13 +68,13 @@ type segment struct {
 // HTML writes the page: one file that loads nothing.
 func (r Report) HTML(w io.Writer) error {
 	notStarted := r.Summary.ByStatus[fleet.StatusNotStarted]
-	failed := r.Summary.Clusters - r.Summary.ByStatus[fleet.StatusSucceeded] - notStarted
+	failed, leftOut := r.Summary.Failed(), r.Summary.ByStatus[fleet.StatusLeftOut]
 	v := view{
 		Style:     template.CSS(style), //nolint:gosec // the file page.css
 		Script:    template.JS(script), //nolint:gosec // the file page.js
 		Policy:    fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", hash(style), hash(script)),
 		Summary:   r.Summary,
-		Headline:  headline(r.Summary.Clusters, failed, notStarted),
+		Headline:  headline(r.Summary.Clusters, failed, notStarted, leftOut),
 		Verdict:   "bad",
 		URL:       ConsoleURL(r.Fleet.Execution),
 		Tolerated: r.Fleet.Tolerated,
@@ -149,13 +149,15 @@ func hash(text string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-func headline(clusters, failed, notStarted int) string {
+func headline(clusters, failed, notStarted, leftOut int) string {
 	noun := "clusters"
 	if clusters == 1 {
 		noun = "cluster"
 	}
 	text := fmt.Sprintf("%s of %s %s failed", count(failed), count(clusters), noun)
 	switch {
+	case failed == 0 && leftOut > 0 && notStarted == 0:
+		return fmt.Sprintf("%s of %s %s succeeded, %s left out", count(clusters-leftOut), count(clusters), noun, count(leftOut))
 	case failed == 0 && clusters == 1:
 		return "The cluster succeeded"
 	case failed == 0:
@@ -314,7 +316,7 @@ func class(status fleet.Status) string {
 		return "ok"
 	case fleet.StatusTimedOut:
 		return "late"
-	case fleet.StatusAborted, fleet.StatusNotStarted:
+	case fleet.StatusAborted, fleet.StatusNotStarted, fleet.StatusLeftOut:
 		return "off"
 	default:
 		return "bad"

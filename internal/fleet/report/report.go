@@ -54,7 +54,7 @@ type Row struct {
 	WaveName string `json:"waveName,omitempty"`
 }
 
-// rows are the clusters: those that failed, then those that were not started.
+// rows are the clusters: those that failed, then those that were not started or left out.
 func (r Report) rows() iter.Seq[Row] {
 	order := make([]int, len(r.Outcomes))
 	for i := range order {
@@ -66,8 +66,10 @@ func (r Report) rows() iter.Seq[Row] {
 			return 0
 		case o.Status == fleet.StatusNotStarted:
 			return 1
-		default:
+		case o.Status == fleet.StatusLeftOut:
 			return 2
+		default:
+			return 3
 		}
 	}
 	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(rank(i), rank(j)) })
@@ -144,7 +146,7 @@ const maxRequest = 500
 // that were not started, from the lists of them in S3. Each is empty if there are none.
 func (r Report) Commands(at *fleet.Report) (again, goOn string) {
 	notStarted := r.Summary.ByStatus[fleet.StatusNotStarted]
-	if r.Summary.Clusters-r.Summary.ByStatus[fleet.StatusSucceeded]-notStarted > 0 {
+	if r.Summary.Failed() > 0 {
 		again = r.command(r.Request, at.Bucket, at.Failed, fleet.Outcome.Failed)
 	}
 	if notStarted > 0 {
@@ -165,6 +167,17 @@ func (r Report) RollBack(at *fleet.Report) string {
 // isChanged reports whether the cluster could not be rolled back.
 func isChanged(o fleet.Outcome) bool {
 	return o.Rollback != nil && o.Rollback.Status != fleet.StatusSucceeded
+}
+
+// Differs writes the clusters that were left out, as Failed does.
+func (r Report) Differs(w io.Writer) error {
+	var differ []fleet.Cluster
+	for _, o := range r.Outcomes {
+		if o.Status == fleet.StatusLeftOut {
+			differ = append(differ, fleet.Cluster{Target: o.Target, Wave: o.Wave})
+		}
+	}
+	return r.list(w, differ)
 }
 
 // Changed writes the clusters that could not be rolled back, as Failed does.

@@ -3,6 +3,7 @@
 package applymanifests
 
 import (
+	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
@@ -43,6 +44,7 @@ func Workflow() workflow.Workflow {
 			"applymanifests.Request.Prune":          {"type": []string{"boolean", "object"}, "required": []string{}},
 			"applymanifests.Request.Approve":        {"required": []string{}},
 			"applymanifests.Approve.TimeoutSeconds": {"minimum": 60, "maximum": applymanifests.MaxApprovalSeconds},
+			"applymanifests.Request.Effect":         {"pattern": effects.String()},
 			"applymanifests.Prune.Max":              {"minimum": 1, "maximum": applymanifests.MaxPruned},
 			"applymanifests.Request.Before":         {"maxItems": applymanifests.MaxGateJobs},
 			"applymanifests.Request.After":          {"maxItems": applymanifests.MaxGateJobs},
@@ -104,6 +106,7 @@ func Read(f *input.Fields) applymanifests.Request {
 	prunes := readPrune(f, &r)
 	f.Strings("adopt", &r.Adopt)
 	readApprove(f, &r)
+	f.String("effect", &r.Effect)
 
 	known := slices.Contains(applymanifests.Modes(), r.Mode)
 	switch {
@@ -139,6 +142,12 @@ func Read(f *input.Fields) applymanifests.Request {
 		f.Problem("mode", "%s: expected %s", input.Quote(string(r.Mode)), oneOf(applymanifests.Modes()))
 	}
 	checkSet(f, r, prunes)
+	switch {
+	case f.Raw("effect") != nil && !effects.MatchString(r.Effect):
+		f.Problem("effect", "%s is not the digest of a plan: expected plan.digest of the output, or its first %d characters", input.Quote(r.Effect), applymanifests.MinEffect)
+	case r.Effect != "" && known && !r.Mode.Changes():
+		f.Problem("effect", "nothing is applied in mode %q: expected mode %q", r.Mode, applymanifests.ModeApply)
+	}
 	if r.Mode == applymanifests.ModeDelete || r.Mode == applymanifests.ModePlanDelete {
 		r.Prune.Enabled = true
 	}
@@ -211,6 +220,9 @@ func readApprove(f *input.Fields, r *applymanifests.Request) {
 		f.Problem("approve", "nothing is applied in mode %q, so there is nothing to approve", r.Mode)
 	}
 }
+
+// effects match the digest of a plan, and the beginning of one.
+var effects = regexp.MustCompile(fmt.Sprintf("^[A-Za-z0-9_-]{%d,%d}$", applymanifests.MinEffect, applymanifests.MaxEffect))
 
 // checkSet finds the problems of what is asked about a set.
 func checkSet(f *input.Fields, r applymanifests.Request, prunes bool) {

@@ -87,6 +87,8 @@ func TestEachProblemOfARequestHasASentence(t *testing.T) {
 		`{"manifests":"a","mode":"apply","wait":10}`:                          `1 problem. wait: expected an object such as {"timeoutSeconds":300}, not a number`,
 		`{"manifests":"a","mode":"apply","wait":{"timeout":5}}`:               `unknown key`,
 		`{"manifests":"a","fieldManager":"a\u0007b"}`:                         `fieldManager: "a\ab": expected 1 to 128 printable bytes`,
+		`{"manifests":"a","mode":"apply","effect":"short"}`:                   `effect: "short" is not the digest of a plan: expected plan.digest of the output, or its first 12 characters`,
+		`{"manifests":"a","effect":"q83vEjRWeJq8"}`:                           `effect: nothing is applied in mode "plan"`,
 		`{"manifests":"a","fieldManager":""}`:                                 `fieldManager: "": expected 1 to 128 printable bytes`,
 		`{"manifests":"a","fieldManager":"` + strings.Repeat("m", 129) + `"}`: "fieldManager: ",
 	} {
