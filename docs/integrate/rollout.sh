@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Plans manifests for all clusters, or rolls them out in the waves of waves.json. It reads MODE (plan or apply), MANIFESTS and REPORTS
-# (buckets) and FLEET_ARN. It runs in GitHub Actions, in CodeBuild, and at a terminal.
+# Plans manifests for all clusters, or rolls them out in the waves of waves.json. It reads MODE (plan or apply), MANIFESTS and
+# REPORTS (buckets); kubestep finds the stack by KUBESTEP_STACK. It runs in GitHub Actions, in CodeBuild, and at a terminal.
 set -euo pipefail
 
 kubectl kustomize overlays/production >base.yaml
