@@ -95,7 +95,7 @@ func TestTheTutorialsRun(t *testing.T) {
 			"No drift in cluster demo", `conflict: data.greeting is owned by "kubectl-patch" using v1`, "0 to create, 1 to change, 2 unchanged", "\nexit status 3\n",
 		}},
 		"pipelines": {commands(t, "docs/tutorials/pipelines.md"), {
-			"3 to create, 0 to change, 0 unchanged", "\nexit status 3\n", "3 created, 0 configured, 0 unchanged", "{.drift}'\n", "One cluster, one change.",
+			"3 to create, 0 to change, 0 unchanged", "\nexit status 3\n", "3 created, 0 configured, 0 unchanged", "false+ kubestep fleet demo retired", "One cluster, one change.",
 			"1 cluster: 1 created, 1 drift", "1 of 2 clusters failed; none may fail: 1 ClusterNotFound.", "\nexit status 1\n",
 		}},
 		"report": {commands(t, "docs/tutorials/report.md"), {
