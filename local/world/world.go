@@ -212,7 +212,7 @@ func (w *World) readTemplate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.options.Say("%d parts of template.yml are left out here, such as %s (local/stack/leftout.go says why)", len(missing), missing[0])
+	w.options.Say("not here: %d parts of template.yml that need AWS itself, such as %s", len(missing), missing[0])
 	return nil
 }
 
