@@ -82,7 +82,7 @@ func TestEveryCommandOfREADMERuns(t *testing.T) {
 	out, err = run("source .local/env\n" + refused)
 	require.Error(t, err, "exit status 1: the execution failed")
 	assert.Contains(t, out, `Forbidden: No permission in cluster demo (eu-west-1) to list pods in namespace shop.`)
-	assert.Contains(t, out, "kubectl apply -k rbac/namespace -n shop")
+	assert.Regexp(t, `kubectl --context \S+ apply -k rbac/namespace -n shop`, out)
 	out, err = run("source .local/env\n" + fixed)
 	require.NoError(t, err, out)
 	assert.Contains(t, out, "✓ ListPods")

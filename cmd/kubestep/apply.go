@@ -59,7 +59,7 @@ S3 and name them with --source. So must be those that are larger than 128 KiB.`,
 	o.addFlags(cmd, start)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var wrong problems
-		start.set, start.otherwise = o.complete(cmd, &wrong)
+		start.set, start.otherwise = o.complete(cmd, start, &wrong)
 		start.readTarget(args, &wrong)
 		if o.detailed {
 			start.verdict = drift
@@ -87,7 +87,8 @@ func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags.StringVar(&o.source, "source", "", "read manifests from S3: `s3://BUCKET/KEY`")
 	flags.BoolVar(&o.plan, "plan", false, "show what would change, and apply nothing")
 	flags.BoolVar(&o.detailed, "detailed-exitcode", false, "with --plan: exit with status 3 if the cluster is not as the manifests say")
-	flags.BoolVar(&o.request.Force, "force", false, "take the fields that other field managers own")
+	flags.BoolVar(&o.request.Force, "force-conflicts", false, "take the fields that other field managers own, as kubectl's flag does")
+	flags.BoolVar(&o.request.Force, "force", false, "the same; unlike kubectl's, it deletes nothing")
 	flags.DurationVar(&o.wait, "wait", 0, "wait up to this `DURATION`, such as 5m, until every object is ready")
 	flags.StringSliceVar(&o.request.Before, "before", nil, "apply this `JOB` of the manifests first, and let it complete before the workloads are applied; repeat it for more")
 	flags.StringSliceVar(&o.request.After, "after", nil, "apply this `JOB` of the manifests once all else is ready, and wait until it completes; repeat it for more")
@@ -102,7 +103,7 @@ func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
 	o.pruning.addFlags(cmd, start, &o.request, "make the objects members of the set of this `NAME`")
 	start.setFlags(map[string]any{
 		"prune": &o.request.Prune, "adopt": &o.request.Adopt,
-		"source": &o.request.Source, "namespace": &o.request.Namespace, "force": &o.request.Force, "field-manager": &o.request.FieldManager,
+		"source": &o.request.Source, "namespace": &o.request.Namespace, "force": &o.request.Force, "force-conflicts": &o.request.Force, "field-manager": &o.request.FieldManager,
 		"wait": &o.request.Wait, "diff": &o.request.Output, "effect": &o.request.Effect,
 		"before": &o.request.Before, "after": &o.request.After, "job-timeout": &o.request.Jobs.TimeoutSeconds, "job-logs": &o.request.Jobs.Logs,
 	})
@@ -114,9 +115,9 @@ func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
 
 // complete completes the request, and returns the addresses of the fields that it sets
 // although no flag does: in place of what --input holds, and if that holds none.
-func (o *applyOptions) complete(cmd *cobra.Command, wrong *problems) (set, otherwise []any) {
+func (o *applyOptions) complete(cmd *cobra.Command, start *starter, wrong *problems) (set, otherwise []any) {
 	flags := cmd.Flags()
-	o.manifests(cmd, wrong)
+	o.manifests(cmd, start, wrong)
 	if o.request.Manifests != nil {
 		set = append(set, &o.request.Manifests)
 	}
@@ -156,13 +157,14 @@ func (o *applyOptions) complete(cmd *cobra.Command, wrong *problems) (set, other
 }
 
 // manifests puts the manifests, or where they are, into the request.
-func (o *applyOptions) manifests(cmd *cobra.Command, wrong *problems) {
+func (o *applyOptions) manifests(cmd *cobra.Command, start *starter, wrong *problems) {
 	inS3 := cmd.Flags().Changed("source")
 	switch {
 	case len(o.files) > 0 && inS3:
 		wrong.add("--filename and --source cannot be used together")
 	case len(o.files) > 0:
-		if text := readFiles(cmd, o.files, cmp.Or(o.request.Namespace, "default"), wrong); text != "" {
+		text, from := readFiles(cmd, o.files, cmp.Or(o.request.Namespace, "default"), wrong)
+		if start.origins = from; text != "" {
 			o.request.Manifests, _ = encode(text) // a string encodes
 		}
 	case inS3:
@@ -187,7 +189,7 @@ func drift(execution follow.Execution) error {
 // adviseOnApply names the flags that set the keys of the input which a cause names.
 func adviseOnApply(execution follow.Execution) string {
 	if execution.Error == string(contract.FieldConflict) {
-		return "\nWith this command: --force\n"
+		return "\nWith this command: --force-conflicts\n"
 	}
 	return ""
 }

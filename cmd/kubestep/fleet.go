@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -43,6 +44,9 @@ Regions and roles that the flags name, or every cluster in a list in S3.`,
   # The clusters of other accounts; up to 5 % of them may fail
   kubestep fleet --role-arn arn:aws:iam::444455556666:role/kubestep-member --tolerate 5%
 
+  # The clusters in a file, a name or an ARN in each line
+  kubestep fleet -f clusters.txt --concurrency 10
+
   # Which clusters differ from these manifests
   kubestep fleet --workflow apply-manifests --region eu-west-1 --request '{"source":{"bucket":"my-bucket","key":"base.yaml"}}'
 
@@ -65,7 +69,7 @@ Regions and roles that the flags name, or every cluster in a list in S3.`,
 	o.addFlags(cmd, start)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var wrong problems
-		start.set = o.complete(cmd, args, &wrong)
+		start.set = o.complete(cmd, start, args, &wrong)
 		return start.start(cmd, wrong)
 	}
 	return cmd
@@ -75,6 +79,7 @@ Regions and roles that the flags name, or every cluster in a list in S3.`,
 type fleetOptions struct {
 	fleet                                    fleet.Input
 	source, request, tolerate, report, waves string
+	file                                     string
 	rollback                                 fleet.RollbackInput
 }
 
@@ -84,6 +89,7 @@ func (o *fleetOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags.StringSliceVar(&o.fleet.Regions, "region", nil, "take the clusters of this AWS `REGION`; repeat it for more")
 	flags.StringSliceVar(&o.fleet.RoleARNs, "role-arn", nil, "take the clusters that the IAM role of this `ARN` sees; repeat it for more")
 	flags.StringToStringVar(&o.fleet.Tags, "tag", nil, "take the clusters that have this tag, `KEY=VALUE`; repeat it for more")
+	flags.StringVarP(&o.file, "filename", "f", "", "read the clusters from this `FILE`, - for standard input: CSV, or a name, an ARN or a line of JSON each; or the whole input, as YAML or JSON")
 	flags.StringVar(&o.source, "source", "", "take the clusters of a list, `s3://BUCKET/KEY`: CSV, or a line of JSON each")
 	flags.StringVar(&o.request, "request", "", "the input of the workflow without the cluster, the same for all: `JSON` or @FILE")
 	flags.IntVar(&o.fleet.Concurrency, "concurrency", 0, "run at most this `NUMBER` of clusters at once (40 if not set)")
@@ -111,8 +117,22 @@ func (o *fleetOptions) addFlags(cmd *cobra.Command, start *starter) {
 
 // complete completes the input, and returns the addresses of the fields that it sets
 // although no flag does.
-func (o *fleetOptions) complete(cmd *cobra.Command, args []string, wrong *problems) (set []any) {
+func (o *fleetOptions) complete(cmd *cobra.Command, start *starter, args []string, wrong *problems) (set []any) {
 	flags := cmd.Flags()
+	if flags.Changed("filename") {
+		list, document := readFleetFile(cmd, o.file, wrong)
+		switch {
+		case document != "" && flags.Changed("input"):
+			wrong.add("--filename %s and --input are both the whole input", o.file)
+		case document != "":
+			start.input, start.inputFlag = document, "--filename "+o.file
+		case len(args) > 0 || flags.Changed("source"):
+			wrong.add("--filename cannot be used together with the names of clusters or --source")
+		default:
+			o.fleet.Clusters, set = list.clusters, append(set, &o.fleet.Clusters)
+			start.reword = list.of
+		}
+	}
 	for _, arg := range args {
 		cluster, _ := encode(arg) // a string encodes
 		o.fleet.Clusters = append(o.fleet.Clusters, cluster)
@@ -223,6 +243,9 @@ const causes = 5
 func (g *fleetGauge) result(style paper) string {
 	summary := g.summary
 	var b bytes.Buffer
+	if style.wide && len(g.outcomes) > 0 {
+		writeOutcomes(&b, g.outcomes, contract.ARN(g.fleet.StateMachineARN), style)
+	}
 	if len(summary.Failures) > 0 {
 		var rows bytes.Buffer
 		rows.WriteString("ERROR\tCLUSTERS\tNAMES\n")
@@ -282,6 +305,21 @@ func (g *fleetGauge) result(style paper) string {
 		}
 	}
 	return b.String()
+}
+
+// writeOutcomes has a line for each cluster, which is in the Region and account of home if the
+// outcome names none.
+func writeOutcomes(b *bytes.Buffer, all []fleet.Outcome, home contract.ARN, on paper) {
+	rows := [][]string{{"CLUSTER", "REGION", "ACCOUNT", "STATUS", "TOOK", "TOTALS", "ERROR"}}
+	for _, o := range all {
+		figures := totals(o.Totals)
+		rows = append(rows, []string{
+			cell(o.ClusterName), cell(cmp.Or(o.Region, home.Region())), cell(cmp.Or(contract.ARN(o.RoleARN).Account(), home.Account())),
+			strings.ToLower(string(o.Status)), fmt.Sprintf("%.1f s", o.Seconds), cell(figures), cell(o.Error),
+		})
+	}
+	on.table(b, rows)
+	b.WriteByte('\n')
 }
 
 // effects says how many clusters get the same change, and has two lines for each change: what it

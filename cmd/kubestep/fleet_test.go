@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/fleet"
 )
 
@@ -127,4 +128,79 @@ func TestEveryProblemOfAFleetIsReported(t *testing.T) {
 	}
 	assert.NotContains(t, stderr, "RawMessage", "what is wrong is said once")
 	assert.NotContains(t, stderr, "--input")
+}
+
+func TestAWideFleetHasALineForEachClusterWithItsRegionAndAccount(t *testing.T) {
+	g := &fleetGauge{fleet: fleet.Fleet{StateMachineARN: podMachine}, summary: fleet.Summary{Clusters: 2, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 1, fleet.StatusFailed: 1}}, outcomes: []fleet.Outcome{
+		{Target: contract.Target{ClusterName: "demo"}, Status: fleet.StatusSucceeded, Seconds: 1.25, Totals: map[string]int{"pods": 12, "unhealthy": 5}},
+		{Target: contract.Target{ClusterName: "demo", Region: "us-east-1", RoleARN: "arn:aws:iam::444455556666:role/member"}, Status: fleet.StatusFailed, Seconds: 3, Error: "Unauthorized"},
+	}}
+	assert.True(t, strings.HasPrefix(g.result(paper{wide: true, width: 20}), `CLUSTER   REGION      ACCOUNT        STATUS      TOOK    TOTALS                 ERROR
+demo      eu-west-1   123456789012   succeeded   1.2 s   pods 12, unhealthy 5   <none>
+demo      us-east-1   444455556666   failed      3.0 s   <none>                 Unauthorized
+
+`), g.result(paper{wide: true, width: 20}))
+	assert.NotContains(t, g.result(paper{}), "ACCOUNT")
+}
+
+func TestAFleetReadsItsClustersFromAFile(t *testing.T) {
+	write := func(name, text string) string {
+		file := filepath.Join(t.TempDir(), name)
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		return file
+	}
+	const arn = "arn:aws:eks:eu-west-1:123456789012:cluster/prod"
+	for sentence, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"a name in each line":             {[]string{"-f", write("c.txt", "demo\n# not this\n\n  prod \n")}, `{"workflow":"pod-inventory","clusters":["demo","prod"]}`},
+		"an ARN":                          {[]string{"-f", write("c.txt", arn+"\n")}, `{"workflow":"pod-inventory","clusters":["` + arn + `"]}`},
+		"JSON lines":                      {[]string{"-f", write("c.jsonl", "{\"clusterName\":\"demo\",\"region\":\"us-east-1\"}\n\"prod\"\n")}, `{"workflow":"pod-inventory","clusters":[{"clusterName":"demo","region":"us-east-1"},"prod"]}`},
+		"one JSON line":                   {[]string{"-f", write("c.jsonl", `{"clusterName":"demo"}`)}, `{"workflow":"pod-inventory","clusters":[{"clusterName":"demo"}]}`},
+		"CSV, as Excel writes it":         {[]string{"-f", write("c.csv", "\ufeffclusterName,region\r\ndemo,us-east-1\r\nprod,\r\n,\r\n")}, `{"workflow":"pod-inventory","clusters":[{"clusterName":"demo","region":"us-east-1"},{"clusterName":"prod"}]}`},
+		"CSV of another name":             {[]string{"-f", write("clusters", "region,clusterName\nus-east-1,demo\n")}, `{"workflow":"pod-inventory","clusters":[{"clusterName":"demo","region":"us-east-1"}]}`},
+		"CSV with ARNs":                   {[]string{"-f", write("c.csv", "clusterName,roleArn\n"+arn+",\n"+arn+",arn:aws:iam::123456789012:role/other\n")}, ""},
+		"the whole input, as YAML":        {[]string{"-f", write("f.yaml", "workflow: pod-inventory\nclusters: [demo]\nrequest: {namespaces: [shop]}\n"), "--concurrency", "2"}, `{"workflow":"pod-inventory","clusters":["demo"],"request":{"namespaces":["shop"]},"concurrency":2}`},
+		"the whole input, as JSON":        {[]string{"-f", write("f.json", `{"regions":["eu-west-1"]}`)}, `{"workflow":"pod-inventory","regions":["eu-west-1"]}`},
+		"a name that looks like a number": {[]string{"-f", write("c.txt", "2026\n")}, `{"workflow":"pod-inventory","clusters":["2026"]}`},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := newStepFunctions(t, pods(t))
+			status, _, stderr := kubestep(t.Context(), append([]string{"fleet", "--state-machine-arn", fleetMachine, "-o", "json"}, c.args...)...)
+			if c.want == "" { // it is read, but twice the same cluster
+				assert.Equal(t, misused, status)
+				assert.Contains(t, stderr, "c.csv:3")
+				return
+			}
+			require.Equal(t, succeeded, status, stderr)
+			require.Len(t, s.called("StartExecution"), 1)
+			assert.JSONEq(t, c.want, s.called("StartExecution")[0].body["input"].(string))
+		})
+	}
+	for sentence, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"a name that is none, by its line":     {[]string{"-f", write("c.txt", "demo\n\n-x\n")}, `c.txt:3: "-x" is not`},
+		"a Region of CSV, by its line":         {[]string{"-f", write("c.csv", "clusterName,region\ndemo,x\n")}, `c.csv:2.region: "x" is not a valid AWS Region`},
+		"a column that nobody knows":           {[]string{"-f", write("c.csv", "clusterName,Region\ndemo,x\n")}, "c.csv: column 2 is not one of clusterName, region, roleArn"},
+		"waves, which a list in S3 has":        {[]string{"-f", write("c.csv", "clusterName,wave\ndemo,x\n")}, "a list with waves is read from S3: use --source"},
+		"records of another length":            {[]string{"-f", write("c.csv", "clusterName,region\ndemo\n")}, "c.csv: record on line 2: wrong number of fields"},
+		"a line that is no cluster":            {[]string{"-f", write("c.txt", "demo\n{x\n")}, "c.txt:2: expected a name, an ARN, or an object"},
+		"an empty file":                        {[]string{"-f", write("c.txt", "# none\n")}, "c.txt has no clusters"},
+		"a file that is not there":             {[]string{"-f", "nowhere.txt"}, "--filename nowhere.txt cannot be read"},
+		"clusters twice":                       {[]string{"demo", "-f", write("c.txt", "prod\n")}, "--filename cannot be used together with the names of clusters or --source"},
+		"an input twice":                       {[]string{"-f", write("f.yaml", "clusters: [demo]\n"), "--input", "{}"}, "and --input are both the whole input"},
+		"a key that is there twice":            {[]string{"-f", write("f.json", `{"clusters":["a"],"clusters":["b"]}`)}, "f.json has keys twice: clusters"},
+		"a key of the input that nobody knows": {[]string{"-f", write("f.yaml", "clusters: [demo]\nregion: x\n")}, `"region": unknown key`},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := newStepFunctions(t, nil)
+			status, _, stderr := kubestep(t.Context(), append([]string{"fleet", "--state-machine-arn", fleetMachine}, c.args...)...)
+			assert.Equal(t, misused, status)
+			assert.Contains(t, stderr, c.want)
+			assert.Empty(t, s.calls)
+		})
+	}
 }

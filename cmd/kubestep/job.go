@@ -56,7 +56,7 @@ ARGS after -- take the place of the arguments of the container.`,
 			o.request.Args, args = args[at:], args[:at]
 			start.set = append(start.set, &o.request.Args)
 		}
-		start.set = append(start.set, o.complete(cmd, &wrong)...)
+		start.set = append(start.set, o.complete(cmd, start, &wrong)...)
 		start.readTarget(args, &wrong)
 		gauge, _ := start.gauge.(*jobGauge)
 		gauge.out, start.plain = cmd.OutOrStdout(), o.follow
@@ -109,7 +109,7 @@ func (o *jobOptions) addFlags(cmd *cobra.Command, start *starter) {
 
 // complete completes the request, and returns the addresses of the fields that it sets
 // although no flag does.
-func (o *jobOptions) complete(cmd *cobra.Command, wrong *problems) (set []any) {
+func (o *jobOptions) complete(cmd *cobra.Command, start *starter, wrong *problems) (set []any) {
 	flags := cmd.Flags()
 	given := slices.DeleteFunc([]string{"filename", "from", "source"}, func(flag string) bool { return !flags.Changed(flag) })
 	switch {
@@ -118,7 +118,8 @@ func (o *jobOptions) complete(cmd *cobra.Command, wrong *problems) (set []any) {
 	case len(given) == 0 && !flags.Changed("input"):
 		wrong.add("there is no Job: use --filename, --from, --source or --input")
 	case flags.Changed("filename"):
-		if text := readFiles(cmd, []string{o.file}, "default", wrong); text != "" {
+		text, from := readFiles(cmd, []string{o.file}, "default", wrong)
+		if start.origins = from; text != "" {
 			o.request.Job, _ = encode(text) // a string encodes
 			set = append(set, &o.request.Job)
 		}

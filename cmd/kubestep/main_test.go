@@ -281,7 +281,7 @@ func TestAnEndpointThatDoesNotAnswerIsNamed(t *testing.T) {
 	t.Setenv("AWS_MAX_ATTEMPTS", "1")
 	status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", podMachine)
 	assert.Equal(t, misused, status)
-	assert.Regexp(t, `^kubestep inventory: http://127\.0\.0\.1:\d+ does not answer \(.*connection refused\)\. If this is the local world, start it with make up and run source \.local/env again\nNothing was started\. Run kubestep inventory --help for the flags and examples\.\n$`, stderr)
+	assert.Regexp(t, `^kubestep inventory: http://127\.0\.0\.1:\d+ does not answer \(.*connection refused\)\. If this is the local world, start it with make up and run source \.local/env again; to leave it, run deactivate\nNothing was started\. Run kubestep inventory --help for the flags and examples\.\n$`, stderr)
 }
 
 // An answer of StartExecution that is lost may be of an execution that has started.
@@ -318,7 +318,7 @@ func TestAFailureNamesTheFlagThatFixesIt(t *testing.T) {
 		outcome map[string]any
 		want    string
 	}{
-		"fields that another manager owns": {map[string]any{"error": "FieldConflict", "cause": "x"}, "\nWith this command: --force\n"},
+		"fields that another manager owns": {map[string]any{"error": "FieldConflict", "cause": "x"}, "\nWith this command: --force-conflicts\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.outcome["status"] = "FAILED"

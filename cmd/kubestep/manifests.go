@@ -25,8 +25,8 @@ type file struct {
 	objects []objects.Object
 }
 
-// readFiles returns the manifests of files, one after the other.
-func readFiles(cmd *cobra.Command, names []string, namespace string, wrong *problems) string {
+// readFiles returns the manifests of files, one after the other, and where each object is.
+func readFiles(cmd *cobra.Command, names []string, namespace string, wrong *problems) (string, []string) {
 	var files []file
 	size, before := 0, len(*wrong)
 	for _, name := range names {
@@ -42,21 +42,21 @@ func readFiles(cmd *cobra.Command, names []string, namespace string, wrong *prob
 		files = append(files, file{name: name, text: strings.TrimPrefix(text, "\ufeff")})
 	}
 	if len(*wrong) > before {
-		return ""
+		return "", nil
 	}
 	if size > manifests.MaxBytes { // too large to read even in S3
 		wrong.add("the files have %d bytes: expected at most %d. Apply them in several executions", size, manifests.MaxBytes)
-		return ""
+		return "", nil
 	}
 	readEach(files, namespace, wrong)
 	if len(*wrong) > before {
-		return ""
+		return "", nil
 	}
 	text, err := join(files, namespace)
 	if err != nil {
 		wrong.add("--filename: %v", err)
 	}
-	return text
+	return text, origins(files)
 }
 
 // readEach reads the objects of each file, and tells what is wrong by the name of the file.
@@ -69,7 +69,7 @@ func readEach(files []file, namespace string, wrong *problems) {
 		f.objects, err = manifests.Read([]byte(f.text), rules(namespace))
 		// A file of comments is fine among others.
 		if err != nil && (len(files) == 1 || err.Error() != none.Error()) {
-			wrong.add("--filename %s: %v", f.name, err)
+			wrong.add("--filename %s: %s", f.name, inFile(f.name, f.text, err))
 		}
 		for _, o := range f.objects {
 			key := strings.Join([]string{o.Group, o.Kind, o.Namespace, o.Name}, "/")

@@ -131,7 +131,7 @@ func conflicts(objects []applymanifests.PlannedObject, style paper) string {
 	}
 	text := ""
 	if conflicting > 0 {
-		text += fmt.Sprintf("%s in %s: applying fails unless you use --force\n", style.Red("conflicts"), counted(conflicting, "object"))
+		text += fmt.Sprintf("%s in %s: applying fails unless you use --force-conflicts\n", style.Red("conflicts"), counted(conflicting, "object"))
 	}
 	if owned > 0 {
 		text += fmt.Sprintf("%s of %s: applying fails without %s\n", style.Red("other owners"), counted(owned, "object"), strings.Join(contract.Few(adopt, maxSaid), " "))

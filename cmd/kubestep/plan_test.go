@@ -156,6 +156,7 @@ func TestApplyStartsAnExecutionOfTheManifests(t *testing.T) {
 		"of a set that does not":                           {[]string{"-f", one, "--set", "addons", "--prune=false", "--input", `{"prune":true}`}, `{"manifests":` + first + `,"mode":"apply","set":"addons","prune":false}`},
 		"of a set, within rails":                           {[]string{"-f", one, "--set", "addons", "--prune", "--prune-max", "20", "--prune-kinds", "Namespace,PersistentVolume", "--adopt", "helm/shop/cache", "--adopt", "set/shop/old"}, `{"manifests":` + first + `,"mode":"apply","set":"addons","prune":{"max":20,"kinds":["Namespace","PersistentVolume"]},"adopt":["helm/shop/cache","set/shop/old"]}`},
 		"that only plans":                                  {[]string{"-f", one, "--plan"}, `{"manifests":` + first + `,"mode":"plan"}`},
+		"with kubectl's name of force":                     {[]string{"-f", one, "--force-conflicts"}, `{"manifests":` + first + `,"mode":"apply","force":true}`},
 		"with every flag":                                  {[]string{"-f", one, "-n", "shop", "--force", "--wait", "90s", "--diff", "s3://abc/p"}, `{"manifests":` + first + `,"mode":"apply","namespace":"shop","force":true,"wait":{"timeoutSeconds":90},"output":{"bucket":"abc","prefix":"p"}}`},
 		"that only plans, as its input says":               {[]string{"-f", one, "--input", `{"mode":"plan"}`}, `{"manifests":` + first + `,"mode":"plan"}`},
 		"in S3 that is only planned, as its input says":    {[]string{"--source", "s3://abc/all.yaml", "--input", `{"mode":"plan"}`}, `{"source":{"bucket":"abc","key":"all.yaml"},"mode":"plan"}`},
@@ -256,15 +257,15 @@ func TestManifestsThatCannotBeAppliedReachNoHistory(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"a Secret":                          {[]string{"apply", "-f", bad}, []string{"--filename " + bad + ": The manifests have 1 problem: document 2 (Secret db)", "(--source)"}},
+		"a Secret":                          {[]string{"apply", "-f", bad}, []string{"--filename " + bad + ": The manifests have 1 problem: " + bad + ":5 (Secret db)", "(--source)"}},
 		"a Secret in one of several files":  {[]string{"apply", "-f", good, "-f", bad}, []string{"--filename " + bad + ": "}},
 		"a Secret in an input":              {[]string{"apply", "--input", `{"manifests":` + string(encoded) + `}`}, []string{"document 1 (Secret db)"}},
 		"a Secret in an array":              {[]string{"apply", "--input", `{"manifests":` + string(list) + `}`}, []string{"document 1 (Secret db)"}},
 		"a Secret under a misspelt key":     {[]string{"apply", "--input", `{"Manifests":` + string(encoded) + `}`}, []string{`"Manifests": unknown key: expected "manifests"?`}},
 		"a Secret in a fleet's request":     {[]string{"fleet", "a", "--workflow", "apply-manifests", "--request", `{"manifests":` + string(encoded) + `}`}, []string{"document 1 (Secret db)"}},
 		"a Secret in a fleet's input":       {[]string{"fleet", "--input", `{"workflow":"apply-manifests","clusters":["a"],"request":{"manifests":` + string(encoded) + `}}`}, []string{"document 1 (Secret db)"}},
-		"broken YAML":                       {[]string{"apply", "-f", write("broken.yaml", settings+"data: {password: "+value+"\n")}, []string{"broken.yaml: The manifests have 1 problem: document 1: it is not valid YAML"}},
-		"what is no object":                 {[]string{"apply", "-f", write("no.yaml", "- "+value+"\n")}, []string{"no.yaml: The manifests have 1 problem: document 1: it is not a Kubernetes object"}},
+		"broken YAML":                       {[]string{"apply", "-f", write("broken.yaml", settings+"data: {password: "+value+"\n")}, []string{"broken.yaml: The manifests have 1 problem: ", "broken.yaml:4: it is not valid YAML: "}},
+		"what is no object":                 {[]string{"apply", "-f", write("no.yaml", "- "+value+"\n")}, []string{"no.yaml: The manifests have 1 problem: ", "no.yaml:1: it is not a Kubernetes object"}},
 		"no object at all":                  {[]string{"apply", "-f", write("none.yaml", "# "+value+"\n")}, []string{"none.yaml: The manifests hold no object"}},
 		"no object in several files":        {[]string{"apply", "-f", write("none.yaml", "\n"), "-f", write("none.yaml", "\n")}, []string{"--filename: The manifests hold no object"}},
 		"a text that is not in Unicode":     {[]string{"apply", "-f", write("latin.yaml", settings+"data: {a: \xe9t\xe9}\n")}, []string{"latin.yaml: "}},

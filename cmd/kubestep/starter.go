@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,6 +45,10 @@ type starter struct {
 	otherwise                    []any
 	stateMachineARN, name, input string
 	stack                        *stack
+	// inputFlag is the flag that the input is of.
+	inputFlag string
+	// origins are where the objects are that were read from files.
+	origins []string
 }
 
 // newStarter adds the flags of a verb that starts executions of a machine. request points
@@ -96,15 +101,22 @@ func (s *starter) start(cmd *cobra.Command, wrong problems) error {
 	}
 	document, err := s.document(cmd.Context(), cmd.InOrStdin())
 	if err != nil {
-		wrong.add("--input %v", err)
+		wrong.add("%s %v", cmp.Or(s.inputFlag, "--input"), err)
 	}
 	if len(document) > maxInput {
 		wrong.add("--input has %d bytes; Step Functions accepts %d", len(document), maxInput)
 	}
 	if err == nil && flagsAreFine && region != "" {
 		document = string(withoutComments(json.RawMessage(document), append(slices.Clone(s.machine.request), "manifests")...))
+		for _, key := range []string{"manifests", "job"} {
+			if s.reword == nil && len(s.origins) > 0 {
+				if p := sentPlaces(json.RawMessage(document), s.origins, key); p != nil {
+					s.reword = p.of
+				}
+			}
+		}
 		if err := s.machine.readInput(arn.Execution(s.name), json.RawMessage(document)); err != nil {
-			wrong.add("%v", err)
+			wrong.add("%v", s.reworded(err.Error()))
 		}
 	}
 	if s.name != "" && !executionName.MatchString(s.name) {
@@ -162,7 +174,10 @@ func members(of any, addresses []any) map[string]any {
 
 // document is the execution input: --input with some keys set.
 func (s *starter) document(ctx context.Context, stdin io.Reader) (string, error) {
-	document, err := read(ctx, s.input, stdin)
+	document, err := s.input, error(nil)
+	if s.inputFlag == "" {
+		document, err = read(ctx, s.input, stdin)
+	}
 	if err != nil {
 		return "", err
 	}

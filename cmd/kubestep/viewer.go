@@ -50,6 +50,10 @@ type viewer struct {
 	recognizes bool
 	// advice is how the flags of the verb fix a failure; nil for most verbs.
 	advice func(follow.Execution) string
+	// reword is what is shown of a cause in its place; nil for the cause as it is.
+	reword func(cause string) string
+	// fixes names the cluster in the commands of a cause.
+	fixes fixes
 	// verdict is an exit status for an execution that succeeded; nil for most verbs.
 	verdict func(follow.Execution) error
 	// line is the connection to AWS, cfg uses it, and so does the client states.
@@ -108,6 +112,7 @@ func (v *viewer) use(m machine) {
 
 // event takes an event of the history.
 func (v *viewer) event(e types.HistoryEvent) {
+	v.fixes.event(e)
 	if v.recognizes {
 		if m, ok := machineOf(e); ok {
 			v.recognizes = false
@@ -118,6 +123,14 @@ func (v *viewer) event(e types.HistoryEvent) {
 	if v.gauge != nil {
 		v.gauge.event(e)
 	}
+}
+
+// reworded is what is shown of a cause.
+func (v *viewer) reworded(cause string) string {
+	if v.reword != nil {
+		cause = v.reword(cause)
+	}
+	return v.fixes.of(cause)
 }
 
 // watch lets the gauge call the API.
@@ -161,6 +174,7 @@ func (v *viewer) show(cmd *cobra.Command, region string, wrong problems, run fun
 		Verbose:  v.verbose,
 		Event:    v.event,
 		Detail:   v.detail,
+		Reword:   v.reworded,
 		Width:    func() int { return terminal.Width(progress) },
 	}
 	v.watch()

@@ -48,6 +48,8 @@ type Follower struct {
 	// Detail is what a live line adds to the state that is running, in at most that many
 	// characters; it may be nil.
 	Detail func(ctx context.Context, room int) string
+	// Reword returns what is shown of a cause in its place; nil for the cause as it is.
+	Reword func(cause string) string
 	// Width is how many characters a live line has room for; nil if that is not known.
 	Width func() int
 }
@@ -172,7 +174,7 @@ func (f *Follower) follow(ctx context.Context, execution Execution) (Execution, 
 }
 
 func (f *Follower) progress() *progress {
-	return &progress{out: f.Out, live: f.Live, verbose: f.Verbose, style: f.Style, width: f.Width}
+	return &progress{out: f.Out, live: f.Live, verbose: f.Verbose, style: f.Style, width: f.Width, reword: f.Reword}
 }
 
 // watch looks at the history until the execution has ended, and all of its

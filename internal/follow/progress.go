@@ -24,6 +24,8 @@ type progress struct {
 	style   terminal.Style
 	// width is how many characters the live line has room for; nil if that is not known.
 	width func() int
+	// reword returns what is shown of a cause; nil for the cause as it is.
+	reword func(string) string
 
 	// doing is the running state, and since is when it began by this computer's clock,
 	// which may differ from the history's.
@@ -39,7 +41,7 @@ func (p *progress) step(s Step) {
 		p.line(p.style.Green("✓")+" %-21s %8s%s", state, duration(s.Duration), attempt(s.Attempt))
 	case Failed:
 		text := s.Error
-		cause := message(s.Cause)
+		cause := p.message(s.Cause)
 		if why := firstSentence(cause); why != "" {
 			text += ": " + why
 		}
@@ -136,7 +138,7 @@ func (p *progress) finish(e Execution) {
 		text += ": " + terminal.Line(e.Error)
 	}
 	p.write("\n%s\n", p.style.Bold(p.style.Red(text)))
-	if cause := message(e.Cause); cause != "" {
+	if cause := p.message(e.Cause); cause != "" {
 		p.write("\n%s\n", terminal.Text(strings.TrimRight(cause, "\n")))
 	}
 }
@@ -150,6 +152,15 @@ func indent(text string) string {
 		}
 	}
 	return strings.Join(lines, "\n")
+}
+
+// message is what is shown of a cause.
+func (p *progress) message(cause string) string {
+	cause = message(cause)
+	if p.reword == nil {
+		return cause
+	}
+	return p.reword(cause)
 }
 
 // message is what a cause says to a person. Lambda hands on a function's error

@@ -117,11 +117,29 @@ func (f Folder) End(grace time.Duration) (bool, error) {
 	}
 }
 
-// WriteEnv writes the file for shells to source. It adds the folder of tools to the end of the PATH.
+// left are the variables that WriteEnv changes besides those that it is given.
+var left = []string{"PATH", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "NO_PROXY"}
+
+// WriteEnv writes the file for shells to source, in the language of POSIX sh. It adds the folder of tools to the end of the PATH. The
+// function deactivate_kubestep, and deactivate unless something else has that name, as a virtual environment of Python has, put back
+// what was there before.
 func (f Folder) WriteEnv(variables map[string]string, tools string) error {
+	names := slices.Sorted(maps.Keys(variables))
 	var b strings.Builder
-	b.WriteString("# Source this to reach the local world of kubestep. make down ends it.\n")
-	for _, name := range slices.Sorted(maps.Keys(variables)) {
+	b.WriteString("# Source this to reach the local world of kubestep, and run deactivate to leave it. make down ends it.\n")
+	b.WriteString("if command -v deactivate_kubestep >/dev/null; then deactivate_kubestep; fi\n")
+	b.WriteString("deactivate_kubestep() {\n")
+	all := slices.Concat(names, left)
+	for _, name := range all {
+		fmt.Fprintf(&b, "\tif [ -n \"${_kubestep_%[1]s+x}\" ]; then export %[1]s=\"$_kubestep_%[1]s\"; else unset %[1]s; fi\n\tunset _kubestep_%[1]s\n", name)
+	}
+	b.WriteString("\tif [ -n \"${_kubestep_deactivate+x}\" ]; then unset -f deactivate; fi\n")
+	b.WriteString("\tunset _kubestep_deactivate\n\tunset -f deactivate_kubestep\n}\n")
+	b.WriteString("if ! command -v deactivate >/dev/null; then\n\tdeactivate() { deactivate_kubestep; }\n\t_kubestep_deactivate=x\nfi\n")
+	for _, name := range all {
+		fmt.Fprintf(&b, "if [ -n \"${%[1]s+x}\" ]; then _kubestep_%[1]s=\"$%[1]s\"; fi\n", name)
+	}
+	for _, name := range names {
 		fmt.Fprintf(&b, "export %s='%s'\n", name, strings.ReplaceAll(variables[name], "'", `'\''`))
 	}
 	fmt.Fprintf(&b, "export PATH=\"$PATH:%s\"\n", tools)
