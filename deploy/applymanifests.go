@@ -24,7 +24,7 @@ func ApplyManifests() Machine {
 				Connects: true, Environment: kinds, Policies: source,
 			},
 			{
-				Name: "plan-manifests", Description: "Plans by a dry run what applying would do", Memory: 512, Timeout: 60,
+				Name: "plan-manifests", Description: "Plans with a dry run what applying would do", Memory: 512, Timeout: 60,
 				Connects: true, Environment: kinds, Policies: append(source[:2:2], writeOutput(), encryptOutput()),
 			},
 			{

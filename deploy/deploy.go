@@ -173,7 +173,7 @@ func (m Machine) mintToken() Function {
 			{Name: "KUBESTEP_ATTESTATION_KEY", Value: attestationKey()},
 			{Name: "KUBESTEP_KUBERNETES_GROUP", Value: ref(m.Prefix + "KubernetesGroup")},
 		},
-		Role: "What " + name + " may do, and whom the cluster knows", RoleName: roleName, RoleWhy: why,
+		Role: "What " + name + " may do, and whom the cluster maps to a group", RoleName: roleName, RoleWhy: why,
 		Policies: []Policy{m.assumeRoles()},
 	}
 	if m.Prefix != "" { // the first one serves any machine, as it always did
