@@ -10,9 +10,11 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/podinventory"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
+	"github.com/kubestep/kubestep/internal/shell"
 )
 
 // podTable is the pods as `kubectl get pods -A` prints them, and their totals.
@@ -48,6 +50,7 @@ func podTable(execution follow.Execution, style paper) (string, error) {
 	if len(pods.ByNamespace) > 0 {
 		fmt.Fprintf(&b, "by namespace: %s\n", totals(pods.ByNamespace))
 	}
+	b.WriteString(empty(output))
 	for _, access := range output.Access.Namespaces {
 		if access.Allowed {
 			continue
@@ -59,6 +62,29 @@ func podTable(execution follow.Execution, style paper) (string, error) {
 		b.WriteByte('\n')
 	}
 	return b.String(), nil
+}
+
+// maxEmpty is how many namespaces without pods are named.
+const maxEmpty = 5
+
+// empty names the namespaces that were asked for and have no pods. The API server lists none
+// of a namespace that does not exist, either.
+func empty(output podinventory.Output) string {
+	var names []string
+	for _, access := range output.Access.Namespaces {
+		if access.Allowed && output.Pods.ByNamespace[access.Namespace] == 0 && access.Namespace != contract.AllNamespaces {
+			names = append(names, access.Namespace)
+		}
+	}
+	if _, summed := output.Pods.ByNamespace[podinventory.Other]; summed || len(names) == 0 {
+		return ""
+	}
+	words := make([]string, 0, maxEmpty)
+	for _, name := range names[:min(maxEmpty, len(names))] {
+		words = append(words, shell.Quote(name))
+	}
+	text := fmt.Sprintf("no pods in:   %s", terminal.Line(strings.Join(contract.Few(names, maxEmpty), ", ")))
+	return text + fmt.Sprintf(" (or no such namespace: kubectl get namespace %s)\n", terminal.Line(strings.Join(words, " ")))
 }
 
 // writeRows writes the columns of kubectl get pods, with IP and NODE only if it is to be wide.

@@ -18,6 +18,14 @@ var demo = contract.ClusterSummary{Name: "demo", Region: "eu-west-1", Version: "
 func TestTable(t *testing.T) {
 	for name, output := range map[string]podinventory.Output{
 		"no pods": {Cluster: demo},
+		"a namespace without pods": {
+			Cluster: demo, Access: contract.Access{Allowed: true, Namespaces: []contract.NamespaceAccess{{Namespace: "shop", Allowed: true}, {Namespace: "shpo", Allowed: true}}},
+			Pods: podinventory.Pods{Total: 1, ByNamespace: map[string]int{"shop": 1, "shpo": 0}, ByStatus: map[string]int{"Running": 1}},
+		},
+		"every namespace": {
+			Cluster: demo, Access: contract.Access{Allowed: true, Namespaces: []contract.NamespaceAccess{{Namespace: "*", Allowed: true}}},
+			Pods: podinventory.Pods{Total: 1, ByNamespace: map[string]int{"shop": 1}},
+		},
 		"one pod": {Cluster: demo, Pods: podinventory.Pods{
 			Total: 1, ByNamespace: map[string]int{"default": 1}, ByStatus: map[string]int{"Pending": 1},
 			Items: []podinventory.Pod{{Namespace: "default", Name: "report-1", Ready: "0/1", Status: "Pending", Age: "3s"}},
