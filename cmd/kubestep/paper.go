@@ -29,13 +29,15 @@ func (p paper) fits(line string) bool {
 }
 
 const (
-	// columnGap is between two columns of a table.
+	// columnGap is between two columns of a table that has room for it.
 	columnGap = 3
+	// minGap is between those of one that has none.
+	minGap = 2
 	// minColumn is how short a cell is cut at most.
 	minColumn = 12
 )
 
-// table writes rows, the first of which is the head, in columns. If they do not fit, the
+// table writes rows, the first of which is the head, in columns. If they do not fit, they come closer, and the
 // cells of the widest columns are cut in the middle, unless the table is to be wide. The
 // columns with the heads in whole are never cut.
 func (p paper) table(b *bytes.Buffer, rows [][]string, whole ...string) {
@@ -45,7 +47,11 @@ func (p paper) table(b *bytes.Buffer, rows [][]string, whole ...string) {
 			widths[i] = max(widths[i], utf8.RuneCountInString(text))
 		}
 	}
-	for !p.wide && p.width > 0 && total(widths) > p.width {
+	gap := columnGap
+	for !p.wide && p.width > 0 && gap > minGap && total(widths, gap) > p.width {
+		gap--
+	}
+	for !p.wide && p.width > 0 && total(widths, gap) > p.width {
 		widest := -1
 		for i, width := range widths {
 			if width > minColumn && !slices.Contains(whole, rows[0][i]) && (widest < 0 || width > widths[widest]) {
@@ -62,7 +68,7 @@ func (p paper) table(b *bytes.Buffer, rows [][]string, whole ...string) {
 			text = cut(text, widths[i])
 			b.WriteString(text)
 			if i < len(row)-1 {
-				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)+columnGap))
+				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)+gap))
 			}
 		}
 		b.WriteByte('\n')
@@ -70,8 +76,8 @@ func (p paper) table(b *bytes.Buffer, rows [][]string, whole ...string) {
 }
 
 // total is the width of a table.
-func total(widths []int) int {
-	sum := columnGap * (len(widths) - 1)
+func total(widths []int, gap int) int {
+	sum := gap * (len(widths) - 1)
 	for _, width := range widths {
 		sum += width
 	}

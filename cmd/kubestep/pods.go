@@ -101,7 +101,7 @@ func writeRows(b *bytes.Buffer, pods []podinventory.Pod, on paper) {
 		}
 		rows = append(rows, row)
 	}
-	on.table(b, rows, "NAME") // which people copy
+	on.table(b, rows, "NAME", "STATUS") // which people copy and read
 }
 
 // cell is a value as kubectl prints it.

@@ -318,7 +318,7 @@ func TestATableFitsTheTerminal(t *testing.T) {
 	for line := range strings.Lines(text(paper{width: 50})) {
 		assert.LessOrEqual(t, len([]rune(strings.TrimSpace(line))), 50, line)
 	}
-	assert.Contains(t, text(paper{width: 50}), "a-name-th…-terminal", "names differ at their ends")
+	assert.Contains(t, text(paper{width: 50}), "a-name-tha…-terminal", "names differ at their ends")
 	assert.Contains(t, text(paper{width: 50}, "NAME"), rows[1][2], "a column that people copy is whole")
 	assert.Contains(t, text(paper{width: 50, wide: true}), rows[1][2])
 	assert.Contains(t, text(paper{}), rows[1][2], "a file has no width")
