@@ -351,7 +351,7 @@ func TestAnInterruptLeavesTheExecutionRunning(t *testing.T) {
 	s.onHistory = func() { time.AfterFunc(10*time.Millisecond, interrupt) }
 	status, _, stderr := kubestep(ctx, "inventory", "--state-machine-arn", podMachine)
 	assert.Equal(t, interrupted, status, "as a shell has it")
-	assert.Contains(t, stderr, "the execution continues: "+execution+"\n")
+	assert.Contains(t, stderr, "the execution continues: "+execution+"\nTo see it: kubestep follow "+execution+"\nTo stop it: kubestep stop "+execution+"\n")
 }
 
 // A terminal, or a pipe that nobody writes to, has no end.

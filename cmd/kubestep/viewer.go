@@ -24,6 +24,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
+	"github.com/kubestep/kubestep/internal/shell"
 )
 
 // interval is the time between two looks at the history: short enough that the
@@ -181,6 +182,9 @@ func (v *viewer) show(cmd *cobra.Command, region string, wrong problems, run fun
 	execution, err := run(follower)
 	if _, misused := errors.AsType[problems](err); misused {
 		return err
+	}
+	if err != nil && cmd.Context().Err() != nil && execution.Status == types.ExecutionStatusRunning {
+		err = fmt.Errorf("%w\nTo see it: kubestep follow %[2]s\nTo stop it: kubestep stop %[2]s", err, shell.Quote(execution.ARN))
 	}
 	if err != nil {
 		return &failure{err}
