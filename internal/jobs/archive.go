@@ -31,12 +31,16 @@ type archive struct {
 	to      contract.Destination
 	parts   *store.Parts
 	begun   time.Time
-	raw     bytes.Buffer
-	lines   int // in raw
 	packed  bytes.Buffer
-	gzip    *gzip.Writer
-	pending bool      // there are lines that are in no part
-	since   time.Time // of the first of them
+	gzip    *gzip.Writer // into packed
+	raw     int          // how many bytes went into it
+	lines   int          // in packed
+	pending bool         // there are lines that are in no part
+	since   time.Time    // of the first of them
+	// told is when the live manifest was written last, and untold is set if it does not name
+	// all parts: those of a log that is read fast come faster than anybody would look.
+	told   time.Time
+	untold bool
 	// full is true once there are as many parts as fit, and truncated if anything is missing.
 	full, truncated bool
 }
@@ -80,64 +84,86 @@ func (a *archive) add(ctx context.Context, text []byte, lines int) error {
 	if !a.pending {
 		a.pending, a.since = true, time.Now()
 	}
-	_, _ = a.raw.Write(text) // memory does not fail
+	if a.lines == 0 {
+		a.packed.Reset()
+		a.gzip.Reset(&a.packed)
+	}
+	_, _ = a.gzip.Write(text) // memory does not fail
+	a.raw += len(text)
 	a.lines += lines
-	if a.raw.Len() < pieceBytes {
+	if a.raw < pieceBytes {
 		return nil
 	}
 	return a.pack(ctx)
 }
 
-// pack compresses what is there.
+// pack ends the piece that is being compressed.
 func (a *archive) pack(ctx context.Context) error {
 	if a.lines == 0 {
 		return nil
-	}
-	a.packed.Reset()
-	a.gzip.Reset(&a.packed)
-	if _, err := a.raw.WriteTo(a.gzip); err != nil {
-		return fmt.Errorf("compress the log: %w", err)
 	}
 	if err := a.gzip.Close(); err != nil {
 		return fmt.Errorf("compress the log: %w", err)
 	}
 	before := len(a.parts.Manifest().Parts)
 	err := a.parts.Add(ctx, a.packed.Bytes(), a.lines)
-	a.raw.Reset()
-	a.lines = 0
+	a.raw, a.lines = 0, 0
 	if after := a.parts.Manifest(); err == nil && len(after.Parts) > before {
 		return a.wrote(ctx, after)
 	}
 	return err
 }
 
-// flushBy is when what is pending has to be written.
+// flushBy is when what is pending has to be written, or told.
 func (a *archive) flushBy(now time.Time) (time.Time, bool) {
-	return a.since.Add(max(firstFlush, now.Sub(a.begun)/flushShare)), a.pending
+	by := a.packBy(now)
+	if tell := a.told.Add(firstFlush); a.untold && (!a.pending || tell.Before(by)) {
+		by = tell
+	}
+	return by, a.pending || a.untold
 }
 
-// flush writes what is pending.
+// packBy is when what is pending has to be written.
+func (a *archive) packBy(now time.Time) time.Time {
+	return a.since.Add(max(firstFlush, now.Sub(a.begun)/flushShare))
+}
+
+// flush writes what is pending, if it is time, and tells of all parts.
 func (a *archive) flush(ctx context.Context) error {
-	if !a.pending {
+	if now := time.Now(); a.pending && !now.Before(a.packBy(now)) {
+		if err := a.pack(ctx); err != nil {
+			return err
+		}
+		if a.pending { // packing may have written all
+			if err := a.parts.Flush(ctx); err != nil {
+				return err
+			}
+			if err := a.wrote(ctx, a.parts.Manifest()); err != nil {
+				return err
+			}
+		}
+	}
+	if !a.untold {
 		return nil
 	}
-	if err := a.pack(ctx); err != nil {
-		return err
-	}
-	if !a.pending { // packing has written all
-		return nil
-	}
-	if err := a.parts.Flush(ctx); err != nil {
-		return err
-	}
-	return a.wrote(ctx, a.parts.Manifest())
+	return a.tell(ctx, a.parts.Manifest())
 }
 
-// wrote tells whoever follows the log that there is another part.
+// wrote notes that there is another part, and tells of it unless that was done just before.
 func (a *archive) wrote(ctx context.Context, m store.Manifest) error {
 	a.pending = a.lines > 0
 	a.since = time.Now()
 	a.full = len(m.Parts) >= maxParts
+	a.untold = true
+	if a.since.Before(a.told.Add(firstFlush)) {
+		return nil
+	}
+	return a.tell(ctx, m)
+}
+
+// tell tells whoever follows the log which parts there are.
+func (a *archive) tell(ctx context.Context, m store.Manifest) error {
+	a.told, a.untold = time.Now(), false
 	text, err := json.Marshal(a.log(m))
 	if err != nil {
 		return fmt.Errorf("encode the parts of the log: %w", err)
@@ -152,8 +178,8 @@ func (a *archive) finish(ctx context.Context, complete bool) (runjob.Log, error)
 		return runjob.Log{}, err
 	}
 	m, err := a.parts.Finish(ctx, complete)
-	if err == nil && (changed || complete) {
-		err = a.wrote(ctx, m)
+	if err == nil && (changed || complete || a.untold) {
+		err = a.tell(ctx, m)
 	}
 	return a.log(m), err
 }

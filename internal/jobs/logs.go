@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kubestep/kubestep/internal/bearer"
 	"github.com/kubestep/kubestep/internal/contract/runjob"
 	"github.com/kubestep/kubestep/internal/kube"
 )
@@ -28,6 +29,8 @@ const (
 	chunkBytes = 64 << 10
 	// logRetry is after how long a log is asked for again that broke off.
 	logRetry = 500 * time.Millisecond
+	// ahead is how many chunks are read while others are compressed and written.
+	ahead = 16
 	// maxChunk bounds a chunk that has one line.
 	maxChunk = 1 << 20
 	// maxFailures is how often the log of a container that has ended may fail to be read.
@@ -70,6 +73,8 @@ type logReader struct {
 	namespace string
 	archive   *archive
 	chunks    chan chunk
+	// free are texts of chunks that are archived, to be used again.
+	free chan []byte
 	// stopped is closed to end the goroutines that read.
 	stopped chan struct{}
 	group   sync.WaitGroup
@@ -94,7 +99,7 @@ type logReader struct {
 
 func newLogReader(conn *kube.Conn, a *archive, run runjob.Run) *logReader {
 	l := &logReader{
-		conn: conn, namespace: run.Job.Namespace, archive: a, chunks: make(chan chunk), stopped: make(chan struct{}),
+		conn: conn, namespace: run.Job.Namespace, archive: a, chunks: make(chan chunk, ahead), free: make(chan []byte, ahead), stopped: make(chan struct{}),
 		places: map[instance]runjob.LogPlace{}, whole: map[string]bool{}, reading: map[instance]bool{}, terminated: map[instance]bool{},
 	}
 	for _, at := range run.Cursor.Read {
@@ -189,6 +194,12 @@ func (l *logReader) take(ctx context.Context, c chunk) error {
 	before := len(l.archive.parts.Manifest().Parts)
 	if err := l.archive.add(ctx, c.text, c.lines); err != nil {
 		return err
+	}
+	if cap(c.text) <= 2*chunkBytes { // a longer one was an exception
+		select {
+		case l.free <- c.text[:0]:
+		default:
+		}
 	}
 	l.written = l.written || len(l.archive.parts.Manifest().Parts) > before
 	l.places[c.of] = c.at
@@ -432,10 +443,12 @@ func (s *skipper) skips(stamp []byte) bool {
 func (l *logReader) pass(ctx context.Context, of instance, at *runjob.LogPlace, stream io.Reader, skip *skipper) error {
 	read, encode := newLogLines(stream), newEncoder(of)
 	stamp, skipped := []byte(nil), false
+	last := []byte(at.Time)
 	for {
 		continued := read.more
 		line, err := read.next()
 		if err != nil {
+			at.Time = string(last)
 			if !l.give(ctx, of, at, encode) {
 				return ctx.Err()
 			}
@@ -448,8 +461,12 @@ func (l *logReader) pass(ctx context.Context, of instance, at *runjob.LogPlace, 
 			word, text, _ := bytes.Cut(line, []byte(" "))
 			stamp, line = append(stamp[:0], word...), text
 			skipped = skip.skips(stamp)
-			if !skipped {
-				count(at, stamp)
+			switch {
+			case skipped:
+			case bytes.Equal(stamp, last):
+				at.Lines++
+			default:
+				last, at.Lines = append(last[:0], stamp...), 1
 			}
 		}
 		if skipped {
@@ -459,6 +476,7 @@ func (l *logReader) pass(ctx context.Context, of instance, at *runjob.LogPlace, 
 		// What has arrived is passed on before more is waited for. Of a line that is too long
 		// for one piece, the place is after all of it.
 		if size := encode.size(); !read.more && (size >= chunkBytes || read.r.Buffered() == 0) || size >= maxChunk {
+			at.Time = string(last)
 			if !l.give(ctx, of, at, encode) {
 				return ctx.Err()
 			}
@@ -466,20 +484,17 @@ func (l *logReader) pass(ctx context.Context, of instance, at *runjob.LogPlace, 
 	}
 }
 
-// count moves a place behind a line.
-func count(at *runjob.LogPlace, stamp []byte) {
-	if string(stamp) == at.Time {
-		at.Lines++
-		return
-	}
-	at.Time, at.Lines = string(stamp), 1
-}
-
 func (l *logReader) give(ctx context.Context, of instance, at *runjob.LogPlace, e *encoder) bool {
 	if e.lines == 0 {
 		return true
 	}
-	text, lines := e.take()
+	var next []byte
+	select {
+	case next = <-l.free:
+	default:
+		next = make([]byte, 0, chunkBytes+chunkBytes/4)
+	}
+	text, lines := e.take(next)
 	return l.send(ctx, chunk{of: of, text: text, lines: lines, at: *at})
 }
 
@@ -496,9 +511,11 @@ func newEncoder(of instance) *encoder {
 
 func (e *encoder) size() int { return len(e.text) }
 
-func (e *encoder) take() ([]byte, int) {
-	text, lines := bytes.Clone(e.text), e.lines
-	e.text, e.lines = e.text[:0], 0
+// take returns what was written, without tokens, and goes on with an empty text. No token goes
+// on in another line, as there are quotes between them.
+func (e *encoder) take(next []byte) ([]byte, int) {
+	text, lines := bearer.RedactBytes(e.text), e.lines
+	e.text, e.lines = next, 0
 	return text, lines
 }
 

@@ -3,6 +3,7 @@ package jobs
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"regexp"
@@ -67,18 +68,12 @@ func encodedSize(line string) int {
 	return len(line) + len(`\n`) + strings.Count(line, `"`) + strings.Count(line, `\`) + strings.Count(line, "\t")
 }
 
-// appendJSON appends a line of a log as a string of JSON, sanitized.
+// appendJSON appends a line of a log as a string of JSON, sanitized, but for the tokens of a
+// plain line: these go once many lines are together.
 func appendJSON(to, line []byte) []byte {
 	to = append(to, '"')
-	plain := true
-	for _, c := range line {
-		if c < ' ' || c >= utf8.RuneSelf-1 || c == '"' || c == '\\' {
-			plain = false
-			break
-		}
-	}
-	if plain {
-		return append(append(to, bearer.RedactBytes(line)...), '"')
+	if isPlain(line) {
+		return append(append(to, line...), '"')
 	}
 	for _, c := range []byte(sanitize(string(line))) {
 		switch c {
@@ -91,6 +86,32 @@ func appendJSON(to, line []byte) []byte {
 		}
 	}
 	return append(to, '"')
+}
+
+// isPlain reports whether a text has only printable characters of ASCII that JSON does not
+// escape. Eight bytes are looked at together: of each byte, the highest bit of a word is set
+// if it is not plain. It may also be set by the byte before it, so then each is looked at.
+// https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord
+func isPlain(text []byte) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	for len(text) >= 8 {
+		w := binary.LittleEndian.Uint64(text)
+		quote, backslash, del := w^ones*'"', w^ones*'\\', w^ones*(utf8.RuneSelf-1)
+		if (w|(w-ones*' ')|(quote-ones)|(backslash-ones)|(del-ones))&high != 0 && !eachPlain(text[:8]) {
+			return false
+		}
+		text = text[8:]
+	}
+	return eachPlain(text)
+}
+
+func eachPlain(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c >= utf8.RuneSelf-1 || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 const (
