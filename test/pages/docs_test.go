@@ -123,6 +123,25 @@ func TestEveryParameterIsNamed(t *testing.T) {
 	}
 }
 
+func TestTheDefaultsOfParametersAreThoseOfTheTemplate(t *testing.T) {
+	parameters := readTemplate(t).Parameters
+	rows := regexp.MustCompile("(?m)^\\| ((?:`[A-Z]\\w+`(?:, )?)+) \\| ([^|]+) \\|").FindAllStringSubmatch(read(t, "docs/deploy.md"), -1)
+	require.Greater(t, len(rows), 20)
+	for _, row := range rows {
+		names := regexp.MustCompile("[A-Z]\\w+").FindAllString(row[1], -1)
+		defaults := strings.Split(row[2], ", ")
+		for i, name := range names {
+			want := "none"
+			if parameters[name].Default == nil {
+				require.Contains(t, parameters, name)
+			} else if *parameters[name].Default != "" {
+				want = "`" + *parameters[name].Default + "`"
+			}
+			assert.Equal(t, want, defaults[min(i, len(defaults)-1)], name)
+		}
+	}
+}
+
 func TestEveryCellOfTheComparisonHasASource(t *testing.T) {
 	text := read(t, "docs/compare.md")
 	sources := regexp.MustCompile(`(?m)^(\d+)\. `).FindAllStringSubmatch(text, -1)
