@@ -178,13 +178,14 @@ controlplane: programs
 prebuilt:
 	@MAKE='$(MAKE)' hack/prebuilt.sh '$(PREBUILT)' build/local
 
-# The Python environment of moto (Step Functions) and of the transform of template.yml.
+# The Python environment of moto (Step Functions) and of the transform of template.yml. Compiling all of it would take as long as
+# installing it: Python compiles what it imports.
 .local/venv/done: local/requirements.txt
 	@python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
 		{ echo "Python 3.10 or newer with its venv module is missing (python3-venv on Debian and Ubuntu), which runs moto, the local Step Functions" >&2; exit 1; }
 	@echo "· installing moto, the local Step Functions, into .local/venv, once. This takes about a minute" >&2
 	@rm -rf .local/venv && python3 -m venv .local/venv && hack/progress.sh 'packages of moto found' "$$(grep -c '^[a-z].*==' local/requirements.txt)" '^(Collecting|Ignoring) ' \
-		.local/venv/bin/pip install --progress-bar off --no-color --disable-pip-version-check --require-hashes -r local/requirements.txt && touch $@
+		.local/venv/bin/pip install --no-compile --progress-bar off --no-color --disable-pip-version-check --require-hashes -r local/requirements.txt && touch $@
 
 # These pass on what is set on the command line: STACK CLUSTER PARAMS BUCKET NAMESPACE WORKFLOW INPUT OUTPUT SINCE KEEP_RBAC.
 deploy: ## deploy to AWS: CLUSTER=… [STACK=kubestep] [PARAMS="NAME=VALUE …"] [BUCKET=…] [NAMESPACE=default]

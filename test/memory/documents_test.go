@@ -52,6 +52,8 @@ func TestManifests(t *testing.T) {
 		"of many ends of lines in YAML 1.1":  fill("a: \"", "\u2028", "\"", dense),
 		"of many escapes":                    fill("a: \"", `\0`, "\"", dense),
 		"of many documents":                  fill("", "---\na: b\n", "", manifests.MaxBytes),
+		"of small documents that are dense":  strings.Repeat(fill("a: [", "b,", "]", 32<<10)+"\n---\n", 300),
+		"of small documents that grow":       numbered("", "---\napiVersion: v1\nkind: A\nmetadata: {name: a%x}\na: &a "+strings.Repeat("x", 10<<10)+"\nb: ["+strings.Repeat("*a,", 250)+"]\n", "", 9<<20),
 		"of dense documents":                 strings.Repeat(fill("a: [", "b,", "]", 1_990_000)+"\n---\n", 5),
 		"of broken documents":                strings.Repeat(fill("a: [", "b,", "", 1_990_000)+"\n---\n", 5),
 		"of JSON values":                     fill("", "{}", "", manifests.MaxBytes),
