@@ -46,9 +46,12 @@ func ApplyManifests() Machine {
 				Connects: true, Environment: append(pruning[:2:2], approvals...), Policies: source,
 			},
 			{
-				Name: "approve", Description: "Approves or rejects a plan for whoever may invoke it", Timeout: 30, ByPeople: true,
-				Environment: append([]Variable{{Name: "KUBESTEP_STATE_MACHINE", Value: sub("${AWS::StackName}-apply-manifests")}}, approvals...),
-				Policies:    []Policy{decideApprovals()},
+				Name: "approve", Description: "Approves or rejects a plan, or a gate of a rollout, for whoever may invoke it", Timeout: 30, ByPeople: true,
+				Environment: append([]Variable{
+					{Name: "KUBESTEP_STATE_MACHINE", Value: sub("${AWS::StackName}-apply-manifests")},
+					{Name: "KUBESTEP_FLEET_STATE_MACHINE", Value: sub("${AWS::StackName}-fleet")},
+				}, approvals...),
+				Policies: []Policy{decideApprovals()},
 			},
 		},
 		Schedule: "DriftSchedule",
@@ -121,8 +124,11 @@ func publishApprovals() Policy {
 func decideApprovals() Policy {
 	return Policy{Name: "approvals", Statements: []Statement{
 		{
-			Actions:   []string{"states:DescribeExecution", "states:GetExecutionHistory"},
-			Resources: []Value{sub("arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:execution:${AWS::StackName}-apply-manifests:*")},
+			Actions: []string{"states:DescribeExecution", "states:GetExecutionHistory"},
+			Resources: []Value{
+				sub("arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:execution:${AWS::StackName}-apply-manifests:*"),
+				sub("arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:execution:${AWS::StackName}-fleet:*"),
+			},
 		},
 		{
 			Actions: []string{"states:SendTaskSuccess"}, Resources: everything(),

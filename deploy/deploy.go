@@ -24,6 +24,8 @@ type Machine struct {
 	Identity string
 	// Functions are its own. One with an identity also invokes describe-cluster and a mint-token of its own.
 	Functions []Function
+	// Also are functions of other machines that it invokes too, if those machines are there.
+	Also []Function
 	// Distributed says that it has a distributed Map.
 	Distributed bool
 	// Policies are what its role may do besides invoking the functions, logging and tracing.
@@ -121,6 +123,7 @@ func (m Machine) Part(name string) string {
 // Invoked returns the functions that the machine invokes, with everything that a function has.
 func (m Machine) Invoked() []Function {
 	all := slices.DeleteFunc(m.Own(), func(f Function) bool { return f.ByPeople })
+	all = append(all, m.Also...)
 	if m.Identity == "" {
 		return all
 	}
@@ -201,6 +204,15 @@ func (s Stack) describeCluster() Function {
 	}
 	f.Policies = append(f.Policies, describeOne(), describeFurther())
 	return f
+}
+
+// Version is the version of the function by which a machine under that condition invokes it.
+func (f Function) Version(when string) Value {
+	version := ref(f.ID() + ".Version")
+	if f.When == "" || f.When == when {
+		return version
+	}
+	return choice(f.When, version, text("not-deployed"))
 }
 
 // ID is the function's logical id.

@@ -30,13 +30,17 @@ func (s Stack) fleet() Machine {
 		listBucket(sub("arn:${AWS::Partition}:s3:::${OutputBucket}")),
 	}}
 	const own = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:"
+	asks, approve := s.requestApproval()
 	return Machine{
-		Name: "fleet", Prefix: "Fleet", Distributed: true,
+		Name: "fleet", Prefix: "Fleet", Distributed: true, Also: asks,
 		Functions: []Function{
 			{
 				Name: "find-clusters", Description: "Finds the clusters of a fleet and names their executions", Memory: 256, Timeout: 300,
-				Environment: append(find, Variable{Name: "KUBESTEP_ALLOWED_KINDS", Value: allowedKinds()}),
-				Policies:    slices.Concat([]Policy{findClusters()}, assume, []Policy{objects, encryptOutput(), readManifests(), decryptManifests()}),
+				Environment: append(find,
+					Variable{Name: "KUBESTEP_ALLOWED_KINDS", Value: allowedKinds()},
+					Variable{Name: "KUBESTEP_APPROVE_FUNCTION", Value: approve},
+				),
+				Policies: slices.Concat([]Policy{findClusters()}, assume, []Policy{objects, encryptOutput(), readManifests(), decryptManifests()}),
 			},
 			{
 				Name: "record-outcome", Description: "Keeps what became of one cluster of a fleet",
@@ -49,10 +53,13 @@ func (s Stack) fleet() Machine {
 			{
 				Name: "summarize", Description: "Adds up what became of a fleet and writes the report", Memory: 512, Timeout: 120,
 				MemoryWhy: "For the share of a core that comes with it: ten thousand outcomes need 64 MB.",
-				Environment: []Variable{{
-					Name: "GOMEMLIMIT", Value: text("96MiB"),
-					Why: "Twice what ten thousand outcomes are: at their size, Go would do nothing but collect.",
-				}},
+				Environment: []Variable{
+					{
+						Name: "GOMEMLIMIT", Value: text("96MiB"),
+						Why: "Twice what ten thousand outcomes are: at their size, Go would do nothing but collect.",
+					},
+					{Name: "KUBESTEP_ATTESTATION_KEY", Value: attestationKey()},
+				},
 				Policies: []Policy{objects, encryptOutput()},
 			},
 		},
@@ -94,6 +101,19 @@ func (s Stack) fleet() Machine {
 			Description: "The workflows that a fleet may start. Whoever may start the machine of fleets may run each of them on every cluster that the stack reaches, so apply-manifests must be named here, besides EnableApply.",
 		}}},
 	}
+}
+
+// requestApproval returns the function that tells a topic what there is to approve, and the name of the function by
+// which people do, which is empty if there is none.
+func (s Stack) requestApproval() (functions []Function, approve Value) {
+	for _, w := range s.Workflows {
+		for _, f := range w.Own() {
+			if f.Name == "request-approval" {
+				return []Function{f}, choice(f.When, sub("${AWS::StackName}-approve"), text(""))
+			}
+		}
+	}
+	return nil, text("")
 }
 
 // choices returns what FleetWorkflows may be: the first workflow, and any of the others.

@@ -1,6 +1,9 @@
 package deploy
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
+)
 
 // Role is an IAM role.
 type Role struct {
@@ -226,13 +229,19 @@ arn:PARTITION:states:REGION:ACCOUNT:mapRun:MACHINE/LABEL:ID.
 https://docs.aws.amazon.com/step-functions/latest/dg/procedure-create-iam-role.html#prevent-cross-service-confused-deputy`
 	}
 	invoke := Statement{Actions: []string{"lambda:InvokeFunction"}, Why: "Versions only. While an update takes over there are two of each."}
+	var also []Policy
 	for _, f := range m.Invoked() {
-		invoke.Resources = append(invoke.Resources, sub("${"+f.ID()+".Arn}:*"))
+		versions := sub("${" + f.ID() + ".Arn}:*")
+		if f.When == "" || f.When == m.When() {
+			invoke.Resources = append(invoke.Resources, versions)
+			continue
+		}
+		also = append(also, Policy{Name: f.Name, When: f.When, Statements: []Statement{{Actions: invoke.Actions, Resources: []Value{versions}}}})
 	}
 	return Role{
 		ID: m.Part("Role"), When: m.When(), Description: "What the state machine " + m.Name + " may do",
 		Trust: trusts("states", "", equals("aws:SourceAccount", ref("AWS::AccountId")), source),
-		Policies: append(append([]Policy{{Name: "functions", Key: m.Name + "-functions", Statements: []Statement{invoke}}}, m.Policies...),
+		Policies: append(slices.Concat([]Policy{{Name: "functions", Key: m.Name + "-functions", Statements: []Statement{invoke}}}, also, m.Policies),
 			Policy{
 				Name: "logs", Key: "machine-logs", CalledBy: "Step Functions sets up its logs: https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html",
 				Statements: []Statement{{

@@ -251,7 +251,7 @@ func planSet(of document) State {
 
 // requestApproval waits for an approval. The function that it invokes ends at once.
 func requestApproval(of document) State {
-	return await[applymanifests.Decision](of, applymanifests.FunctionRequestApproval, State{
+	return await[contract.Decision](of, applymanifests.FunctionRequestApproval, State{
 		Name:               "RequestApproval",
 		Comment:            "Says what would be changed, and waits until the function approve is invoked.",
 		TimeoutSecondsPath: "$.request.approve.timeoutSeconds",

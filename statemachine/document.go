@@ -103,12 +103,20 @@ func (s source) at(path string) reflect.Type {
 	return t
 }
 
-// check holds a path to a type, and the paths in an intrinsic function to strings of the
-// source: all but the argument of States.JsonToString, which takes anything.
+// check holds a path, or a choice of two, to a type, and the paths in another intrinsic function to
+// strings of the source: all but the argument of States.JsonToString, which takes anything.
 func (s source) check(expression string, to reflect.Type) {
 	if plainPath.MatchString(expression) {
 		if at := s.at(expression); at != to {
 			panic(fmt.Sprintf("%s is a %s, not a %s", expression, at, to))
+		}
+		return
+	}
+	if match := choice.FindStringSubmatch(expression); match != nil {
+		for i, want := range []reflect.Type{to, reflect.SliceOf(to), reflect.TypeFor[int](), reflect.TypeFor[int]()} {
+			if at := s.at(match[i+1]); at != want {
+				panic(fmt.Sprintf("%s: %s is a %s, not a %s", expression, match[i+1], at, want))
+			}
 		}
 		return
 	}
@@ -121,7 +129,9 @@ func (s source) check(expression string, to reflect.Type) {
 
 var (
 	plainPath = regexp.MustCompile(`^\$[\w.]+$`)
-	paths     = regexp.MustCompile(`(States\.JsonToString\()?(\$[\w.]+)`)
+	// choice is one of a value and of an element of a list.
+	choice = regexp.MustCompile(`^States\.ArrayGetItem\(States\.Array\((\$[\w.]+), States\.ArrayGetItem\((\$[\w.]+), (\$[\w.]+)\)\), (\$[\w.]+)\)$`)
+	paths  = regexp.MustCompile(`(States\.JsonToString\()?(\$[\w.]+)`)
 )
 
 // field is a field of a type, by its name in JSON.

@@ -1,6 +1,7 @@
 package statemachine
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 
@@ -57,6 +58,8 @@ func Fleet() Machine {
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictTryAgain), Next: "WhereClustersAre"},
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictGoOn), Next: "WhereClustersAre"},
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictGate), Next: "Soak"},
+						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictJob), Next: "WhereClustersAre"},
+						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictApproval), Next: "RequestApproval"},
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictLookAgain), Next: "FindNewClusters"},
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictRollBack), Next: "RollBack"},
 						{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictTolerable), Next: "Output"},
@@ -80,12 +83,13 @@ func Fleet() Machine {
 					Default: "Summarize",
 				},
 				describeAlarms(),
+				requestGate(of),
 				findNewClusters(of),
 				{
 					Name:       "RollBack",
 					Type:       Pass,
 					Comment:    "From here on, clusters are asked to apply the former version.",
-					Parameters: Object{"fleet.$": "$.fleet", "request.$": "$.former", "former.$": "$.request", "run.$": "$.run"},
+					Parameters: Object{"fleet.$": "$.fleet", "request.$": "$.former", "former.$": "$.request", "jobs.$": "$.jobs", "run.$": "$.run"},
 					ResultPath: "$",
 					Next:       "WhereClustersAre",
 				},
@@ -180,6 +184,19 @@ func describeAlarms() State {
 	}
 }
 
+// requestGate waits for an approval. The function that it invokes ends at once, and whatever comes of
+// it is Summarize's to judge.
+func requestGate(of document) State {
+	return await[contract.Decision](of, fleet.FunctionRequestApproval, State{
+		Name:               "RequestApproval",
+		Comment:            "Says what the rollout would go on to change, and waits until the function approve is invoked.",
+		TimeoutSecondsPath: "$.run.gate.rollout.timeoutSeconds",
+		ResultPath:         "$.run.gate.decision",
+		Catch:              []Catcher{{Comment: "Nobody decided in time, or nobody could be asked.", ErrorEquals: []string{"States.ALL"}, ResultPath: "$.run.gate.failure", Next: "Summarize"}},
+		Next:               "Summarize",
+	})
+}
+
 // eachCluster runs the workflow on each cluster.
 type eachCluster struct {
 	document    document
@@ -193,12 +210,15 @@ type eachCluster struct {
 
 func (e eachCluster) state() State {
 	s := State{
-		Name:               e.name,
-		Type:               Map,
-		Comment:            "Runs an execution for each cluster. In the place of the clusters come their outcomes.",
-		Label:              e.label,
-		ItemReader:         e.reader,
-		ItemSelector:       e.document.copied(reflect.TypeFor[fleet.Item](), Object{"result": Object{}, "found": Object{}, "cluster": item()}),
+		Name:       e.name,
+		Type:       Map,
+		Comment:    "Runs an execution for each cluster. In the place of the clusters come their outcomes.",
+		Label:      e.label,
+		ItemReader: e.reader,
+		ItemSelector: e.document.copied(reflect.TypeFor[fleet.Item](), Object{
+			"result": Object{}, "found": Object{}, "cluster": item(),
+			"fleet": tasked(), "request.$": "States.ArrayGetItem(States.Array($.request, States.ArrayGetItem($.jobs, $.run.job)), $.run.asks)",
+		}),
 		MaxConcurrencyPath: "$.run.concurrency",
 		// An item that ends without an outcome, such as one that outgrows the state, is
 		// Summarize's to count.
@@ -217,6 +237,13 @@ func (e eachCluster) state() State {
 		s.ItemsPath = "$.run.clusters"
 	}
 	return s
+}
+
+// tasked takes the fleet with the task of the round: what its items run, and record outcomes of.
+func tasked() Object {
+	all := source{"$.fleet", reflect.TypeFor[fleet.Fleet]()}.copied(reflect.TypeFor[fleet.Fleet](), nil)
+	maps.Copy(all, source{"$.run.task", reflect.TypeFor[fleet.Task]()}.copied(reflect.TypeFor[fleet.Task](), nil))
+	return all
 }
 
 // item takes from an item of the Map what a cluster has, and nothing else: whoever can write the

@@ -127,7 +127,7 @@ func TestAPlanIsAppliedOnceSomebodyApprovedExactlyThatPlan(t *testing.T) {
 
 	// Whoever reads histories knows the task token.
 	execution, waits = a.waiting(t, topic, configMapsOf("forged"))
-	forged, err := json.Marshal(applymanifests.Decision{Digest: waits.Plan.Digest, By: "eve", Approved: true, Seal: "Zm9yZ2Vk"})
+	forged, err := json.Marshal(contract.Decision{Digest: waits.Plan.Digest, By: "eve", Approved: true, Seal: "Zm9yZ2Vk"})
 	require.NoError(t, err)
 	_, err = a.client.SendTaskSuccess(t.Context(), &sfn.SendTaskSuccessInput{TaskToken: &waits.Token, Output: aws.String(string(forged))})
 	require.NoError(t, err)

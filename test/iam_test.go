@@ -229,6 +229,7 @@ func TestARoleMayDoWhatItIsForAndNothingElse(t *testing.T) {
 
 		"approve a plan": {call{"states:SendTaskSuccess", "*"}, nil, []string{"ApproveRole"}},
 		"read the history of an execution that may wait": {call{"states:GetExecutionHistory", states + "execution:all-apply-manifests:one"}, nil, []string{"ApproveRole"}},
+		"read the history of a rollout that may wait":    {call{"states:GetExecutionHistory", states + "execution:all-fleet:one"}, nil, []string{"ApproveRole"}},
 		"tell a topic that a plan waits":                 {call{"sns:Publish", "arn:aws:sns:eu-west-1:111122223333:changes"}, nil, []string{"RequestApprovalRole"}},
 		"tell another topic":                             {call{"sns:Publish", "arn:aws:sns:eu-west-1:111122223333:other"}, nil, nobody},
 		"tell of a schedule that failed":                 {call{"sqs:SendMessage", "arn:aws:sqs:eu-west-1:111122223333:all-ScheduleDeadLetters"}, nil, holding("schedule")},

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -13,6 +15,7 @@ import (
 	"github.com/kubestep/kubestep/internal/approval"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 )
 
 // approvalsVerb is the verb that lists what waits for an approval.
@@ -22,8 +25,9 @@ func approvalsVerb(m machine) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "approvals",
 		Short: "List the executions that wait for an approval",
-		Long: `List the executions of apply-manifests that wait until somebody approves their plans,
-with what each would change, and the digest that kubestep approve takes.`,
+		Long: `List the executions of apply-manifests and of fleet that wait until somebody approves
+their plans, or the gates of their waves, with what each would change, and the digest that
+kubestep approve takes.`,
 		Example: `  # All that wait
   kubestep approvals
 
@@ -61,27 +65,70 @@ with what each would change, and the digest that kubestep approve takes.`,
 			format.value = asJSON
 		}
 		all := []waitingPlan{}
-		for pages := sfn.NewListExecutionsPaginator(client, &sfn.ListExecutionsInput{StateMachineArn: &arn, StatusFilter: types.ExecutionStatusRunning}); pages.HasMorePages(); {
-			page, err := pages.NextPage(cmd.Context())
+		for _, of := range waitingMachines(arn) {
+			those, err := waitingOf(cmd.Context(), client, of)
 			if err != nil {
-				return &failure{explain(fmt.Errorf("list the executions of %s: %w", arn, err), noExecution, awsRequest{stateMachineARN: arn, variable: m.Variable(), enables: m.enables()})}
+				return &failure{explain(err, noExecution, awsRequest{stateMachineARN: of, variable: m.Variable(), enables: m.enables()})}
 			}
-			for _, e := range page.Executions {
-				waits, err := approval.Find(cmd.Context(), client, *e.ExecutionArn)
-				if err != nil {
-					return &failure{err}
-				}
-				if waits == nil {
-					continue
-				}
-				plan := waits.Plan
-				until := waits.Since.Add(time.Duration(waits.Approve.TimeoutSeconds) * time.Second)
-				all = append(all, waitingPlan{*e.ExecutionArn, waits.Cluster.Name, waits.Cluster.Region, plan.Digest, waits.Since, until, plan.Created, plan.Configured, plan.Pruned})
-			}
+			all = append(all, those...)
 		}
 		return format.print(cmd, all, waitingNames(all), func(on paper) string { return waitingTable(all, on, time.Now()) })
 	}
 	return cmd
+}
+
+// waitingMachines are the state machine apply-manifests, and that of fleets in the same stack.
+func waitingMachines(arn string) []string {
+	const name = 6 // of arn:aws:states:REGION:ACCOUNT:stateMachine:NAME, which an alias may follow
+	parts := strings.Split(arn, ":")
+	if len(parts) <= name || !strings.HasSuffix(parts[name], "-"+applymanifests.Name) {
+		return []string{arn}
+	}
+	parts[name] = strings.TrimSuffix(parts[name], applymanifests.Name) + fleet.Name
+	return []string{arn, strings.Join(parts, ":")}
+}
+
+// waitingOf are the executions of a state machine that wait.
+func waitingOf(ctx context.Context, client *sfn.Client, machine string) ([]waitingPlan, error) {
+	var all []waitingPlan
+	for pages := sfn.NewListExecutionsPaginator(client, &sfn.ListExecutionsInput{StateMachineArn: &machine, StatusFilter: types.ExecutionStatusRunning}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list the executions of %s: %w", machine, err)
+		}
+		for _, e := range page.Executions {
+			waits, err := approval.Find(ctx, client, *e.ExecutionArn)
+			if err != nil {
+				return nil, err //nolint:wrapcheck // it names the call already
+			}
+			if waits == nil {
+				continue
+			}
+			all = append(all, waitingPlan{
+				Execution: *e.ExecutionArn, Cluster: waits.Cluster.Name, Region: waits.Cluster.Region, Digest: waits.Digest(),
+				Since: waits.Since, Until: waits.Since.Add(time.Duration(waits.TimeoutSeconds()) * time.Second),
+				Created: waits.Plan.Created, Configured: waits.Plan.Configured, Pruned: waits.Plan.Pruned,
+				Rollout: waits.Rollout.Name, Wave: waits.Rollout.Wave, Next: waits.Rollout.Next.Clusters,
+			})
+		}
+	}
+	return all, nil
+}
+
+// where is the cluster or, of a rollout, the wave at whose gate it waits.
+func (w waitingPlan) where() string {
+	if w.Rollout == "" {
+		return w.Cluster
+	}
+	return "wave " + w.Wave
+}
+
+// changes counts what is changed then.
+func (w waitingPlan) changes() string {
+	if w.Rollout == "" {
+		return fmt.Sprintf("+%d ~%d -%d", w.Created, w.Configured, w.Pruned)
+	}
+	return clusters(w.Next)
 }
 
 func waitingNames(all []waitingPlan) []string {
@@ -95,27 +142,26 @@ func waitingNames(all []waitingPlan) []string {
 // waitingTable has a line for each plan that waits.
 func waitingTable(all []waitingPlan, on paper, now time.Time) string {
 	if len(all) == 0 {
-		return "No execution of " + applymanifests.Name + " waits for an approval\n"
+		return "No execution of " + applymanifests.Name + " or " + fleet.Name + " waits for an approval\n"
 	}
 	rows := [][]string{{"CLUSTER", "LEFT", "CHANGES", "DIGEST", "NAME"}}
 	if on.wide {
 		rows = [][]string{{"CLUSTER", "REGION", "SINCE", "UNTIL", "CHANGES", "DIGEST", "EXECUTION"}}
 	}
 	for _, p := range all {
-		changes := fmt.Sprintf("+%d ~%d -%d", p.Created, p.Configured, p.Pruned)
 		if on.wide {
-			rows = append(rows, []string{cell(p.Cluster), cell(p.Region), p.Since.UTC().Format(time.RFC3339), p.Until.UTC().Format(time.RFC3339), changes, cell(p.Digest), cell(p.Execution)})
+			rows = append(rows, []string{cell(p.where()), cell(p.Region), p.Since.UTC().Format(time.RFC3339), p.Until.UTC().Format(time.RFC3339), p.changes(), cell(p.Digest), cell(p.Execution)})
 			continue
 		}
 		name := contract.ExecutionARN(p.Execution).Name()
-		rows = append(rows, []string{cell(p.Cluster), duration.HumanDuration(p.Until.Sub(now)), changes, cell(p.Digest), cell(name)})
+		rows = append(rows, []string{cell(p.where()), duration.HumanDuration(p.Until.Sub(now)), p.changes(), cell(p.Digest), cell(name)})
 	}
 	var b bytes.Buffer
 	on.table(&b, rows, "DIGEST", "NAME")
 	return b.String()
 }
 
-// waitingPlan is a plan that waits for an approval.
+// waitingPlan is a plan, or the gate of a rollout, that waits for an approval.
 type waitingPlan struct {
 	Execution  string    `json:"execution"`
 	Cluster    string    `json:"cluster"`
@@ -126,4 +172,9 @@ type waitingPlan struct {
 	Created    int       `json:"created"`
 	Configured int       `json:"configured"`
 	Pruned     int       `json:"pruned"`
+	// Rollout is the name of the rollout whose gate of that wave waits, and Next how many clusters
+	// are changed next.
+	Rollout string `json:"rollout,omitempty"`
+	Wave    string `json:"wave,omitempty"`
+	Next    int    `json:"next,omitempty"`
 }

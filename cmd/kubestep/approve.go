@@ -17,6 +17,7 @@ import (
 	"github.com/kubestep/kubestep/internal/approval"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 )
 
@@ -32,9 +33,10 @@ func approveVerb() *cobra.Command {
 	var options approveOptions
 	cmd := &cobra.Command{
 		Use:   "approve EXECUTION",
-		Short: "Approve, or reject, the plan that an execution waits with",
+		Short: "Approve, or reject, the plan or the gate that an execution waits with",
 		Long: `Approve the plan of an execution of apply-manifests that waits for an approval, because its
 input has "approve". The execution then plans again, and applies only if the plan is the same.
+Or approve that a rollout goes on, whose execution of fleet waits at the gate of a wave.
 EXECUTION is its name or its ARN.
 
 Without --digest, it shows what would be changed and ends: look at that, and name the digest
@@ -52,8 +54,8 @@ that it prints. You need to be allowed to invoke the function approve of the sta
     --digest q83vEjRWeJq83vEjRWeJq83v --reject --reason "not on a Friday"`,
 		ValidArgsFunction: completeExecutions,
 	}
-	cmd.Flags().StringVar(&options.digest, "digest", "", "the `DIGEST` of the plan (shows the plan if not set)")
-	cmd.Flags().BoolVar(&options.reject, "reject", false, "reject the plan")
+	cmd.Flags().StringVar(&options.digest, "digest", "", "the `DIGEST` of the plan or the gate (shows it if not set)")
+	cmd.Flags().BoolVar(&options.reject, "reject", false, "reject it")
 	cmd.Flags().StringVar(&options.reason, "reason", "", "why it is rejected, as `TEXT`")
 	cmd.Flags().StringVar(&options.by, "by", "", "who decides, as `TEXT`, for the output; CloudTrail has the identity")
 	of := newExecutions(cmd)
@@ -64,7 +66,7 @@ that it prints. You need to be allowed to invoke the function approve of the sta
 		}
 		argumentRegion(args[0], &wrong)
 		if options.digest == "" && (options.reject || options.reason != "") {
-			wrong.add("--reject and --reason need --digest, which names the plan")
+			wrong.add("--reject and --reason need --digest, which names what is rejected")
 		}
 		if len(wrong) > 0 {
 			return wrong
@@ -92,6 +94,14 @@ func showWaiting(cmd *cobra.Command, client *sfn.Client, execution string) error
 		return &failure{fmt.Errorf("execution %s waits for no approval", execution)}
 	}
 	out := cmd.OutOrStdout()
+	if waits.Rollout.Digest != "" {
+		_, _ = fmt.Fprintf(out, "Rollout %s waits at the gate of wave %s.\n", terminal.Line(waits.Rollout.Name), terminal.Line(waits.Rollout.Wave))
+		for _, line := range approval.Rollout(waits.Rollout) {
+			_, _ = fmt.Fprintln(out, terminal.Line(line))
+		}
+		_, err = fmt.Fprintf(out, "\nTo approve: kubestep approve %s --digest %s\n", execution, terminal.Line(waits.Digest()))
+		return err //nolint:wrapcheck // it only writes
+	}
 	for _, o := range waits.Plan.Objects {
 		if o.Action != applymanifests.ActionUnchanged {
 			_, _ = fmt.Fprintf(out, "%-10s %s\n", o.Action, terminal.Line(o.Kind+" "+applymanifests.ObjectName{Namespace: o.Namespace, Name: o.Name}.String()))
@@ -108,17 +118,21 @@ func showWaiting(cmd *cobra.Command, client *sfn.Client, execution string) error
 	return err //nolint:wrapcheck // it only writes
 }
 
-// machineSuffix ends the names of the state machines whose plans are approved.
-const machineSuffix = "-" + applymanifests.Name
+// machineSuffixes end the names of the state machines whose plans and gates are approved.
+var machineSuffixes = []string{"-" + applymanifests.Name, "-" + fleet.Name}
 
 // alphanumeric matches what an error of a function is named.
 var alphanumeric = regexp.MustCompile(`^[A-Za-z0-9.]+$`)
 
 // decide invokes the function approve of the execution's stack.
 func (o approveOptions) decide(cmd *cobra.Command, of sfn.Options) error {
-	stack, ok := strings.CutSuffix(contract.ExecutionARN(o.execution).Machine(), machineSuffix)
-	if !ok {
-		return problems{fmt.Sprintf("%s is not an execution of apply-manifests, whose state machine is named STACK%s", o.execution, machineSuffix)}
+	machine := contract.ExecutionARN(o.execution).Machine()
+	stack := machine
+	for _, suffix := range machineSuffixes {
+		stack = strings.TrimSuffix(stack, suffix)
+	}
+	if stack == machine {
+		return problems{fmt.Sprintf("%s is not an execution of apply-manifests or of fleet, whose state machines are named STACK%s", o.execution, strings.Join(machineSuffixes, " and STACK"))}
 	}
 	payload, err := json.Marshal(applymanifests.ApprovePlan{Execution: o.execution, Digest: o.digest, Reject: o.reject, Reason: o.reason, By: o.by})
 	if err != nil {

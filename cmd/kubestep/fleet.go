@@ -358,6 +358,11 @@ func waves(all []fleet.WaveSummary) string {
 	// What is written to memory does not fail.
 	_, _ = rows.WriteTo(aligned)
 	_ = aligned.Flush()
+	for _, w := range all {
+		if text := report.Gate(w); text != "" {
+			fmt.Fprintf(&b, "  gate of %s: %s\n", cell(w.Name), terminal.Line(text))
+		}
+	}
 	b.WriteByte('\n')
 	return b.String()
 }

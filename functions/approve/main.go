@@ -16,10 +16,10 @@ import (
 
 func main() {
 	approver := approval.Approver{
-		API:     sfn.NewFromConfig(task.Must(awsapi.Config(os.Getenv))),
-		Sealer:  task.Must(proof.NewSealer(os.Getenv("KUBESTEP_ATTESTATION_KEY"))),
-		Machine: os.Getenv("KUBESTEP_STATE_MACHINE"),
-		Now:     time.Now,
+		API:      sfn.NewFromConfig(task.Must(awsapi.Config(os.Getenv))),
+		Sealer:   task.Must(proof.NewSealer(os.Getenv("KUBESTEP_ATTESTATION_KEY"))),
+		Machines: []string{os.Getenv("KUBESTEP_STATE_MACHINE"), os.Getenv("KUBESTEP_FLEET_STATE_MACHINE")},
+		Now:      time.Now,
 	}
 	task.Start(applymanifests.FunctionApprove, approver.Approve)
 }

@@ -25,6 +25,7 @@ func main() {
 		Store:     fleet.NewStore(cfg),
 		Defaults:  contract.Target{Region: cfg.Region},
 		Workflows: fleet.Workflows(workflows.All(), os.Getenv),
+		Approves:  os.Getenv("KUBESTEP_APPROVE_FUNCTION") != "",
 		Checks: map[string]func(*input.Fields, any){
 			applymanifests.Name: manifests.CheckInline(manifests.Rules{AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ",")}),
 			runjob.Name:         jobs.CheckInFleet,

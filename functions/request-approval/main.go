@@ -8,7 +8,6 @@ import (
 
 	"github.com/kubestep/kubestep/internal/approval"
 	"github.com/kubestep/kubestep/internal/awsapi"
-	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/task"
 )
 
@@ -23,5 +22,5 @@ func main() {
 			})
 		},
 	}
-	task.Start(applymanifests.FunctionRequestApproval, requester.Request)
+	task.Start(approval.FunctionRequestApproval, requester.Request)
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/kubestep/kubestep/internal/approval/proof"
 	"github.com/kubestep/kubestep/internal/awsapi"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/fleet"
@@ -13,8 +14,9 @@ import (
 
 func main() {
 	summarizer := fleet.Summarizer{
-		Store: fleet.NewStore(task.Must(awsapi.Config(os.Getenv))),
-		Now:   time.Now,
+		Store:  fleet.NewStore(task.Must(awsapi.Config(os.Getenv))),
+		Sealer: task.Must(proof.NewSealer(os.Getenv("KUBESTEP_ATTESTATION_KEY"))),
+		Now:    time.Now,
 	}
 	task.Start(contractfleet.FunctionSummarize, summarizer.Summarize)
 }

@@ -37,9 +37,9 @@ type History interface {
 type Approver struct {
 	API    StepFunctions
 	Sealer proof.Sealer
-	// Machine is the name of the state machine whose plans are approved.
-	Machine string
-	Now     func() time.Time
+	// Machines are the names of the state machines whose plans and rollouts are approved.
+	Machines []string
+	Now      func() time.Time
 }
 
 const (
@@ -54,10 +54,10 @@ var (
 	digests    = regexp.MustCompile(`^[A-Za-z0-9_-]{24}$`)
 )
 
-// Approve approves or rejects the plan for which an execution waits.
+// Approve approves or rejects what an execution waits with.
 //
-// Errors: InvalidInput for an execution that waits for no approval, or for that of another
-// plan; AccessDenied, Throttled, AWSUnreachable.
+// Errors: InvalidInput for an execution that waits for no approval, or for that of something
+// else; AccessDenied, Throttled, AWSUnreachable.
 func (a Approver) Approve(ctx context.Context, in applymanifests.ApprovePlan) (applymanifests.ApprovedPlan, error) {
 	if err := a.check(in); err != nil {
 		return applymanifests.ApprovedPlan{}, err
@@ -67,13 +67,17 @@ func (a Approver) Approve(ctx context.Context, in applymanifests.ApprovePlan) (a
 		return applymanifests.ApprovedPlan{}, err
 	}
 	if waiting == nil {
-		return applymanifests.ApprovedPlan{}, contract.Errorf(contract.InvalidInput, "Execution %s waits for no approval: it ended, it has not planned yet, or somebody decided already. See aws stepfunctions describe-execution", in.Execution)
+		return applymanifests.ApprovedPlan{}, contract.Errorf(contract.InvalidInput, "Execution %s waits for no approval: it ended, it is not that far yet, or somebody decided already. See aws stepfunctions describe-execution", in.Execution)
 	}
-	if waiting.Plan.Digest != in.Digest {
+	switch {
+	case waiting.Digest() == in.Digest:
+	case waiting.Rollout.Digest != "":
+		return applymanifests.ApprovedPlan{}, contract.Errorf(contract.InvalidInput, "Execution %s waits for the approval of another gate than %s: see kubestep approvals, and look at what that one goes on to change first", in.Execution, in.Digest)
+	default:
 		return applymanifests.ApprovedPlan{}, contract.Errorf(contract.InvalidInput, "Execution %s waits for the approval of another plan than %s: see kubestep approvals, and look at that plan first", in.Execution, in.Digest)
 	}
 	answer := applymanifests.ApprovedPlan{Execution: in.Execution, Digest: in.Digest, Approved: !in.Reject, At: a.Now().UTC().Truncate(time.Second)}
-	decision, err := a.Sealer.Seal(in.Execution, applymanifests.Decision{Digest: in.Digest, At: answer.At, By: in.By, Approved: answer.Approved, Reason: in.Reason})
+	decision, err := a.Sealer.Seal(in.Execution, contract.Decision{Digest: in.Digest, At: answer.At, By: in.By, Approved: answer.Approved, Reason: in.Reason})
 	if err != nil {
 		return applymanifests.ApprovedPlan{}, err
 	}
@@ -106,11 +110,11 @@ func (a Approver) check(in applymanifests.ApprovePlan) error {
 	switch {
 	case !executions.MatchString(in.Execution):
 		problems = append(problems, "execution: expected the ARN of the execution that waits")
-	case contract.ExecutionARN(in.Execution).Machine() != a.Machine:
-		problems = append(problems, fmt.Sprintf("execution: expected one of the state machine %s", a.Machine))
+	case !slices.Contains(a.Machines, contract.ExecutionARN(in.Execution).Machine()):
+		problems = append(problems, fmt.Sprintf("execution: expected one of the state machine %s", strings.Join(a.Machines, " or ")))
 	}
 	if !digests.MatchString(in.Digest) {
-		problems = append(problems, "digest: expected the 24 characters of the plan's digest")
+		problems = append(problems, "digest: expected the 24 characters of the digest that the execution waits with")
 	}
 	if len(in.Reason) > maxReason {
 		problems = append(problems, fmt.Sprintf("reason: %d bytes: expected at most %d", len(in.Reason), maxReason))
@@ -129,7 +133,7 @@ func (a Approver) check(in applymanifests.ApprovePlan) error {
 
 // Waiting is what an execution waits for.
 type Waiting struct {
-	applymanifests.RequestApproval
+	Asked
 	// Since is when it began to wait.
 	Since time.Time
 }
@@ -171,12 +175,12 @@ func waitingFor(event types.HistoryEvent) (*Waiting, error) {
 		return nil, nil //nolint:nilnil // another task
 	}
 	var parameters struct {
-		Payload applymanifests.RequestApproval `json:"Payload"`
+		Payload Asked `json:"Payload"`
 	}
 	if err := json.Unmarshal([]byte(*scheduled.Parameters), &parameters); err != nil || parameters.Payload.Token == "" {
 		return nil, contract.Errorf(contract.InvalidInput, "The execution waits for something else than an approval of this version of kubestep")
 	}
-	waiting := &Waiting{RequestApproval: parameters.Payload}
+	waiting := &Waiting{Asked: parameters.Payload}
 	if event.Timestamp != nil {
 		waiting.Since = *event.Timestamp
 	}

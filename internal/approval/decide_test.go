@@ -18,6 +18,7 @@ import (
 	"github.com/kubestep/kubestep/internal/approval/proof"
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 )
 
 const (
@@ -84,12 +85,12 @@ func TestAPlanIsDecidedOnByWhoeverMayInvokeTheFunction(t *testing.T) {
 		"too late":                      {payload: yes, history: history{status: types.ExecutionStatusRunning, events: waiting, err: &types.TaskTimedOut{}}, says: "waits for no approval any more"},
 		"to an execution of another machine": {
 			payload: applymanifests.ApprovePlan{Execution: strings.Replace(execution, "kubestep-apply", "other-apply", 1), Digest: digest, Reason: "why"},
-			says:    `execution: expected one of the state machine kubestep-apply-manifests; reason: expected only with "reject": true`,
+			says:    `execution: expected one of the state machine kubestep-apply-manifests or kubestep-fleet; reason: expected only with "reject": true`,
 		},
 		"to nothing": {says: "execution: expected the ARN of the execution that waits; digest: expected the 24 characters"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			approver := approval.Approver{API: &c.history, Sealer: sealer, Machine: "kubestep-apply-manifests", Now: func() time.Time { return time.Unix(200, 5) }}
+			approver := approval.Approver{API: &c.history, Sealer: sealer, Machines: []string{"kubestep-apply-manifests", "kubestep-fleet"}, Now: func() time.Time { return time.Unix(200, 5) }}
 			answer, err := approver.Approve(t.Context(), c.payload)
 			if c.says != "" {
 				var named *contract.Error
@@ -106,7 +107,7 @@ func TestAPlanIsDecidedOnByWhoeverMayInvokeTheFunction(t *testing.T) {
 			for _, part := range c.sent {
 				assert.Contains(t, text, part)
 			}
-			var decision applymanifests.Decision
+			var decision contract.Decision
 			require.NoError(t, json.Unmarshal([]byte(text), &decision))
 			require.NoError(t, sealer.Verify(execution, decision))
 		})
@@ -141,7 +142,7 @@ func TestTheTopicIsToldWhatThereIsToApproveAndHow(t *testing.T) {
 			Diff: &applymanifests.Diff{Bucket: "reports", Keys: []string{"diff-00000.txt"}},
 		},
 	}
-	answer, err := requester.Request(t.Context(), in)
+	answer, err := requester.Request(t.Context(), approval.Asked{RequestApproval: in})
 	require.NoError(t, err)
 	assert.Equal(t, "m1", answer.MessageID)
 	assert.Equal(t, "us-east-1", region, "the topic's own")
@@ -159,7 +160,70 @@ func TestTheTopicIsToldWhatThereIsToApproveAndHow(t *testing.T) {
 	}
 
 	in.Approve.TopicARN = ""
-	_, err = requester.Request(t.Context(), in)
+	_, err = requester.Request(t.Context(), approval.Asked{RequestApproval: in})
 	require.NoError(t, err)
 	assert.Len(t, published.messages, 1, "without a topic, nobody is told")
+}
+
+// rollout is what a fleet waits with.
+var rollout = fleet.Rollout{
+	Name: "nightly", Workflow: "apply-manifests", Digest: digest, Wave: "canary",
+	Approve: fleet.Approve{TopicARN: "arn:aws:sns:us-east-1:111122223333:changes", TimeoutSeconds: 3600},
+	Done:    []fleet.WaveDone{{Name: "canary", Clusters: 3, Failed: 1, Jobs: 2}}, Next: fleet.WaveNext{Name: "tenth", Clusters: 7, Names: []string{"a", "b"}}, Later: 30,
+	Report: "s3://reports/report.html",
+}
+
+const fleetExecution = "arn:aws:states:eu-west-1:111122223333:execution:kubestep-fleet:nightly"
+
+func TestTheTopicIsToldWhereARolloutStandsAndHowToApprove(t *testing.T) {
+	published := &topic{}
+	requester := approval.Requester{Function: "kubestep-approve", SNS: func(string, string) approval.SNS { return published }}
+	in := approval.Asked{Rollout: rollout}
+	in.Execution, in.Token = fleetExecution, "token"
+
+	_, err := requester.Request(t.Context(), in)
+
+	require.NoError(t, err)
+	require.Len(t, published.messages, 1)
+	assert.Equal(t, "kubestep: approve rollout nightly", *published.messages[0].Subject)
+	text := *published.messages[0].Message
+	assert.NotContains(t, text, "token")
+	for _, line := range []string{
+		"Rollout nightly, execution " + fleetExecution + ", waits for somebody to approve that it goes on.\n", "Wave canary: 2 of 3 clusters succeeded, and its job in 2.\n",
+		"Next is wave tenth: apply-manifests runs on 7 clusters: a, b, and 5 more. Later waves have 30 clusters.\n", "The report, once the rollout has ended: s3://reports/report.html\n", "within 1h0m0s",
+		"  kubestep approve " + fleetExecution + " --digest " + digest + "\n", `{"execution":"` + fleetExecution + `","digest":"` + digest + `"}`, "--function-name kubestep-approve",
+	} {
+		assert.Contains(t, text, line)
+	}
+}
+
+func TestWhatIsLeftOfARolloutIsSaid(t *testing.T) {
+	last := rollout
+	last.Next, last.Later, last.Report = fleet.WaveNext{}, 0, ""
+	assert.Equal(t, []string{"Wave canary: 2 of 3 clusters succeeded, and its job in 2.", "No wave is left: the rollout ends with the approval."}, approval.Rollout(last))
+	whole := fleet.Rollout{Workflow: "apply-manifests", Next: fleet.WaveNext{Clusters: 1, Names: []string{"a"}}}
+	assert.Equal(t, []string{"Next: apply-manifests runs on 1 cluster: a."}, approval.Rollout(whole))
+}
+
+func TestAGateIsDecidedOnAsAPlanIs(t *testing.T) {
+	sealer, err := proof.NewSealer("a secret of at least 32 characters")
+	require.NoError(t, err)
+	text, err := json.Marshal(map[string]any{"FunctionName": "f", "Payload": fleet.RequestApproval{Execution: fleetExecution, Rollout: rollout, Token: "token"}})
+	require.NoError(t, err)
+	waits := event(7, types.HistoryEventTypeTaskScheduled)
+	waits.TaskScheduledEventDetails = &types.TaskScheduledEventDetails{Resource: aws.String("invoke.waitForTaskToken"), Parameters: aws.String(string(text))}
+	h := &history{status: types.ExecutionStatusRunning, events: []types.HistoryEvent{waits}}
+	approver := approval.Approver{API: h, Sealer: sealer, Machines: []string{"kubestep-apply-manifests", "kubestep-fleet"}, Now: time.Now}
+
+	_, err = approver.Approve(t.Context(), applymanifests.ApprovePlan{Execution: fleetExecution, Digest: strings.Repeat("A", 24)})
+	require.ErrorContains(t, err, "waits for the approval of another gate than AAAA", "an earlier gate, or another list")
+	_, err = approver.Approve(t.Context(), applymanifests.ApprovePlan{Execution: fleetExecution, Digest: digest, By: "ada"})
+	require.NoError(t, err)
+	require.Len(t, h.sent, 1)
+	assert.Contains(t, h.sent[0], `"approved":true`)
+
+	found, err := approval.Find(t.Context(), h, fleetExecution)
+	require.NoError(t, err)
+	assert.Equal(t, digest, found.Digest())
+	assert.Equal(t, 3600, found.TimeoutSeconds())
 }

@@ -16,14 +16,14 @@ const maxLooking = 2 * time.Minute
 // findAppeared finds the clusters that were not there when the fleet began: those that it would
 // find now, and that its list does not have. What goes wrong is told in their place.
 func (d Finder) findAppeared(ctx context.Context, r request, in contractfleet.FindClusters) (contractfleet.FoundClusters, error) {
-	asked, former, err := r.requests(in.Execution)
+	asked, former, jobs, err := r.asks(in.Execution)
 	if err != nil {
 		return contractfleet.FoundClusters{}, err
 	}
 	if in.Run.Rollback.Begun {
 		asked, former = former, asked
 	}
-	found := contractfleet.FoundClusters{Fleet: in.Fleet, Request: asked, Former: former, Run: in.Run}
+	found := contractfleet.FoundClusters{Fleet: in.Fleet, Request: asked, Former: former, Jobs: jobs, Run: in.Run}
 	ctx, cancel := context.WithTimeout(ctx, maxLooking)
 	defer cancel()
 	found.Run.Ending.Appeared, err = d.appeared(ctx, r, in)

@@ -17,6 +17,7 @@ import (
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/contract/runjob"
 	"github.com/kubestep/kubestep/internal/input"
 	"github.com/kubestep/kubestep/internal/workflow"
 )
@@ -62,6 +63,8 @@ type Finder struct {
 	Defaults contract.Target
 	// Workflows are those that may be run, by name.
 	Workflows map[string]Workflow
+	// Approves reports whether the stack has the function approve.
+	Approves bool
 	// Checks find problems of a request that its reader leaves to a later state of the
 	// workflow: here it is one request for many executions.
 	Checks map[string]func(f *input.Fields, request any)
@@ -98,7 +101,7 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 	if err := d.checkReadable(ctx, r, in.Execution); err != nil {
 		return contractfleet.FoundClusters{}, err
 	}
-	asked, former, err := r.requests(in.Execution)
+	asked, former, jobs, err := r.asks(in.Execution)
 	if err != nil {
 		return contractfleet.FoundClusters{}, err
 	}
@@ -106,10 +109,14 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 	if err != nil {
 		return contractfleet.FoundClusters{}, err
 	}
+	frozen, err := frozenDigest(targets)
+	if err != nil {
+		return contractfleet.FoundClusters{}, err
+	}
 	machine := d.Workflows[r.workflow].StateMachineARN
 	fleet := contractfleet.Fleet{
 		Name: r.name, Execution: in.Execution, StartedAt: in.StartedAt, Workflow: r.workflow, StateMachineARN: machine, Executions: contract.MachineARN(machine).Executions(),
-		Digest: digest, Own: hash("%q", in.Execution), Changes: r.changes,
+		Digest: digest, Frozen: frozen, Own: hash("%q", in.Execution), Changes: r.changes,
 		Clusters: len(targets), Concurrency: r.concurrency, Tolerated: r.tolerated.of(len(targets)), Waves: len(waves), Lists: len(r.places) > 0 && len(waves) > 0 && r.changes && r.output.Bucket != "", InS3: r.inS3(targets, len(waves)), Output: r.output,
 		OnFailure: r.onFailure, SamePlan: r.samePlan,
 	}
@@ -119,6 +126,10 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 			return contractfleet.FoundClusters{}, err
 		}
 	}
+	if len(r.jobs) > 0 {
+		runs := d.Workflows[runjob.Name].StateMachineARN
+		fleet.Jobs = contractfleet.Task{Workflow: runjob.Name, StateMachineARN: runs, Executions: contract.MachineARN(runs).Executions()}
+	}
 	if len(waves) > 0 {
 		fleet.Tolerated = 0
 		for _, w := range waves {
@@ -126,25 +137,35 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 		}
 	}
 	run, err := begin(ctx, d.Store, fleet, waves, targets)
-	return contractfleet.FoundClusters{Fleet: fleet, Request: asked, Former: former, Run: run}, err
-}
-
-// requests are what each cluster is asked, and what rolls it back: an empty object for nothing.
-func (r *request) requests(execution string) (asked, former json.RawMessage, err error) {
-	if asked, err = ask(r.asked, execution); err != nil {
-		return nil, nil, err
-	}
-	if r.former == nil {
-		return asked, json.RawMessage("{}"), nil
-	}
-	former, err = ask(r.former, execution)
-	return asked, former, err
+	return contractfleet.FoundClusters{Fleet: fleet, Request: asked, Former: former, Jobs: jobs, Run: run}, err
 }
 
 // startedBy is the member that Step Functions reads as the parent of an execution.
 const startedBy = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
 
-// ask is the input of each cluster's execution, but for the target. The console links
+// asks is what each cluster is asked, what rolls it back, and what the gates of waves ask: an empty
+// object for nothing.
+func (r *request) asks(execution string) (asked, former json.RawMessage, jobs []json.RawMessage, err error) {
+	former, jobs = json.RawMessage("{}"), []json.RawMessage{json.RawMessage("{}")}
+	if asked, err = ask(r.asked, execution); err != nil {
+		return nil, nil, nil, err
+	}
+	if r.former != nil {
+		if former, err = ask(r.former, execution); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	for _, job := range r.jobs {
+		one, err := ask(job, execution)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		jobs = append(jobs, one)
+	}
+	return asked, former, jobs, nil
+}
+
+// ask is the input of a cluster's execution, but for the target. The console links
 // an execution to the one that its input names so.
 // https://docs.aws.amazon.com/step-functions/latest/dg/concepts-nested-workflows.html
 func ask(request json.RawMessage, execution string) (json.RawMessage, error) {

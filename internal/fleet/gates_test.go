@@ -47,7 +47,7 @@ func TestAGateIsBetweenAWaveAndTheNext(t *testing.T) {
 
 	gate := summarize(t, &fakeS3{}, found.Fleet, ran(found.Run), time.Minute)
 	assert.Equal(t, contractfleet.VerdictGate, gate.Verdict)
-	assert.Equal(t, contractfleet.Passage{Wave: 1, SoakSeconds: 600, Alarms: []string{"errors", "slow"}, Watched: true, Seen: contractfleet.AlarmStates{Names: []string{}, States: []string{}, CompositeNames: []string{}, CompositeStates: []string{}}}, gate.Gate)
+	assert.Equal(t, contractfleet.Passage{Wave: 1, Stage: contractfleet.StageAlarms, SoakSeconds: 600, Alarms: []string{"errors", "slow"}, Watched: true, Seen: contractfleet.AlarmStates{Names: []string{}, States: []string{}, CompositeNames: []string{}, CompositeStates: []string{}}}, gate.Gate)
 	assert.Empty(t, gate.Clusters, "nothing runs meanwhile")
 	assert.Equal(t, []contract.Target{{ClusterName: "b", Region: "eu-west-1"}}, gate.Pending)
 

@@ -279,6 +279,11 @@ func room(fleet contractfleet.Fleet, target contract.Target) int {
 	if fleet.InS3 {
 		return most
 	}
+	return share(fleet, most)
+}
+
+// share is an outcome's share of the room in the state: at most that many bytes.
+func share(fleet contractfleet.Fleet, most int) int {
 	return min(most, maxInState(fleet.Waves)*contractfleet.MaxOutcomeBytes/max(1, fleet.Clusters))
 }
 

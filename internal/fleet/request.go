@@ -59,6 +59,8 @@ type request struct {
 	// waves are in their order, and unmatched says what becomes of clusters in none.
 	waves     []wave
 	unmatched string
+	// jobs are what the gates of the waves ask of run-job.
+	jobs []json.RawMessage
 }
 
 // place is where clusters are listed: a Region, as a role.
@@ -210,7 +212,7 @@ func (r *request) checkSize(f *input.Fields, clusters []contract.Target, waves [
 		f.Problem("clusters", "%d clusters: expected at most %d", len(clusters), contractfleet.MaxClusters)
 	}
 	if len(r.waves) > 0 {
-		r.checkRounds(f, waves)
+		r.checkRounds(f, clusters, waves)
 	} else if tolerated := r.tolerated.of(len(clusters)); r.changes && rounds(len(clusters), tolerated, r.concurrency) > maxRounds && !f.HasProblem("concurrency") {
 		f.Problem("concurrency", "%d: %d clusters, begun few at a time so that failures stop the fleet, are more rounds than an execution can have: expected at least %d", r.concurrency, len(clusters), enough(len(clusters), tolerated))
 	}

@@ -82,10 +82,14 @@ func enough(clusters, tolerated int) int {
 }
 
 // checkRounds adds a problem if the waves are more rounds than an execution can have.
-func (r *request) checkRounds(f *input.Fields, waves []contractfleet.Wave) {
+func (r *request) checkRounds(f *input.Fields, clusters []contract.Target, waves []contractfleet.Wave) {
+	perRound := jobsInRound(contractfleet.Fleet{Clusters: len(clusters), Waves: len(waves), InS3: r.inS3(clusters, len(waves))})
 	all, most, longest := 0, 0, 0
 	for i, w := range waves {
 		n := rounds(w.Clusters, limit(r.onFailure, w), w.Concurrency)
+		if most := min(inTime(0, w.Concurrency), perRound); w.Gate.Job.Request > 0 {
+			n += (w.Clusters + most - 1) / most
+		}
 		if all += n; n > most {
 			most, longest = n, i
 		}
@@ -124,7 +128,7 @@ func (s Summarizer) goOn(ctx context.Context, fleet contractfleet.Fleet, run con
 		run.Begun, run.Pending = run.Begun+size, run.Pending[size:]
 		return lay(ctx, s.Store, fleet, run, next)
 	}
-	all, err := s.Store.list(ctx, fleet, allKey(fleet))
+	all, err := s.frozen(ctx, fleet)
 	if err != nil {
 		return contractfleet.Run{}, err
 	}
@@ -169,10 +173,20 @@ func first(fleet contractfleet.Fleet, waves []contractfleet.Wave, targets []cont
 	return clusters
 }
 
+// task is what a round runs, and the place of the Job if it is one.
+func task(fleet contractfleet.Fleet, run contractfleet.Run) (contractfleet.Task, int) {
+	if run.Gate.Stage == contractfleet.StageJob && !run.Rollback.Begun {
+		return fleet.Jobs, run.Waves[run.Gate.Wave-1].Gate.Job.Request
+	}
+	return contractfleet.Task{Workflow: fleet.Workflow, StateMachineARN: fleet.StateMachineARN, Executions: fleet.Executions}, 0
+}
+
 // lay gives the round its clusters: in a list in S3 if the fleet is there.
 func lay(ctx context.Context, objects Store, fleet contractfleet.Fleet, run contractfleet.Run, clusters []contractfleet.Cluster) (contractfleet.Run, error) {
 	run.Size, run.Clusters, run.Summary = len(clusters), clusters, add(fleet, nil)
 	run.Concurrency = waveOf(fleet, run.Waves, run.Wave).Concurrency
+	run.Task, run.Job = task(fleet, run)
+	run.Asks = min(run.Job, 1)
 	if run.Outcomes == nil {
 		run.Outcomes = []contractfleet.Outcome{}
 	}
@@ -187,7 +201,7 @@ func lay(ctx context.Context, objects Store, fleet contractfleet.Fleet, run cont
 	switch {
 	case run.Size == 0: // a gate
 		return run, nil
-	case run.Size == fleet.Clusters && run.Attempt == 1 && !run.Rollback.Begun:
+	case run.Size == fleet.Clusters && run.Attempt == 1 && run.Job == 0 && !run.Rollback.Begun:
 		run.List = allKey(fleet)
 		return run, nil
 	}

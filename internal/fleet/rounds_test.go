@@ -31,6 +31,8 @@ type simulation struct {
 	rolled []rolling
 	// outcome is the status, error and duration of a cluster's execution.
 	outcome func(contractfleet.Cluster) (contractfleet.Status, string, int)
+	// gates are how gates fare; without it, all are passed.
+	gates *gates
 
 	now    int
 	began  []string // each start, as "NAME" or "NAME again"
@@ -71,21 +73,30 @@ func simulate(t *testing.T, input string, outcome func(contractfleet.Cluster) (c
 func (s *simulation) all(input string) {
 	t := s.t
 	t.Helper()
-	found, err := find(t, rollout(nil, s.s3), input)
+	if s.gates == nil {
+		s.gates = &gates{random: rand.New(rand.NewPCG(1, 1))}
+	}
+	found, err := find(t, decider(s.s3), input)
 	require.NoError(t, err)
 	s.fleet, s.run, s.request, s.former = found.Fleet, found.Run, found.Request, found.Former
+	summarizes := summarizer(s.s3)
+	summarizes.Sealer = approver(t)
+	ended := s.runMap()
 	for {
-		ended := s.runMap()
-		s.run, err = summarizer(s.s3).Summarize(t.Context(), contractfleet.Summarize{Fleet: s.fleet, Request: s.request, Former: s.former, Run: ended})
+		s.run, err = summarizes.Summarize(t.Context(), contractfleet.Summarize{Fleet: s.fleet, Request: s.request, Former: s.former, Jobs: found.Jobs, Run: ended})
 		require.NoError(t, err)
 		s.rounds++
 		text, err := json.Marshal(s.run)
 		require.NoError(t, err)
 		s.sizes = append(s.sizes, len(text))
 		switch s.run.Verdict {
-		case contractfleet.VerdictTryAgain, contractfleet.VerdictGoOn:
+		case contractfleet.VerdictTryAgain, contractfleet.VerdictGoOn, contractfleet.VerdictJob:
+			ended = s.runMap()
 		case contractfleet.VerdictRollBack:
 			s.request, s.former = s.former, s.request
+			ended = s.runMap()
+		case contractfleet.VerdictGate, contractfleet.VerdictApproval:
+			ended = s.waitAtGate()
 		default:
 			return
 		}
@@ -108,18 +119,21 @@ func (s *simulation) runMap() contractfleet.Ran {
 	var running []item
 	ended := contractfleet.Ran{
 		Round: s.run.Round, Attempt: s.run.Attempt, List: s.run.List, Size: s.run.Size, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, Waves: s.run.Waves, Wave: s.run.Wave, Outcomes: s.run.Outcomes,
-		Rollback: s.run.Rollback,
+		Rollback: s.run.Rollback, Gate: s.run.Gate,
 	}
 	for len(clusters) > 0 || len(running) > 0 {
 		for len(running) < s.run.Concurrency && len(clusters) > 0 {
 			c := clusters[0]
 			clusters = clusters[1:]
-			status, name, duration := s.outcome(c)
+			status, name, duration := s.outcomeOf(c)
 			outcome := contractfleet.Outcome{Target: c.Target, Attempt: c.Attempt, Status: status, Error: name, Wave: c.Wave}
 			if name == nothing {
 				outcome.Error, outcome.Totals = "", map[string]int{"applied": 0}
 			}
 			running = append(running, item{s.now + duration, outcome, "reports/" + folder + "outcomes/" + c.Execution + ".json"})
+			if s.runsJob() {
+				continue
+			}
 			if s.run.Rollback.Begun {
 				s.rolled = append(s.rolled, rolling{c, s.now, s.now + duration, string(s.request), status, name})
 				continue
@@ -135,11 +149,11 @@ func (s *simulation) runMap() contractfleet.Ran {
 		running = slices.Delete(running, first, first+1)
 		s.now = done.ends
 		again := done.outcome.Attempt == 1 && slices.Contains([]string{"Throttled", "ClusterUnreachable", "AWSUnreachable"}, done.outcome.Error)
-		if done.outcome.Failed() && !again && !s.run.Rollback.Begun {
+		if done.outcome.Failed() && !again && !s.run.Rollback.Begun && !s.runsJob() {
 			s.failed++
 			s.lost[done.outcome.Wave]++
 		}
-		if !again && !s.run.Rollback.Begun {
+		if !again && !s.run.Rollback.Begun && !s.runsJob() {
 			s.ended[done.outcome.Wave]++
 		}
 		switch {
@@ -373,7 +387,7 @@ func TestALargeFleetReadsOnlyTheOutcomesOfTheRound(t *testing.T) {
 	assert.Equal(t, contractfleet.VerdictGoOn, next.Verdict)
 	assert.Equal(t, contractfleet.Run{
 		Round: 8, Attempt: 1, Clusters: []contractfleet.Cluster{}, List: folder + "clusters-8.json", Size: 11, Begun: 124, Pending: []contract.Target{}, Failed: 2,
-		Waves: []contractfleet.Wave{}, Concurrency: 10, Gate: next.Gate, Ending: next.Ending, Outcomes: []contractfleet.Outcome{}, Verdict: contractfleet.VerdictGoOn, Summary: next.Summary,
+		Waves: []contractfleet.Wave{}, Concurrency: 10, Task: next.Task, Gate: next.Gate, Ending: next.Ending, Outcomes: []contractfleet.Outcome{}, Verdict: contractfleet.VerdictGoOn, Summary: next.Summary,
 	}, next, "one more may fail, and ten run at once")
 	var listed []contractfleet.Cluster
 	require.NoError(t, json.Unmarshal([]byte(s3.objects["reports/"+folder+"clusters-8.json"]), &listed))

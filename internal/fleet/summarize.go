@@ -51,7 +51,9 @@ func MayPass(name string) bool { return slices.Contains(transientErrors, name) }
 // Summarizer adds up what became of the clusters.
 type Summarizer struct {
 	Store Store
-	Now   func() time.Time
+	// Sealer verifies approvals.
+	Sealer Verifier
+	Now    func() time.Time
 }
 
 // Summarize returns the clusters that are to be run next or, once there are none, the
@@ -63,7 +65,7 @@ type Summarizer struct {
 //
 // Errors: AccessDenied, Throttled, AWSUnreachable, InvalidInput for a bucket that is not there.
 func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (contractfleet.Run, error) {
-	wave, age := waveOf(in.Fleet, in.Run.Waves, in.Run.Wave), s.Now().Sub(in.Fleet.StartedAt)
+	wave, age := waveOf(in.Fleet, in.Run.Waves, in.Run.Wave), s.age(in)
 	if in.Run.Ending.Begun {
 		return s.finish(ctx, in, nil, in.Run.Ending.Why)
 	}
@@ -71,10 +73,7 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 		return s.rollBack(ctx, in)
 	}
 	if in.Run.Gate.Wave > 0 {
-		if why := refusal(in.Run.Gate); why != "" {
-			return s.fail(ctx, in, nil, "the gate of wave "+wave.Name+" was not passed: "+why)
-		}
-		return s.nextWave(ctx, in, after(in, in.Run.Failed, nil), nil)
+		return s.pass(ctx, in)
 	}
 	outcomes, err := s.round(ctx, in)
 	if err != nil {
@@ -96,13 +95,10 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 		return s.finish(ctx, in, outcomes, "")
 	case next.Begun < end(in.Fleet, next.Waves, next.Wave):
 		return s.begin(ctx, in, next, outcomes)
-	case wave.Gate.Open():
-		return s.nextWave(ctx, in, next, outcomes)
-	case !soaks(age, wave.Gate):
-		return s.finish(ctx, in, outcomes, noTime)
+	case next.Wave == 0:
+		return s.finish(ctx, in, outcomes, "")
 	default:
-		next.Verdict, next.Gate = contractfleet.VerdictGate, passage(next.Wave, wave.Gate)
-		return lay(ctx, s.Store, in.Fleet, next, nil)
+		return s.enter(ctx, in, next, outcomes)
 	}
 }
 
@@ -247,12 +243,12 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 	passed, refused := max(0, in.Run.Wave-1), 0
 	switch {
 	case in.Run.Gate.Wave == 0:
-	case refusal(in.Run.Gate) == "":
+	case in.Run.Gate.Why == "":
 		passed++
 	default:
 		refused = in.Run.Wave
 	}
-	summary.Waves = addWaves(in.Run.Waves, outcomes, passed, refused)
+	summary.Waves = addWaves(in.Run.Waves, outcomes, passed, refused, in.Run.Gate.Why)
 	if in.Run.Wave > 0 {
 		summary.Note = note(in)
 	}
@@ -404,6 +400,15 @@ func addEffects(outcomes []contractfleet.Outcome) []contractfleet.Effect {
 	return all
 }
 
+// jobsOf are what gates asked of run-job, as the fleet's input had it.
+func jobsOf(in contractfleet.Summarize) []string {
+	var jobs []string
+	for _, request := range in.Jobs[min(1, len(in.Jobs)):] {
+		jobs = append(jobs, requestJSON(request))
+	}
+	return jobs
+}
+
 // requestJSON is the request as the fleet's input had it: without what ask adds. It is empty
 // if there was none.
 func requestJSON(request json.RawMessage) string {
@@ -508,7 +513,7 @@ func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summ
 	}
 	summary.Report = at
 	r := report.Report{
-		Fleet: fleet, Request: requestJSON(of.Request), Former: requestJSON(of.Former), Summary: summary, Waves: of.Run.Waves, Outcomes: outcomes, Pending: pending, FinishedAt: s.Now(),
+		Fleet: fleet, Request: requestJSON(of.Request), Former: requestJSON(of.Former), Summary: summary, Waves: of.Run.Waves, Jobs: jobsOf(of), Outcomes: outcomes, Pending: pending, FinishedAt: s.Now(),
 		Execution: func(o contractfleet.Outcome) string { return ran(fleet, o) },
 	}
 	if of.Run.Rollback.Begun {

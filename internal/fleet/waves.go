@@ -112,7 +112,7 @@ func (d Finder) readWave(f *input.Fields, at int, r *request, own home) wave {
 	}
 	readConcurrency(f, &w.concurrency)
 	w.tolerated = readTolerated(f, r.tolerated)
-	w.gate = readGate(f)
+	w.gate = d.readGate(f, r, w.name)
 
 	for i, element := range f.Elements("clusters", "an array of clusters: each "+clusterExample) {
 		m := d.readMention(f, fmt.Sprintf("clusters[%d]", i), element, own)
@@ -145,10 +145,12 @@ func (d Finder) readWave(f *input.Fields, at int, r *request, own home) wave {
 	return w
 }
 
-// readGate reads the gate of a wave. Without one, it is open.
-func readGate(f *input.Fields) contractfleet.Gate {
+// readGate reads the gate of the wave of that name. Without one, it is open.
+func (d Finder) readGate(f *input.Fields, r *request, wave string) contractfleet.Gate {
 	gate := contractfleet.Gate{Alarms: []string{}}
 	nested, _ := f.Object("gate", `{"soakSeconds": 600, "alarms": ["checkout-errors"]}`)
+	gate.Job = d.readGateJob(nested, r, wave)
+	gate.Approval = d.readApproval(nested, "approval")
 	nested.Int("soakSeconds", &gate.SoakSeconds)
 	if most := int(contractfleet.MaxSoak.Seconds()); gate.SoakSeconds < 0 || gate.SoakSeconds > most {
 		nested.Problem("soakSeconds", "%d: expected 0 to %d", gate.SoakSeconds, most)
@@ -330,15 +332,15 @@ func (r *request) findMentioned(f *input.Fields, members []member, own home) {
 }
 
 // addWaves adds up the outcomes of each wave, given how many gates were passed, and the number
-// of the wave whose gate was not.
-func addWaves(waves []contractfleet.Wave, outcomes []contractfleet.Outcome, passed, refused int) []contractfleet.WaveSummary {
+// of the wave whose gate was not, and why.
+func addWaves(waves []contractfleet.Wave, outcomes []contractfleet.Outcome, passed, refused int, why string) []contractfleet.WaveSummary {
 	var all []contractfleet.WaveSummary
 	for i, w := range waves {
-		summary := contractfleet.WaveSummary{Name: w.Name, Clusters: w.Clusters, Tolerated: w.Tolerated, ByStatus: map[contractfleet.Status]int{}}
+		summary := contractfleet.WaveSummary{Name: w.Name, Clusters: w.Clusters, Tolerated: w.Tolerated, ByStatus: map[contractfleet.Status]int{}, Jobs: w.Jobs, Approved: w.Approved}
 		switch {
 		case w.Gate.Open():
 		case i+1 == refused:
-			summary.Gate = contractfleet.GateFailed
+			summary.Gate, summary.Why = contractfleet.GateFailed, why
 		case i < passed:
 			summary.Gate = contractfleet.GatePassed
 		}

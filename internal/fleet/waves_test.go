@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -292,10 +293,11 @@ func TestAFailureThatAWaveToleratesIsNoneOfTheNext(t *testing.T) {
 }
 
 func TestTwentyWavesOfTenThousandClustersFit(t *testing.T) {
-	const limit, request = 256 << 10, 32 << 10
+	const limit, request = 256 << 10, (32 + 16) << 10 // and Jobs
 	var waves []string
 	for i := range 20 {
-		waves = append(waves, fmt.Sprintf(`{"name":"%s-%02d","percentage":%d,"concurrency":%d,"toleratedFailures":{"percentage":1}}`, strings.Repeat("n", 29), i, 100/(20-i), 250+i))
+		gate := fmt.Sprintf(`{"soakSeconds":60,"alarms":["errors-%d"],"job":%s,"approval":{"topicArn":"arn:aws:sns:eu-west-1:111122223333:changes"}}`, i, smoke)
+		waves = append(waves, fmt.Sprintf(`{"name":"%s-%02d","percentage":%d,"concurrency":%d,"toleratedFailures":{"percentage":1},"gate":%s}`, strings.Repeat("n", 29), i, 100/(20-i), 250+i, gate))
 	}
 	for _, clusters := range []int{contractfleet.MaxClusters, contractfleet.MaxInStateOfWaves} {
 		t.Run(fmt.Sprint(clusters), func(t *testing.T) {
@@ -320,17 +322,28 @@ func TestTwentyWavesOfTenThousandClustersFit(t *testing.T) {
 }
 
 func TestTheStateOfTwentyWavesStaysBelowWhatStepFunctionsAllows(t *testing.T) {
-	const limit, request = 256 << 10, 32 << 10
+	const limit, request, jobs = 256 << 10, 32 << 10, 16 << 10
 	f := nightly(contractfleet.MaxInStateOfWaves)
 	f.Output = contract.Destination{Bucket: strings.Repeat("b", 63), Prefix: strings.Repeat("p", 512)}
 	f.Changes, f.Concurrency, f.Waves = true, 1, contractfleet.MaxWaves
 	waves := make([]contractfleet.Wave, contractfleet.MaxWaves)
 	for i := range waves {
-		waves[i] = contractfleet.Wave{Name: fmt.Sprintf("%s-%02d", strings.Repeat("n", 29), i), Clusters: f.Clusters / len(waves), Concurrency: 1000, Tolerated: f.Clusters, Gate: contractfleet.Gate{SoakSeconds: 72000, Alarms: []string{strings.Repeat(`"`, 120)}}}
+		waves[i] = contractfleet.Wave{Name: fmt.Sprintf("%s-%02d", strings.Repeat("n", 29), i), Clusters: f.Clusters / len(waves), Concurrency: 1000, Tolerated: f.Clusters, Gate: contractfleet.Gate{
+			SoakSeconds: 72000, Alarms: []string{strings.Repeat(`"`, 20)}, Job: contractfleet.GateJob{Request: i + 1, Digest: "mfrggzdfmztw"},
+			Approval: contractfleet.Approve{TopicARN: "arn:aws:sns:eu-west-1:111122223333:" + strings.Repeat("t", 45), TimeoutSeconds: 72000},
+		}}
 	}
 	size, err := json.Marshal(waves)
 	require.NoError(t, err)
 	require.InDelta(t, contractfleet.MaxWavesBytes, len(size), 1024)
+	for i := range waves { // what is added while the rollout runs
+		waves[i].Failed, waves[i].Jobs, waves[i].Approved = 100, 400, contractfleet.Approved{By: strings.Repeat("a", 120), At: start}
+	}
+	asked := []json.RawMessage{json.RawMessage("{}")}
+	for range waves {
+		asked = append(asked, json.RawMessage(`{"args":["`+strings.Repeat("x", jobs/len(waves)-14)+`"]}`))
+	}
+	failedJobs := make([]contractfleet.Outcome, 51)
 	outcomes := worst(f)
 	for i := range outcomes {
 		outcomes[i].Wave = 1 + i*len(waves)/len(outcomes)
@@ -340,21 +353,57 @@ func TestTheStateOfTwentyWavesStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 	for _, o := range outcomes {
 		pending = append(pending, o.Target)
 	}
+	well := slices.Clone(outcomes)
+	for i := range well { // as long as those that failed
+		well[i].Status = contractfleet.StatusSucceeded
+	}
+	for i := range failedJobs {
+		failedJobs[i] = outcomes[i]
+		failedJobs[i].Error, failedJobs[i].Wave = "JobFailed", 20
+	}
 	for sentence, run := range map[string]contractfleet.Ran{
 		"a rollout that goes on":  {Round: 190, Attempt: 1, Size: 10, Wave: 10, Begun: 195, Clusters: outcomes[185:195], Pending: pending[195:], Outcomes: outcomes[:185]},
 		"a rollout at a gate":     {Round: 190, Attempt: 1, Size: 10, Wave: 10, Begun: 200, Clusters: outcomes[190:200], Pending: pending[200:], Outcomes: outcomes[:190]},
 		"a rollout that stopped":  {Round: 190, Attempt: 1, Size: 10, Wave: 10, Failed: f.Clusters, Begun: 200, Clusters: outcomes[190:200], Pending: pending[200:], Outcomes: outcomes[:190]},
 		"a rollout that is ready": {Round: 400, Attempt: 1, Size: 10, Wave: 20, Begun: 400, Clusters: outcomes[390:], Outcomes: outcomes[:390], Gate: contractfleet.Passage{Wave: 20}},
+		"a Job of the last gate":  {Round: 400, Attempt: 1, Wave: 20, Begun: 400, Outcomes: all20(well), Gate: contractfleet.Passage{Wave: 20, Stage: contractfleet.StageAlarms}},
+		"a Job tried again":       {Round: 400, Attempt: 1, Size: 51, Wave: 20, Begun: 400, Clusters: ending(failedJobs, "Throttled"), Outcomes: all20(well), Gate: contractfleet.Passage{Wave: 20, Stage: contractfleet.StageJob, Begun: 51}},
+		"a Job that failed":       {Round: 400, Attempt: 1, Size: 51, Wave: 20, Begun: 400, Clusters: failedJobs, Outcomes: all20(well), Gate: contractfleet.Passage{Wave: 20, Stage: contractfleet.StageJob, Begun: 51}},
+		"an approval":             {Round: 400, Attempt: 1, Size: 51, Wave: 20, Begun: 400, Clusters: ending(failedJobs, ""), Outcomes: all20(well), Gate: contractfleet.Passage{Wave: 20, Stage: contractfleet.StageJob, Begun: 400}},
+		"an approval half-way":    {Round: 400, Attempt: 1, Size: 20, Wave: 10, Begun: 200, Clusters: ending(failedJobs[:20], ""), Pending: pending[200:], Outcomes: well[:200], Gate: contractfleet.Passage{Wave: 10, Stage: contractfleet.StageJob, Begun: 400}},
 	} {
 		run.Waves = waves
-		next, err := summarizer(&fakeS3{}).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Run: run})
+		laid, err := json.Marshal(run) // after its Map
+		require.NoError(t, err)
+		assert.Less(t, len(laid)+request+jobs, limit-4096, sentence)
+		next, err := summarizer(&fakeS3{}).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Jobs: asked, Run: run})
 		require.NoError(t, err)
 		text, err := json.Marshal(next)
 		require.NoError(t, err)
-		assert.Less(t, len(text)+request, limit-4096, sentence)
+		assert.Less(t, len(text)+request+jobs, limit-4096, sentence)
 		assert.Less(t, len(next.Cause), 4096, sentence)
-		t.Logf("%s: %s, %d bytes", sentence, next.Verdict, len(text))
+		t.Logf("%s: %s, %d bytes, after %d", sentence, next.Verdict, len(text), len(laid))
 	}
+}
+
+// all20 are outcomes of the last wave of twenty.
+func all20(outcomes []contractfleet.Outcome) []contractfleet.Outcome {
+	outcomes = slices.Clone(outcomes)
+	for i := range outcomes {
+		outcomes[i].Wave = 20
+	}
+	return outcomes
+}
+
+// ending are outcomes of another error, or that succeeded.
+func ending(outcomes []contractfleet.Outcome, name string) []contractfleet.Outcome {
+	outcomes = slices.Clone(outcomes)
+	for i := range outcomes {
+		if outcomes[i].Error = name; name == "" {
+			outcomes[i].Status = contractfleet.StatusSucceeded
+		}
+	}
+	return outcomes
 }
 
 func TestWavesOfTooManyRoundsAreRefused(t *testing.T) {

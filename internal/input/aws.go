@@ -17,6 +17,9 @@ var (
 	// path may precede the name. IAM allows any printable character in it, of which a
 	// shell takes many for commands: only what a name may have is allowed here.
 	roleARN = regexp.MustCompile(`^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/([\w+=,.@/-]+/)?[\w+=,.@-]{1,64}$`)
+	// https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html, Name: a topic that is first in,
+	// first out takes no message without a group.
+	topicARN = regexp.MustCompile(`^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$`)
 	// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	// The characters that need no escaping anywhere; template.yml allows the same.
@@ -30,7 +33,16 @@ const (
 	maxKeyPrefix = 512
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html, RoleArn
 	maxRoleARN = 2048
+	// maxTopicARN is of a name of 256 characters.
+	maxTopicARN = 320
 )
+
+// CheckTopic adds a problem if there is a topic, and it is not the ARN of one that can be told.
+func CheckTopic(f *Fields, field, topic string) {
+	if topic != "" && (len(topic) > maxTopicARN || !topicARN.MatchString(topic)) {
+		f.Problem(field, "%s: expected the ARN of an SNS topic without .fifo", Quote(topic))
+	}
+}
 
 // Target reads clusterName, region and roleArn. defaults fill in what is missing.
 func Target(f *Fields, defaults contract.Target) contract.Target {

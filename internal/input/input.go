@@ -182,6 +182,13 @@ func (f *Fields) decode(key string, into any, want string) {
 	}
 }
 
+// Ignore takes all members as read: there is a problem already that makes them irrelevant.
+func (f *Fields) Ignore() {
+	for key := range f.members {
+		f.known = append(f.known, key)
+	}
+}
+
 // Problem adds a problem with a field of this object. The first problem of a field
 // is kept: a value of the wrong type is not also a value that is missing, nor one
 // whose members are.

@@ -271,11 +271,12 @@ func (s Stack) Deploy(ctx context.Context, lambda Lambda, machines StateMachines
 		}
 	}
 	for _, machine := range definitions {
-		_, err = machines.CreateStateMachine(ctx, machine)
-		if _, exists := errors.AsType[*types.StateMachineAlreadyExists](err); exists {
-			_, err = machines.UpdateStateMachine(ctx, &sfn.UpdateStateMachineInput{
-				StateMachineArn: aws.String(s.arn("states", "stateMachine:"+*machine.Name)), Definition: machine.Definition, RoleArn: machine.RoleArn,
-			})
+		// moto creates no machine of a name that there is, and does not say so.
+		_, err = machines.UpdateStateMachine(ctx, &sfn.UpdateStateMachineInput{
+			StateMachineArn: aws.String(s.arn("states", "stateMachine:"+*machine.Name)), Definition: machine.Definition, RoleArn: machine.RoleArn,
+		})
+		if _, missing := errors.AsType[*types.StateMachineDoesNotExist](err); missing {
+			_, err = machines.CreateStateMachine(ctx, machine)
 		}
 		if err != nil {
 			return fmt.Errorf("create the state machine %s: %w", *machine.Name, err)

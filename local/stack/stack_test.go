@@ -4,7 +4,6 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -87,8 +87,14 @@ func (c *cloud) CreateStateMachine(_ context.Context, in *sfn.CreateStateMachine
 	return &sfn.CreateStateMachineOutput{}, nil
 }
 
-func (c *cloud) UpdateStateMachine(context.Context, *sfn.UpdateStateMachineInput, ...func(*sfn.Options)) (*sfn.UpdateStateMachineOutput, error) {
-	return nil, errors.New("it is new")
+func (c *cloud) UpdateStateMachine(_ context.Context, in *sfn.UpdateStateMachineInput, _ ...func(*sfn.Options)) (*sfn.UpdateStateMachineOutput, error) {
+	for _, m := range c.machines {
+		if strings.HasSuffix(*in.StateMachineArn, ":"+*m.Name) {
+			m.Definition, m.RoleArn = in.Definition, in.RoleArn
+			return &sfn.UpdateStateMachineOutput{}, nil
+		}
+	}
+	return nil, &types.StateMachineDoesNotExist{}
 }
 
 func TestWhatIsDeployedIsWhatTheTemplateSays(t *testing.T) {
@@ -112,6 +118,11 @@ func TestWhatIsDeployedIsWhatTheTemplateSays(t *testing.T) {
 	assert.Equal(t, "arn:aws:iam::111122223333:role/one-writer", *writer.RoleArn)
 	assert.Equal(t, "arn:aws:iam::111122223333:role/one-work", s.Role("work"))
 	assert.Equal(t, "arn:aws:iam::111122223333:role/one-writer", s.Role("write"))
+
+	again := newStack(t, template, `{"again": "${WorkFunctionArn}"}`)
+	require.NoError(t, again.Deploy(t.Context(), c, c))
+	require.Len(t, c.machines, 2)
+	assert.JSONEq(t, `{"again": "arn:aws:lambda:eu-west-1:111122223333:function:one-work"}`, *c.machines[0].Definition, "an update has the new definition")
 
 	require.NoError(t, s.Delete(t.Context(), c, c))
 	assert.Empty(t, c.functions)

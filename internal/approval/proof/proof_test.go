@@ -25,7 +25,7 @@ func sealer(t *testing.T, secret string) proof.Sealer {
 }
 
 func TestOnlyThePlanThatWasApprovedIsApplied(t *testing.T) {
-	approved, err := sealer(t, secret).Seal(execution, applymanifests.Decision{Digest: "d1", At: time.Date(2026, 11, 26, 21, 0, 0, 0, time.UTC), By: "ada", Approved: true})
+	approved, err := sealer(t, secret).Seal(execution, contract.Decision{Digest: "d1", At: time.Date(2026, 11, 26, 21, 0, 0, 0, time.UTC), By: "ada", Approved: true})
 	require.NoError(t, err)
 	forged := approved
 	forged.Seal = "Zm9yZ2Vk"
@@ -33,9 +33,9 @@ func TestOnlyThePlanThatWasApprovedIsApplied(t *testing.T) {
 	require.NoError(t, err)
 	other, err := sealer(t, secret).Seal(execution+"-other", approved)
 	require.NoError(t, err)
-	rejected, err := sealer(t, secret).Seal(execution, applymanifests.Decision{Digest: "d1", At: approved.At})
+	rejected, err := sealer(t, secret).Seal(execution, contract.Decision{Digest: "d1", At: approved.At})
 	require.NoError(t, err)
-	of := func(d applymanifests.Decision) applymanifests.Approval {
+	of := func(d contract.Decision) applymanifests.Approval {
 		return applymanifests.Approval{Complete: true, Decision: d, Digest: "d1", Effects: "aaaaaabbbbbb", Leaving: "0123456789"}
 	}
 	otherPlan := of(approved)
@@ -75,17 +75,17 @@ func TestOnlyThePlanThatWasApprovedIsApplied(t *testing.T) {
 }
 
 func TestEachPartOfADecisionIsSealed(t *testing.T) {
-	sealed, err := sealer(t, secret).Seal(execution, applymanifests.Decision{Digest: "d1", At: time.Unix(1, 0), By: "ada", Reason: "r"})
+	sealed, err := sealer(t, secret).Seal(execution, contract.Decision{Digest: "d1", At: time.Unix(1, 0), By: "ada", Reason: "r"})
 	require.NoError(t, err)
 	require.NoError(t, sealer(t, secret).Verify(execution, sealed))
-	for part, change := range map[string]func(*applymanifests.Decision){
-		"the digest":           func(d *applymanifests.Decision) { d.Digest = "d2" },
-		"the time":             func(d *applymanifests.Decision) { d.At = d.At.Add(time.Second) },
-		"the name":             func(d *applymanifests.Decision) { d.By = "eve" },
-		"whether it is a yes":  func(d *applymanifests.Decision) { d.Approved = true },
-		"the reason":           func(d *applymanifests.Decision) { d.Reason = "" },
-		"the seal":             func(d *applymanifests.Decision) { d.Seal = d.Seal[1:] },
-		"a seal that is empty": func(d *applymanifests.Decision) { d.Seal = "" },
+	for part, change := range map[string]func(*contract.Decision){
+		"the digest":           func(d *contract.Decision) { d.Digest = "d2" },
+		"the time":             func(d *contract.Decision) { d.At = d.At.Add(time.Second) },
+		"the name":             func(d *contract.Decision) { d.By = "eve" },
+		"whether it is a yes":  func(d *contract.Decision) { d.Approved = true },
+		"the reason":           func(d *contract.Decision) { d.Reason = "" },
+		"the seal":             func(d *contract.Decision) { d.Seal = d.Seal[1:] },
+		"a seal that is empty": func(d *contract.Decision) { d.Seal = "" },
 	} {
 		t.Run(part, func(t *testing.T) {
 			changed := sealed

@@ -12,7 +12,6 @@ import (
 	"strconv"
 
 	"github.com/kubestep/kubestep/internal/contract"
-	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 )
 
 // minSecret is how many characters the secret has at least.
@@ -36,14 +35,14 @@ func NewSealer(secret string) (Sealer, error) {
 }
 
 // Seal returns the decision with its seal, for one execution.
-func (s Sealer) Seal(execution string, d applymanifests.Decision) (applymanifests.Decision, error) {
+func (s Sealer) Seal(execution string, d contract.Decision) (contract.Decision, error) {
 	mac, err := s.mac(execution, d)
 	d.Seal = base64.RawURLEncoding.EncodeToString(mac)
 	return d, err
 }
 
 // Verify returns an error unless approve sealed the decision for the execution.
-func (s Sealer) Verify(execution string, d applymanifests.Decision) error {
+func (s Sealer) Verify(execution string, d contract.Decision) error {
 	given, err := base64.RawURLEncoding.Strict().DecodeString(d.Seal)
 	if err != nil {
 		given = nil // which equals no HMAC
@@ -58,7 +57,7 @@ func (s Sealer) Verify(execution string, d applymanifests.Decision) error {
 	return nil
 }
 
-func (s Sealer) mac(execution string, d applymanifests.Decision) ([]byte, error) {
+func (s Sealer) mac(execution string, d contract.Decision) ([]byte, error) {
 	text, err := json.Marshal([]string{execution, d.Digest, d.At.UTC().Format("2006-01-02T15:04:05Z"), d.By, strconv.FormatBool(d.Approved), d.Reason})
 	if err != nil { // text alone cannot fail
 		return nil, fmt.Errorf("encode the approval: %w", err)

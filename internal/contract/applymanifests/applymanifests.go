@@ -211,14 +211,14 @@ type Document struct {
 
 // The functions, in their order.
 const (
-	FunctionLoadManifests   contract.Function[LoadManifests, LoadedManifests]     = "LoadManifests"
-	FunctionVerifyApply     contract.Function[VerifyApply, VerifiedApply]         = "VerifyApply"
-	FunctionPlanManifests   contract.Function[PlanManifests, Plan]                = "PlanManifests"
-	FunctionPlanSet         contract.Function[PlanSet, Plan]                      = "PlanSet"
-	FunctionRequestApproval contract.Function[RequestApproval, RequestedApproval] = "RequestApproval"
-	FunctionApplyManifests  contract.Function[ApplyManifests, Applied]            = "ApplyManifests"
-	FunctionCheckReadiness  contract.Function[CheckReadiness, Readiness]          = "CheckReadiness"
-	FunctionPruneObjects    contract.Function[PruneObjects, Pruned]               = "PruneObjects"
+	FunctionLoadManifests   contract.Function[LoadManifests, LoadedManifests]              = "LoadManifests"
+	FunctionVerifyApply     contract.Function[VerifyApply, VerifiedApply]                  = "VerifyApply"
+	FunctionPlanManifests   contract.Function[PlanManifests, Plan]                         = "PlanManifests"
+	FunctionPlanSet         contract.Function[PlanSet, Plan]                               = "PlanSet"
+	FunctionRequestApproval contract.Function[RequestApproval, contract.RequestedApproval] = "RequestApproval"
+	FunctionApplyManifests  contract.Function[ApplyManifests, Applied]                     = "ApplyManifests"
+	FunctionCheckReadiness  contract.Function[CheckReadiness, Readiness]                   = "CheckReadiness"
+	FunctionPruneObjects    contract.Function[PruneObjects, Pruned]                        = "PruneObjects"
 	// FunctionApprove is no state's: people invoke it.
 	FunctionApprove contract.Function[ApprovePlan, ApprovedPlan] = "Approve"
 )
@@ -467,17 +467,12 @@ func (in RequestApproval) LogAttrs() []slog.Attr {
 	return contract.LogAttrs(in.Execution, in.Cluster.Name)
 }
 
-// RequestedApproval is the result of request-approval, which the machine does not wait for.
-type RequestedApproval struct {
-	// MessageID is of the message that the topic took; empty without one.
-	MessageID string `json:"messageId"`
-}
-
 // ApprovePlan is the payload of approve.
 type ApprovePlan struct {
 	// Execution is the ARN of the execution that waits.
 	Execution string `json:"execution"`
-	// Digest is the plan's that is approved or rejected: the execution must wait for that one.
+	// Digest is of the plan, or of the gate of a rollout, that is approved or rejected: the execution
+	// must wait for that one.
 	Digest string `json:"digest"`
 	// Reject is true to reject it, for a Reason.
 	Reject bool   `json:"reject"`
@@ -498,24 +493,11 @@ type ApprovedPlan struct {
 	At        time.Time `json:"at"`
 }
 
-// Decision is an approval, as the function approve gives it to the execution.
-type Decision struct {
-	Digest string    `json:"digest"`
-	At     time.Time `json:"at"`
-	By     string    `json:"by"`
-	// Approved is false if the plan was rejected, for a Reason.
-	Approved bool   `json:"approved"`
-	Reason   string `json:"reason"`
-	// Seal proves that approve made it, for this execution: whoever knows a task token could
-	// resume the execution, too.
-	Seal string `json:"seal"`
-}
-
 // Approval is which plan was approved.
 type Approval struct {
 	// Complete is true once one was.
-	Complete bool     `json:"complete"`
-	Decision Decision `json:"decision"`
+	Complete bool              `json:"complete"`
+	Decision contract.Decision `json:"decision"`
 	// Digest, Effects and Leaving are of the plan that was approved: the plan that is applied
 	// must have the same.
 	Digest  string `json:"digest"`
@@ -715,7 +697,7 @@ type Output struct {
 	// Sets are the sets of the cluster, in mode sets.
 	Sets []Set `json:"sets" path:"$.plan.sets"`
 	// Approval is who approved the plan, and when; empty if that was not asked for.
-	Approval Decision `json:"approval" path:"$.approval.decision"`
+	Approval contract.Decision `json:"approval" path:"$.approval.decision"`
 	// Jobs are the Jobs of before and after, once they completed.
 	Jobs []CompletedJob `json:"jobs" path:"$.apply.jobs"`
 }

@@ -70,21 +70,26 @@ type Document struct {
 	// Former is what each cluster is asked to be rolled back, which is Request then, and this
 	// what was asked before. It is an empty object if nothing is rolled back.
 	Former json.RawMessage `json:"former"`
+	// Jobs are what the gates of waves ask of run-job, from place 1: at 0 is an empty object.
+	Jobs []json.RawMessage `json:"jobs"`
 	// Run are the clusters, and their outcomes so far.
 	Run Run `json:"run"`
 }
 
 // RanDocument is a Document after its Map.
 type RanDocument struct {
-	Fleet   Fleet           `json:"fleet"`
-	Request json.RawMessage `json:"request"`
-	Former  json.RawMessage `json:"former"`
-	Run     Ran             `json:"run"`
+	Fleet   Fleet             `json:"fleet"`
+	Request json.RawMessage   `json:"request"`
+	Former  json.RawMessage   `json:"former"`
+	Jobs    []json.RawMessage `json:"jobs"`
+	Run     Ran               `json:"run"`
 }
 
 // Item is the document of an item of the Map.
 type Item struct {
-	Fleet   Fleet           `json:"fleet"`
+	// Fleet is what the items share, with the task of the round: its workflow, and what runs that.
+	Fleet Fleet `json:"fleet"`
+	// Request is what this cluster is asked.
 	Request json.RawMessage `json:"request"`
 	// Cluster is the cluster of this item.
 	Cluster Cluster `json:"cluster" path:"$$.Map.Item.Value"`
@@ -99,6 +104,8 @@ const (
 	FunctionFindClusters  contract.Function[FindClusters, FoundClusters]    = "FindClusters"
 	FunctionRecordOutcome contract.Function[RecordOutcome, RecordedOutcome] = "RecordOutcome"
 	FunctionSummarize     contract.Function[Summarize, Run]                 = "Summarize"
+	// FunctionRequestApproval is that of apply-manifests, which tells a topic.
+	FunctionRequestApproval contract.Function[RequestApproval, contract.RequestedApproval] = "RequestApproval"
 )
 
 // FindClusters is the payload of find-clusters.
@@ -120,7 +127,9 @@ type FoundClusters struct {
 	// Request is what each cluster is asked: the workflow's input without the target.
 	Request json.RawMessage `json:"request"`
 	Former  json.RawMessage `json:"former"`
-	Run     Run             `json:"run"`
+	// Jobs are what the gates of waves ask of run-job.
+	Jobs []json.RawMessage `json:"jobs"`
+	Run  Run               `json:"run"`
 }
 
 // Fleet is what the states share.
@@ -135,6 +144,10 @@ type Fleet struct {
 	// StateMachineARN is what runs the workflow, and Executions begins the ARNs of its executions.
 	StateMachineARN string `json:"stateMachineArn"`
 	Executions      string `json:"executions"`
+	// Jobs is what the gates of waves run; empty if none runs a Job.
+	Jobs Task `json:"jobs"`
+	// Frozen is a digest of the list of clusters in their order.
+	Frozen string `json:"frozen"`
 	// Digest tells apart fleets of one name that ask the clusters different things: it is
 	// part of the names of their executions.
 	Digest string `json:"digest"`
@@ -185,6 +198,14 @@ func OnFailures() []OnFailure {
 	return []OnFailure{OnFailureStop, OnFailureContinue, OnFailureRollback}
 }
 
+// Task is a workflow that runs on clusters.
+type Task struct {
+	Workflow string `json:"workflow"`
+	// StateMachineARN is what runs it, and Executions begins the ARNs of its executions.
+	StateMachineARN string `json:"stateMachineArn"`
+	Executions      string `json:"executions"`
+}
+
 // Run is where a fleet stands: what the next Map runs and, once there is nothing
 // left to run, what became of it.
 type Run struct {
@@ -212,6 +233,11 @@ type Run struct {
 	Wave int `json:"wave"`
 	// Concurrency is how many clusters run at once now.
 	Concurrency int `json:"concurrency"`
+	// Task is what runs on them. Asks is 0 if they are asked what the fleet asks, and 1 if that is
+	// the Job of a gate, at the place Job of Document.Jobs.
+	Task Task `json:"task"`
+	Asks int  `json:"asks"`
+	Job  int  `json:"job"`
 	// Gate is the gate that is being passed, instead of a round.
 	Gate Passage `json:"gate"`
 	// Rollback is where the rollback of a rollout that failed stands.
@@ -287,6 +313,18 @@ type Wave struct {
 	Tolerated int `json:"tolerated"`
 	// Gate is what must be passed once the clusters have ended.
 	Gate Gate `json:"gate"`
+	// Failed is how many of its clusters have failed, once it has ended.
+	Failed int `json:"failed,omitempty"`
+	// Jobs is in how many clusters the Job of the gate has succeeded.
+	Jobs int `json:"jobs,omitempty"`
+	// Approved is who has approved the gate, and when.
+	Approved Approved `json:"approved,omitzero"`
+}
+
+// Approved is who has approved a gate, as they say, and when.
+type Approved struct {
+	By string    `json:"by"`
+	At time.Time `json:"at"`
 }
 
 // Gate is between a wave that has ended well and the next one.
@@ -296,15 +334,42 @@ type Gate struct {
 	// Alarms are the names of alarms of CloudWatch that must be OK then, in the Region and the
 	// account of the fleet.
 	Alarms []string `json:"alarms"`
+	// Job is what must succeed then in clusters of the wave.
+	Job GateJob `json:"job,omitzero"`
+	// Approval is waited for at the end.
+	Approval Approve `json:"approval,omitzero"`
+}
+
+// Approve says how long to wait for an approval, and where to ask for it.
+type Approve struct {
+	// TopicARN is the SNS topic that is told what there is to approve; empty for none.
+	TopicARN string `json:"topicArn"`
+	// TimeoutSeconds is 0 if no approval is needed.
+	TimeoutSeconds int `json:"timeoutSeconds"`
+}
+
+// GateJob is a Job that is run in each cluster of a wave that succeeded, or in the first of them.
+type GateJob struct {
+	// Request is the place of what is asked in Document.Jobs; 0 for no Job.
+	Request int `json:"request"`
+	// Digest is part of the names of the executions, as Fleet.Digest is of the clusters' own.
+	Digest string `json:"digest"`
+	// One is true if it is run in one cluster.
+	One bool `json:"one"`
 }
 
 // Open reports whether there is nothing to pass.
-func (g Gate) Open() bool { return g.SoakSeconds == 0 && len(g.Alarms) == 0 }
+func (g Gate) Open() bool { return !g.Waits() && g.Job.Request == 0 && g.Approval.TimeoutSeconds == 0 }
+
+// Waits reports whether the gate begins with a soak, or with alarms.
+func (g Gate) Waits() bool { return g.SoakSeconds > 0 || len(g.Alarms) > 0 }
 
 // Passage is a gate that is being passed.
 type Passage struct {
 	// Wave is the number of the wave before it; 0 if none is being passed.
-	Wave        int      `json:"wave"`
+	Wave int `json:"wave"`
+	// Stage is the part of the gate that is being passed.
+	Stage       Stage    `json:"stage"`
 	SoakSeconds int      `json:"soakSeconds"`
 	Alarms      []string `json:"alarms"`
 	// Watched reports whether there are alarms.
@@ -313,6 +378,70 @@ type Passage struct {
 	Seen AlarmStates `json:"seen"`
 	// Failure says why the alarms could not be read; its error is empty if they could.
 	Failure Refusal `json:"failure"`
+	// Begun is in how many clusters the Job has begun.
+	Begun int `json:"begun"`
+	// Rollout is what is to be approved, and Decision what somebody decided.
+	Rollout  Rollout           `json:"rollout"`
+	Decision contract.Decision `json:"decision"`
+	// Why says why the gate was not passed; empty before.
+	Why string `json:"why"`
+}
+
+// Stage is a part of a gate.
+type Stage string
+
+const (
+	// StageAlarms is the soak, and then the alarms.
+	StageAlarms Stage = "Alarms"
+	// StageJob runs the Job.
+	StageJob Stage = "Job"
+	// StageApproval waits for the approval.
+	StageApproval Stage = "Approval"
+)
+
+// RequestApproval is the payload of request-approval, which ends while the execution waits for the
+// decision.
+type RequestApproval struct {
+	Execution string  `json:"execution" path:"$$.Execution.Id"`
+	Rollout   Rollout `json:"rollout" path:"$.run.gate.rollout"`
+	// Token resumes the execution.
+	Token string `json:"token" path:"$$.Task.Token"`
+}
+
+// Rollout is what there is to approve: that a rollout goes on, or begins.
+type Rollout struct {
+	Name     string `json:"name"`
+	Workflow string `json:"workflow"`
+	// Digest is of the execution, the gate, and everything that the rollout goes on to change: the
+	// list of its clusters, and what each is asked. A decision is about one digest.
+	Digest string `json:"digest"`
+	Approve
+	// Wave is the wave whose gate waits; empty before the first wave.
+	Wave string `json:"wave"`
+	// Done are the waves that have ended.
+	Done []WaveDone `json:"done"`
+	// Next is the wave that begins then; it has no clusters if none is left.
+	Next WaveNext `json:"next"`
+	// Later is how many clusters are in the waves after it.
+	Later int `json:"later"`
+	// Report is where the report is, s3://BUCKET/KEY; empty if there is none.
+	Report string `json:"report"`
+}
+
+// WaveDone is a wave that has ended.
+type WaveDone struct {
+	Name     string `json:"name"`
+	Clusters int    `json:"clusters"`
+	Failed   int    `json:"failed"`
+	Jobs     int    `json:"jobs"`
+}
+
+// WaveNext is a wave that is about to begin.
+type WaveNext struct {
+	Name     string `json:"name"`
+	Clusters int    `json:"clusters"`
+	// Names are the first of them.
+	Names []string `json:"names"`
 }
 
 // AlarmStates are the names of alarms, and the state of each in its place: OK, ALARM or
@@ -478,10 +607,12 @@ const NameTakenError = "NameTaken"
 // Summarize is the payload of summarize.
 type Summarize struct {
 	Fleet Fleet `json:"fleet"`
-	// Request is what each cluster was asked last, and Former the other request, for the report.
-	Request json.RawMessage `json:"request"`
-	Former  json.RawMessage `json:"former"`
-	Run     Ran             `json:"run"`
+	// Request is what each cluster was asked last, Former the other request, and Jobs what gates
+	// ask, for the report.
+	Request json.RawMessage   `json:"request"`
+	Former  json.RawMessage   `json:"former"`
+	Jobs    []json.RawMessage `json:"jobs"`
+	Run     Ran               `json:"run"`
 }
 
 // Verdict is what the machine does next.
@@ -494,6 +625,10 @@ const (
 	VerdictGoOn Verdict = "GoOn"
 	// VerdictGate passes the gate of a wave.
 	VerdictGate Verdict = "Gate"
+	// VerdictJob runs the Job of a gate.
+	VerdictJob Verdict = "Job"
+	// VerdictApproval waits for the approval of a gate.
+	VerdictApproval Verdict = "Approval"
 	// VerdictLookAgain lists the clusters once more, before the report.
 	VerdictLookAgain Verdict = "LookAgain"
 	// VerdictTolerable means that no more clusters failed than are tolerated.
@@ -563,6 +698,12 @@ type WaveSummary struct {
 	ByStatus map[Status]int `json:"byStatus"`
 	// Gate is what became of the wave's gate; empty if it has none, or was not reached.
 	Gate GateResult `json:"gate,omitempty"`
+	// Why says why the gate was not passed.
+	Why string `json:"why,omitempty"`
+	// Jobs is in how many clusters the Job of the gate has succeeded.
+	Jobs int `json:"jobs,omitempty"`
+	// Approved is who has approved the gate, and when.
+	Approved Approved `json:"approved,omitzero"`
 }
 
 // GateResult is what became of a gate.

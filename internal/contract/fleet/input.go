@@ -94,6 +94,18 @@ type GateInput struct {
 	SoakSeconds int `json:"soakSeconds,omitempty"`
 	// Alarms are the names of alarms of CloudWatch that must be OK then, at most 10.
 	Alarms []string `json:"alarms,omitempty"`
+	// Job is a request of run-job that must succeed then, and in which clusters.
+	Job json.RawMessage `json:"job,omitempty"`
+	// Approval must be given at the end.
+	Approval *ApproveInput `json:"approval,omitempty"`
+}
+
+// ApproveInput says how to ask for an approval.
+type ApproveInput struct {
+	// TopicARN is an SNS topic that is told what there is to approve.
+	TopicARN string `json:"topicArn,omitempty"`
+	// TimeoutSeconds is how long to wait, at most 20 hours; by default 8 hours.
+	TimeoutSeconds int `json:"timeoutSeconds,omitempty"`
 }
 
 // Source is an object in S3: CSV if its key ends in .csv, and else a line of JSON for

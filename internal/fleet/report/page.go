@@ -29,7 +29,7 @@ var (
 
 // parsed is the page. A template is safe for concurrent use.
 var parsed = template.Must(template.New("page").Funcs(template.FuncMap{
-	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures, "appeared": Appeared, "rollback": Rollback, "explain": explain,
+	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures, "appeared": Appeared, "rollback": Rollback, "gate": Gate, "explain": explain,
 	"segmentsOf": func(w fleet.WaveSummary) []segment { return segments(w.ByStatus, w.Clusters) },
 }).Parse(page))
 
@@ -149,19 +149,15 @@ func hash(text string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-func headline(clusters, failed, notStarted, leftOut int) string {
-	noun := "clusters"
-	if clusters == 1 {
-		noun = "cluster"
-	}
-	text := fmt.Sprintf("%s of %s %s failed", count(failed), count(clusters), noun)
+func headline(all, failed, notStarted, leftOut int) string {
+	text := fmt.Sprintf("%s of %s failed", count(failed), many(all))
 	switch {
 	case failed == 0 && leftOut > 0 && notStarted == 0:
-		return fmt.Sprintf("%s of %s %s succeeded, %s left out", count(clusters-leftOut), count(clusters), noun, count(leftOut))
-	case failed == 0 && clusters == 1:
+		return fmt.Sprintf("%s of %s succeeded, %s left out", count(all-leftOut), many(all), count(leftOut))
+	case failed == 0 && all == 1:
 		return "The cluster succeeded"
 	case failed == 0:
-		return fmt.Sprintf("All %s clusters succeeded", count(clusters))
+		return fmt.Sprintf("All %s clusters succeeded", count(all))
 	case notStarted == 1:
 		return text + ", 1 was not started"
 	case notStarted > 0:
@@ -214,6 +210,25 @@ func many(n int) string {
 		return "1 cluster"
 	}
 	return count(n) + " clusters"
+}
+
+// Gate says more of the gate of a wave than whether it was passed; it is empty if there is no more.
+func Gate(w fleet.WaveSummary) string {
+	var parts []string
+	if w.Jobs > 0 {
+		parts = append(parts, "its job succeeded in "+many(w.Jobs))
+	}
+	if w.Approved != (fleet.Approved{}) {
+		text := "approved"
+		if w.Approved.By != "" {
+			text += " by " + w.Approved.By
+		}
+		parts = append(parts, text+", "+w.Approved.At.UTC().Format("2 January 2006, 15:04 MST"))
+	}
+	if w.Why != "" {
+		parts = append(parts, w.Why)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // Appeared says which clusters were not there when the fleet began; it is empty if none is known.

@@ -4,6 +4,7 @@ package report
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
@@ -27,7 +28,9 @@ type Report struct {
 	Former  string
 	Summary fleet.Summary
 	// Waves are the fleet's; none if it has none.
-	Waves    []fleet.Wave
+	Waves []fleet.Wave
+	// Jobs are what the gates of the waves asked of run-job, as JSON, by GateJob.Request from 1.
+	Jobs     []string
 	Outcomes []fleet.Outcome
 	// Pending are the clusters that were not started, in the order in which they would have begun.
 	Pending []fleet.Cluster
@@ -139,8 +142,12 @@ func ConsoleURL(execution string) string {
 	return fmt.Sprintf("https://%s.%s/states/home?region=%s#/v2/executions/details/%s", region, host, url.QueryEscape(region), url.PathEscape(execution))
 }
 
-// maxRequest bounds the request that a command shows; a longer one is to be in a file.
-const maxRequest = 500
+// maxRequest bounds the request that a command shows, and maxWaves the waves; longer ones are to be
+// in a file.
+const (
+	maxRequest = 500
+	maxWaves   = fleet.MaxWavesBytes
+)
 
 // Commands are those that run the clusters again that failed, and that go on with those
 // that were not started, from the lists of them in S3. Each is empty if there are none.
@@ -203,7 +210,10 @@ func (r Report) command(asked, bucket, list string, has func(fleet.Outcome) bool
 		request = " --request " + shell.Quote(asked)
 	}
 	waves := r.wavesOf(has)
-	if waves != "" {
+	switch {
+	case len(waves) > maxWaves:
+		request += " --waves @FILE"
+	case waves != "":
 		request += " --waves " + shell.Quote(waves)
 	}
 	if r.Fleet.Changes && waves == "" || r.Fleet.Concurrency != fleet.DefaultConcurrency {
@@ -223,7 +233,7 @@ func (r Report) wavesOf(has func(fleet.Outcome) bool) string {
 		if slices.ContainsFunc(r.Outcomes, func(o fleet.Outcome) bool { return o.Wave == i+1 && has(o) }) {
 			wave := fleet.WaveInput{Name: w.Name, Concurrency: w.Concurrency, ToleratedFailures: &fleet.ToleratedFailures{Count: &w.Tolerated}}
 			if !w.Gate.Open() {
-				wave.Gate = &fleet.GateInput{SoakSeconds: w.Gate.SoakSeconds, Alarms: w.Gate.Alarms}
+				wave.Gate = r.gate(w.Gate)
 			}
 			those = append(those, wave)
 		}
@@ -236,6 +246,22 @@ func (r Report) wavesOf(has func(fleet.Outcome) bool) string {
 		return "" // names and numbers encode
 	}
 	return string(text)
+}
+
+// gate is the gate of a wave as an input has it.
+func (r Report) gate(g fleet.Gate) *fleet.GateInput {
+	gate := &fleet.GateInput{SoakSeconds: g.SoakSeconds, Alarms: g.Alarms}
+	if at := g.Job.Request; at > 0 && at <= len(r.Jobs) {
+		job := strings.TrimPrefix(r.Jobs[at-1], "{")
+		if g.Job.One {
+			job = `"clusters":"one",` + job
+		}
+		gate.Job = json.RawMessage("{" + job)
+	}
+	if a := g.Approval; a.TimeoutSeconds > 0 {
+		gate.Approval = &fleet.ApproveInput{TopicARN: a.TopicARN, TimeoutSeconds: a.TimeoutSeconds}
+	}
+	return gate
 }
 
 // JSON writes the summary and every cluster.

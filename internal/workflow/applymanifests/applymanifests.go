@@ -199,9 +199,6 @@ const (
 	minApprovalSeconds = 60
 )
 
-// topics match an ARN of an SNS topic.
-var topics = regexp.MustCompile(`^arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$`)
-
 func readApprove(f *input.Fields, r *applymanifests.Request) {
 	approve, asks := f.Object("approve", `{"topicArn":"arn:aws:sns:eu-west-1:111122223333:changes","timeoutSeconds":86400}`)
 	if !asks {
@@ -210,9 +207,7 @@ func readApprove(f *input.Fields, r *applymanifests.Request) {
 	r.Approve.TimeoutSeconds = approvalSeconds
 	approve.String("topicArn", &r.Approve.TopicARN)
 	approve.Int("timeoutSeconds", &r.Approve.TimeoutSeconds)
-	if r.Approve.TopicARN != "" && !topics.MatchString(r.Approve.TopicARN) {
-		approve.Problem("topicArn", "%s: expected the ARN of an SNS topic without .fifo", input.Quote(r.Approve.TopicARN))
-	}
+	input.CheckTopic(approve, "topicArn", r.Approve.TopicARN)
 	if r.Approve.TimeoutSeconds < minApprovalSeconds || r.Approve.TimeoutSeconds > applymanifests.MaxApprovalSeconds {
 		approve.Problem("timeoutSeconds", "%d: expected %d to %d", r.Approve.TimeoutSeconds, minApprovalSeconds, applymanifests.MaxApprovalSeconds)
 	}

@@ -37,6 +37,8 @@ func Workflow() workflow.Workflow {
 			"fleet.WaveInput.Concurrency":        {"minimum": 1, "maximum": fleet.MaxConcurrency},
 			"fleet.GateInput.SoakSeconds":        {"minimum": 0, "maximum": int(fleet.MaxSoak.Seconds())},
 			"fleet.GateInput.Alarms":             {"minItems": 1, "maxItems": 10},
+			"fleet.GateInput.Job":                {"type": "object"},
+			"fleet.ApproveInput.TimeoutSeconds":  {"minimum": 60, "maximum": int(fleet.MaxSoak.Seconds())},
 			"fleet.ToleratedFailures.Percentage": {"maximum": 100},
 		},
 	}
