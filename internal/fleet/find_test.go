@@ -124,8 +124,9 @@ func TestAFleetHasWhatTheStatesNeed(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, got.Fleet.Digest, 12)
 	require.Len(t, got.Fleet.Own, 12)
+	require.Len(t, got.Fleet.Frozen, 24)
 	assert.Equal(t, contractfleet.Fleet{
-		Digest: got.Fleet.Digest, Own: got.Fleet.Own,
+		Digest: got.Fleet.Digest, Own: got.Fleet.Own, Frozen: got.Fleet.Frozen,
 		Name: "nightly", Execution: execution, StartedAt: start, Workflow: "pod-inventory",
 		StateMachineARN: "arn:aws:states:eu-west-1:111122223333:stateMachine:kubestep-pod-inventory:live",
 		Executions:      "arn:aws:states:eu-west-1:111122223333:execution:kubestep-pod-inventory",

@@ -199,6 +199,9 @@ func failedJobs(asks contractfleet.Fleet, outcomes []contractfleet.Outcome) stri
 func (s Summarizer) wellOf(ctx context.Context, in contractfleet.Summarize, next contractfleet.Run) ([]contract.Target, error) {
 	one := next.Waves[next.Wave-1].Gate.Job.One
 	outcomes := next.Outcomes
+	standing := func(ctx context.Context, cluster contractfleet.Cluster) (contractfleet.Outcome, error) {
+		return s.ofBoth(ctx, in, in.Fleet, cluster)
+	}
 	if in.Fleet.InS3 {
 		clusters, err := s.Store.list(ctx, in.Fleet, allKey(in.Fleet))
 		if err != nil {
@@ -206,10 +209,13 @@ func (s Summarizer) wellOf(ctx context.Context, in contractfleet.Summarize, next
 		}
 		to := min(end(in.Fleet, next.Waves, next.Wave), len(clusters))
 		clusters = clusters[to-min(next.Waves[next.Wave-1].Clusters, to) : to]
-		outcomes, err = s.read(ctx, clusters, func(ctx context.Context, cluster contractfleet.Cluster) (contractfleet.Outcome, error) {
-			return s.ofBoth(ctx, in, in.Fleet, cluster)
-		})
-		if err != nil {
+		for outcomes = nil; one && len(clusters) > 0; clusters = clusters[1:] {
+			o, err := standing(ctx, clusters[0])
+			if err != nil || o.Status == contractfleet.StatusSucceeded {
+				return []contract.Target{o.Target}, err
+			}
+		}
+		if outcomes, err = s.read(ctx, clusters, standing); err != nil {
 			return nil, err
 		}
 	}

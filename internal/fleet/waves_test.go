@@ -296,6 +296,10 @@ func TestTwentyWavesOfTenThousandClustersFit(t *testing.T) {
 	const limit, request = 256 << 10, (32 + 16) << 10 // and Jobs
 	var waves []string
 	for i := range 20 {
+		smoke := smoke
+		if i%4 != 0 {
+			smoke = strings.Replace(smoke, "{", `{"clusters":"one",`, 1)
+		}
 		gate := fmt.Sprintf(`{"soakSeconds":60,"alarms":["errors-%d"],"job":%s,"approval":{"topicArn":"arn:aws:sns:eu-west-1:111122223333:changes"}}`, i, smoke)
 		waves = append(waves, fmt.Sprintf(`{"name":"%s-%02d","percentage":%d,"concurrency":%d,"toleratedFailures":{"percentage":1},"gate":%s}`, strings.Repeat("n", 29), i, 100/(20-i), 250+i, gate))
 	}
