@@ -92,15 +92,15 @@ func processTime(function string) time.Duration {
 	return total
 }
 
-// written says by what, of which commit, when and where a page is written.
-func written(ctx context.Context, root, by string) string {
+// written says of which commit, when and where a page is written.
+func written(ctx context.Context, root string) string {
 	commit := "an unknown commit"
 	cmd := exec.CommandContext(ctx, "git", "describe", "--always", "--exclude=*", "--dirty= and changes")
 	cmd.Dir = root
 	if said, err := cmd.Output(); err == nil {
 		commit = "commit " + strings.TrimSpace(string(said))
 	}
-	return fmt.Sprintf("Written by `%s` at %s on %s, on %s", by, commit, time.Now().UTC().Format("2 January 2006"), machine())
+	return fmt.Sprintf("Written by `make bench` at %s on %s, on %s", commit, time.Now().UTC().Format("2 January 2006"), machine())
 }
 
 // machine says what this computer is, and nothing of which one it is.
