@@ -72,8 +72,11 @@ type errorSection struct {
 // columns is how wide help is.
 const columns = 80
 
-// page is the section with paragraphs that fit. What is set apart stays as it is.
-func (s errorSection) page() string {
+// page is the section with paragraphs that fit.
+func (s errorSection) page() string { return s.name + "\n\n" + reflowed(s.text) + "\n" }
+
+// reflowed is a text whose paragraphs fit. What is set apart stays as it is.
+func reflowed(text string) string {
 	var b, paragraph strings.Builder
 	flush := func() {
 		if paragraph.Len() > 0 {
@@ -81,8 +84,7 @@ func (s errorSection) page() string {
 			paragraph.Reset()
 		}
 	}
-	fmt.Fprintf(&b, "%s\n\n", s.name)
-	for line := range strings.SplitSeq(s.text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		if line != "" && !strings.ContainsAny(line[:1], " |-<") {
 			paragraph.WriteString(line + " ")
 			continue
@@ -91,7 +93,15 @@ func (s errorSection) page() string {
 		b.WriteString(line + "\n")
 	}
 	flush()
-	return b.String()
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// reflow makes the long help of a command and of those below it fit.
+func reflow(cmd *cobra.Command) {
+	cmd.Long = reflowed(cmd.Long)
+	for _, below := range cmd.Commands() {
+		reflow(below)
+	}
 }
 
 // firstError is the first section of the page that is about an error.

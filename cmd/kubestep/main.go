@@ -91,6 +91,7 @@ colors off.`,
 	}
 	cmd.AddCommand(followVerb(), listVerb(), stopVerb(), openVerb(), approveVerb(), versionVerb())
 	cmd.AddCommand(topics()...)
+	reflow(cmd)
 	return cmd
 }
 

@@ -568,6 +568,11 @@ func TestEveryVerbHasHelpWithExamples(t *testing.T) {
 			assert.Empty(t, stderr)
 			assert.Contains(t, stdout, "Usage:\n  kubestep "+verb.Name())
 			assert.Contains(t, stdout, "Examples:\n  # ")
+			for line := range strings.Lines(stdout) {
+				if !strings.HasPrefix(line, "  ") { // examples are to be copied
+					assert.LessOrEqual(t, len([]rune(strings.TrimSpace(line))), columns, line)
+				}
+			}
 		}
 	}
 	t.Setenv("POD_INVENTORY_ARN", podMachine)
