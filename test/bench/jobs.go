@@ -65,7 +65,7 @@ func measureJobs(ctx context.Context, o options) error {
 			return err
 		}
 		j := jobBench{b, client, config.BearerToken}
-		by := written(ctx, o.root)
+		by := o.written()
 		var noticed, wrote, got []sample
 		for i := range max(o.runs, 5) + 1 {
 			n, err := j.notice(ctx)

@@ -38,6 +38,7 @@ func main() {
 	flag.Parse()
 	o.sizes, o.objects = numbers(*sizes), numbers(*objects)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	o.commit = commitOf(ctx, o.root)
 	var err error
 	switch {
 	case *onlyJobs, *onlySets:
@@ -79,6 +80,7 @@ const controlPlaneMemory = "12GiB"
 
 type options struct {
 	root, out, python string
+	commit            string
 	runs, pythonMost  int
 	aloneFrom         int
 	allNamespaces     bool

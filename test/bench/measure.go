@@ -27,7 +27,7 @@ const (
 )
 
 func measure(ctx context.Context, o options) error {
-	r := &report{options: o, written: written(ctx, o.root), began: time.Now(), sizes: map[int]clients{}, spread: clients{}, sparse: clients{}, applied: map[int]applying{}, zips: map[string]int{}}
+	r := &report{options: o, written: o.written(), began: time.Now(), sizes: map[int]clients{}, spread: clients{}, sparse: clients{}, applied: map[int]applying{}, zips: map[string]int{}}
 	if err := build(ctx, o.root, "apply", "clientset", "table"); err != nil {
 		return err
 	}

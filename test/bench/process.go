@@ -92,15 +92,20 @@ func processTime(function string) time.Duration {
 	return total
 }
 
-// written says of which commit, when and where a page is written.
-func written(ctx context.Context, root string) string {
-	commit := "an unknown commit"
+// commitOf is the commit of the repository, before the run writes its pages into it.
+func commitOf(ctx context.Context, root string) string {
 	cmd := exec.CommandContext(ctx, "git", "describe", "--always", "--exclude=*", "--dirty= and changes")
 	cmd.Dir = root
-	if said, err := cmd.Output(); err == nil {
-		commit = "commit " + strings.TrimSpace(string(said))
+	said, err := cmd.Output()
+	if err != nil {
+		return "an unknown commit"
 	}
-	return fmt.Sprintf("Written by `make bench` at %s on %s, on %s", commit, time.Now().UTC().Format("2 January 2006"), machine())
+	return "commit " + strings.TrimSpace(string(said))
+}
+
+// written says of which commit, when and where a page is written.
+func (o options) written() string {
+	return fmt.Sprintf("Written by `make bench` at %s on %s, on %s", o.commit, time.Now().UTC().Format("2 January 2006"), machine())
 }
 
 // machine says what this computer is, and nothing of which one it is.

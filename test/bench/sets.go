@@ -40,7 +40,7 @@ func measureSets(ctx context.Context, o options) error {
 	if o.members == 0 {
 		return nil
 	}
-	by := written(ctx, o.root)
+	by := o.written()
 	b := &setBench{samples: map[string]map[string][]sample{}}
 	err := inFreshWorld(ctx, o, func(in *bench) error {
 		b.bench = in
