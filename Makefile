@@ -35,7 +35,7 @@ GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0
 CYCLONEDX_GOMOD := v1.10.0
 
-.PHONY: bench bench-fleet bench-jobs bench-sets bench-quick bench-ready help run prebuilt programs controlplane test race up down soak proofs pictures fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition workflows
+.PHONY: bench bench-fleet bench-jobs bench-sets bench-quick bench-ready help run prebuilt programs controlplane test race up down soak proofs pictures fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go need-python deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition workflows
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -151,7 +151,7 @@ release: need-go .bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD) ## the files of a relea
 	@mv .bin/cyclonedx-gomod $@
 
 # The same programs for this computer, and what replaces AWS and EKS. Python's packages are downloaded meanwhile.
-local: $(if $(PREBUILT),,need-go)
+local: need-python $(if $(PREBUILT),,need-go)
 	@$(MAKE) --silent -j2 .local/venv/done $(if $(PREBUILT),prebuilt,programs controlplane)
 
 # What each of these says the first time is by hack/build.sh: how many packages are compiled, of how many.
@@ -180,9 +180,7 @@ prebuilt:
 
 # The Python environment of moto (Step Functions) and of the transform of template.yml. Compiling all of it would take as long as
 # installing it: Python compiles what it imports.
-.local/venv/done: local/requirements.txt
-	@python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
-		{ echo "Python 3.10 or newer with its venv module is missing (python3-venv on Debian and Ubuntu), which runs moto, the local Step Functions" >&2; exit 1; }
+.local/venv/done: local/requirements.txt | need-python
 	@echo "· installing moto, the local Step Functions, into .local/venv, once. This takes about a minute" >&2
 	@rm -rf .local/venv && python3 -m venv .local/venv && hack/progress.sh 'packages of moto found' "$$(grep -c '^[a-z].*==' local/requirements.txt)" '^(Collecting|Ignoring) ' \
 		.local/venv/bin/pip install --no-compile --progress-bar off --no-color --disable-pip-version-check --require-hashes -r local/requirements.txt && touch $@
@@ -263,6 +261,10 @@ template: need-go ## write template.yml, and the tables of docs/security.md, fro
 
 need-workflow:
 	@[[ ' $(WORKFLOWS) ' == *' $(WORKFLOW) '* ]] || { echo 'WORKFLOW=$(WORKFLOW) is not one of: $(WORKFLOWS)' >&2; exit 1; }
+
+need-python:
+	@python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
+		{ echo "Python 3.10 or newer with its venv module is missing (python3-venv on Debian and Ubuntu), which runs moto, the local Step Functions" >&2; exit 1; }
 
 need-go:
 	@command -v go >/dev/null || { echo "Go is missing: https://go.dev/doc/install says how to install it" >&2; exit 1; }
