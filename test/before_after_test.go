@@ -3,6 +3,7 @@ package test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -241,4 +242,31 @@ func TestToWaitForJobsTakesThePermissionToSeePods(t *testing.T) {
 	stopped(t, e, contract.Forbidden, "list pods in namespace "+a.namespace, "get pods/log in namespace "+a.namespace, "kind: Role")
 	without := a.run(t, map[string]any{"manifests": gated(nil, nil), "mode": "plan"})
 	assert.Equal(t, types.ExecutionStatusSucceeded, without.Status, without.Cause)
+}
+
+func TestASetIsPrunedOnceTheJobsOfAfterHaveCompleted(t *testing.T) {
+	t.Parallel()
+	a := newPruner(t)
+	release := func(version, exit string, names ...string) follow.Execution {
+		job := aJob(fields{"kubestep.local/exit": exit})
+		job["metadata"] = fields{"name": "check-" + version}
+		text, err := json.Marshal(job)
+		require.NoError(t, err)
+		return a.run(t, map[string]any{"manifests": configMapsOf(names...) + "---\n" + string(text), "set": "addons", "prune": true, "after": []string{"check-" + version}})
+	}
+	output := applied(t, release("1", "0", "one", "two"))
+	require.Len(t, output.Jobs, 1)
+
+	stopped(t, release("2", "1", "one"), contract.JobFailed, "after: Job "+a.namespace+"/check-2 in cluster demo failed", "ended with exit code 1")
+	_, err := admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), "two", metav1.GetOptions{})
+	require.NoError(t, err, "nothing is deleted before the check is passed")
+	_, err = admin(t).BatchV1().Jobs(a.namespace).Get(t.Context(), "check-1", metav1.GetOptions{})
+	require.NoError(t, err)
+
+	e := release("3", "0", "one")
+	output = applied(t, e)
+	assert.Equal(t, 3, output.Pruned, "ConfigMap two, and the Jobs of the former versions")
+	assert.Greater(t, slices.Index(e.Path, "PruneObjects"), slices.Index(e.Path, "CheckReadiness"))
+	_, err = admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), "two", metav1.GetOptions{})
+	assert.True(t, apierrors.IsNotFound(err))
 }

@@ -479,5 +479,9 @@ func TestAFleetRunsAJobInAnotherAccountByARoleThatMayOnlyRunJobs(t *testing.T) {
 	output := fleetOutput(t, j.start(t, j.stack.StateMachineARN("fleet"), string(input)))
 
 	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 1}, output.Summary.ByStatus)
+	require.Len(t, output.Outcomes, 1)
+	exitCode, has := output.Outcomes[0].Totals["exitCode"]
+	assert.True(t, has, "a Job that succeeded has its exit code in the totals, and one that failed in the cause")
+	assert.Zero(t, exitCode)
 	assert.Len(t, j.jobs(t), 1)
 }
