@@ -128,7 +128,7 @@ func TestTheDefaultsOfParametersAreThoseOfTheTemplate(t *testing.T) {
 	rows := regexp.MustCompile("(?m)^\\| ((?:`[A-Z]\\w+`(?:, )?)+) \\| ([^|]+) \\|").FindAllStringSubmatch(read(t, "docs/deploy.md"), -1)
 	require.Greater(t, len(rows), 20)
 	for _, row := range rows {
-		names := regexp.MustCompile("[A-Z]\\w+").FindAllString(row[1], -1)
+		names := regexp.MustCompile(`[A-Z]\w+`).FindAllString(row[1], -1)
 		defaults := strings.Split(row[2], ", ")
 		for i, name := range names {
 			want := "none"

@@ -111,7 +111,10 @@ type Approve struct {
 }
 
 // MinEffect and MaxEffect bound the length of Request.Effect.
-const MinEffect, MaxEffect = 12, 24
+const (
+	MinEffect = 12
+	MaxEffect = 24
+)
 
 // MaxApprovalSeconds bounds how long an execution waits for an approval.
 const MaxApprovalSeconds = 7 * 24 * 3600
