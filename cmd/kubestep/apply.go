@@ -79,6 +79,7 @@ type applyOptions struct {
 	prune          bool
 	wait           time.Duration
 	jobTimeout     time.Duration
+	jobLogs        string
 }
 
 func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
@@ -93,7 +94,7 @@ func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags.StringSliceVar(&o.request.Before, "before", nil, "apply this `JOB` of the manifests first, and let it complete before the workloads are applied; repeat it for more")
 	flags.StringSliceVar(&o.request.After, "after", nil, "apply this `JOB` of the manifests once all else is ready, and wait until it completes; repeat it for more")
 	flags.DurationVar(&o.jobTimeout, "job-timeout", 0, "with --before or --after: how long their Jobs may take, such as 10m (15m if not set)")
-	flags.StringVar((*string)(&o.request.Jobs.Logs), "job-logs", "", "with --before or --after: `tail` tells the last lines of a container that failed (none if not set)")
+	flags.StringVar(&o.jobLogs, "job-logs", "", "with --before or --after: `tail` tells the last lines of a container that failed (none if not set)")
 	flags.StringVarP(&o.request.Namespace, "namespace", "n", "", "apply objects that name no namespace to this `NAMESPACE` (default if not set)")
 	flags.StringVar(&o.diff, "diff", "", "also write the whole difference to S3, below `s3://BUCKET/PREFIX`")
 	flags.StringVar(&o.request.FieldManager, "field-manager", "", "own what is applied by this `NAME` (kubestep if not set)")
@@ -105,7 +106,7 @@ func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
 		"prune": &o.request.Prune, "adopt": &o.request.Adopt,
 		"source": &o.request.Source, "namespace": &o.request.Namespace, "force": &o.request.Force, "force-conflicts": &o.request.Force, "field-manager": &o.request.FieldManager,
 		"wait": &o.request.Wait, "diff": &o.request.Output, "effect": &o.request.Effect,
-		"before": &o.request.Before, "after": &o.request.After, "job-timeout": &o.request.Jobs.TimeoutSeconds, "job-logs": &o.request.Jobs.Logs,
+		"before": &o.request.Before, "after": &o.request.After, "job-timeout": &o.request.Jobs, "job-logs": &o.request.Jobs,
 	})
 	complete(cmd, "job-logs", string(applymanifests.JobLogsNone), string(applymanifests.JobLogsTail))
 	for _, flag := range []string{"before", "after", "job-timeout", "field-manager", "source", "wait", "namespace", "diff", "adopt", "effect"} {
@@ -141,8 +142,12 @@ func (o *applyOptions) complete(cmd *cobra.Command, start *starter, wrong *probl
 		o.request.Prune = false // --prune=false
 	}
 	waits(cmd, &o.request, o.wait, o.plan, wrong)
+	o.request.Jobs = map[string]any{}
+	if flags.Changed("job-logs") {
+		o.request.Jobs["logs"] = o.jobLogs
+	}
 	if flags.Changed("job-timeout") {
-		o.request.Jobs.TimeoutSeconds = int(math.Ceil(o.jobTimeout.Seconds()))
+		o.request.Jobs["timeoutSeconds"] = int(math.Ceil(o.jobTimeout.Seconds()))
 		if o.jobTimeout < time.Second || o.jobTimeout > applymanifests.MaxWaitSeconds*time.Second {
 			wrong.add("--job-timeout %s is not between 1s and 1h", o.jobTimeout)
 		}

@@ -186,8 +186,11 @@ func writeObjects(b *bytes.Buffer, output applymanifests.Output, style paper) {
 		default:
 			ready = "\tyes"
 		}
-		if gated {
-			ready = "\t" + cmp.Or(cell(string(o.Gate)), "-") + ready
+		switch {
+		case gated && o.Gate != "":
+			ready = "\t" + cell(string(o.Gate)) + ready
+		case gated:
+			ready = "\t-" + ready
 		}
 		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s%s\n", cell(o.Kind), cell(o.Namespace), cell(o.Name), cell(action(o, output)), ready)
 	}

@@ -31,9 +31,13 @@ func TestApplyTable(t *testing.T) {
 		{APIVersion: "v1", Kind: "Service", Namespace: "shop", Name: "web", Action: applymanifests.ActionUnchanged},
 	}
 	for name, output := range map[string]applymanifests.Output{
-		"planned":    {Cluster: demo, Mode: applymanifests.ModePlan, Drift: true, Plan: applymanifests.PlanReport{Created: 2, Configured: 1, Unchanged: 1, Objects: objects, Diff: &applymanifests.Diff{Bucket: "reports", Keys: []string{"nightly/diff-00000.txt"}}}},
-		"applied":    {Cluster: demo, Mode: applymanifests.ModeApply, Drift: true, Applied: 3, Ready: true, Plan: applymanifests.PlanReport{Created: 2, Configured: 1, Unchanged: 700, Objects: objects, Truncated: true}},
-		"said":       {Cluster: demo, Mode: applymanifests.ModePlan, Drift: true, Warnings: []string{"Secret shop/old: spec.x is deprecated"}, Plan: applymanifests.PlanReport{Unchanged: 3, Adopted: 2, Deleting: 1, Objects: said()}},
+		"planned": {Cluster: demo, Mode: applymanifests.ModePlan, Drift: true, Plan: applymanifests.PlanReport{Created: 2, Configured: 1, Unchanged: 1, Objects: objects, Diff: &applymanifests.Diff{Bucket: "reports", Keys: []string{"nightly/diff-00000.txt"}}}},
+		"applied": {Cluster: demo, Mode: applymanifests.ModeApply, Drift: true, Applied: 3, Ready: true, Plan: applymanifests.PlanReport{Created: 2, Configured: 1, Unchanged: 700, Objects: objects, Truncated: true}},
+		"said":    {Cluster: demo, Mode: applymanifests.ModePlan, Drift: true, Warnings: []string{"Secret shop/old: spec.x is deprecated"}, Plan: applymanifests.PlanReport{Unchanged: 3, Adopted: 2, Deleting: 1, Objects: said()}},
+		"jobs": {Cluster: demo, Mode: applymanifests.ModeApply, Drift: true, Applied: 2, Ready: true, Plan: applymanifests.PlanReport{Created: 2, Unchanged: 1, Objects: append(gatedJobs(), objects[3])}, Jobs: []applymanifests.CompletedJob{
+			{Gate: "before", Namespace: "shop", Name: "migrate", Ran: true, StartedAt: "2026-11-23T15:00:00Z", EndedAt: "2026-11-23T15:01:01Z"},
+			{Gate: "after", Namespace: "shop", Name: "smoke-test", EndedAt: "2026-11-20T15:01:01Z", Note: "it had completed before, so it did not run again"},
+		}},
 		"no drift":   {Cluster: demo, Mode: applymanifests.ModePlan, Plan: applymanifests.PlanReport{Unchanged: 1, Objects: objects[3:]}},
 		"set":        {Cluster: demo, Mode: applymanifests.ModePlan, Set: "addons", Namespace: "shop", Prune: true, Drift: true, Plan: applymanifests.PlanReport{Unchanged: 1, Pruned: 1, Spared: 1, Members: 3, Objects: append(leavers(), objects[3])}},
 		"left":       {Cluster: demo, Mode: applymanifests.ModePlan, Set: "addons", Namespace: "shop", Drift: true, Plan: applymanifests.PlanReport{Unchanged: 1, Pruned: 1, Spared: 1, Members: 3, Objects: append(leavers(), objects[3])}},
@@ -75,6 +79,14 @@ func leavers() []applymanifests.PlannedObject {
 	return []applymanifests.PlannedObject{
 		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "old", Action: applymanifests.ActionPruned, Notes: []string{"it stays, because the input has no prune"}},
 		{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "precious", Action: applymanifests.ActionSpared, Notes: []string{"its annotation helm.sh/resource-policy: keep keeps it"}},
+	}
+}
+
+// gatedJobs are a Job of before, and one of after.
+func gatedJobs() []applymanifests.PlannedObject {
+	return []applymanifests.PlannedObject{
+		{APIVersion: "batch/v1", Kind: "Job", Namespace: "shop", Name: "migrate", Action: applymanifests.ActionCreated, Gate: applymanifests.GateBefore},
+		{APIVersion: "batch/v1", Kind: "Job", Namespace: "shop", Name: "smoke-test", Action: applymanifests.ActionUnchanged, Gate: applymanifests.GateAfter},
 	}
 }
 
@@ -140,6 +152,12 @@ func TestApplyStartsAnExecutionOfTheManifests(t *testing.T) {
 	object := func(name string) string {
 		return `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"` + name + `"}}`
 	}
+	jobs := ""
+	for _, name := range []string{"migrate", "seed", "smoke-test"} {
+		jobs += "---\napiVersion: batch/v1\nkind: Job\nmetadata: {name: " + name + "}\n"
+	}
+	migrations := filepath.Join(t.TempDir(), "jobs.yaml")
+	require.NoError(t, os.WriteFile(migrations, []byte(jobs), 0o600))
 	first, both := inJSON(settings("a")), inJSON(settings("a")+"---\n"+settings("b"))
 	for sentence, c := range map[string]struct {
 		args []string
@@ -158,6 +176,7 @@ func TestApplyStartsAnExecutionOfTheManifests(t *testing.T) {
 		"that only plans":                                  {[]string{"-f", one, "--plan"}, `{"manifests":` + first + `,"mode":"plan"}`},
 		"with kubectl's name of force":                     {[]string{"-f", one, "--force-conflicts"}, `{"manifests":` + first + `,"mode":"apply","force":true}`},
 		"with every flag":                                  {[]string{"-f", one, "-n", "shop", "--force", "--wait", "90s", "--diff", "s3://abc/p"}, `{"manifests":` + first + `,"mode":"apply","namespace":"shop","force":true,"wait":{"timeoutSeconds":90},"output":{"bucket":"abc","prefix":"p"}}`},
+		"with Jobs before and after":                       {[]string{"-f", migrations, "--before", "migrate,seed", "--after", "shop/smoke-test", "-n", "shop", "--job-timeout", "90s", "--job-logs", "tail"}, `{"manifests":` + inJSON(jobs) + `,"mode":"apply","namespace":"shop","before":["migrate","seed"],"after":["shop/smoke-test"],"jobs":{"timeoutSeconds":90,"logs":"tail"}}`},
 		"that only plans, as its input says":               {[]string{"-f", one, "--input", `{"mode":"plan"}`}, `{"manifests":` + first + `,"mode":"plan"}`},
 		"in S3 that is only planned, as its input says":    {[]string{"--source", "s3://abc/all.yaml", "--input", `{"mode":"plan"}`}, `{"source":{"bucket":"abc","key":"all.yaml"},"mode":"plan"}`},
 		"that does not only plan, whatever its input says": {[]string{"-f", one, "--input", `{"mode":"plan"}`, "--plan=false"}, `{"manifests":` + first + `,"mode":"apply"}`},
@@ -225,6 +244,8 @@ func TestApplySaysWhatIsWrongBeforeItStarts(t *testing.T) {
 		`--source "b" is not of the form s3://BUCKET/KEY`:  {"--source", "b"},
 		"--prune-max and --prune-kinds are for --prune":    {"-f", "-", "--set", "a", "--prune-max", "3"},
 		"--wait 2h0m0s is not between 1s and 1h":           {"-f", "-", "--wait", "2h"},
+		"--job-timeout 2h0m0s is not between 1s and 1h":    {"-f", "-", "--before", "a", "--job-timeout", "2h"},
+		"before: web is not in the manifests":              {"--input", `{"manifests":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}]}`, "--before", "web"},
 		"--plan and --wait cannot be used together":        {"-f", "-", "--plan", "--wait", "5s"},
 		`--diff "x" is not of the form s3://BUCKET/PREFIX`: {"-f", "-", "--diff", "x"},
 	} {

@@ -9,10 +9,12 @@ import (
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 )
 
-// setRequest is a request whose prune is as a person writes it: true, or what may be deleted.
+// setRequest is a request whose prune is as a person writes it: true, or what may be deleted;
+// and whose jobs have the keys that flags set.
 type setRequest struct {
 	applymanifests.Request
-	Prune any `json:"prune"`
+	Prune any            `json:"prune"`
+	Jobs  map[string]any `json:"jobs"`
 }
 
 // pruning are the flags that say what may be deleted of a set.
