@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	k8stypes "k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubestep/kubestep/internal/approval"
 	"github.com/kubestep/kubestep/internal/contract"
@@ -215,4 +217,59 @@ func TestARolloutThatNobodyApprovesInTimeEnds(t *testing.T) {
 	assert.Contains(t, e.Cause, "the gate of wave canary was not passed: nobody approved it within 1m0s")
 	assert.Equal(t, path("FindClusters", roundPath, "RequestApproval", "Summarize", "Verdict", "RolloutFailed"), e.Path)
 	assert.Equal(t, 1, a.started(t))
+}
+
+func TestAFleetBeginsOnceSomebodyApprovedThatPlan(t *testing.T) {
+	t.Parallel()
+	a := newGated(t)
+	configs := admin(t).CoreV1().ConfigMaps(a.namespace)
+	clusters, request := a.clusters(t, 1), map[string]any{"mode": "plan", "namespace": a.namespace, "manifests": configMap("of-a-rollout", "1"), "force": true}
+	input := map[string]any{"workflow": "apply-manifests", "clusters": clusters, "request": request}
+	planned := fleetOutput(t, a.fleet(t, input))
+	require.Len(t, planned.Summary.Effects, 1)
+	request["mode"], request["effect"], input["approve"] = "apply", planned.Summary.Effects[0].Digest, map[string]int{"timeoutSeconds": 600}
+
+	execution := a.begin(t, input)
+	waits := a.waitingAt(t, execution)
+	assert.Empty(t, waits.Rollout.Wave)
+	assert.Contains(t, waits.Rollout.Request, planned.Summary.Effects[0].Digest)
+	assert.Equal(t, 1, a.started(t), "the plan, and nothing else")
+	said, _, err := newShell(t, "").run(t, nil, "kubestep", "approve", execution)
+	require.NoError(t, err)
+	assert.Contains(t, said, "waits to begin.\nNext: apply-manifests runs on 1 cluster: "+world.ClusterName+".\n")
+	require.Empty(t, a.decide(t, applymanifests.ApprovePlan{Execution: execution, Digest: waits.Digest(), By: "ada"}))
+	e := a.ended(t, execution)
+	output := fleetOutput(t, e)
+	assert.Equal(t, path("FindClusters", "WhereClustersAre", "RequestApproval", "Summarize", "Verdict", roundPath, "Output"), e.Path)
+	assert.Equal(t, "ada", output.Summary.Approved.By)
+	assert.Equal(t, 1, output.Summary.Totals["applied"])
+
+	// Somebody changes the cluster between the plan and its approval.
+	_, err = configs.Patch(t.Context(), "of-a-rollout", k8stypes.MergePatchType, []byte(`{"data":{"a":"other"}}`), metav1.PatchOptions{FieldManager: "kubestep"})
+	require.NoError(t, err)
+	request["mode"] = "plan"
+	delete(request, "effect")
+	delete(input, "approve")
+	planned = fleetOutput(t, a.fleet(t, input))
+	request["mode"], request["effect"], input["approve"] = "apply", planned.Summary.Effects[0].Digest, map[string]int{"timeoutSeconds": 600}
+	execution = a.begin(t, input)
+	waits = a.waitingAt(t, execution)
+	_, err = configs.Patch(t.Context(), "of-a-rollout", k8stypes.MergePatchType, []byte(`{"data":{"a":"another"}}`), metav1.PatchOptions{FieldManager: "kubestep"})
+	require.NoError(t, err)
+	require.Empty(t, a.decide(t, applymanifests.ApprovePlan{Execution: execution, Digest: waits.Digest()}))
+	e = a.ended(t, execution)
+	assert.Equal(t, fleet.ClustersFailed, e.Error)
+	assert.Contains(t, e.Cause, "1 "+string(contract.PlanChanged))
+	live, err := configs.Get(t.Context(), "of-a-rollout", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"a": "another"}, live.Data, "it is as somebody made it")
+
+	before := a.started(t)
+	execution = a.begin(t, input)
+	waits = a.waitingAt(t, execution)
+	require.Empty(t, a.decide(t, applymanifests.ApprovePlan{Execution: execution, Digest: waits.Digest(), Reject: true, Reason: "not on a Friday"}))
+	e = a.ended(t, execution)
+	assert.Equal(t, fleet.RolloutFailed, e.Error)
+	assert.Contains(t, e.Cause, "The rollout was not approved: it was rejected: not on a Friday. No cluster is changed: 1 cluster was not started.")
+	assert.Equal(t, before, a.started(t))
 }

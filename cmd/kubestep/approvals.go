@@ -117,10 +117,14 @@ func waitingOf(ctx context.Context, client *sfn.Client, machine string) ([]waiti
 
 // where is the cluster or, of a rollout, the wave at whose gate it waits.
 func (w waitingPlan) where() string {
-	if w.Rollout == "" {
+	switch {
+	case w.Rollout == "":
 		return w.Cluster
+	case w.Wave == "":
+		return "(begin)"
+	default:
+		return "wave " + w.Wave
 	}
-	return "wave " + w.Wave
 }
 
 // changes counts what is changed then.

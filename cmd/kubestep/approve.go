@@ -95,7 +95,11 @@ func showWaiting(cmd *cobra.Command, client *sfn.Client, execution string) error
 	}
 	out := cmd.OutOrStdout()
 	if waits.Rollout.Digest != "" {
-		_, _ = fmt.Fprintf(out, "Rollout %s waits at the gate of wave %s.\n", terminal.Line(waits.Rollout.Name), terminal.Line(waits.Rollout.Wave))
+		where := "to begin"
+		if waits.Rollout.Wave != "" {
+			where = "at the gate of wave " + waits.Rollout.Wave
+		}
+		_, _ = fmt.Fprintf(out, "Rollout %s waits %s.\n", terminal.Line(waits.Rollout.Name), terminal.Line(where))
 		for _, line := range approval.Rollout(waits.Rollout) {
 			_, _ = fmt.Fprintln(out, terminal.Line(line))
 		}

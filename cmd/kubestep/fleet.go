@@ -272,6 +272,9 @@ func (g *fleetGauge) result(style paper) string {
 		}
 	}
 	b.WriteString(waves(summary.Waves))
+	if text := report.Approved(summary.Approved); text != "" {
+		fmt.Fprintf(&b, "%s\n\n", terminal.Line(text))
+	}
 	b.WriteString(effects(summary))
 	if text := report.Rollback(summary); text != "" {
 		fmt.Fprintf(&b, "%s\n\n", terminal.Line(text))

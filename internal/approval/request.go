@@ -124,13 +124,17 @@ func (r Requester) plan(in Asked) string {
 func (r Requester) rollout(in Asked) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("Rollout %s, execution %s, waits for somebody to approve that it goes on.", in.Rollout.Name, in.Execution)
+	does := "goes on"
+	if in.Rollout.Wave == "" {
+		does = "begins"
+	}
+	line("Rollout %s, execution %s, waits for somebody to approve that it %s.", in.Rollout.Name, in.Execution, does)
 	line("")
 	for _, text := range Rollout(in.Rollout) {
 		line("%s", text)
 	}
 	line("")
-	line("Nothing else is changed before somebody approves it, within %s.", time.Duration(in.Rollout.TimeoutSeconds)*time.Second)
+	line("Nothing more is changed before somebody approves it, within %s.", time.Duration(in.Rollout.TimeoutSeconds)*time.Second)
 	r.how(line, in)
 	return b.String()
 }
@@ -162,6 +166,9 @@ func Rollout(r fleet.Rollout) []string {
 			text += fmt.Sprintf(" Later waves have %s.", clusters(r.Later))
 		}
 		lines = append(lines, text)
+	}
+	if r.Request != "" {
+		lines = append(lines, "Each is asked: "+r.Request)
 	}
 	if r.Report != "" {
 		lines = append(lines, "The report, once the rollout has ended: "+r.Report)

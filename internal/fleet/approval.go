@@ -15,7 +15,7 @@ import (
 	"github.com/kubestep/kubestep/internal/input"
 )
 
-// A rollout may wait for an approval at the gate of a wave. A decision is about a digest of all that
+// A rollout may wait for an approval before it begins, and at the gate of a wave. A decision is about a digest of all that
 // the rollout goes on to change, and only the function approve can make one.
 
 const (
@@ -27,6 +27,8 @@ const (
 	gateDigestBytes = 18
 	// maxApprover and maxReason bound what a report says of a decision.
 	maxApprover, maxReason = 120, 300
+	// maxAsked bounds what a message says of the request.
+	maxAsked = 500
 	// statesTimeout is the error of a state whose time is over.
 	statesTimeout = "States.Timeout"
 )
@@ -70,7 +72,11 @@ func (s Summarizer) ask(ctx context.Context, in contractfleet.Summarize, next co
 		return s.stopBefore(ctx, in, next, noTime)
 	}
 	approve.TimeoutSeconds = min(approve.TimeoutSeconds, int(wait.Seconds()))
-	rollout, err := s.rollout(ctx, in, next, approve)
+	targets, err := s.waiting(ctx, in.Fleet, next, maxNames)
+	if err != nil {
+		return contractfleet.Run{}, err
+	}
+	rollout, err := rolloutOf(in.Fleet, next, next.Wave, targets, in.Request, approve)
 	if err != nil {
 		return contractfleet.Run{}, err
 	}
@@ -79,31 +85,43 @@ func (s Summarizer) ask(ctx context.Context, in contractfleet.Summarize, next co
 	return lay(ctx, s.Store, in.Fleet, next, nil)
 }
 
-// rollout is what there is to approve at the gate of next.
-func (s Summarizer) rollout(ctx context.Context, in contractfleet.Summarize, next contractfleet.Run, approve contractfleet.Approve) (contractfleet.Rollout, error) {
+// beginLater is the run of a fleet that waits for an approval, in the place of its first round.
+func beginLater(ctx context.Context, objects Store, fleet contractfleet.Fleet, run contractfleet.Run, targets []contract.Target, asked json.RawMessage, approve contractfleet.Approve) (contractfleet.Run, error) {
+	rollout, err := rolloutOf(fleet, run, 0, targets, asked, approve)
+	if err != nil {
+		return contractfleet.Run{}, err
+	}
+	run.Begun, run.Pending, run.Verdict = 0, targets, contractfleet.VerdictApproval
+	run.Gate = contractfleet.Passage{Stage: contractfleet.StageApproval, Rollout: rollout}
+	return lay(ctx, objects, fleet, run, nil)
+}
+
+// rolloutOf is what there is to approve after that many waves, given the first clusters that have
+// not begun, and what each is asked.
+func rolloutOf(fleet contractfleet.Fleet, run contractfleet.Run, waves int, targets []contract.Target, asked json.RawMessage, approve contractfleet.Approve) (contractfleet.Rollout, error) {
 	rollout := contractfleet.Rollout{
-		Name: in.Fleet.Name, Workflow: in.Fleet.Workflow, Approve: approve, Wave: next.Waves[next.Wave-1].Name,
+		Name: fleet.Name, Workflow: fleet.Workflow, Request: abbreviate(requestJSON(asked), maxAsked), Approve: approve,
 		Done: []contractfleet.WaveDone{}, Next: contractfleet.WaveNext{Names: []string{}},
 	}
-	for _, w := range next.Waves[:next.Wave] {
+	for _, w := range run.Waves[:waves] {
+		rollout.Wave = w.Name
 		rollout.Done = append(rollout.Done, contractfleet.WaveDone{Name: w.Name, Clusters: w.Clusters, Failed: w.Failed, Jobs: w.Jobs})
 	}
-	if in.Fleet.Output.Bucket != "" {
-		rollout.Report = "s3://" + in.Fleet.Output.Bucket + "/" + folder(in.Fleet) + "report.html"
+	if fleet.Output.Bucket != "" {
+		rollout.Report = "s3://" + fleet.Output.Bucket + "/" + folder(fleet) + "report.html"
 	}
-	var err error
-	if rollout.Digest, err = gateDigest(in.Fleet, next.Wave); err != nil || next.Wave == len(next.Waves) {
-		return rollout, err
+	switch {
+	case len(run.Waves) == 0:
+		rollout.Next.Clusters = fleet.Clusters
+	case waves < len(run.Waves):
+		rollout.Next.Name, rollout.Next.Clusters = run.Waves[waves].Name, run.Waves[waves].Clusters
+		rollout.Later = fleet.Clusters - end(fleet, run.Waves, waves+1)
 	}
-	after := next.Waves[next.Wave]
-	rollout.Next.Name, rollout.Next.Clusters = after.Name, after.Clusters
-	for _, w := range next.Waves[next.Wave+1:] {
-		rollout.Later += w.Clusters
-	}
-	targets, err := s.waiting(ctx, in.Fleet, next, min(maxNames, after.Clusters))
-	for _, target := range targets {
+	for _, target := range targets[:min(len(targets), maxNames, rollout.Next.Clusters)] {
 		rollout.Next.Names = append(rollout.Next.Names, target.ClusterName)
 	}
+	var err error
+	rollout.Digest, err = gateDigest(fleet, waves)
 	return rollout, err
 }
 
@@ -164,9 +182,13 @@ func (s Summarizer) judge(ctx context.Context, in contractfleet.Summarize, next 
 	if why := s.unapproved(in); why != "" {
 		return s.refuse(ctx, in, why)
 	}
-	decision := in.Run.Gate.Decision
+	approved := contractfleet.Approved{By: abbreviate(in.Run.Gate.Decision.By, maxApprover), At: in.Run.Gate.Decision.At}
+	if in.Run.Gate.Wave == 0 {
+		in.Run.Gate, next.Gate, in.Run.Approved, next.Approved = contractfleet.Passage{}, contractfleet.Passage{}, approved, approved
+		return s.begin(ctx, in, next, nil)
+	}
 	next.Waves = slices.Clone(next.Waves)
-	next.Waves[next.Wave-1].Approved = contractfleet.Approved{By: abbreviate(decision.By, maxApprover), At: decision.At}
+	next.Waves[next.Wave-1].Approved = approved
 	return s.open(ctx, in, next, nil)
 }
 

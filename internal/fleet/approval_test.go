@@ -56,7 +56,7 @@ func TestAGateWaitsForTheApprovalOfWhatTheRolloutGoesOnToChange(t *testing.T) {
 	assert.Len(t, rollout.Digest, 24)
 	rollout.Digest = ""
 	assert.Equal(t, contractfleet.Rollout{
-		Name: "nightly", Workflow: "apply-manifests", Approve: contractfleet.Approve{TopicARN: "arn:aws:sns:eu-west-1:111122223333:changes", TimeoutSeconds: 3600}, Wave: "canary",
+		Name: "nightly", Workflow: "apply-manifests", Request: `{"wait":{"timeoutSeconds":60}}`, Approve: contractfleet.Approve{TopicARN: "arn:aws:sns:eu-west-1:111122223333:changes", TimeoutSeconds: 3600}, Wave: "canary",
 		Done: []contractfleet.WaveDone{{Name: "canary", Clusters: 2}}, Next: contractfleet.WaveNext{Name: "rest", Clusters: 1, Names: []string{"c"}},
 	}, rollout)
 
@@ -181,4 +181,46 @@ func TestAnInvalidApprovalIsRefusedBeforeAnythingStarts(t *testing.T) {
 	named(t, err, contract.InvalidInput, "3 problems", `waves[0].gate.approval.topicArn: "changes": expected the ARN of an SNS topic`, "waves[0].gate.approval.timeoutSeconds: 59: expected 60 to 72000", `waves[0].gate.approval."by": unknown key`)
 	_, err = find(t, tester(&fakeS3{}), gateOf(approved))
 	named(t, err, contract.InvalidInput, "1 problem. waves[0].gate.approval: nobody can approve in this stack: deploy it with EnableApply=true")
+}
+
+func TestARolloutMayWaitForAnApprovalBeforeItBegins(t *testing.T) {
+	for sentence, c := range map[string]struct{ input, next string }{
+		"of all of it":         {`{"workflow":"apply-manifests","clusters":["a","b"],"request":{"namespaces":["shop"]},"approve":{"timeoutSeconds":3600}}`, ""},
+		"of its waves":         {`{"workflow":"apply-manifests","clusters":["a","b"],"request":{"namespaces":["shop"]},"approve":{"timeoutSeconds":3600},"waves":[{"name":"canary","percentage":1},{"name":"rest","percentage":100}]}`, "canary"},
+		"of what a list names": {`{"workflow":"apply-manifests","output":{"bucket":"reports"},"clusters":["a",{"clusterName":"b","roleArn":"arn:aws:iam::444455556666:role/` + strings.Repeat("path/", 60) + `name"}],"request":{"namespaces":["shop"]},"approve":{"timeoutSeconds":3600}}`, ""},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s3 := &fakeS3{}
+			found, err := find(t, decider(s3), c.input)
+			require.NoError(t, err)
+			assert.Equal(t, contractfleet.VerdictApproval, found.Run.Verdict)
+			assert.Empty(t, found.Run.Clusters, "nothing runs before")
+			rollout := found.Run.Gate.Rollout
+			assert.Equal(t, c.next, rollout.Next.Name)
+			assert.Equal(t, "a", rollout.Next.Names[0])
+			assert.Equal(t, `{"namespaces":["shop"]}`, rollout.Request, "what each is asked")
+			assert.Empty(t, rollout.Done)
+			assert.Len(t, rollout.Digest, 24)
+
+			yes, err := approver(t).Seal(execution, contract.Decision{Digest: rollout.Digest, Approved: true, By: "ada", At: start})
+			require.NoError(t, err)
+			begun := decide(t, s3, found, found.Run, yes, contractfleet.Refusal{})
+			assert.Equal(t, contractfleet.VerdictGoOn, begun.Verdict)
+			assert.Positive(t, begun.Size)
+			assert.Equal(t, contractfleet.Approved{By: "ada", At: start}, begun.Approved)
+			assert.Empty(t, begun.Gate.Stage)
+
+			no, err := approver(t).Seal(execution, contract.Decision{Digest: rollout.Digest, By: "ada", Reason: "not on a Friday"})
+			require.NoError(t, err)
+			stopped := decide(t, s3, found, found.Run, no, contractfleet.Refusal{})
+			assert.Equal(t, contractfleet.VerdictRolloutFailed, stopped.Verdict)
+			assert.Contains(t, stopped.Cause, "The rollout was not approved: it was rejected by ada: not on a Friday. No cluster is changed: 2 clusters were not started. ")
+			assert.Equal(t, map[contractfleet.Status]int{"NOT_STARTED": 2}, stopped.Summary.ByStatus)
+		})
+	}
+	s := simulate(t, `{"workflow":"apply-manifests","clusters":["a","b"],"approve":{}}`, after(nil))
+	assert.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict)
+	assert.NotEmpty(t, s.run.Summary.Approved.By)
+	_, err := find(t, decider(&fakeS3{}), `{"workflow":"pod-inventory","clusters":["a"],"approve":{}}`)
+	named(t, err, contract.InvalidInput, "1 problem. approve: nothing is changed by what is asked, so there is nothing to approve")
 }

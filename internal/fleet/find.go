@@ -137,6 +137,9 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 		}
 	}
 	run, err := begin(ctx, d.Store, fleet, waves, targets)
+	if err == nil && r.approve.TimeoutSeconds > 0 {
+		run, err = beginLater(ctx, d.Store, fleet, run, targets, asked, r.approve)
+	}
 	return contractfleet.FoundClusters{Fleet: fleet, Request: asked, Former: former, Jobs: jobs, Run: run}, err
 }
 

@@ -82,6 +82,9 @@ func (s Summarizer) pass(ctx context.Context, in contractfleet.Summarize) (contr
 // refuse ends the fleet at the gate of its wave.
 func (s Summarizer) refuse(ctx context.Context, in contractfleet.Summarize, why string) (contractfleet.Run, error) {
 	in.Run.Gate.Why = why
+	if in.Run.Gate.Wave == 0 {
+		return s.finish(ctx, in, nil, "the rollout was not approved: "+why)
+	}
 	why = "the gate of wave " + in.Run.Waves[in.Run.Wave-1].Name + " was not passed: " + why
 	if in.Run.Gate.Why == noTime {
 		return s.finish(ctx, in, nil, why)

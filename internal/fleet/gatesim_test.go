@@ -48,7 +48,7 @@ func (s *simulation) outcomeOf(c contractfleet.Cluster) (contractfleet.Status, s
 // waitAtGate is what the machine does at a gate besides running Jobs.
 func (s *simulation) waitAtGate() contractfleet.Ran {
 	ended := contractfleet.Ran{
-		Round: s.run.Round, Attempt: s.run.Attempt, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, Waves: s.run.Waves, Wave: s.run.Wave, Outcomes: s.run.Outcomes, Gate: s.run.Gate,
+		Round: s.run.Round, Attempt: s.run.Attempt, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, Waves: s.run.Waves, Wave: s.run.Wave, Outcomes: s.run.Outcomes, Gate: s.run.Gate, Approved: s.run.Approved,
 	}
 	chance := func(share float64) bool { return s.gates.random.Float64() < share }
 	if s.run.Verdict == contractfleet.VerdictGate {
@@ -85,7 +85,7 @@ func (s *simulation) waitAtGate() contractfleet.Ran {
 
 func TestNothingOfALaterWaveBeginsOnceAGateIsNotPassed(t *testing.T) {
 	random := rand.New(rand.NewPCG(24, 7)) // the same each time
-	stopped, whole, closed, jobs := 0, 0, map[string]int{}, 0
+	stopped, whole, closed, jobs, notBegun := 0, 0, map[string]int{}, 0, 0
 	for seed := range 1000 {
 		clusters, waves := 4+random.IntN(40), 1+random.IntN(4)
 		failing, passing := random.Float64()*0.1, random.Float64()*0.2
@@ -110,6 +110,9 @@ func TestNothingOfALaterWaveBeginsOnceAGateIsNotPassed(t *testing.T) {
 				}
 			}
 			said = append(said, fmt.Sprintf(`{"name":"w%d","percentage":%d,"concurrency":%d,"toleratedFailures":{"count":%d},"gate":{%s}}`, i, 10+random.IntN(41), 1+random.IntN(6), random.IntN(4), strings.Join(parts, ",")))
+		}
+		if random.IntN(4) == 0 {
+			output += `"approve":{},`
 		}
 		input := fmt.Sprintf(`{"workflow":"apply-manifests",%s"unmatched":"last","waves":[%s],"clusters":%s}`, output, strings.Join(said, ","), named)
 		share := random.Float64() * 0.15
@@ -148,6 +151,12 @@ func TestNothingOfALaterWaveBeginsOnceAGateIsNotPassed(t *testing.T) {
 			stopped++
 			require.Equal(t, contractfleet.VerdictRolloutFailed, s.run.Verdict, input)
 			require.Contains(t, s.run.Cause, s.gates.closed, input)
+			if strings.HasPrefix(s.run.Cause, "The rollout was not approved: ") {
+				notBegun++
+				require.Empty(t, s.began, input)
+				require.Equal(t, clusters, s.run.Summary.ByStatus[contractfleet.StatusNotStarted], input)
+				continue
+			}
 			require.Equal(t, contractfleet.GateFailed, s.run.Summary.Waves[s.run.Wave-1].Gate, input)
 		case over || nowhere:
 			stopped++
@@ -160,6 +169,7 @@ func TestNothingOfALaterWaveBeginsOnceAGateIsNotPassed(t *testing.T) {
 	}
 	assert.Greater(t, stopped, 100)
 	assert.Greater(t, whole, 100)
+	assert.Greater(t, notBegun, 10)
 	assert.Len(t, closed, 6, "gates are closed in each way: %v", closed)
-	t.Logf("1000 rollouts: %d ended well, %d stopped, of these at a gate: %v; %d Jobs. 0 executions began after a gate that was not passed", whole, stopped, closed, jobs)
+	t.Logf("1000 rollouts: %d ended well, %d stopped, of these at a gate: %v; %d Jobs; %d did not begin. 0 executions began after a gate that was not passed", whole, stopped, closed, jobs, notBegun)
 }

@@ -59,6 +59,8 @@ type request struct {
 	// waves are in their order, and unmatched says what becomes of clusters in none.
 	waves     []wave
 	unmatched string
+	// approve is what is waited for before the first cluster begins.
+	approve contractfleet.Approve
 	// jobs are what the gates of the waves ask of run-job.
 	jobs []json.RawMessage
 }
@@ -87,6 +89,10 @@ func (d Finder) read(f *input.Fields, in contractfleet.FindClusters) request {
 	r.tolerated = readTolerated(f, r.tolerated)
 	r.output = input.Destination(f, "output")
 	d.readWorkflow(f, &r)
+	r.approve = d.readApproval(f, "approve")
+	if r.approve.TimeoutSeconds > 0 && !r.changes && !f.HasProblems() {
+		f.Problem("approve", "nothing is changed by what is asked, so there is nothing to approve")
+	}
 	d.readWhich(f, &r, homeOf(in.Execution))
 	return r
 }

@@ -81,7 +81,12 @@ func (s *simulation) all(input string) {
 	s.fleet, s.run, s.request, s.former = found.Fleet, found.Run, found.Request, found.Former
 	summarizes := summarizer(s.s3)
 	summarizes.Sealer = approver(t)
-	ended := s.runMap()
+	var ended contractfleet.Ran
+	if s.run.Verdict == contractfleet.VerdictApproval {
+		ended = s.waitAtGate()
+	} else {
+		ended = s.runMap()
+	}
 	for {
 		s.run, err = summarizes.Summarize(t.Context(), contractfleet.Summarize{Fleet: s.fleet, Request: s.request, Former: s.former, Jobs: found.Jobs, Run: ended})
 		require.NoError(t, err)
@@ -119,7 +124,7 @@ func (s *simulation) runMap() contractfleet.Ran {
 	var running []item
 	ended := contractfleet.Ran{
 		Round: s.run.Round, Attempt: s.run.Attempt, List: s.run.List, Size: s.run.Size, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, Waves: s.run.Waves, Wave: s.run.Wave, Outcomes: s.run.Outcomes,
-		Rollback: s.run.Rollback, Gate: s.run.Gate,
+		Rollback: s.run.Rollback, Gate: s.run.Gate, Approved: s.run.Approved,
 	}
 	for len(clusters) > 0 || len(running) > 0 {
 		for len(running) < s.run.Concurrency && len(clusters) > 0 {

@@ -72,7 +72,7 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 	if in.Run.Rollback.Begun {
 		return s.rollBack(ctx, in)
 	}
-	if in.Run.Gate.Wave > 0 {
+	if in.Run.Gate.Wave > 0 || in.Run.Gate.Stage == contractfleet.StageApproval {
 		return s.pass(ctx, in)
 	}
 	outcomes, err := s.round(ctx, in)
@@ -105,7 +105,7 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 // after is where a fleet stands after a round, or a gate.
 func after(in contractfleet.Summarize, failed int, settled []contractfleet.Outcome) contractfleet.Run {
 	return contractfleet.Run{
-		Round: in.Run.Round + 1, Attempt: 1, Begun: in.Run.Begun, Pending: in.Run.Pending, Failed: failed, Waves: in.Run.Waves, Wave: in.Run.Wave,
+		Round: in.Run.Round + 1, Attempt: 1, Begun: in.Run.Begun, Pending: in.Run.Pending, Failed: failed, Waves: in.Run.Waves, Wave: in.Run.Wave, Approved: in.Run.Approved,
 		Outcomes: slices.Concat(in.Run.Outcomes, settled),
 	}
 }
@@ -249,6 +249,7 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 		refused = in.Run.Wave
 	}
 	summary.Waves = addWaves(in.Run.Waves, outcomes, passed, refused, in.Run.Gate.Why)
+	summary.Approved = in.Run.Approved
 	if in.Run.Wave > 0 {
 		summary.Note = note(in)
 	}
@@ -263,7 +264,7 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 	}
 	run := contractfleet.Run{
 		Round: in.Run.Round, Attempt: in.Run.Attempt, Clusters: []contractfleet.Cluster{}, Begun: in.Run.Begun, Pending: []contract.Target{},
-		Failed: failures(outcomes), Waves: in.Run.Waves, Wave: in.Run.Wave, Outcomes: outcomes, Verdict: contractfleet.VerdictTolerable, Summary: summary,
+		Failed: failures(outcomes), Waves: in.Run.Waves, Wave: in.Run.Wave, Approved: in.Run.Approved, Outcomes: outcomes, Verdict: contractfleet.VerdictTolerable, Summary: summary,
 	}
 	if in.Fleet.InS3 {
 		run.Outcomes = []contractfleet.Outcome{}
@@ -274,6 +275,8 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 	}
 	switch over := slices.ContainsFunc(summary.Waves, func(w contractfleet.WaveSummary) bool { return w.Failed() > w.Tolerated }); {
 	case run.Failed <= in.Fleet.Tolerated && len(pending) == 0 && !over && refused == 0:
+	case in.Run.Gate.Wave == 0 && in.Run.Gate.Why != "":
+		run.Verdict, run.Cause = contractfleet.VerdictRolloutFailed, notApproved(summary, in.Run.Gate.Why)
 	case run.Wave > 0:
 		run.Verdict, run.Cause = contractfleet.VerdictRolloutFailed, rolloutCause(in, summary, run.Waves[run.Wave-1], why, outcomes)
 		if summary.Rollback != nil && summary.Rollback.RolledBack < summary.Rollback.Clusters {
@@ -283,6 +286,11 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 		run.Verdict, run.Cause = contractfleet.VerdictIntolerable, cause(in.Fleet, summary, run.Failed)
 	}
 	return run, nil
+}
+
+// notApproved says why nothing was started.
+func notApproved(summary contractfleet.Summary, why string) string {
+	return fmt.Sprintf("The rollout was not approved: %s. No cluster is changed: %s not started. %s", why, were(summary.ByStatus[contractfleet.StatusNotStarted]), whereToRead(summary))
 }
 
 // lost is the outcome of a cluster that has none: Step Functions ended the state that

@@ -240,6 +240,8 @@ type Run struct {
 	Job  int  `json:"job"`
 	// Gate is the gate that is being passed, instead of a round.
 	Gate Passage `json:"gate"`
+	// Approved is who has approved that the fleet begins, and when.
+	Approved Approved `json:"approved"`
 	// Rollback is where the rollback of a rollout that failed stands.
 	Rollback RollingBack `json:"rollback"`
 	// Ending is what is known of a fleet that ends once its clusters are listed again.
@@ -266,6 +268,7 @@ type Ran struct {
 	Waves    []Wave            `json:"waves"`
 	Wave     int               `json:"wave"`
 	Gate     Passage           `json:"gate"`
+	Approved Approved          `json:"approved"`
 	Rollback RollingBack       `json:"rollback"`
 	Ending   Ending            `json:"ending"`
 	Outcomes []Outcome         `json:"outcomes"`
@@ -366,7 +369,8 @@ func (g Gate) Waits() bool { return g.SoakSeconds > 0 || len(g.Alarms) > 0 }
 
 // Passage is a gate that is being passed.
 type Passage struct {
-	// Wave is the number of the wave before it; 0 if none is being passed.
+	// Wave is the number of the wave before it; 0 if none is being passed, or if it is before the
+	// first wave: only an approval is.
 	Wave int `json:"wave"`
 	// Stage is the part of the gate that is being passed.
 	Stage       Stage    `json:"stage"`
@@ -412,6 +416,8 @@ type RequestApproval struct {
 type Rollout struct {
 	Name     string `json:"name"`
 	Workflow string `json:"workflow"`
+	// Request is the beginning of what each cluster is asked, as JSON.
+	Request string `json:"request"`
 	// Digest is of the execution, the gate, and everything that the rollout goes on to change: the
 	// list of its clusters, and what each is asked. A decision is about one digest.
 	Digest string `json:"digest"`
@@ -661,6 +667,8 @@ type Summary struct {
 	Note string `json:"note,omitempty"`
 	// Waves are the fleet's, in their order, if it has any.
 	Waves []WaveSummary `json:"waves,omitempty"`
+	// Approved is who has approved that the fleet begins, and when.
+	Approved Approved `json:"approved,omitzero"`
 	// Appeared are the clusters of the fleet's Regions and tags that were not there when it began,
 	// if it has waves.
 	Appeared *Appeared `json:"appeared,omitempty"`

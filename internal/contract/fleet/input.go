@@ -47,6 +47,8 @@ type Input struct {
 	OnFailure OnFailure `json:"onFailure,omitempty"`
 	// Rollback is the former version of the manifests.
 	Rollback *RollbackInput `json:"rollback,omitempty"`
+	// Approve makes a fleet that changes its clusters wait for an approval before the first of them.
+	Approve *ApproveInput `json:"approve,omitempty"`
 	// Output is where the report is written. More than 500 clusters need it.
 	Output *contract.Destination `json:"output,omitempty"`
 }

@@ -29,7 +29,7 @@ var (
 
 // parsed is the page. A template is safe for concurrent use.
 var parsed = template.Must(template.New("page").Funcs(template.FuncMap{
-	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures, "appeared": Appeared, "rollback": Rollback, "gate": Gate, "explain": explain,
+	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures, "appeared": Appeared, "rollback": Rollback, "gate": Gate, "approved": Approved, "explain": explain,
 	"segmentsOf": func(w fleet.WaveSummary) []segment { return segments(w.ByStatus, w.Clusters) },
 }).Parse(page))
 
@@ -212,18 +212,26 @@ func many(n int) string {
 	return count(n) + " clusters"
 }
 
+// Approved says who approved, and when; it is empty if nobody did.
+func Approved(a fleet.Approved) string {
+	if a == (fleet.Approved{}) {
+		return ""
+	}
+	text := "approved"
+	if a.By != "" {
+		text += " by " + a.By
+	}
+	return text + ", " + a.At.UTC().Format("2 January 2006, 15:04 MST")
+}
+
 // Gate says more of the gate of a wave than whether it was passed; it is empty if there is no more.
 func Gate(w fleet.WaveSummary) string {
 	var parts []string
 	if w.Jobs > 0 {
 		parts = append(parts, "its job succeeded in "+many(w.Jobs))
 	}
-	if w.Approved != (fleet.Approved{}) {
-		text := "approved"
-		if w.Approved.By != "" {
-			text += " by " + w.Approved.By
-		}
-		parts = append(parts, text+", "+w.Approved.At.UTC().Format("2 January 2006, 15:04 MST"))
+	if text := Approved(w.Approved); text != "" {
+		parts = append(parts, text)
 	}
 	if w.Why != "" {
 		parts = append(parts, w.Why)
