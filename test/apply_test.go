@@ -179,6 +179,8 @@ func TestObjectsAreCreatedThenUnchangedThenConfigured(t *testing.T) {
 	assert.Equal(t, 2, output.Plan.Configured)
 	assert.Equal(t, []string{"~data.a"}, output.Plan.Objects[0].Changes)
 	assert.Equal(t, []string{"~spec.template.spec.containers[name=web].image"}, output.Plan.Objects[1].Changes)
+	assert.Equal(t, []applymanifests.ChangedValue{{Before: `"1"`, After: `"2"`}}, output.Plan.Objects[0].Values)
+	assert.Equal(t, []applymanifests.ChangedValue{{Before: `"registry.example.com/web:1"`, After: `"registry.example.com/web:2"`}}, output.Plan.Objects[1].Values)
 	live, err := admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), "one", metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, "2", live.Data["a"])
