@@ -212,7 +212,7 @@ func (s Summarizer) wellOf(ctx context.Context, in contractfleet.Summarize, next
 		}
 		to := min(end(in.Fleet, next.Waves, next.Wave), len(clusters))
 		clusters = clusters[to-min(next.Waves[next.Wave-1].Clusters, to) : to]
-		for outcomes = nil; one && len(clusters) > 0; clusters = clusters[1:] {
+		for ; one && len(clusters) > 0; clusters = clusters[1:] {
 			o, err := standing(ctx, clusters[0])
 			if err != nil || o.Status == contractfleet.StatusSucceeded {
 				return []contract.Target{o.Target}, err
