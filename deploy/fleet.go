@@ -11,6 +11,10 @@ func (s Stack) fleet() Machine {
 		{Name: "KUBESTEP_EXTERNAL_ID", Value: ref("ExternalId")},
 		{Name: "KUBESTEP_KUBERNETES_GROUP", Value: ref("KubernetesGroup")},
 	}
+	locks := []Variable{
+		{Name: "KUBESTEP_LOCK_BUCKET", Value: ref("OutputBucket"), Why: "The locks of sets, of which each has one rollout at a time, are there."},
+		{Name: "KUBESTEP_LOCK_PREFIX", Value: ref("OutputPrefix")},
+	}
 	var machines, executions []Value
 	var assume []Policy // to list the clusters that a role sees
 	for _, w := range s.Workflows {
@@ -36,11 +40,14 @@ func (s Stack) fleet() Machine {
 		Functions: []Function{
 			{
 				Name: "find-clusters", Description: "Finds the clusters of a fleet and names their executions", Memory: 256, Timeout: 300,
-				Environment: append(find,
-					Variable{Name: "KUBESTEP_ALLOWED_KINDS", Value: allowedKinds()},
-					Variable{Name: "KUBESTEP_APPROVE_FUNCTION", Value: approve},
-				),
-				Policies: slices.Concat([]Policy{findClusters()}, assume, []Policy{objects, encryptOutput(), readManifests(), decryptManifests()}),
+				Environment: slices.Concat(find, []Variable{
+					{Name: "KUBESTEP_ALLOWED_KINDS", Value: allowedKinds()},
+					{Name: "KUBESTEP_APPROVE_FUNCTION", Value: approve},
+				}, locks),
+				Policies: slices.Concat([]Policy{findClusters()}, assume, []Policy{objects, encryptOutput(), readManifests(), decryptManifests(), {
+					Name: "locks", When: "HasOutputBucket", Why: "Whether a rollout has ended that has the lock of a set.",
+					Statements: []Statement{{Actions: []string{"states:DescribeExecution"}, Resources: []Value{sub(own + "execution:${AWS::StackName}-fleet:*")}}},
+				}}),
 			},
 			{
 				Name: "record-outcome", Description: "Keeps what became of one cluster of a fleet",

@@ -554,6 +554,10 @@ func TestARolloutGoesFromWaveToWaveAndStops(t *testing.T) {
 		}
 	}
 
+	redriven := a.redrive(t, e.ARN)
+	assert.Equal(t, fleet.RolloutFailed, redriven.Error)
+	assert.Equal(t, 3, a.started(t), "a redrive repeats nothing, and begins nothing")
+
 	again := a.fleet(t, map[string]any{
 		"workflow": "apply-manifests", "source": map[string]string{"bucket": a.scenario.bucket(), "key": folder(e) + "notstarted.jsonl"}, "request": request, "output": output,
 		"waves": []any{map[string]any{"name": "rest", "concurrency": 1}},

@@ -2,17 +2,22 @@ package test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/follow"
 )
@@ -133,6 +138,68 @@ func TestAClusterThatWasChangedSinceThePlanIsLeftOut(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"a": "1", "b": "of somebody else"}, live.Data)
 	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 1}, fleetOutput(t, run(map[string]any{"mode": "apply", "effect": effect})).Summary.ByStatus, "nothing is left to do")
+}
+
+// rolloutOfASet is a rollout of a set to clusters in a wave each, which soaks after the first two.
+func (a *applier) rolloutOfASet(clusters []any, set string, soak int) map[string]any {
+	var waves []any
+	for i, cluster := range clusters {
+		wave := map[string]any{"name": fmt.Sprintf("w%d", i), "clusters": []any{cluster}}
+		if i < 2 {
+			wave["gate"] = map[string]int{"soakSeconds": soak}
+		}
+		waves = append(waves, wave)
+	}
+	return map[string]any{
+		"workflow": "apply-manifests", "clusters": clusters, "waves": waves,
+		"request": map[string]any{"mode": "apply", "namespace": a.namespace, "set": set, "manifests": configMap("of-"+set, "1")},
+	}
+}
+
+func TestASecondRolloutOfASetIsRefusedWhileOneRuns(t *testing.T) {
+	t.Parallel()
+	a := newPruner(t)
+	require.NoError(t, local.CreateBucket(t.Context(), a.scenario.bucket()))
+	a.set(t, map[string]string{"OutputBucket": a.scenario.bucket()})
+	clusters := a.clusters(t, 3)
+	first := a.begin(t, a.rolloutOfASet(clusters[:2], "base", 20))
+	a.reachesState(t, first, "Soak")
+
+	refused := a.fleet(t, a.rolloutOfASet(clusters[2:], "base", 1))
+
+	stopped(t, refused, contract.SetInUse, "Another rollout of set "+a.namespace+"/base runs, so nothing was started: "+first)
+	assert.Equal(t, path("FindClusters", "Explain", "Failed"), refused.Path)
+	assert.Equal(t, 1, a.started(t))
+	fleetOutput(t, a.fleet(t, a.rolloutOfASet(clusters[2:], "other", 1)))
+
+	_, err := a.client.StopExecution(t.Context(), &sfn.StopExecutionInput{ExecutionArn: &first})
+	require.NoError(t, err)
+	a.reaches(t, first, types.ExecutionStatusAborted)
+	fleetOutput(t, a.fleet(t, a.rolloutOfASet(clusters[2:], "base", 1)))
+	assert.Equal(t, 3, a.started(t))
+
+	again := a.redrive(t, first)
+	assert.Equal(t, fleet.RolloutFailed, again.Error, again.Cause)
+	assert.Contains(t, again.Cause, "Wave w0 stopped the rollout: another rollout of set "+a.namespace+"/base began before this one went on: ")
+	assert.Equal(t, 3, a.started(t), "nothing began")
+}
+
+func TestARolloutThatIsRedrivenRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	a := newPruner(t)
+	require.NoError(t, local.CreateBucket(t.Context(), a.scenario.bucket()))
+	a.set(t, map[string]string{"OutputBucket": a.scenario.bucket()})
+	started := a.begin(t, a.rolloutOfASet(a.clusters(t, 3), "base", 5))
+	require.EventuallyWithT(t, func(c *assert.CollectT) { assert.Equal(c, 2, a.started(t)) }, time.Minute, 250*time.Millisecond)
+	_, err := a.client.StopExecution(t.Context(), &sfn.StopExecutionInput{ExecutionArn: &started})
+	require.NoError(t, err)
+	a.reaches(t, started, types.ExecutionStatusAborted)
+
+	e := a.redrive(t, started)
+
+	output := fleetOutput(t, e)
+	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 3}, output.Summary.ByStatus, "the lock is still its own")
+	assert.Equal(t, 3, a.started(t), "one for each cluster")
 }
 
 func TestARolloutThatContinuesTellsEachWaveThatFailed(t *testing.T) {

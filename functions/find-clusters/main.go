@@ -4,6 +4,9 @@ package main
 import (
 	"os"
 	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"github.com/kubestep/kubestep/internal/awsapi"
 	"github.com/kubestep/kubestep/internal/contract"
@@ -21,11 +24,14 @@ import (
 func main() {
 	cfg := task.Must(awsapi.Config(os.Getenv))
 	finder := fleet.Finder{
-		EKS:       fleet.API(cfg, awsapi.NewRoles(cfg, os.Getenv("KUBESTEP_EXTERNAL_ID")).Credentials),
-		Store:     fleet.NewStore(cfg),
-		Defaults:  contract.Target{Region: cfg.Region},
-		Workflows: fleet.Workflows(workflows.All(), os.Getenv),
-		Approves:  os.Getenv("KUBESTEP_APPROVE_FUNCTION") != "",
+		EKS:        fleet.API(cfg, awsapi.NewRoles(cfg, os.Getenv("KUBESTEP_EXTERNAL_ID")).Credentials),
+		Store:      fleet.NewStore(cfg),
+		Executions: sfn.NewFromConfig(cfg),
+		Locks:      contract.Destination{Bucket: os.Getenv("KUBESTEP_LOCK_BUCKET"), Prefix: os.Getenv("KUBESTEP_LOCK_PREFIX")},
+		Now:        time.Now,
+		Defaults:   contract.Target{Region: cfg.Region},
+		Workflows:  fleet.Workflows(workflows.All(), os.Getenv),
+		Approves:   os.Getenv("KUBESTEP_APPROVE_FUNCTION") != "",
 		Checks: map[string]func(*input.Fields, any){
 			applymanifests.Name: manifests.CheckInline(manifests.Rules{AllowedKinds: strings.Split(os.Getenv("KUBESTEP_ALLOWED_KINDS"), ",")}),
 			runjob.Name:         jobs.CheckInFleet,

@@ -2,13 +2,17 @@ package fleet_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	smithy "github.com/aws/smithy-go"
 	"github.com/stretchr/testify/assert"
@@ -25,12 +29,30 @@ type fakeS3 struct {
 	refuse  map[string]error // by operation
 	discard bool             // objects are not kept
 	reads   []string         // keys
+	writes  map[string]int   // by bucket/key: the ETag is the number
+	written time.Time        // when objects were, as S3 says
+	// lose answers a request with an error, after it is done or in its place: the nth of all.
+	lose func(n int, operation string) (after, instead error)
+	n    int
+}
+
+// lost is the error in the place of the answer to the next request, and that of its answer.
+func (f *fakeS3) lost(operation string) (after, instead error) {
+	f.n++
+	if f.lose == nil {
+		return nil, nil
+	}
+	return f.lose(f.n, operation)
 }
 
 func (f *fakeS3) GetObject(_ context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reads = append(f.reads, *in.Key)
+	after, instead := f.lost("GetObject")
+	if err := errors.Join(after, instead); err != nil {
+		return nil, err
+	}
 	if err := f.refuse["GetObject"]; err != nil {
 		return nil, err
 	}
@@ -38,7 +60,7 @@ func (f *fakeS3) GetObject(_ context.Context, in *s3.GetObjectInput, _ ...func(*
 	if !ok {
 		return nil, apiError("NoSuchKey")
 	}
-	return &s3.GetObjectOutput{Body: io.NopCloser(strings.NewReader(body))}, nil
+	return &s3.GetObjectOutput{Body: io.NopCloser(strings.NewReader(body)), ETag: aws.String(fmt.Sprint(f.writes[*in.Bucket+"/"+*in.Key])), LastModified: &f.written}, nil
 }
 
 func (f *fakeS3) PutObject(_ context.Context, in *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
@@ -58,8 +80,24 @@ func (f *fakeS3) PutObject(_ context.Context, in *s3.PutObjectInput, _ ...func(*
 	if f.objects == nil {
 		f.objects, f.kinds = map[string]string{}, map[string]string{}
 	}
-	f.objects[*in.Bucket+"/"+*in.Key], f.kinds[*in.Bucket+"/"+*in.Key] = string(body), *in.ContentType
-	return &s3.PutObjectOutput{}, nil
+	after, instead := f.lost("PutObject")
+	if instead != nil {
+		return nil, instead
+	}
+	key := *in.Bucket + "/" + *in.Key
+	_, there := f.objects[key]
+	switch {
+	case aws.ToString(in.IfNoneMatch) == "*" && there, in.IfMatch != nil && there && *in.IfMatch != fmt.Sprint(f.writes[key]):
+		return nil, apiError("PreconditionFailed")
+	case in.IfMatch != nil && !there:
+		return nil, apiError("NoSuchKey")
+	}
+	if f.writes == nil {
+		f.writes = map[string]int{}
+	}
+	f.writes[key]++
+	f.objects[key], f.kinds[key] = string(body), *in.ContentType
+	return &s3.PutObjectOutput{}, after
 }
 
 func apiError(code string) error {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
@@ -59,6 +60,11 @@ type Finder struct {
 	// ARN is the function's own role.
 	EKS   func(region, roleARN, execution string) EKS
 	Store Store
+	// Executions tells whether a rollout has ended that has the lock of a set. Locks is where the
+	// locks are; its bucket is empty if nowhere.
+	Executions Executions
+	Locks      contract.Destination
+	Now        func() time.Time
 	// Defaults complete a cluster that names no Region.
 	Defaults contract.Target
 	// Workflows are those that may be run, by name.
@@ -84,7 +90,7 @@ func API(cfg aws.Config, credentials func(roleARN, execution string) aws.Credent
 // Find reads the execution input and finds its clusters, each with the name of its
 // execution. The list is in S3 if it is too large for the state.
 //
-// Errors: InvalidInput, AccessDenied, Throttled, AWSUnreachable, Unexpected.
+// Errors: InvalidInput, SetInUse, AccessDenied, Throttled, AWSUnreachable, Unexpected.
 func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contractfleet.FoundClusters, error) {
 	fields := input.Read(in.Input, example)
 	r := d.read(fields, in)
@@ -135,6 +141,10 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 		for _, w := range waves {
 			fleet.Tolerated += w.Tolerated
 		}
+	}
+	fleet.Lock = d.lockOf(r, waves)
+	if err := d.hold(ctx, fleet.Lock, in.Execution); err != nil {
+		return contractfleet.FoundClusters{}, err
 	}
 	run, err := begin(ctx, d.Store, fleet, waves, targets)
 	if err == nil && r.approve.TimeoutSeconds > 0 {

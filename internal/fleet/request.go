@@ -42,6 +42,7 @@ type request struct {
 	// waits for an approval.
 	applies, approves bool
 	effect            string
+	namespace, set    string
 	samePlan          bool
 	manifests         applymanifests.Source
 	// former is what rolls back a cluster, from formerSource; nil if nothing is rolled back.
@@ -144,7 +145,7 @@ func (d Finder) readWorkflow(f *input.Fields, r *request) {
 		r.changes = workflow.Changes != nil && workflow.Changes(read)
 		if asked, ok := read.(applymanifests.Request); ok {
 			r.applies, r.approves, r.manifests = asked.Mode.HasManifests(), asked.Approve.TimeoutSeconds > 0, asked.Source
-			r.effect = asked.Effect
+			r.effect, r.namespace, r.set = asked.Effect, asked.Namespace, asked.Set
 		}
 		r.asked = f.Raw("request")
 	case r.workflow == "":

@@ -179,7 +179,11 @@ func (s Summarizer) fail(ctx context.Context, in contractfleet.Summarize, outcom
 }
 
 // rollBack goes on with a rollback after a round of it. That a cluster fails stops nothing.
-func (s Summarizer) rollBack(ctx context.Context, in contractfleet.Summarize) (contractfleet.Run, error) {
+// It stops if the lock is taken.
+func (s Summarizer) rollBack(ctx context.Context, in contractfleet.Summarize, taken string) (contractfleet.Run, error) {
+	if taken != "" {
+		return s.finish(ctx, in, nil, taken)
+	}
 	outcomes, err := s.round(ctx, in)
 	if err != nil {
 		return contractfleet.Run{}, err
@@ -232,8 +236,8 @@ func concurrencyOf(in contractfleet.Summarize, cluster contractfleet.Cluster) in
 	return waveOf(in.Fleet, in.Run.Waves, cluster.Wave).Concurrency
 }
 
-// rolledBack adds to the outcomes what became of rolling back the clusters.
-func (s Summarizer) rolledBack(ctx context.Context, in contractfleet.Summarize, outcomes []contractfleet.Outcome) error {
+// rolledBack adds to the outcomes what became of rolling back the clusters, given why it ended.
+func (s Summarizer) rolledBack(ctx context.Context, in contractfleet.Summarize, outcomes []contractfleet.Outcome, why string) error {
 	if !in.Run.Rollback.Begun {
 		return nil
 	}
@@ -248,9 +252,13 @@ func (s Summarizer) rolledBack(ctx context.Context, in contractfleet.Summarize, 
 	if err != nil {
 		return err
 	}
+	stopped := noTime
+	if why != in.Run.Rollback.Why {
+		stopped = why
+	}
 	by := make(map[contract.Target]*contractfleet.RolledBack, len(clusters))
 	for _, cluster := range clusters {
-		by[cluster.Target] = &contractfleet.RolledBack{Status: contractfleet.StatusNotStarted, Error: contractfleet.NotStartedError, Cause: "It was not rolled back, because " + noTime + "."}
+		by[cluster.Target] = &contractfleet.RolledBack{Status: contractfleet.StatusNotStarted, Error: contractfleet.NotStartedError, Cause: "It was not rolled back, because " + stopped + "."}
 	}
 	for _, o := range found {
 		by[o.Target] = &contractfleet.RolledBack{Status: o.Status, Error: o.Error, Cause: o.Cause}

@@ -69,8 +69,15 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 	if in.Run.Ending.Begun {
 		return s.finish(ctx, in, nil, in.Run.Ending.Why)
 	}
+	taken, err := s.taken(ctx, in.Fleet)
+	if err != nil {
+		return contractfleet.Run{}, err
+	}
 	if in.Run.Rollback.Begun {
-		return s.rollBack(ctx, in)
+		return s.rollBack(ctx, in, taken)
+	}
+	if in.Run.Gate.Wave > 0 && taken != "" {
+		return s.finish(ctx, in, nil, taken)
 	}
 	if in.Run.Gate.Wave > 0 || in.Run.Gate.Stage == contractfleet.StageApproval {
 		return s.pass(ctx, in)
@@ -78,6 +85,9 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 	outcomes, err := s.round(ctx, in)
 	if err != nil {
 		return contractfleet.Run{}, err
+	}
+	if taken != "" {
+		return s.finish(ctx, in, outcomes, taken)
 	}
 	settled, again := settle(in, outcomes)
 	if in.Fleet.Changes && len(again) > inTime(age, wave.Concurrency) {
@@ -235,7 +245,7 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 	slices.SortStableFunc(outcomes, func(a, b contractfleet.Outcome) int {
 		return cmp.Or(cmp.Compare(a.ClusterName, b.ClusterName), cmp.Compare(a.Region, b.Region), cmp.Compare(a.RoleARN, b.RoleARN))
 	})
-	if err := s.rolledBack(ctx, in, outcomes); err != nil {
+	if err := s.rolledBack(ctx, in, outcomes, why); err != nil {
 		return contractfleet.Run{}, err
 	}
 	summary := add(in.Fleet, outcomes)

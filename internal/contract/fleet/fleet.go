@@ -179,6 +179,17 @@ type Fleet struct {
 	InS3 bool `json:"inS3"`
 	// Output is where the report is written; its bucket is empty if nowhere.
 	Output contract.Destination `json:"output"`
+	// Lock is what lets no other rollout of the same set begin while this one runs; its bucket is
+	// empty if there is none.
+	Lock Lock `json:"lock"`
+}
+
+// Lock is an object that names the execution which has it.
+type Lock struct {
+	Bucket string `json:"bucket"`
+	Key    string `json:"key"`
+	// Set is what is locked, as NAMESPACE/NAME.
+	Set string `json:"set"`
 }
 
 // OnFailure is what a rollout does once a wave has failed.
