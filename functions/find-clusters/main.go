@@ -26,9 +26,8 @@ func main() {
 	finder := fleet.Finder{
 		EKS:        fleet.API(cfg, awsapi.NewRoles(cfg, os.Getenv("KUBESTEP_EXTERNAL_ID")).Credentials),
 		Store:      fleet.NewStore(cfg),
-		Executions: sfn.NewFromConfig(cfg),
+		Executions: sfn.NewFromConfig(cfg), Now: time.Now,
 		Locks:      contract.Destination{Bucket: os.Getenv("KUBESTEP_LOCK_BUCKET"), Prefix: os.Getenv("KUBESTEP_LOCK_PREFIX")},
-		Now:        time.Now,
 		Defaults:   contract.Target{Region: cfg.Region},
 		Workflows:  fleet.Workflows(workflows.All(), os.Getenv),
 		Approves:   os.Getenv("KUBESTEP_APPROVE_FUNCTION") != "",
