@@ -224,7 +224,7 @@ func TestARoleMayDoWhatItIsForAndNothingElse(t *testing.T) {
 		"silence an alarm":                      {call{"cloudwatch:DisableAlarmActions", "arn:aws:cloudwatch:eu-west-1:111122223333:alarm:shop"}, nil, nobody},
 		"start an item of a fleet":              {call{"states:StartExecution", states + "stateMachine:all-fleet"}, nil, []string{"FleetRole"}},
 		"read the outcome of an execution":      {call{"states:DescribeExecution", states + "execution:all-pod-inventory:one"}, nil, []string{"FleetRole"}},
-		"read whether a rollout has ended":      {call{"states:DescribeExecution", states + "execution:all-fleet:one"}, nil, []string{"FindClustersRole", "FleetRole"}},
+		"read whether a rollout has ended":      {call{"states:DescribeExecution", states + "execution:all-fleet:one"}, nil, []string{"ApproveRole", "FindClustersRole", "FleetRole"}},
 		"read the outcome of another machine's": {call{"states:DescribeExecution", states + "execution:other:one"}, nil, nobody},
 		"read the history of an execution":      {call{"states:GetExecutionHistory", states + "execution:all-pod-inventory:one"}, nil, nobody},
 
