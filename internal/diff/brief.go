@@ -15,30 +15,55 @@ import (
 // MaxBrief bounds a value in Values, in bytes, without the mark of where it is cut.
 const MaxBrief = 64
 
-// credential matches names of what people keep secret in objects that are no Secrets, such as
-// an environment variable DB_PASSWORD.
-var credential = regexp.MustCompile(`(?i)passw|pwd|secret|token|credential|(api|access|private)[-_. ]?key`)
+var (
+	// credentials are in names of what people keep secret in objects that are no Secrets, such as
+	// an environment variable DB_PASS, and in such values: a key in PEM, and that in base64.
+	credentials = []string{"pass", "pwd", "secret", "token", "credential", "bearer ", "signature", "sig=", "@tcp(", "@unix(", "-----begin", "ls0tls1crudjti"}
+	// credential matches what takes more than a word, such as a password in a URL.
+	credential = regexp.MustCompile(`(access|account|api|client|encryption|licen[cs]e|master|private|server|signing|ssh|storage|tls)[-_. ]?key|(^|[^a-z])auth([^a-z]|$)|authorization: |://[^/\s@]+@|://[^\s@]*:[^\s@]*@`)
+)
+
+// NamesCredential reports whether a text has the name of a credential in it, or what looks like
+// one. Nobody can tell for sure.
+func NamesCredential(text string) bool {
+	text = strings.ToLower(text)
+	has := func(word string) bool { return strings.Contains(text, word) }
+	return slices.ContainsFunc(credentials, has) || (has("key") || has("auth") || has("://")) && credential.MatchString(text)
+}
+
+// holdsCredential looks at all of a value, however little of it is shown: its name may be
+// where the value is cut.
+func holdsCredential(value any) bool {
+	switch v := value.(type) {
+	case string:
+		return NamesCredential(v)
+	case map[string]any:
+		for key, member := range v {
+			if NamesCredential(key) || holdsCredential(member) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, holdsCredential)
+	}
+	return false
+}
 
 // Values are the value before and the value after, as JSON on one line of at most MaxBrief
 // bytes each; empty where there is none, and both empty if they must not be shown, as where
-// the path or a name in the value is that of a credential. Of two
+// the path, what is beside it, or anything in the value names a credential. Of two
 // long texts, what is alike at the beginning is left out, so that the difference is seen.
 func (c Change) Values() (before, after string) {
-	if c.old == hidden || c.new == hidden {
+	if c.old == hidden || c.new == hidden || NamesCredential(c.path) || slices.ContainsFunc(c.beside[:], holdsCredential) || holdsCredential(c.old) || holdsCredential(c.new) {
 		return "", ""
 	}
 	old, isText := c.old.(string)
 	next, areTexts := c.new.(string)
 	if isText && areTexts && max(len(strconv.Quote(old)), len(strconv.Quote(next))) > MaxBrief {
 		skip := alike(old, next)
-		before, after = briefText(old, skip), briefText(next, skip)
-	} else {
-		before, after = brief(c.old), brief(c.new)
+		return briefText(old, skip), briefText(next, skip)
 	}
-	if credential.MatchString(c.path) || credential.MatchString(before) || credential.MatchString(after) {
-		return "", ""
-	}
-	return before, after
+	return brief(c.old), brief(c.new)
 }
 
 // contextBytes is how many bytes of what is alike are left before a difference.

@@ -43,12 +43,44 @@ func TestWhatMustNotBeShownHasNoValues(t *testing.T) {
 		"a variable named as a password":         {"env: [{name: DB_PASSWORD, value: hunter2}]", "env: [{name: DB_PASSWORD, value: hunter3}]"},
 		"a new variable named as a password":     {"env: [{name: A}]", "env: [{name: A}, {name: DB_PASSWORD, value: hunter2}]"},
 		"a container with a password in its env": {"c: [{name: a}]", "c: [{name: a}, {name: b, env: [{name: API_KEY, value: hunter2}]}]"},
+		"a short name":                           {"env: [{name: DB_PASS, value: hunter2}]", "env: [{name: DB_PASS, value: hunter3}]"},
+		"a name that is there twice":             {"env: [{name: DB_PASSWORD, value: hunter2}, {name: DB_PASSWORD}]", "env: [{name: DB_PASSWORD, value: hunter3}, {name: DB_PASSWORD}]"},
+		"a pair of key and value":                {"tags: [{key: DB_PASSWORD, value: hunter2}]", "tags: [{key: DB_PASSWORD, value: hunter3}]"},
+		"what follows a flag":                    {"args: [--password, hunter2]", "args: [--password, hunter3]"},
+		"a password in a URL":                    {"data: {DB: 'postgres://app:hunter2@db/x'}", "data: {DB: 'postgres://app:hunter3@db/x'}"},
+		"a user in a URL":                        {"data: {REPO: 'https://hunter2@git.example.com/x'}", "data: {REPO: 'https://hunter3@git.example.com/x'}"},
+		"a data source name":                     {"data: {DB: 'app:hunter2@tcp(db:3306)/x'}", "data: {DB: 'app:hunter3@tcp(db:3306)/x'}"},
+		"a header":                               {"data: {h: 'Authorization: Basic hunter2'}", "data: {h: 'Authorization: Basic hunter3'}"},
+		"a key":                                  {`data: {pem: "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA0a1b2c3d4e5f6a7b8c9d0a1b2c3d4e5f6hunter2"}`, `data: {pem: "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA0a1b2c3d4e5f6a7b8c9d0a1b2c3d4e5f6hunter3"}`},
+		"a name before what is shown":            {"data: {c: 'log: info, level: 1, format: json, db.password: correct-horse-battery-staple-hunter2'}", "data: {c: 'log: info, level: 1, format: json, db.password: correct-horse-battery-staple-hunter3'}"},
+		"a name after what is shown":             {"a: {}", "a: {b: {default: hunter2" + strings.Repeat("x", 64) + ", name: db-password}}"},
+		"the copy that kapp keeps":               {kept("hunter2"), kept("hunter3")},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			changes := Compare(object(t, c.live), object(t, c.next), Rules{Secret: sentence == "a Secret's"})
 			require.NotEmpty(t, changes)
 			before, after := changes[0].Values()
 			assert.Empty(t, before+after)
+		})
+	}
+}
+
+func kept(value string) string {
+	return `metadata: {annotations: {kapp.k14s.io/original: '{"kind":"Deployment","spec":{"env":[{"name":"DB_PASSWORD","value":"` + value + `"}]}}'}}`
+}
+
+func TestWhatIsNoCredentialIsShown(t *testing.T) {
+	for sentence, c := range map[string]struct{ live, next string }{
+		"an image with a digest": {"image: web:1@sha256:aa", "image: web:2@sha256:aa"},
+		"a URL with a port":      {"url: https://example.com:8080/a", "url: https://example.com:8080/b"},
+		"who has a role":         {"subjects: []", "subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: a}]"},
+		"a key of a map":         {"topologyKey: zone", "topologyKey: host"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			changes := Compare(object(t, c.live), object(t, c.next), Rules{})
+			require.NotEmpty(t, changes)
+			_, after := changes[0].Values()
+			assert.NotEmpty(t, after)
 		})
 	}
 }

@@ -21,7 +21,12 @@ import (
 type Change struct {
 	path     string
 	old, new any // nil where the field is missing
+	beside   beside
 }
+
+// beside are texts that may say what a value is, before and after: the name or the key in the
+// same map, as of an environment variable, or the item before it, as a flag.
+type beside [4]any
 
 // String is the change without its values: "+" for a new field, "-" for one that
 // goes, "~" for one that changes.
@@ -58,7 +63,7 @@ func Compare(live, next map[string]any, rules Rules) []Change {
 		live, next = withoutCopy(live), withoutCopy(next)
 	}
 	var changes []Change
-	diff("", strip(live, rules.StatusIsApart), strip(next, rules.StatusIsApart), func(c Change) {
+	diff("", strip(live, rules.StatusIsApart), strip(next, rules.StatusIsApart), beside{}, func(c Change) {
 		changes = append(changes, c.conceal(rules.Secret))
 	})
 	return changes
@@ -72,7 +77,7 @@ func Sum(to io.Writer, live, next map[string]any, rules Rules) error {
 	}
 	encoder := json.NewEncoder(to) // maps in the order of their keys
 	var failed error
-	diff("", strip(live, rules.StatusIsApart), strip(next, rules.StatusIsApart), func(c Change) {
+	diff("", strip(live, rules.StatusIsApart), strip(next, rules.StatusIsApart), beside{}, func(c Change) {
 		if err := encoder.Encode([]any{c.path, c.old, c.new}); err != nil && failed == nil {
 			failed = err
 		}
@@ -204,7 +209,7 @@ func withoutCopy(object map[string]any) map[string]any {
 }
 
 // diff reports the differences in the order of their paths.
-func diff(path string, old, next any, report func(Change)) {
+func diff(path string, old, next any, of beside, report func(Change)) {
 	switch o := old.(type) {
 	case map[string]any:
 		if n, ok := next.(map[string]any); ok {
@@ -218,7 +223,7 @@ func diff(path string, old, next any, report func(Change)) {
 		}
 	}
 	if !reflect.DeepEqual(old, next) {
-		report(Change{path, old, next})
+		report(Change{path, old, next, of})
 	}
 }
 
@@ -230,8 +235,9 @@ func diffMaps(path string, old, next map[string]any, report func(Change)) {
 		}
 	}
 	slices.Sort(keys)
+	of := beside{old["name"], old["key"], next["name"], next["key"]}
 	for _, key := range keys {
-		diff(join(path, key), old[key], next[key], report)
+		diff(join(path, key), old[key], next[key], of, report)
 	}
 }
 
@@ -242,18 +248,15 @@ func diffLists(path string, old, next []any, report func(Change)) {
 	nextNames, nextAt, both := itemNames(next)
 	if !ok || !both {
 		for i := range max(len(old), len(next)) {
-			var o, n any
-			if i < len(old) {
-				o = old[i]
-			}
-			if i < len(next) {
-				n = next[i]
-			}
+			var of beside
+			o, n := itemAt(old, i), itemAt(next, i)
+			of[0], _ = itemAt(old, i-1).(string)
+			of[1], _ = itemAt(next, i-1).(string)
 			at := path
 			if len(path) <= maxFullPath {
 				at += "[" + strconv.Itoa(i) + "]"
 			}
-			diff(at, o, n, report)
+			diff(at, o, n, of, report)
 		}
 		return
 	}
@@ -262,19 +265,27 @@ func diffLists(path string, old, next []any, report func(Change)) {
 		if j, still := nextAt[name]; still {
 			now = next[j]
 		}
-		diff(named(path, name), old[i], now, report)
+		diff(named(path, name), old[i], now, beside{}, report)
 	}
 	for i, name := range nextNames {
 		if _, was := oldAt[name]; !was {
-			report(Change{named(path, name), nil, next[i]})
+			report(Change{path: named(path, name), new: next[i]})
 		}
 	}
 	kept := func(names []string, among map[string]int) []string {
 		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { _, ok := among[name]; return !ok })
 	}
 	if o, n := kept(oldNames, nextAt), kept(nextNames, oldAt); !slices.Equal(o, n) {
-		report(Change{path + " (order)", strings.Join(o, " "), strings.Join(n, " ")})
+		report(Change{path: path + " (order)", old: strings.Join(o, " "), new: strings.Join(n, " ")})
 	}
+}
+
+// itemAt is an item of a list; nil if it has none there.
+func itemAt(items []any, i int) any {
+	if i < 0 || i >= len(items) {
+		return nil
+	}
+	return items[i]
 }
 
 // itemNames are the names of all items, and where each is; ok is false if one has none,

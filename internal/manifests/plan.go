@@ -455,8 +455,12 @@ func (p *planner) add(t objects.Target, f found) {
 }
 
 // showsValues reports whether the plan may tell values of an object. It stays in the history of
-// the execution, so it tells none of a Secret, be it misspelt or within another object.
+// the execution, so it tells none of a Secret, be it misspelt or within another object, nor of
+// a custom resource or a ConfigMap that is named after credentials.
 func showsValues(t objects.Target, f found) bool {
+	if diff.NamesCredential(t.Kind) || t.Kind == "ConfigMap" && diff.NamesCredential(t.Name) {
+		return false
+	}
 	return !t.IsSecret() && !meansSecret(t.GroupVersionKind) && !holdsSecret(f.live, maxTexts) && !holdsSecret(f.next, maxTexts)
 }
 

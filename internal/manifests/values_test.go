@@ -18,6 +18,7 @@ func TestAPlanTellsNoValueOfWhatMayHoldASecret(t *testing.T) {
 		"a Secret":                            {secret, "/api/v1/namespaces/shop/secrets/db"},
 		"a ConfigMap with a Secret in it":     {strings.Replace(fmt.Sprintf(configMap, "a"), `{a: "1"}`, "\n  s.yaml: |\n    apiVersion: v1\n    kind: Secret\n    data: {pin: aHVudGVyMg==}", 1), path("a")},
 		"a ConfigMap that had a Secret in it": {fmt.Sprintf(configMap, "a"), path("a")},
+		"a ConfigMap of credentials":          {fmt.Sprintf(configMap, "db-credentials"), path("db-credentials")},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			f := execution(t, c.manifest)
