@@ -100,9 +100,12 @@ func (l *fileClusters) readLines(text string, wrong *problems) {
 
 // readCSV reads records below a header.
 func (l *fileClusters) readCSV(text string, wrong *problems) {
-	reader := csv.NewReader(strings.NewReader(text))
-	reader.TrimLeadingSpace = true
-	records, err := reader.ReadAll()
+	newReader := func() *csv.Reader {
+		reader := csv.NewReader(strings.NewReader(text))
+		reader.TrimLeadingSpace = true
+		return reader
+	}
+	records, err := newReader().ReadAll()
 	if err != nil {
 		wrong.add("--filename %s: %v", l.name, err)
 		return
@@ -122,7 +125,7 @@ func (l *fileClusters) readCSV(text string, wrong *problems) {
 			return
 		}
 	}
-	reader = csv.NewReader(strings.NewReader(text)) // again, for the lines
+	reader := newReader() // again, for the lines
 	for i := 0; ; i++ {
 		record, err := reader.Read()
 		if err != nil {

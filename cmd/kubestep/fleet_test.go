@@ -160,6 +160,7 @@ func TestAFleetReadsItsClustersFromAFile(t *testing.T) {
 		"one JSON line":                   {[]string{"-f", write("c.jsonl", `{"clusterName":"demo"}`)}, `{"workflow":"pod-inventory","clusters":[{"clusterName":"demo"}]}`},
 		"CSV, as Excel writes it":         {[]string{"-f", write("c.csv", "\ufeffclusterName,region\r\ndemo,us-east-1\r\nprod,\r\n,\r\n")}, `{"workflow":"pod-inventory","clusters":[{"clusterName":"demo","region":"us-east-1"},{"clusterName":"prod"}]}`},
 		"CSV of another name":             {[]string{"-f", write("clusters", "region,clusterName\nus-east-1,demo\n")}, `{"workflow":"pod-inventory","clusters":[{"clusterName":"demo","region":"us-east-1"}]}`},
+		"CSV with spaces before quotes":   {[]string{"-f", write("c.csv", "clusterName, region\nprod, eu-west-1\ndemo, \"us-east-1\"\n")}, `{"workflow":"pod-inventory","clusters":[{"clusterName":"prod","region":"eu-west-1"},{"clusterName":"demo","region":"us-east-1"}]}`},
 		"CSV with ARNs":                   {[]string{"-f", write("c.csv", "clusterName,roleArn\n"+arn+",\n"+arn+",arn:aws:iam::123456789012:role/other\n")}, ""},
 		"the whole input, as YAML":        {[]string{"-f", write("f.yaml", "workflow: pod-inventory\nclusters: [demo]\nrequest: {namespaces: [shop]}\n"), "--concurrency", "2"}, `{"workflow":"pod-inventory","clusters":["demo"],"request":{"namespaces":["shop"]},"concurrency":2}`},
 		"the whole input, as JSON":        {[]string{"-f", write("f.json", `{"regions":["eu-west-1"]}`)}, `{"workflow":"pod-inventory","regions":["eu-west-1"]}`},

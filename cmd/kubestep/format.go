@@ -2,12 +2,12 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/client-go/util/jsonpath"
 
 	"github.com/kubestep/kubestep/internal/follow/terminal"
@@ -87,7 +87,7 @@ func (f *format) text(document string, names []string) (string, error) {
 			return "", err
 		}
 		var value any
-		if err := json.Unmarshal([]byte(document), &value); err != nil {
+		if err := utiljson.Unmarshal([]byte(document), &value); err != nil { // which keeps whole numbers whole
 			return "", fmt.Errorf("the output is not valid JSON: %w", err)
 		}
 		var b bytes.Buffer

@@ -369,3 +369,16 @@ func TestNamesOfAnOutput(t *testing.T) {
 	_, err = (&format{value: "jsonpath={.a}"}).text(string(document), nil)
 	assert.NoError(t, err, "what is missing is empty, as with kubectl")
 }
+
+func TestATemplatePrintsAndComparesWholeNumbersAsKubectlDoes(t *testing.T) {
+	for template, want := range map[string]string{
+		"{.log.bytes}":                       "10485760",
+		"{.pods[?(@.restarts>5)].name}":      "b",
+		"{.pods[?(@.restarts<=5)].restarts}": "1",
+		"{.seconds}":                         "1.5",
+	} {
+		text, err := (&format{value: "jsonpath=" + template}).text(`{"log":{"bytes":10485760},"pods":[{"name":"a","restarts":1},{"name":"b","restarts":6}],"seconds":1.5}`, nil)
+		require.NoError(t, err, template)
+		assert.Equal(t, want, text, template)
+	}
+}
