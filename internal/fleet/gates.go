@@ -52,7 +52,8 @@ func (s Summarizer) enter(ctx context.Context, in contractfleet.Summarize, next 
 	case gate.Open():
 		return s.nextWave(ctx, in, next, outcomes)
 	case !soaks(s.age(in), gate):
-		return s.finish(ctx, in, outcomes, noTime)
+		next.Gate.Wave = next.Wave
+		return s.stopBefore(ctx, in, next, noTime)
 	case gate.Waits():
 		next.Verdict, next.Gate = contractfleet.VerdictGate, passage(next.Wave, gate)
 		return lay(ctx, s.Store, in.Fleet, next, nil)
@@ -135,15 +136,16 @@ func jobsInRound(fleet contractfleet.Fleet) int {
 	return max(1, maxJobOutcomes/share(fleet, maxTarget+maxBesideTarget))
 }
 
-// stopBefore ends the fleet at the gate of next, before its Job runs or its approval is asked for.
+// stopBefore ends the fleet at the gate of next, before it soaks, its Job runs or its approval is asked for.
 func (s Summarizer) stopBefore(ctx context.Context, in contractfleet.Summarize, next contractfleet.Run, why string) (contractfleet.Run, error) {
 	in.Run.Outcomes, in.Run.Gate = next.Outcomes, next.Gate
 	return s.refuse(ctx, in, why)
 }
 
-// asksJob is the fleet as it names the executions of the Job of a wave's gate.
+// asksJob is the fleet as it names the executions of the Job of a wave's gate. No other fleet has
+// these names: one that shares the name may have run its Job before this one changed the cluster.
 func asksJob(fleet contractfleet.Fleet, wave contractfleet.Wave) contractfleet.Fleet {
-	fleet.Digest = wave.Gate.Job.Digest
+	fleet.Digest = wave.Gate.Job.Digest + " " + fleet.Own
 	return fleet
 }
 

@@ -110,6 +110,18 @@ func TestAGateAfterTheLastWaveFailsTheRollout(t *testing.T) {
 	assert.Contains(t, stopped.Cause, "errors is ALARM. 1 cluster is changed, or may be: a. No report")
 }
 
+func TestTheGateOfTheLastWaveIsNotPassedIfThereIsNoTimeForIt(t *testing.T) {
+	found, err := find(t, rollout(nil, &fakeS3{}), `{"workflow":"apply-manifests","clusters":["a"],"waves":[{"name":"all","percentage":100,"gate":{"soakSeconds":72000,"alarms":["errors"]}}]}`)
+	require.NoError(t, err)
+
+	last := summarize(t, &fakeS3{}, found.Fleet, ran(found.Run), 4*time.Hour)
+
+	assert.Equal(t, contractfleet.VerdictRolloutFailed, last.Verdict)
+	assert.Contains(t, last.Cause, "Wave all stopped the rollout: the gate of wave all was not passed: an execution of a fleet ends after 24 hours")
+	assert.Equal(t, contractfleet.GateFailed, last.Summary.Waves[0].Gate)
+	assert.Len(t, last.Outcomes, 1)
+}
+
 func TestAGateOfALargeFleetReadsNoListOfARound(t *testing.T) {
 	s3 := &fakeS3{}
 	found, err := find(t, rollout(nil, s3), `{"workflow":"apply-manifests","output":{"bucket":"reports"},"clusters":["b",{"clusterName":"a","roleArn":"arn:aws:iam::444455556666:role/`+strings.Repeat("path/", 60)+`name"}],
@@ -152,7 +164,7 @@ func TestASoakThatDoesNotFitIsRefusedOrStopsTheRollout(t *testing.T) {
 		next := summarize(t, &fakeS3{}, found.Fleet, ran(found.Run), age)
 		assert.Equal(t, verdict, next.Verdict, age)
 		if verdict == contractfleet.VerdictRolloutFailed {
-			assert.Contains(t, next.Cause, "Wave canary stopped the rollout: an execution of a fleet ends after 24 hours")
+			assert.Contains(t, next.Cause, "Wave canary stopped the rollout: the gate of wave canary was not passed: an execution of a fleet ends after 24 hours")
 		}
 	}
 }

@@ -77,7 +77,7 @@ func TestTheJobOfAGateRunsInTheClustersOfItsWaveThatSucceeded(t *testing.T) {
 			assert.Equal(t, 1, job.Asks)
 			assert.Equal(t, 2, job.Concurrency, "the wave's")
 			for _, cluster := range job.Clusters {
-				assert.Equal(t, fleet.ExecutionName(contractfleet.Fleet{Name: found.Fleet.Name, Digest: found.Run.Waves[0].Gate.Job.Digest}, cluster.Target, 1), cluster.Execution, "the same each time")
+				assert.Equal(t, fleet.ExecutionName(contractfleet.Fleet{Name: found.Fleet.Name, Digest: found.Run.Waves[0].Gate.Job.Digest + " " + found.Fleet.Own}, cluster.Target, 1), cluster.Execution, "the same each time")
 			}
 
 			rest := summarize(t, &fakeS3{}, found.Fleet, ran(job), 2*time.Minute)
@@ -123,7 +123,7 @@ func TestAJobThatFailsStopsTheRollout(t *testing.T) {
 	require.NoError(t, err)
 
 	assert.Equal(t, contractfleet.VerdictRolloutFailed, stopped.Verdict)
-	name := fleet.ExecutionName(contractfleet.Fleet{Name: found.Fleet.Name, Digest: found.Run.Waves[0].Gate.Job.Digest}, contract.Target{ClusterName: "b", Region: "eu-west-1"}, 1)
+	name := fleet.ExecutionName(contractfleet.Fleet{Name: found.Fleet.Name, Digest: found.Run.Waves[0].Gate.Job.Digest + " " + found.Fleet.Own}, contract.Target{ClusterName: "b", Region: "eu-west-1"}, 1)
 	why := "its job failed in 1 cluster: b (eu-west-1): JobFailed: Job shop/smoke failed: exit code 3. See its pods (kubestep follow " + jobExecution + ":" + name + ")"
 	assert.Contains(t, stopped.Cause, "Wave canary stopped the rollout: the gate of wave canary was not passed: "+why+". 2 clusters are changed, or may be: a, b. 1 cluster was not started: see s3://reports/")
 	assert.Equal(t, contractfleet.GateFailed, stopped.Summary.Waves[0].Gate)

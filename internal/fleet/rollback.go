@@ -125,9 +125,10 @@ func (d Finder) checkReadable(ctx context.Context, r request, execution string) 
 	return err
 }
 
-// rolling is the fleet while it is rolled back: its executions have other names.
+// rolling is the fleet while it is rolled back: its executions have other names, which no other
+// fleet has. One that shares the name may have rolled a cluster back before this one changed it.
 func rolling(fleet contractfleet.Fleet) contractfleet.Fleet {
-	fleet.Digest = fleet.FormerDigest
+	fleet.Digest = fleet.FormerDigest + " " + fleet.Own
 	return fleet
 }
 
@@ -135,18 +136,20 @@ func rolling(fleet contractfleet.Fleet) contractfleet.Fleet {
 func rollbackKey(fleet contractfleet.Fleet) string { return folder(fleet) + "rollback.json" }
 
 // isChanged reports whether the cluster is changed, or may be: it began, and did not find that
-// there is nothing to change.
+// there is nothing to change. A second try finds that too where the first one has changed all.
 func isChanged(o contractfleet.Outcome) bool {
 	applied, told := o.Totals["applied"]
 	switch {
-	case o.Status == contractfleet.StatusNotStarted, o.Status == contractfleet.StatusLeftOut, o.Error == contractfleet.NameTakenError:
-		return false
-	case o.Status == contractfleet.StatusSucceeded && told && applied+o.Totals["pruned"] == 0:
+	case o.Status == contractfleet.StatusNotStarted, o.Status == contractfleet.StatusLeftOut:
 		return false
 	case o.Error == string(contract.ClusterNotFound): // so there is nothing to roll back
 		return false
+	case o.Attempt > 1:
+		return true
+	case o.Error == contractfleet.NameTakenError:
+		return false
 	}
-	return true
+	return o.Status != contractfleet.StatusSucceeded || !told || applied+o.Totals["pruned"] > 0
 }
 
 // fail ends a rollout of which a wave has failed, after a round with those outcomes: at once, or
@@ -218,6 +221,9 @@ func (s Summarizer) rollBackNext(ctx context.Context, in contractfleet.Summarize
 	}
 	size = min(size, inTime(s.Now().Sub(in.Fleet.StartedAt), concurrencyOf(in, rest[0])))
 	if size == 0 {
+		if !in.Run.Rollback.Begun { // what the state RollBack does, which is not entered
+			in.Request, in.Former = in.Former, in.Request
+		}
 		in.Run.Rollback, in.Run.Gate = next.Rollback, next.Gate
 		return s.finish(ctx, in, nil, in.Run.Rollback.Why)
 	}

@@ -89,8 +89,11 @@ func TestARollbackAppliesTheFormerVersionOnceToEachClusterThatMayBeChangedTheLas
 				return chance(random, stubborn, passing/2, 0)
 			}
 			status, name, duration := chance(random, failing, passing, 0.05)
-			delete(changed, c.Target.ClusterName)
-			if name != nothing && name != "ClusterNotFound" {
+			switch name {
+			case "ClusterNotFound":
+				delete(changed, c.Target.ClusterName)
+			case nothing: // more, unless the first try has changed all
+			default:
 				changed[c.Target.ClusterName] = true
 			}
 			return status, name, duration
@@ -273,10 +276,57 @@ func TestARollbackForWhichThereIsNoTimeSaysWhichClustersAreChanged(t *testing.T)
 	require.NoError(t, err)
 	put(t, s3, "reports/"+folder+"outcomes/"+clusters(t, s3, found.Run.List)[0].Execution+".json", failed("a", "NotReady"))
 
-	last := summarize(t, s3, found.Fleet, ran(found.Run), 23*time.Hour)
+	s := summarizer(s3)
+	s.Now = func() time.Time { return found.Fleet.StartedAt.Add(23 * time.Hour) }
+	last, err := s.Summarize(t.Context(), contractfleet.Summarize{Fleet: found.Fleet, Request: found.Request, Former: found.Former, Run: ran(found.Run)})
+	require.NoError(t, err)
 
 	assert.Equal(t, contractfleet.VerdictRollbackFailed, last.Verdict)
 	assert.Contains(t, last.Cause, "These clusters are changed, or may be: a (NotStarted).")
+	assert.Contains(t, last.Summary.Report.RollBack, `"versionId":"v1"`, "which is the former version")
+	assert.NotContains(t, last.Summary.Report.Again, "versionId")
+	assert.NotContains(t, last.Summary.Report.Continue, "versionId")
+}
+
+func TestAClusterIsRolledBackThatTheFirstTryChangedAndTheSecondFoundDone(t *testing.T) {
+	s := simulateOn(t, versioned(), `{"workflow":"apply-manifests",`+former+`"clusters":["a","b","c"],"concurrency":1,"waves":[{"name":"canary","clusters":["a","b"]},{"name":"rest","percentage":100}]}`,
+		func(c contractfleet.Cluster, rolls bool) (contractfleet.Status, string, int) {
+			switch name := c.Target.ClusterName; {
+			case rolls:
+				return contractfleet.StatusSucceeded, "", 1
+			case name == "c":
+				return contractfleet.StatusFailed, "NotReady", 1
+			case name == "a" && c.Attempt == 1: // once all was applied
+				return contractfleet.StatusFailed, "ClusterUnreachable", 1
+			}
+			return contractfleet.StatusSucceeded, nothing, 1
+		})
+
+	var rolled []string
+	for _, r := range s.rolled {
+		rolled = append(rolled, r.cluster.Target.ClusterName)
+	}
+	assert.Equal(t, []string{"c", "a"}, rolled, "and b was as it should be at its first try")
+}
+
+func TestNoTwoFleetsOfANameShareWhatRollsBackOrTests(t *testing.T) {
+	const input = `{"workflow":"apply-manifests","name":"base",` + former + `"clusters":["a"],"waves":[{"name":"all","percentage":100,"gate":{"job":` + smoke + `}}]}`
+	names := map[string]bool{}
+	for _, by := range []string{execution, execution + "-later"} {
+		s3 := versioned()
+		found, err := tester(s3).Find(t.Context(), contractfleet.FindClusters{Execution: by, StartedAt: start, Input: json.RawMessage(input)})
+		require.NoError(t, err)
+		first := clusters(t, s3, found.Run.List)[0].Execution
+		names[first] = true
+		for _, outcome := range []contractfleet.Outcome{well("a", 1), failed("a", "NotReady")} {
+			at := strings.TrimSuffix(found.Run.List, "clusters.json")
+			outcome.Wave = 1
+			put(t, s3, "reports/"+at+"outcomes/"+first+".json", outcome)
+			next := summarize(t, s3, found.Fleet, ran(found.Run), time.Minute)
+			names[clusters(t, s3, next.List)[0].Execution] = true
+		}
+	}
+	assert.Len(t, names, 1+2+2, "but they share what applies")
 }
 
 func TestClustersThatAreLeftOutHaveNotFailed(t *testing.T) {

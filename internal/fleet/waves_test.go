@@ -343,9 +343,10 @@ func TestTheStateOfTwentyWavesStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 	for i := range waves { // what is added while the rollout runs
 		waves[i].Failed, waves[i].Jobs, waves[i].Approved = 100, 400, contractfleet.Approved{By: strings.Repeat("a", 120), At: start}
 	}
-	asked := []json.RawMessage{json.RawMessage("{}")}
+	asked, quotes := []json.RawMessage{json.RawMessage("{}")}, []json.RawMessage{json.RawMessage("{}")}
 	for range waves {
 		asked = append(asked, json.RawMessage(`{"args":["`+strings.Repeat("x", jobs/len(waves)-14)+`"]}`))
+		quotes = append(quotes, json.RawMessage(`{"args":["`+strings.Repeat("'", 300)+`"]}`)) // short enough for a command, until they are quoted
 	}
 	failedJobs := make([]contractfleet.Outcome, 51)
 	outcomes := worst(f)
@@ -380,13 +381,15 @@ func TestTheStateOfTwentyWavesStaysBelowWhatStepFunctionsAllows(t *testing.T) {
 		laid, err := json.Marshal(run) // after its Map
 		require.NoError(t, err)
 		assert.Less(t, len(laid)+request+jobs, limit-4096, sentence)
-		next, err := summarizer(&fakeS3{}).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Jobs: asked, Run: run})
-		require.NoError(t, err)
-		text, err := json.Marshal(next)
-		require.NoError(t, err)
-		assert.Less(t, len(text)+request+jobs, limit-4096, sentence)
-		assert.Less(t, len(next.Cause), 4096, sentence)
-		t.Logf("%s: %s, %d bytes, after %d", sentence, next.Verdict, len(text), len(laid))
+		for _, asked := range [][]json.RawMessage{asked, quotes} {
+			next, err := summarizer(&fakeS3{}).Summarize(t.Context(), contractfleet.Summarize{Fleet: f, Jobs: asked, Run: run})
+			require.NoError(t, err)
+			text, err := json.Marshal(next)
+			require.NoError(t, err)
+			assert.Less(t, len(text)+request+jobs, limit-4096, sentence)
+			assert.Less(t, len(next.Cause), 4096, sentence)
+			t.Logf("%s: %s, %d bytes, after %d", sentence, next.Verdict, len(text), len(laid))
+		}
 	}
 }
 

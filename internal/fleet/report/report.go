@@ -142,11 +142,11 @@ func ConsoleURL(execution string) string {
 	return fmt.Sprintf("https://%s.%s/states/home?region=%s#/v2/executions/details/%s", region, host, url.QueryEscape(region), url.PathEscape(execution))
 }
 
-// maxRequest bounds the request that a command shows, and maxWaves the waves; longer ones are to be
-// in a file.
+// maxRequest bounds the request that a command shows, and maxWaves the waves with their Jobs, as they
+// are in the state once they are quoted for a shell and for JSON; longer ones are to be in a file.
 const (
 	maxRequest = 500
-	maxWaves   = fleet.MaxWavesBytes
+	maxWaves   = 4 << 10
 )
 
 // Commands are those that run the clusters again that failed, and that go on with those
@@ -210,11 +210,12 @@ func (r Report) command(asked, bucket, list string, has func(fleet.Outcome) bool
 		request = " --request " + shell.Quote(asked)
 	}
 	waves := r.wavesOf(has)
-	switch {
-	case len(waves) > maxWaves:
+	quoted := shell.Quote(waves)
+	switch inJSON, err := json.Marshal(quoted); {
+	case err != nil || len(inJSON) > maxWaves:
 		request += " --waves @FILE"
 	case waves != "":
-		request += " --waves " + shell.Quote(waves)
+		request += " --waves " + quoted
 	}
 	if r.Fleet.Changes && waves == "" || r.Fleet.Concurrency != fleet.DefaultConcurrency {
 		request += fmt.Sprintf(" --concurrency %d", r.Fleet.Concurrency)
