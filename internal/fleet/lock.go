@@ -138,3 +138,12 @@ func (s Summarizer) taken(ctx context.Context, fleet contractfleet.Fleet) (strin
 	}
 	return fmt.Sprintf("another rollout of set %s began before this one went on: %s", fleet.Lock.Set, found), nil
 }
+
+// lose ends the fleet after a round with those outcomes, or at a gate, because another one has its
+// lock. A gate that is left is not passed, so that the last wave has not succeeded either.
+func (s Summarizer) lose(ctx context.Context, in contractfleet.Summarize, outcomes []contractfleet.Outcome, taken string) (contractfleet.Run, error) {
+	if wave := waveOf(in.Fleet, in.Run.Waves, in.Run.Wave); in.Run.Gate.Wave > 0 || in.Run.Begun == in.Fleet.Clusters && !wave.Gate.Open() {
+		in.Run.Gate.Wave, in.Run.Gate.Why = in.Run.Wave, taken
+	}
+	return s.finish(ctx, in, outcomes, taken)
+}

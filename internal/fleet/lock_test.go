@@ -233,3 +233,44 @@ func TestARolloutThatWasRedrivenBeginsNothingOnceAnotherOneHasTheLock(t *testing
 		assert.Contains(t, last.Cause, "Wave canary stopped the rollout: another rollout of set shop/base began before this one went on: "+machine+"second. 1 cluster is changed, or may be: a. 1 cluster was not started")
 	}
 }
+
+func TestARolloutThatLostItsLockPassesNoGate(t *testing.T) {
+	const last = `"waves":[{"name":"all","percentage":100,"gate":{"alarms":["errors"]}}]`
+	taken := func(t *testing.T, input string, gated bool) contractfleet.Run {
+		t.Helper()
+		s3 := &fakeS3{written: start}
+		d := locking(s3, &executions{})
+		d.Approves = true
+		found, err := d.Find(t.Context(), contractfleet.FindClusters{Execution: execution, StartedAt: start, Input: json.RawMessage(input)})
+		require.NoError(t, err)
+		require.NotEmpty(t, found.Fleet.Lock.Bucket)
+		run := found.Run
+		if gated {
+			run = summarize(t, s3, found.Fleet, ran(run), time.Minute)
+			require.Equal(t, contractfleet.VerdictGate, run.Verdict)
+		}
+		s3.objects["reports/"+found.Fleet.Lock.Key] = `{"execution":"` + machine + `second"}`
+		ended := ran(run)
+		if rollout := run.Gate.Rollout; rollout.Digest != "" {
+			ended.Gate.Decision, err = approver(t).Seal(execution, contract.Decision{Digest: rollout.Digest, Approved: true})
+			require.NoError(t, err)
+		}
+		ended.Gate.Seen = contractfleet.AlarmStates{Names: []string{"errors"}, States: []string{"OK"}}
+		s := summarizer(s3)
+		s.Sealer = approver(t)
+		next, err := s.Summarize(t.Context(), contractfleet.Summarize{Fleet: found.Fleet, Request: found.Request, Run: ended})
+		require.NoError(t, err)
+		assert.Equal(t, contractfleet.VerdictRolloutFailed, next.Verdict)
+		assert.Contains(t, next.Cause, "another rollout of set shop/base began before this one went on: "+machine+"second")
+		return next
+	}
+	withGate := strings.Replace(locked, `"waves":[{"name":"canary","clusters":["a"]},{"name":"rest","percentage":100}]`, last, 1)
+	require.Contains(t, withGate, last)
+
+	for _, gated := range []bool{false, true} {
+		assert.Equal(t, contractfleet.GateFailed, taken(t, withGate, gated).Summary.Waves[0].Gate)
+	}
+	begun := taken(t, strings.Replace(withGate, "{", `{"approve":{},`, 1), false)
+	assert.Empty(t, begun.Clusters, "nothing begins, although somebody approves it")
+	assert.Contains(t, begun.Cause, "No cluster is changed.")
+}

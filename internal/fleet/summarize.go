@@ -76,10 +76,10 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 	if in.Run.Rollback.Begun {
 		return s.rollBack(ctx, in, taken)
 	}
-	if in.Run.Gate.Wave > 0 && taken != "" {
-		return s.finish(ctx, in, nil, taken)
-	}
-	if in.Run.Gate.Wave > 0 || in.Run.Gate.Stage == contractfleet.StageApproval {
+	switch gated := in.Run.Gate.Wave > 0 || in.Run.Gate.Stage == contractfleet.StageApproval; {
+	case gated && taken != "":
+		return s.lose(ctx, in, nil, taken)
+	case gated:
 		return s.pass(ctx, in)
 	}
 	outcomes, err := s.round(ctx, in)
@@ -87,7 +87,7 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 		return contractfleet.Run{}, err
 	}
 	if taken != "" {
-		return s.finish(ctx, in, outcomes, taken)
+		return s.lose(ctx, in, outcomes, taken)
 	}
 	settled, again := settle(in, outcomes)
 	if in.Fleet.Changes && len(again) > inTime(age, wave.Concurrency) {
