@@ -34,6 +34,9 @@ func (Looker) Look(ctx context.Context, conn *kube.Conn, of manifests.AwaitedJob
 	if err == nil && w.UID == "" {
 		w.UID = there.Metadata.UID
 	}
+	if err == nil && w.Why == suspended && !there.Spec.Suspend {
+		w.Since = now // only now it may start
+	}
 	r := &round{
 		conn: conn, left: true, pods: map[string]*pod{}, end: now, gone: err != nil,
 		in:  runjob.WatchJob{StartSeconds: of.Limits.StartSeconds, Timeout: of.Limits.TimeoutSeconds, Logs: runjob.LogsNone},
@@ -79,6 +82,9 @@ func (r *round) conclude(ctx context.Context, logs applymanifests.JobLogs, seen 
 	}
 }
 
+// suspended is what a Job is doing that is suspended.
+const suspended = "it is suspended"
+
 // present says what the Job is doing.
 func (r *round) present() string {
 	switch {
@@ -86,6 +92,8 @@ func (r *round) present() string {
 		return "it is not there"
 	case r.run.Cursor.Begun:
 		return fmt.Sprintf("pods: %d active, %d succeeded, %d failed", r.job.Status.Active, r.job.Status.Succeeded, r.job.Status.Failed)
+	case r.job.Spec.Suspend:
+		return suspended
 	}
 	if reason, why := r.stuckPods(); reason != "" {
 		return contract.Clip(why, maxQuoted)

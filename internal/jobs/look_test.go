@@ -88,6 +88,17 @@ func TestALookSaysHowAJobOfOthersEnded(t *testing.T) {
 			looks:   6, name: "JobNeverStarted", cause: []string{"has no container that started within 10 seconds: pod migrate-1: ImagePullBackOff: container migrate: Back-off. It is left in place, and may start later: kubectl delete job migrate -n shop ends it. If it may take longer, raise jobs.startSeconds"},
 			not: "The execution deletes",
 		},
+		"it is suspended, and nobody resumes it": {
+			happens: func(c *cluster) { c.suspended(true) },
+			looks:   6, name: "JobNeverStarted", cause: []string{"the Job is suspended (spec.suspend), and nobody resumed it"},
+		},
+		"it is resumed after 7 seconds, and does not start within 10 of them": {
+			happens: func(c *cluster) {
+				c.suspended(true)
+				go func() { time.Sleep(7 * time.Second); c.suspended(false) }()
+			},
+			looks: 10, name: "JobNeverStarted", cause: []string{"within 10 seconds: it has no pods"},
+		},
 		"it takes too long": {
 			happens: func(c *cluster) { c.job(nil); c.pod("migrate-1", running()) },
 			looks:   31, name: "JobDeadline", cause: []string{"did not end within 60 seconds. It is left in place, and may still run", "raise jobs.timeoutSeconds"},
@@ -140,6 +151,7 @@ func TestALookSaysHowAJobOfOthersEnded(t *testing.T) {
 func TestALookSaysWhatAJobWaitsFor(t *testing.T) {
 	for want, happens := range map[string]func(*cluster){
 		"no container has started": func(c *cluster) { c.job(nil) },
+		"it is suspended":          func(c *cluster) { c.suspended(true) },
 		"pod migrate-1: ImagePullBackOff: container migrate: no such image": func(c *cluster) { c.job(nil); c.pod("migrate-1", waiting("ImagePullBackOff", "no such image")) },
 		"pods: 1 active, 0 succeeded, 2 failed":                             func(c *cluster) { c.job(object{"active": 1, "failed": 2}) },
 	} {
