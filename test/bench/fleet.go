@@ -64,7 +64,15 @@ func measureFleet(ctx context.Context, o options) error {
 	}); err != nil {
 		return err
 	}
+	var waves rollout
+	if err := inFreshWorld(ctx, o, func(b *bench) (err error) {
+		waves, err = b.measureRollout(ctx)
+		return err
+	}); err != nil {
+		return err
+	}
 	spent.write(p)
+	waves.write(p)
 	transitions(p)
 	folder := filepath.Join(o.root, o.out, "benchmarks")
 	if err := os.MkdirAll(folder, 0o750); err != nil {
