@@ -16,6 +16,9 @@ const maxLooking = 2 * time.Minute
 // findAppeared finds the clusters that were not there when the fleet began: those that it would
 // find now, and that its list does not have. What goes wrong is told in their place.
 func (d Finder) findAppeared(ctx context.Context, r request, in contractfleet.FindClusters) (contractfleet.FoundClusters, error) {
+	if err := r.pin(in.Fleet.ManifestsVersion); err != nil {
+		return contractfleet.FoundClusters{}, err
+	}
 	asked, former, jobs, err := r.asks(in.Execution)
 	if err != nil {
 		return contractfleet.FoundClusters{}, err

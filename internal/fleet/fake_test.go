@@ -29,8 +29,10 @@ type fakeS3 struct {
 	refuse  map[string]error // by operation
 	discard bool             // objects are not kept
 	reads   []string         // keys
-	writes  map[string]int   // by bucket/key: the ETag is the number
-	written time.Time        // when objects were, as S3 says
+	// versions are the newest, by bucket/key, of what has any.
+	versions map[string]string
+	writes   map[string]int // by bucket/key: the ETag is the number
+	written  time.Time      // when objects were, as S3 says
 	// lose answers a request with an error, after it is done or in its place: the nth of all.
 	lose func(n int, operation string) (after, instead error)
 	n    int
@@ -60,7 +62,11 @@ func (f *fakeS3) GetObject(_ context.Context, in *s3.GetObjectInput, _ ...func(*
 	if !ok {
 		return nil, apiError("NoSuchKey")
 	}
-	return &s3.GetObjectOutput{Body: io.NopCloser(strings.NewReader(body)), ETag: aws.String(fmt.Sprint(f.writes[*in.Bucket+"/"+*in.Key])), LastModified: &f.written}, nil
+	version := in.VersionId
+	if newest, ok := f.versions[*in.Bucket+"/"+*in.Key]; ok && version == nil {
+		version = &newest
+	}
+	return &s3.GetObjectOutput{Body: io.NopCloser(strings.NewReader(body)), VersionId: version, ETag: aws.String(fmt.Sprint(f.writes[*in.Bucket+"/"+*in.Key])), LastModified: &f.written}, nil
 }
 
 func (f *fakeS3) PutObject(_ context.Context, in *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {

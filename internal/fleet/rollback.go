@@ -121,8 +121,16 @@ func (d Finder) checkReadable(ctx context.Context, r request, execution string) 
 		return nil
 	}
 	at := store.Object{Field: "rollback.source", Bucket: r.formerSource.Bucket, Key: r.formerSource.Key, VersionID: r.formerSource.VersionID}
-	_, _, err := store.New(d.Store.S3, execution).Get(ctx, at, maxManifests)
-	return err
+	_, version, err := store.New(d.Store.S3, execution).Get(ctx, at, maxManifests)
+	if err != nil {
+		return err
+	}
+	former := r.formerSource
+	former.VersionID = version
+	if version != "" && former == r.manifests {
+		return contract.Errorf(contract.InvalidInput, "rollback: version %s is what the request applies: expected a former one", version)
+	}
+	return nil
 }
 
 // rolling is the fleet while it is rolled back: its executions have other names, which no other

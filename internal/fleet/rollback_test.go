@@ -382,6 +382,6 @@ func TestWhatAWaveThatFailedLeadsToIsChecked(t *testing.T) {
 			assert.Empty(t, s3.reads)
 		})
 	}
-	_, err := find(t, rollout(nil, &fakeS3{}), `{"workflow":"apply-manifests",`+back+waves+request+output+`"rollback":{"versionId":"v1"},"clusters":["a"]}`)
-	named(t, err, contract.InvalidInput, "rollback.source: there is no object s3://manifests/base.yaml (version v1)")
+	_, err := find(t, rollout(nil, versioned()), `{"workflow":"apply-manifests",`+back+waves+request+output+`"rollback":{"source":{"bucket":"manifests","key":"former.yaml"}},"clusters":["a"]}`)
+	named(t, err, contract.InvalidInput, "rollback.source: there is no object s3://manifests/former.yaml")
 }

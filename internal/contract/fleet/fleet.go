@@ -162,6 +162,9 @@ type Fleet struct {
 	SamePlan bool `json:"samePlan"`
 	// OnFailure says what happens once a wave has failed.
 	OnFailure OnFailure `json:"onFailure"`
+	// ManifestsVersion is the version of the manifests in S3 that all clusters are asked to apply,
+	// if the request names none: empty if the bucket keeps none.
+	ManifestsVersion string `json:"manifestsVersion"`
 	// FormerDigest takes the place of Digest in the names of the executions that roll back.
 	FormerDigest string `json:"formerDigest"`
 	// Clusters is how many there are.
