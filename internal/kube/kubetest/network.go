@@ -1,7 +1,6 @@
 package kubetest
 
 import (
-	"bufio"
 	"context"
 	"net"
 	"sync"
@@ -64,22 +63,13 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
 	l := known.(*listener)
-	client, server := net.Pipe()
+	client, server := pipe(l.address)
 	select {
 	case l.dialed <- server:
-		return buffered{client, bufio.NewReader(client)}, nil
+		return client, nil
 	case <-l.closed:
 		return nil, net.ErrClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
-
-// buffered takes all that a server writes at once. A pipe has no buffer of its own, and a
-// client that refuses a certificate writes so before it reads what follows it.
-type buffered struct {
-	net.Conn
-	reader *bufio.Reader
-}
-
-func (b buffered) Read(p []byte) (int, error) { return b.reader.Read(p) }
