@@ -129,12 +129,11 @@ func (o *listOptions) list(ctx context.Context, of *executions) ([]listedExecuti
 	if err != nil {
 		return nil, err
 	}
+	if len(o.workflows) > 0 {
+		all = slices.DeleteFunc(slices.Clone(all), func(m found) bool { return !slices.Contains(o.workflows, m.Name) })
+	}
 	listed, there := []listedExecution{}, 0
 	for _, m := range all {
-		if len(o.workflows) > 0 && !slices.Contains(o.workflows, m.Name) {
-			there++ // nobody asked
-			continue
-		}
 		of, err := o.ofMachine(ctx, of.view.states, m)
 		switch _, missing := errors.AsType[*types.StateMachineDoesNotExist](err); {
 		case missing:

@@ -67,3 +67,34 @@ func jobNames(document string) ([]string, error) {
 	output, err := decoded[runjob.Output](document)
 	return []string{"job.batch/" + terminal.Line(output.Job.Name)}, err
 }
+
+// unnamed says what of an output has no name here, because the output does not have it: a count of
+// the names would be wrong. It is empty if all have.
+func unnamed(document string) string {
+	var output struct {
+		Pods struct {
+			Items     []json.RawMessage `json:"items"`
+			Total     int               `json:"total"`
+			Truncated bool              `json:"truncated"`
+		} `json:"pods"`
+		Plan struct {
+			Truncated bool `json:"truncated"`
+		} `json:"plan"`
+		Summary struct {
+			Clusters int `json:"clusters"`
+		} `json:"summary"`
+		Outcomes []json.RawMessage `json:"outcomes"`
+	}
+	if err := json.Unmarshal([]byte(document), &output); err != nil {
+		return "" // who decodes it in full says so
+	}
+	switch {
+	case output.Pods.Truncated:
+		return fmt.Sprintf("The output has %d of %d pods: see --max-items, and --archive for all of them.", len(output.Pods.Items), output.Pods.Total)
+	case output.Plan.Truncated:
+		return "The output does not have all objects: see --diff, which writes the whole difference to S3."
+	case output.Summary.Clusters > len(output.Outcomes):
+		return fmt.Sprintf("The output has %d of %d clusters: the report in S3 has all.", len(output.Outcomes), output.Summary.Clusters)
+	}
+	return ""
+}

@@ -364,6 +364,15 @@ func TestNamesOfAnOutput(t *testing.T) {
 		_, err := names("[1]")
 		assert.Error(t, err)
 	}
+	for document, want := range map[string]string{
+		`{"pods":{"items":[{}],"total":7,"truncated":true}}`: "The output has 1 of 7 pods: ",
+		`{"plan":{"objects":[],"truncated":true}}`:           "The output does not have all objects: ",
+		`{"summary":{"clusters":500},"outcomes":[]}`:         "The output has 0 of 500 clusters: ",
+	} {
+		assert.Contains(t, unnamed(document), want)
+	}
+	assert.Empty(t, unnamed(`{"pods":{"items":[{}],"total":1,"truncated":false}}`))
+	assert.Empty(t, unnamed(`{"summary":{"clusters":1},"outcomes":[{}]}`))
 	document, err := json.Marshal("x")
 	require.NoError(t, err)
 	_, err = (&format{value: "jsonpath={.a}"}).text(string(document), nil)

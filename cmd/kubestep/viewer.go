@@ -219,6 +219,9 @@ func (v *viewer) text(cmd *cobra.Command, execution follow.Execution) (string, e
 		if names, err = v.names(execution.Output); err != nil {
 			return "", err
 		}
+		if left := unnamed(execution.Output); left != "" {
+			fmt.Fprintln(cmd.ErrOrStderr(), left)
+		}
 	}
 	return v.format.text(execution.Output, names)
 }
