@@ -162,7 +162,7 @@ func TestASecondRolloutOfASetIsRefusedWhileOneRuns(t *testing.T) {
 	require.NoError(t, local.CreateBucket(t.Context(), a.scenario.bucket()))
 	a.set(t, map[string]string{"OutputBucket": a.scenario.bucket()})
 	clusters := a.clusters(t, 3)
-	first := a.begin(t, a.rolloutOfASet(clusters[:2], "base", 20))
+	first := a.begin(t, a.rolloutOfASet(clusters[:2], "base", 90)) // longer than what follows takes
 	a.reachesState(t, first, "Soak")
 
 	refused := a.fleet(t, a.rolloutOfASet(clusters[2:], "base", 1))
