@@ -238,7 +238,7 @@ func templateAccepts(t *testing.T, commands []command) {
 	parsed, err := cloudformation.Parse(transformed)
 	require.NoError(t, err)
 	deployments := slices.DeleteFunc(slices.Clone(commands), func(c command) bool {
-		return !slices.Contains(c.args, "--parameter-overrides") || !slices.Contains(c.args, "build/packaged.yml")
+		return !slices.Contains(c.args, "--parameter-overrides") || !slices.Contains(c.args, "build/packaged.yml") && !slices.Contains(c.args, "v1.2.3/template.yml")
 	})
 	require.NotEmpty(t, deployments)
 	set := map[string]bool{}
