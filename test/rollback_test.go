@@ -26,25 +26,28 @@ import (
 // are, and the id of the first.
 func (a *applier) twoVersions(t *testing.T, former, manifests string) (source map[string]any, first string) {
 	t.Helper()
-	require.NoError(t, local.CreateBucket(t.Context(), a.scenario.bucket()))
-	a.set(t, map[string]string{"OutputBucket": a.scenario.bucket(), "ManifestBucket": a.scenario.bucket()})
+	manifestBucket := a.scenario.bucket() + "-manifests"
+	for _, bucket := range []string{a.scenario.bucket(), manifestBucket} {
+		require.NoError(t, local.CreateBucket(t.Context(), bucket))
+	}
+	a.set(t, map[string]string{"OutputBucket": a.scenario.bucket(), "ManifestBucket": manifestBucket})
 	developer, err := local.Developer()
 	require.NoError(t, err)
 	client := s3.NewFromConfig(developer, func(o *s3.Options) { o.UsePathStyle = true })
 	_, err = client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
-		Bucket: aws.String(a.scenario.bucket()), VersioningConfiguration: &s3types.VersioningConfiguration{Status: s3types.BucketVersioningStatusEnabled},
+		Bucket: &manifestBucket, VersioningConfiguration: &s3types.VersioningConfiguration{Status: s3types.BucketVersioningStatusEnabled},
 	})
 	require.NoError(t, err)
 	for _, text := range []string{former, manifests} {
-		out, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(a.scenario.bucket()), Key: aws.String("base.yaml"), Body: strings.NewReader(text)})
+		out, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &manifestBucket, Key: aws.String("base.yaml"), Body: strings.NewReader(text)})
 		require.NoError(t, err)
 		if first == "" {
 			first = *out.VersionId
 		}
 	}
-	_, err = client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(a.scenario.bucket()), Key: aws.String("never.yaml"), Body: strings.NewReader(never)})
+	_, err = client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &manifestBucket, Key: aws.String("never.yaml"), Body: strings.NewReader(never)})
 	require.NoError(t, err)
-	return map[string]any{"bucket": a.scenario.bucket(), "key": "base.yaml"}, first
+	return map[string]any{"bucket": manifestBucket, "key": "base.yaml"}, first
 }
 
 // listed is a round of a fleet whose lists are in S3.
@@ -86,7 +89,7 @@ func TestARollbackThatFailsHasAnErrorOfItsOwn(t *testing.T) {
 	e := a.fleet(t, map[string]any{
 		"workflow": "apply-manifests", "clusters": append(clusters, "retired"), "output": map[string]string{"bucket": a.scenario.bucket()}, "concurrency": 2,
 		"request":   map[string]any{"mode": "apply", "namespace": a.namespace, "source": source, "wait": map[string]int{"timeoutSeconds": 2}},
-		"onFailure": "rollback", "rollback": map[string]any{"source": map[string]any{"bucket": a.scenario.bucket(), "key": "never.yaml"}},
+		"onFailure": "rollback", "rollback": map[string]any{"source": map[string]any{"bucket": source["bucket"], "key": "never.yaml"}},
 		"waves": []any{map[string]any{"name": "all", "percentage": 100}},
 	})
 
