@@ -37,7 +37,7 @@ const (
 // rollout is what a rollout, and an approval, took.
 type rollout struct {
 	clusters    int
-	between     []time.Duration          // from the last end in a wave to the first start in the next
+	between     []time.Duration          // from the end of a wave's Map to the next one's beginning
 	transitions int                      // of the fleet's own execution
 	spent       map[string]time.Duration // CPU time by function
 	replans     []time.Duration          // from an approval to the first state that applies
@@ -134,23 +134,30 @@ func (b *bench) rollOut(ctx context.Context, r *rollout, clusters []contract.Tar
 	if n := output.Summary.ByStatus[fleet.StatusSucceeded]; n != len(clusters) {
 		return fmt.Errorf("%d of %d clusters succeeded", n, len(clusters))
 	}
-	begun, ended := make([]time.Time, rolloutWaves+1), make([]time.Time, rolloutWaves+1)
-	for _, o := range output.Outcomes {
-		if begun[o.Wave].IsZero() || o.StartedAt.Before(begun[o.Wave]) {
-			begun[o.Wave] = o.StartedAt
+	r.between, err = betweenRounds(ctx, api, e.ARN)
+	return err
+}
+
+// betweenRounds are the times from the end of each Map to the beginning of the next: each wave here has one.
+func betweenRounds(ctx context.Context, api *sfn.Client, execution string) ([]time.Duration, error) {
+	history, err := api.GetExecutionHistory(ctx, &sfn.GetExecutionHistoryInput{ExecutionArn: &execution})
+	if err != nil {
+		return nil, err
+	}
+	var all []time.Duration
+	var left time.Time
+	for _, event := range history.Events {
+		if event.Type == types.HistoryEventTypeMapStateExited {
+			left = *event.Timestamp
 		}
-		if end := o.StartedAt.Add(time.Duration(o.Seconds * float64(time.Second))); end.After(ended[o.Wave]) {
-			ended[o.Wave] = end
+		if event.Type == types.HistoryEventTypeMapStateEntered && !left.IsZero() {
+			all = append(all, event.Timestamp.Sub(left))
 		}
 	}
-	for wave := 1; wave < rolloutWaves; wave++ {
-		between := begun[wave+1].Sub(ended[wave])
-		if between < 0 {
-			return fmt.Errorf("wave %d began %v before the one before it had ended", wave+1, -between)
-		}
-		r.between = append(r.between, between)
+	if len(all) != rolloutWaves-1 {
+		return nil, fmt.Errorf("%d rounds follow another, and not %d", len(all), rolloutWaves-1)
 	}
-	return nil
+	return all, nil
 }
 
 // approved applies once the plan is approved, and returns what came between.
@@ -259,7 +266,7 @@ func (r rollout) write(p func(string, ...any)) {
 	p("\n## A rollout to %d clusters in %d waves\n", r.clusters, rolloutWaves)
 	p("A ConfigMap is applied to each cluster, without gates. All of them are the local cluster under the names of many Regions, so they take turns.\n")
 	p("| | |\n|---|--:|")
-	p("| from the last end in a wave to the first start in the next, median | %d ms |", r.between[len(r.between)/2].Milliseconds())
+	p("| from the end of a wave to the beginning of the next, median | %d ms |", r.between[len(r.between)/2].Milliseconds())
 	p("| the same, at most | %d ms |", r.between[len(r.between)-1].Milliseconds())
 	p("| state transitions of the fleet's execution, for each wave | %.1f |", float64(r.transitions)/rolloutWaves)
 	p("| CPU time of the executions' functions, for each cluster | %.1f ms |", 1000*of/float64(r.clusters))
