@@ -111,7 +111,7 @@ BENCH ?=
 QUICK := --pods 1000,10000 --objects 500 --clusters 300 --members 300 --runs 3 --all-namespaces=false
 BENCH_FLAGS = $(if $(filter quick,$(BENCH)),$(QUICK),$(BENCH))
 
-bench: bench-ready ## measure, beside other ways to list, to apply and to run Jobs, and write docs/benchmarks.md and docs/benchmarks/ (25 minutes; BENCH=quick: 10)
+bench: bench-ready ## measure, beside other ways to list, to apply and to run Jobs, and write docs/benchmarks.md and docs/benchmarks/ (25 minutes; less with BENCH=quick)
 	@build/bench/bench --python .local/bench/venv/bin/python $(BENCH_FLAGS)
 
 bench-quick: bench-ready ## the same with BENCH=quick and without a fleet and a set, into build/bench (5 minutes)
@@ -142,7 +142,7 @@ build: need-go ## the functions as they are deployed: build/NAME/bootstrap for p
 	done
 	@echo "built build/NAME/bootstrap: $(FUNCTIONS)"
 
-release: need-go .bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD) ## the files of a release in build/release, the same bytes from the same sources (VERSION=v1.2.3; an hour on 2 cores)
+release: need-go .bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD) ## the files of a release in build/release, the same bytes from the same sources (VERSION=v1.2.3; builds Kubernetes for four platforms)
 	@go run ./hack/release -local -version '$(VERSION)' -cyclonedx '$(CURDIR)/.bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD)'
 
 .bin/cyclonedx-gomod-$(CYCLONEDX_GOMOD):

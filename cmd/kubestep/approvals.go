@@ -77,7 +77,7 @@ kubestep approve takes.`,
 	return cmd
 }
 
-// waitingMachines are the state machine apply-manifests, and that of fleets in the same stack.
+// waitingMachines are the stack's state machines whose executions wait for approvals: apply-manifests and fleet.
 func waitingMachines(arn string) []string {
 	const name = 6 // of arn:aws:states:REGION:ACCOUNT:stateMachine:NAME, which an alias may follow
 	parts := strings.Split(arn, ":")

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
+	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -25,8 +28,8 @@ type fileClusters struct {
 	lines    []int
 }
 
-// columnsOfClusters are those of a CSV file, and clusterKey is the one that each cluster has.
-var columnsOfClusters = []string{clusterKey, "region", "roleArn"}
+// csvColumns are the columns of a CSV file. Each cluster has clusterKey.
+var csvColumns = []string{clusterKey, "region", "roleArn"}
 
 const clusterKey = "clusterName"
 
@@ -100,36 +103,22 @@ func (l *fileClusters) readLines(text string, wrong *problems) {
 
 // readCSV reads records below a header.
 func (l *fileClusters) readCSV(text string, wrong *problems) {
-	newReader := func() *csv.Reader {
-		reader := csv.NewReader(strings.NewReader(text))
-		reader.TrimLeadingSpace = true
-		return reader
-	}
-	records, err := newReader().ReadAll()
-	if err != nil {
-		wrong.add("--filename %s: %v", l.name, err)
-		return
-	}
-	if len(records) == 0 {
-		return
-	}
-	header := records[0]
-	for i := range header {
-		header[i] = strings.TrimSpace(header[i])
-		switch {
-		case header[i] == "wave":
-			wrong.add("--filename %s: a list with waves is read from S3: use --source", l.name)
-			return
-		case !slices.Contains(columnsOfClusters, header[i]) || slices.Contains(header[:i], header[i]):
-			wrong.add("--filename %s: column %d is not one of %s, once", l.name, i+1, strings.Join(columnsOfClusters, ", "))
-			return
-		}
-	}
-	reader := newReader() // again, for the lines
-	for i := 0; ; i++ {
+	reader := csv.NewReader(strings.NewReader(text))
+	reader.TrimLeadingSpace = true
+	var header []string
+	for {
 		record, err := reader.Read()
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF):
 			return
+		case err != nil:
+			wrong.add("--filename %s: %v", l.name, err)
+			return
+		case header == nil:
+			if header = l.readHeader(record, wrong); header == nil {
+				return
+			}
+			continue
 		}
 		line, _ := reader.FieldPos(0)
 		cells := map[string]string{}
@@ -138,27 +127,49 @@ func (l *fileClusters) readCSV(text string, wrong *problems) {
 				cells[header[i]] = cell
 			}
 		}
-		if i > 0 && len(cells) > 0 {
-			l.addRecord(line, cells)
+		if len(cells) > 0 {
+			l.addRecord(line, cells, wrong)
 		}
 	}
 }
 
-// addRecord adds a record. In the place of a name it may have an ARN.
-func (l *fileClusters) addRecord(line int, cells map[string]string) {
-	arn := contract.ARN(cells[clusterKey])
-	name, isCluster := strings.CutPrefix(arn.Resource(), "cluster/")
-	switch {
-	case !isCluster:
-	case len(cells) == 1:
-		l.add(line, string(arn))
-		return
-	default:
-		cells[clusterKey] = name
-		if cells["region"] == "" {
-			cells["region"] = arn.Region()
+// readHeader returns the names of the columns, or nil if they are not those of clusters.
+func (l *fileClusters) readHeader(record []string, wrong *problems) []string {
+	for i := range record {
+		record[i] = strings.TrimSpace(record[i])
+		switch {
+		case record[i] == "wave":
+			wrong.add("--filename %s: a list with waves is read from S3: use --source", l.name)
+			return nil
+		case !slices.Contains(csvColumns, record[i]) || slices.Contains(record[:i], record[i]):
+			wrong.add("--filename %s: column %d is not one of %s, once", l.name, i+1, strings.Join(csvColumns, ", "))
+			return nil
 		}
 	}
+	return record
+}
+
+// addRecord adds a record. In the place of a name it may have an ARN, which stays one unless there
+// is a role: then the cluster is one of the role's account.
+func (l *fileClusters) addRecord(line int, cells map[string]string, wrong *problems) {
+	arn := contract.ARN(cells[clusterKey])
+	name, isCluster := strings.CutPrefix(arn.Resource(), "cluster/")
+	if !isCluster {
+		l.add(line, cells)
+		return
+	}
+	if region := cells["region"]; region != "" && region != arn.Region() {
+		wrong.add("--filename %s: the ARN is of %s, and region is %s", at(l.name, line), arn.Region(), region)
+	}
+	role, assumed := cells["roleArn"]
+	if !assumed {
+		l.add(line, string(arn))
+		return
+	}
+	if account := contract.ARN(role).Account(); account != arn.Account() {
+		wrong.add("--filename %s: the ARN is of account %s, and roleArn of %s", at(l.name, line), arn.Account(), cmp.Or(account, "none"))
+	}
+	cells[clusterKey], cells["region"] = name, arn.Region()
 	l.add(line, cells)
 }
 
