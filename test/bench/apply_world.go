@@ -28,7 +28,7 @@ const manifestBucket = "bench-manifests"
 // prepare writes the manifests, and lets apply-manifests read and apply them.
 func (a *applyBench) prepare(ctx context.Context) error {
 	say("apply %d ConfigMaps: %s", a.n, strings.Join(appliers, ", "))
-	store, err := a.applies(ctx, nil)
+	store, err := a.applies(ctx, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -54,13 +54,15 @@ func (a *applyBench) prepare(ctx context.Context) error {
 	return grant(ctx, client, "bench-appliers", rbacv1.Subject{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "kubestep-appliers"}, applyRule)
 }
 
-// applies deploys the stack so that it applies manifests, with further parameters, and returns what stores manifests for it.
-func (b *bench) applies(ctx context.Context, more map[string]string) (store func(key string, documents []byte) error, err error) {
+// applies deploys the stack so that it applies manifests, with further parameters and variables of the functions, and returns
+// what stores manifests for it.
+func (b *bench) applies(ctx context.Context, more, environment map[string]string) (store func(key string, documents []byte) error, err error) {
 	deployment := b.world.Stack(world.StackName)
 	deployment.Parameters = map[string]string{
 		"ClusterArns": "arn:aws:eks:*:" + world.Account + ":cluster/*", "EnableApply": "true", "ManifestBucket": manifestBucket,
 	}
 	maps.Copy(deployment.Parameters, more)
+	maps.Copy(deployment.Environment, environment)
 	if err := b.world.Deploy(ctx, deployment); err != nil {
 		return nil, err
 	}

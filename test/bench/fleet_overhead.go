@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -57,15 +58,13 @@ func (b *bench) measureOverhead(ctx context.Context) (overhead, error) {
 			return overhead{}, err
 		}
 	}
-	// moto keeps RecordOutcome waiting for seconds, and so starts environments that S3 would not.
-	endpoint, err := url.Parse(b.world.Endpoint)
+	environment, closeS3, err := b.quickOutcomes()
 	if err != nil {
 		return overhead{}, err
 	}
-	s3 := httptest.NewServer(&objects{held: map[string][]byte{}, others: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(endpoint) }}})
-	defer s3.Close()
+	defer closeS3()
 	stack := b.world.Stack(world.StackName)
-	stack.Environment["AWS_ENDPOINT_URL"] = s3.URL
+	maps.Copy(stack.Environment, environment)
 	stack.Parameters = map[string]string{"ClusterArns": "arn:aws:eks:*:" + world.Account + ":cluster/*", "OutputBucket": world.ReportBucket}
 	if err := b.world.Deploy(ctx, stack); err != nil {
 		return overhead{}, err
@@ -98,6 +97,17 @@ func (b *bench) measureOverhead(ctx context.Context) (overhead, error) {
 		o.spent[function] = b.world.Lambda.CPU(b.functions() + function)
 	}
 	return o, nil
+}
+
+// quickOutcomes is the environment of functions that keep outcomes in a stand-in for S3: moto keeps RecordOutcome
+// waiting for seconds, and so starts environments that S3 would not.
+func (b *bench) quickOutcomes() (environment map[string]string, closeS3 func(), err error) {
+	endpoint, err := url.Parse(b.world.Endpoint)
+	if err != nil {
+		return nil, nil, err
+	}
+	s3 := httptest.NewServer(&objects{held: map[string][]byte{}, others: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(endpoint) }}})
+	return map[string]string{"AWS_ENDPOINT_URL": s3.URL}, s3.Close, nil
 }
 
 func (o overhead) write(p func(string, ...any)) {

@@ -58,7 +58,7 @@ func measureSets(ctx context.Context, o options) error {
 
 func (b *setBench) run(ctx context.Context) error {
 	say("a set of %d members in %d kinds", b.members, len(memberKinds()))
-	store, err := b.applies(ctx, map[string]string{"EnablePrune": "true"})
+	store, err := b.applies(ctx, map[string]string{"EnablePrune": "true"}, nil)
 	if err != nil {
 		return err
 	}
