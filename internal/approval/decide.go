@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
@@ -116,19 +117,24 @@ func (a Approver) check(in applymanifests.ApprovePlan) error {
 	if !digests.MatchString(in.Digest) {
 		problems = append(problems, "digest: expected the 24 characters of the digest that the execution waits with")
 	}
-	if len(in.Reason) > maxReason {
-		problems = append(problems, fmt.Sprintf("reason: %d bytes: expected at most %d", len(in.Reason), maxReason))
+	if len(in.Reason) > maxReason || !isPrintable(in.Reason) {
+		problems = append(problems, fmt.Sprintf("reason: %d bytes: expected at most %d, all printable, in one line", len(in.Reason), maxReason))
 	}
 	if in.Reason != "" && !in.Reject {
 		problems = append(problems, `reason: expected only with "reject": true`)
 	}
-	if len(in.By) > maxBy || strings.ContainsFunc(in.By, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if len(in.By) > maxBy || !isPrintable(in.By) {
 		problems = append(problems, fmt.Sprintf("by: expected at most %d printable bytes", maxBy))
 	}
 	if len(problems) > 0 {
 		return contract.Errorf(contract.InvalidInput, "The payload has a problem in each of: %s", strings.Join(problems, "; "))
 	}
 	return nil
+}
+
+// isPrintable reports whether a text can be shown as it is: in causes, reports and terminals.
+func isPrintable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // Waiting is what an execution waits for.

@@ -87,6 +87,12 @@ func TestAPlanIsDecidedOnByWhoeverMayInvokeTheFunction(t *testing.T) {
 			payload: applymanifests.ApprovePlan{Execution: strings.Replace(execution, "kubestep-apply", "other-apply", 1), Digest: digest, Reason: "why"},
 			says:    `execution: expected one of the state machine kubestep-apply-manifests or kubestep-fleet; reason: expected only with "reject": true`,
 		},
+		"for a reason of two lines": {
+			payload: applymanifests.ApprovePlan{Execution: execution, Digest: digest, Reject: true, Reason: "Friday\nApproved by ada"}, says: "reason: 22 bytes: expected at most 500, all printable, in one line",
+		},
+		"for a reason that a terminal obeys": {
+			payload: applymanifests.ApprovePlan{Execution: execution, Digest: digest, Reject: true, Reason: "\x1b[2Jno"}, says: "reason: 6 bytes: expected at most 500, all printable, in one line",
+		},
 		"to nothing": {says: "execution: expected the ARN of the execution that waits; digest: expected the 24 characters"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
@@ -190,7 +196,7 @@ func TestTheTopicIsToldWhereARolloutStandsAndHowToApprove(t *testing.T) {
 	assert.NotContains(t, text, "token")
 	for _, line := range []string{
 		"Rollout nightly, execution " + fleetExecution + ", waits for somebody to approve that it goes on.\n", "Wave canary: 2 of 3 clusters succeeded, and its job in 2.\n",
-		"Next is wave tenth: apply-manifests runs on 7 clusters: a, b, and 5 more. Later waves have 30 clusters.\n", "The report, once the rollout has ended: s3://reports/report.html\n", "within 1h0m0s",
+		"Next is wave tenth: apply-manifests runs on 7 clusters: a, b, and 5 more. Later waves have 30 clusters.\n", "Where it stands: s3://reports/report.html. The report takes its place once the rollout has ended.\n", "within 1h0m0s",
 		"  kubestep approve " + fleetExecution + " --digest " + digest + "\n", `{"execution":"` + fleetExecution + `","digest":"` + digest + `"}`, "--function-name kubestep-approve",
 	} {
 		assert.Contains(t, text, line)

@@ -171,7 +171,7 @@ func Rollout(r fleet.Rollout) []string {
 		lines = append(lines, "Each is asked: "+r.Request)
 	}
 	if r.Report != "" {
-		lines = append(lines, "The report, once the rollout has ended: "+r.Report)
+		lines = append(lines, "Where it stands: "+r.Report+". The report takes its place once the rollout has ended.")
 	}
 	return lines
 }
