@@ -71,7 +71,7 @@ func (a Applier) approved(s *session, in applymanifests.Session, plan applymanif
 	if !plan.Drift && plan.Adopted == 0 {
 		return nil
 	}
-	if err := isPlan(s, in.Request.Effect, plan.Digest); err != nil || in.Request.Approve.TimeoutSeconds == 0 {
+	if err := isPlan(s, in, plan.Digest); err != nil || in.Request.Approve.TimeoutSeconds == 0 {
 		return err
 	}
 	names := make([]string, len(s.targets))
@@ -84,14 +84,24 @@ func (a Applier) approved(s *session, in applymanifests.Session, plan applymanif
 // isPlan returns an error unless the plan has the digest that the request has, if it has one.
 // Nobody can tell what is left of a plan that is applied in part: its error is another one, since
 // PlanChanged means that the cluster is as it was.
-func isPlan(s *session, wanted, digest string) error {
+func isPlan(s *session, in applymanifests.Session, digest string) error {
+	wanted := in.Request.Effect
 	switch {
 	case strings.HasPrefix(digest, wanted):
 		return nil
 	case s.history.Has(batch.IsChanged):
 		return contract.Errorf(contract.NotApproved, "The plan of cluster %s was applied in part when its endpoint had to be looked up again, so what is left of it cannot be compared with the effect %s that the request allows. Look at its plan now, and apply that", s.Conn.Cluster.Name, wanted)
+	case mayHavePruned(in):
+		return contract.Errorf(contract.NotApproved, "Members of set %s of cluster %s may have been deleted when its endpoint had to be looked up again, so what is left of the plan cannot be compared with the effect %s that the request allows. Look at its plan now, and apply that", in.Request.Set, s.Conn.Cluster.Name, wanted)
 	}
 	return contract.Errorf(contract.PlanChanged, "Applying to cluster %s would do something else than the effect %s that the request allows: its plan has the digest %s. Look at that plan, and apply it with its own digest", s.Conn.Cluster.Name, wanted, digest)
+}
+
+// mayHavePruned reports whether the execution may have deleted members of the set before its cluster was
+// described again: nothing was left to apply by then. A round that failed does not say what it deleted.
+func mayHavePruned(in applymanifests.Session) bool {
+	_, applied, refreshed := strings.Cut(in.Progress, ":")
+	return refreshed && in.Request.Prune.Enabled && !batch.NewLedger(applied, in.Manifests.Objects).Has(batch.IsLeft)
 }
 
 // maxNamed is how many things a sentence names.
