@@ -147,10 +147,14 @@ func TestAWaveBeginsOnceSomebodyApprovedIt(t *testing.T) {
 	assert.Equal(t, fleet.WaveNext{Name: "half", Clusters: 1, Names: []string{world.ClusterName}}, first.Rollout.Next)
 	assert.Equal(t, 1, a.started(t), "nothing else begins before")
 	assert.Equal(t, string(contract.InvalidInput), a.decide(t, applymanifests.ApprovePlan{Execution: execution, Digest: "AAAAAAAAAAAAAAAAAAAAAAAA"}), "it waits for the approval of another gate")
+	standing := a.object(t, contract.ExecutionARN(execution).Folder()+"report.html")
+	assert.Contains(t, standing, "Waits for the approval of wave canary")
+	assert.Contains(t, standing, "its job succeeded in 1 cluster")
 	shell := newShell(t, "")
 	said, _, err := shell.run(t, nil, "kubestep", "approve", execution)
 	require.NoError(t, err)
 	assert.Contains(t, said, "waits at the gate of wave canary.\nWave canary: 1 of 1 cluster succeeded, and its job in 1.\nNext is wave half: apply-manifests runs on 1 cluster: "+world.ClusterName+". Later waves have 1 cluster.\n")
+	assert.Contains(t, said, "Where it stands: s3://"+a.scenario.bucket()+"/"+contract.ExecutionARN(execution).Folder()+"report.html. The report takes its place once the rollout has ended.\n")
 	said, _, err = shell.run(t, nil, "kubestep", "approvals", "--state-machine-arn", a.machine)
 	require.NoError(t, err)
 	assert.Regexp(t, `(?m)^wave canary .+ 1 cluster +`+first.Digest()+" +"+contract.ExecutionARN(execution).Name()+"$", said)
@@ -179,7 +183,9 @@ func TestAWaveBeginsOnceSomebodyApprovedIt(t *testing.T) {
 	assert.Equal(t, []fleet.GateResult{fleet.GatePassed, fleet.GateFailed, ""}, []fleet.GateResult{waves[0].Gate, waves[1].Gate, waves[2].Gate})
 	assert.Equal(t, "ada", waves[0].Approved.By)
 	assert.WithinDuration(t, time.Now(), waves[0].Approved.At, time.Hour)
-	assert.Contains(t, a.object(t, folder(e)+"report.html"), "approved by ada, ")
+	ended := a.object(t, folder(e)+"report.html")
+	assert.Contains(t, ended, "approved by ada, ")
+	assert.NotContains(t, ended, "This is not the end")
 }
 
 func TestAnApprovalThatDoesNotComeFromTheFunctionApproveBeginsNothing(t *testing.T) {

@@ -3,12 +3,15 @@ package test
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -290,6 +293,70 @@ func TestARoleMayDoWhatItIsForAndNothingElse(t *testing.T) {
 			}
 		}
 		assert.Equal(t, cases[sentence].may, may, "who may %s", sentence)
+	}
+}
+
+// The policies of docs/security.md for whoever starts rollouts, and whoever approves them.
+func TestWhoeverStartsARolloutCannotApproveItWithThePoliciesOfTheDocs(t *testing.T) {
+	t.Parallel()
+	simulator, found := iam.Find(repository)
+	if !found {
+		t.Skip("make test installs the IAM simulator, if there is Node.js")
+	}
+	text, err := os.ReadFile(filepath.Join(repository, "docs", "security.md"))
+	require.NoError(t, err)
+	_, section, _ := strings.Cut(string(text), "## Who starts, and who approves")
+	var policies []map[string]json.RawMessage
+	for _, block := range regexp.MustCompile("(?s)```json\n(.+?)```").FindAllStringSubmatch(section, 2) {
+		statements, err := iam.Statements(trail.Role{Policies: []trail.Policy{{Name: "docs", Document: json.RawMessage(block[1])}}})
+		require.NoError(t, err)
+		policies = append(policies, statements)
+	}
+	require.Len(t, policies, 2)
+	// What somebody else may have attached to both.
+	power := json.RawMessage(`{"Effect": "Allow", "Action": ["lambda:*", "states:*"], "Resource": "*"}`)
+	const states, lambda, starter, approver = "arn:aws:states:eu-west-1:111122223333:", "arn:aws:lambda:eu-west-1:111122223333:function:", 1, 2
+	for sentence, c := range map[string]struct {
+		action, resource string
+		// may are who may, and powerful who may with that policy besides.
+		may, powerful int
+	}{
+		"start a rollout":            {"states:StartExecution", states + "stateMachine:kubestep-fleet", starter, starter},
+		"see it run":                 {"states:DescribeExecution", states + "execution:kubestep-fleet:base", starter | approver, starter | approver},
+		"see what waits":             {"states:GetExecutionHistory", states + "execution:kubestep-fleet:base", starter | approver, starter | approver},
+		"list what waits":            {"states:ListExecutions", states + "stateMachine:kubestep-fleet", approver, starter | approver},
+		"read the report":            {"s3:GetObject", "arn:aws:s3:::my-bucket/kubestep/111122223333/eu-west-1/kubestep-fleet/base/report.html", approver, approver},
+		"approve it":                 {"lambda:InvokeFunction", lambda + "kubestep-approve", approver, approver},
+		"resume it with the token":   {"states:SendTaskSuccess", "*", 0, 0},
+		"end it with the token":      {"states:SendTaskFailure", "*", 0, 0},
+		"apply without any approval": {"lambda:InvokeFunction", lambda + "kubestep-apply-manifests:live", 0, approver},
+		"redrive it":                 {"states:RedriveExecution", states + "execution:kubestep-fleet:base", 0, starter},
+		"apply to one cluster":       {"states:StartExecution", states + "stateMachine:kubestep-apply-manifests", 0, starter},
+		"invoke another stack's":     {"lambda:InvokeFunction", lambda + "other-approve", 0, starter | approver},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			var requests []iam.Request
+			for _, statements := range policies {
+				with := maps.Clone(statements)
+				with["power"] = power
+				for _, all := range []map[string]json.RawMessage{statements, with} {
+					requests = append(requests, iam.Request{Principal: "arn:aws:iam::111122223333:role/somebody", Action: c.action, Resource: c.resource, Account: world.Account, Statements: all})
+				}
+			}
+			decisions, err := simulator.Decide(t.Context(), requests)
+			require.NoError(t, err)
+			may, powerful := 0, 0
+			for i, who := range []int{starter, approver} {
+				require.Empty(t, decisions[2*i].Error)
+				if decisions[2*i].Allowed() {
+					may |= who
+				}
+				if decisions[2*i+1].Allowed() {
+					powerful |= who
+				}
+			}
+			assert.Equal(t, []int{c.may, c.powerful}, []int{may, powerful})
+		})
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubestep/kubestep/internal/contract"
@@ -81,6 +82,50 @@ func TestARolloutThatFailsIsRolledBackWhereItChangedSomething(t *testing.T) {
 	assert.Equal(t, 4, a.started(t), "a redrive repeats nothing")
 }
 
+func TestARollbackOfASetDeletesWhatTheNewVersionAddedAndBringsBackWhatItRemoved(t *testing.T) {
+	t.Parallel()
+	a := newPruner(t)
+	source, first := a.twoVersions(t, configMap("kept", "1")+configMap("removed", "1"), configMap("kept", "2")+configMap("added", "2"))
+	clusters := a.clusters(t, 2)
+	former := map[string]any{"bucket": source["bucket"], "key": source["key"], "versionId": first}
+	request := func(source map[string]any) map[string]any {
+		return map[string]any{"mode": "apply", "namespace": a.namespace, "set": "base", "prune": true, "source": source}
+	}
+	fleetOutput(t, a.fleet(t, map[string]any{"workflow": "apply-manifests", "clusters": clusters[:1], "request": request(former)}))
+
+	e := a.fleet(t, map[string]any{
+		"workflow": "apply-manifests", "clusters": append(clusters, "retired"), "output": map[string]string{"bucket": a.scenario.bucket()},
+		"request": request(source), "onFailure": "rollback", "rollback": map[string]any{"versionId": first},
+		"waves": []any{map[string]any{"name": "canary", "clusters": clusters[:1]}, map[string]any{"name": "rest", "percentage": 100}},
+	})
+
+	assert.Equal(t, fleet.RolloutFailed, e.Error, e.Cause)
+	assert.Contains(t, e.Cause, "Wave rest stopped the rollout: 1 of its 2 clusters failed, and none may fail: 1 ClusterNotFound. Nothing is changed any more: 1 cluster was rolled back.")
+	assert.Equal(t, path("FindClusters", listed, listed, "RollBack", listed, "RolloutFailed"), e.Path)
+	assert.Equal(t, 1+3+1, a.started(t))
+	var report struct {
+		Outcomes []fleet.Outcome `json:"outcomes"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(a.object(t, folder(e)+"report.json")), &report))
+	changed := 0
+	for _, o := range report.Outcomes {
+		if o.Rollback == nil {
+			continue
+		}
+		changed++
+		assert.Equal(t, map[string]int{"created": 1, "configured": 1, "pruned": 1, "applied": 2}, map[string]int{"created": o.Totals["created"], "configured": o.Totals["configured"], "pruned": o.Totals["pruned"], "applied": o.Totals["applied"]}, "the canary had the new version")
+		assert.Equal(t, fleet.StatusSucceeded, o.Rollback.Status)
+	}
+	assert.Equal(t, 1, changed)
+	for _, name := range []string{"kept", "removed"} {
+		live, err := admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), name, metav1.GetOptions{})
+		require.NoError(t, err, name)
+		assert.Equal(t, "1", live.Data["a"], name)
+	}
+	_, err := admin(t).CoreV1().ConfigMaps(a.namespace).Get(t.Context(), "added", metav1.GetOptions{})
+	assert.True(t, apierrors.IsNotFound(err), "%v", err)
+}
+
 func TestARollbackThatFailsHasAnErrorOfItsOwn(t *testing.T) {
 	t.Parallel()
 	a := newAdmin(t)
@@ -141,6 +186,27 @@ func TestAClusterThatWasChangedSinceThePlanIsLeftOut(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"a": "1", "b": "of somebody else"}, live.Data)
 	assert.Equal(t, map[fleet.Status]int{fleet.StatusSucceeded: 1}, fleetOutput(t, run(map[string]any{"mode": "apply", "effect": effect})).Summary.ByStatus, "nothing is left to do")
+}
+
+func TestARolloutWhoseCanaryIsLeftOutBeginsNoOtherWave(t *testing.T) {
+	t.Parallel()
+	a := newAdmin(t)
+	require.NoError(t, local.CreateBucket(t.Context(), a.scenario.bucket()))
+	a.set(t, map[string]string{"OutputBucket": a.scenario.bucket()})
+	clusters := a.clusters(t, 2)
+
+	e := a.fleet(t, map[string]any{
+		"workflow": "apply-manifests", "clusters": clusters, "output": map[string]string{"bucket": a.scenario.bucket()}, "requireSamePlan": true,
+		"request": map[string]any{"mode": "apply", "namespace": a.namespace, "manifests": configMap("of-a-plan", "1"), "effect": "AAAAAAAAAAAA"},
+		"waves":   []any{map[string]any{"name": "canary", "clusters": clusters[:1]}, map[string]any{"name": "rest", "percentage": 100}},
+	})
+
+	assert.Equal(t, fleet.RolloutFailed, e.Error, e.Cause)
+	assert.Contains(t, e.Cause, "Wave canary stopped the rollout: no cluster of wave canary succeeded, so it tested nothing: 1 cluster was left out, where the plan is another one than the effect of the request. No cluster is changed. 1 cluster was not started")
+	assert.Contains(t, e.Cause, "plan again, and take the digest of now as the effect. Or put a cluster into wave canary that still has the plan.")
+	assert.Equal(t, path("FindClusters", "WhereClustersAre", "RunClusters", "Summarize", "Verdict", "RolloutFailed"), e.Path)
+	assert.Equal(t, 1, a.started(t))
+	assert.Contains(t, a.object(t, folder(e)+"differs.jsonl"), `"wave":"canary"`)
 }
 
 // rolloutOfASet is a rollout of a set to clusters in a wave each, which soaks after the first two.

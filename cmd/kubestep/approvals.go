@@ -108,7 +108,7 @@ func waitingOf(ctx context.Context, client *sfn.Client, machine string) ([]waiti
 				Execution: *e.ExecutionArn, Cluster: waits.Cluster.Name, Region: waits.Cluster.Region, Digest: waits.Digest(),
 				Since: waits.Since, Until: waits.Since.Add(time.Duration(waits.TimeoutSeconds()) * time.Second),
 				Created: waits.Plan.Created, Configured: waits.Plan.Configured, Pruned: waits.Plan.Pruned,
-				Rollout: waits.Rollout.Name, Wave: waits.Rollout.Wave, Next: waits.Rollout.Next.Clusters,
+				Rollout: waits.Rollout.Name, Wave: waits.Rollout.Wave, Next: waits.Rollout.Next.Clusters, Report: waits.Rollout.Report,
 			})
 		}
 	}
@@ -150,11 +150,11 @@ func waitingTable(all []waitingPlan, on paper, now time.Time) string {
 	}
 	rows := [][]string{{"CLUSTER", "LEFT", "CHANGES", "DIGEST", "NAME"}}
 	if on.wide {
-		rows = [][]string{{"CLUSTER", "REGION", "SINCE", "UNTIL", "CHANGES", "DIGEST", "EXECUTION"}}
+		rows = [][]string{{"CLUSTER", "REGION", "SINCE", "UNTIL", "CHANGES", "DIGEST", "EXECUTION", "REPORT"}}
 	}
 	for _, p := range all {
 		if on.wide {
-			rows = append(rows, []string{cell(p.where()), cell(p.Region), p.Since.UTC().Format(time.RFC3339), p.Until.UTC().Format(time.RFC3339), p.changes(), cell(p.Digest), cell(p.Execution)})
+			rows = append(rows, []string{cell(p.where()), cell(p.Region), p.Since.UTC().Format(time.RFC3339), p.Until.UTC().Format(time.RFC3339), p.changes(), cell(p.Digest), cell(p.Execution), cell(p.Report)})
 			continue
 		}
 		name := contract.ExecutionARN(p.Execution).Name()
@@ -181,4 +181,6 @@ type waitingPlan struct {
 	Rollout string `json:"rollout,omitempty"`
 	Wave    string `json:"wave,omitempty"`
 	Next    int    `json:"next,omitempty"`
+	// Report is where a page says how the rollout stands, s3://BUCKET/KEY; empty if nowhere.
+	Report string `json:"report,omitempty"`
 }

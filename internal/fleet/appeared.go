@@ -41,7 +41,7 @@ func (d Finder) appeared(ctx context.Context, r request, in contractfleet.FindCl
 	if err != nil {
 		return contractfleet.Appeared{}, err
 	}
-	clusters, err := d.Store.list(ctx, in.Fleet, allKey(in.Fleet))
+	clusters, err := frozen(ctx, d.Store, in.Fleet, in.Run.Waves)
 	if err != nil {
 		return contractfleet.Appeared{}, err
 	}

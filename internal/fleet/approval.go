@@ -82,6 +82,9 @@ func (s Summarizer) ask(ctx context.Context, in contractfleet.Summarize, next co
 	}
 	next.Gate.Stage, next.Gate.Rollout, next.Verdict = contractfleet.StageApproval, rollout, contractfleet.VerdictApproval
 	next.Gate.Failure, next.Gate.Decision = contractfleet.Refusal{}, contract.Decision{}
+	if err := s.waitAtGate(ctx, in, next, outcomes); err != nil {
+		return contractfleet.Run{}, err
+	}
 	return lay(ctx, s.Store, in.Fleet, next, nil)
 }
 
@@ -108,7 +111,7 @@ func rolloutOf(fleet contractfleet.Fleet, run contractfleet.Run, waves int, targ
 		rollout.Done = append(rollout.Done, contractfleet.WaveDone{Name: w.Name, Clusters: w.Clusters, Failed: w.Failed, Jobs: w.Jobs})
 	}
 	if fleet.Output.Bucket != "" {
-		rollout.Report = "s3://" + fleet.Output.Bucket + "/" + folder(fleet) + "report.html"
+		rollout.Report = "s3://" + fleet.Output.Bucket + "/" + pageKey(fleet)
 	}
 	switch {
 	case len(run.Waves) == 0:
@@ -130,7 +133,7 @@ func (s Summarizer) waiting(ctx context.Context, fleet contractfleet.Fleet, run 
 	if !fleet.InS3 {
 		return run.Pending[:min(most, len(run.Pending))], nil
 	}
-	all, err := s.frozen(ctx, fleet)
+	all, err := frozen(ctx, s.Store, fleet, run.Waves)
 	if err != nil {
 		return nil, err
 	}
@@ -138,17 +141,37 @@ func (s Summarizer) waiting(ctx context.Context, fleet contractfleet.Fleet, run 
 	return targetsOf(all[from:min(from+most, len(all))]), nil
 }
 
-// frozen reads the list of all clusters, which nobody may have changed.
-func (s Summarizer) frozen(ctx context.Context, fleet contractfleet.Fleet) ([]contractfleet.Cluster, error) {
-	all, err := s.Store.list(ctx, fleet, allKey(fleet))
+// frozen reads the list of all clusters, which nobody may have changed: of what it says, only the clusters count.
+func frozen(ctx context.Context, objects Store, fleet contractfleet.Fleet, waves []contractfleet.Wave) ([]contractfleet.Cluster, error) {
+	all, err := objects.list(ctx, fleet, allKey(fleet))
 	if err != nil {
 		return nil, err
 	}
-	digest, err := frozenDigest(targetsOf(all))
-	if err == nil && fleet.Frozen != "" && digest != fleet.Frozen {
-		err = changed(fleet, allKey(fleet), "list")
+	targets := targetsOf(all)
+	digest, err := frozenDigest(targets)
+	if err != nil {
+		return nil, err
 	}
-	return all, err
+	switch {
+	case fleet.Frozen == "": // of an execution that began before there was a digest
+		return all, nil
+	case digest != fleet.Frozen:
+		return nil, changed(fleet, allKey(fleet), "list of clusters")
+	}
+	return first(fleet, waves, targets, 0), nil
+}
+
+// written reads a list of a fleet that has that digest, which is empty if the execution began before there was one.
+func (s Summarizer) written(ctx context.Context, fleet contractfleet.Fleet, key, digest string) ([]contractfleet.Cluster, error) {
+	clusters, err := s.Store.list(ctx, fleet, key)
+	if err != nil {
+		return nil, err
+	}
+	found, err := digestOf(clusters)
+	if err == nil && digest != "" && found != digest {
+		err = changed(fleet, key, "list of clusters")
+	}
+	return clusters, err
 }
 
 func targetsOf(clusters []contractfleet.Cluster) []contract.Target {

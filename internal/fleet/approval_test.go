@@ -173,7 +173,86 @@ func TestTheListOfALargeFleetIsTheOneThatWasApproved(t *testing.T) {
 	s := summarizer(s3)
 	s.Sealer, s.Now = approver(t), func() time.Time { return start }
 	_, err = s.Summarize(t.Context(), contractfleet.Summarize{Fleet: found.Fleet, Run: ended})
-	named(t, err, contract.InvalidInput, "clusters.json is not the list that the fleet wrote")
+	named(t, err, contract.InvalidInput, "clusters.json is not the list of clusters that the fleet wrote")
+}
+
+// Whoever may write to the output may change a list. Each reader of one notices.
+func TestAListThatSomebodyChangedEndsTheRollout(t *testing.T) {
+	const long = `{"clusterName":"c","roleArn":"arn:aws:iam::444455556666:role/LONG"}`
+	rollout := func(gate string) string {
+		return `{"workflow":"apply-manifests",` + former + `"clusters":["a","b",` + strings.Replace(long, "LONG", strings.Repeat("path/", 60)+"name", 1) + `],"waves":[{"name":"one","clusters":["a","b"],"toleratedFailures":{"count":1}` + gate + `},{"name":"rest","percentage":100}]}`
+	}
+	other := func(all []contractfleet.Cluster) { all[0].Target.ClusterName = "production" }
+	for sentence, c := range map[string]struct {
+		gate, key string
+		failing   string
+		// rounds are to end before the list is changed.
+		rounds int
+		change func([]contractfleet.Cluster)
+	}{
+		"all clusters, before the next wave":  {key: "clusters.json", rounds: 0, change: other},
+		"all clusters, before a Job":          {gate: `,"gate":{"job":` + smoke + `}`, key: "clusters.json", change: other},
+		"all clusters, before the report":     {key: "clusters.json", rounds: 1, change: other},
+		"all clusters, in another order":      {key: "clusters.json", change: func(all []contractfleet.Cluster) { all[0], all[2] = all[2], all[0] }},
+		"a round's":                           {key: "clusters-1.json", change: other},
+		"the name of an execution of a round": {key: "clusters-1.json", change: func(all []contractfleet.Cluster) { all[0].Execution = "of-somebody-else" }},
+		"what is rolled back":                 {key: "rollback.json", failing: "c", rounds: 2, change: other},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s3 := versioned()
+			d := tester(s3)
+			found, err := find(t, d, rollout(c.gate))
+			require.NoError(t, err)
+			run := found.Run
+			s := summarizer(s3)
+			next := func() error {
+				for _, cluster := range clusters(t, s3, run.List) {
+					o := contractfleet.Outcome{Target: cluster.Target, Attempt: 1, Status: "SUCCEEDED", Wave: cluster.Wave}
+					if cluster.Target.ClusterName == c.failing {
+						o.Status, o.Error = "FAILED", "NotReady"
+					}
+					put(t, s3, "reports/"+folder+"outcomes/"+cluster.Execution+".json", o)
+				}
+				var err error
+				run, err = s.Summarize(t.Context(), contractfleet.Summarize{Fleet: found.Fleet, Request: found.Request, Former: found.Former, Jobs: found.Jobs, Run: ran(run)})
+				return err
+			}
+			for range c.rounds {
+				require.NoError(t, next())
+			}
+			ended := ran(run)
+			for _, cluster := range clusters(t, s3, run.List) {
+				put(t, s3, "reports/"+folder+"outcomes/"+cluster.Execution+".json", contractfleet.Outcome{Target: cluster.Target, Attempt: 1, Status: "SUCCEEDED", Wave: cluster.Wave})
+			}
+			all := clusters(t, s3, folder+c.key)
+			require.NotEmpty(t, all)
+			c.change(all)
+			put(t, s3, "reports/"+folder+c.key, all)
+
+			_, err = s.Summarize(t.Context(), contractfleet.Summarize{Fleet: found.Fleet, Request: found.Request, Former: found.Former, Jobs: found.Jobs, Run: ended})
+
+			named(t, err, contract.InvalidInput, c.key+" is not the list of clusters that the fleet wrote: see who else may write there")
+		})
+	}
+}
+
+func TestAnExecutionThatTheListOfAllClustersNamesOtherwiseIsNotRun(t *testing.T) {
+	s3 := versioned()
+	found, err := find(t, decider(s3), withOutput(gateOf(`{"soakSeconds":1}`), true))
+	require.NoError(t, err)
+	all := clusters(t, s3, folder+"clusters.json")
+	want := all[2].Execution
+	all[2].Execution, all[2].Wave = "of-somebody-else", 1
+	put(t, s3, "reports/"+folder+"clusters.json", all)
+	for _, c := range clusters(t, s3, found.Run.List) {
+		put(t, s3, "reports/"+folder+"outcomes/"+c.Execution+".json", contractfleet.Outcome{Target: c.Target, Attempt: 1, Status: "SUCCEEDED", Wave: 1})
+	}
+	gate := summarize(t, s3, found.Fleet, ran(found.Run), time.Minute)
+	rest := summarize(t, s3, found.Fleet, ran(gate), time.Minute)
+	got := clusters(t, s3, rest.List)
+	require.Len(t, got, 1)
+	assert.Equal(t, want, got[0].Execution, "names are worked out anew")
+	assert.Equal(t, 2, got[0].Wave)
 }
 
 func TestAnInvalidApprovalIsRefusedBeforeAnythingStarts(t *testing.T) {

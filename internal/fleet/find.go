@@ -140,6 +140,8 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 		if fleet.FormerDigest, err = Digest("rollback of "+r.workflow+" "+digest, r.former); err != nil {
 			return contractfleet.FoundClusters{}, err
 		}
+		// Nor is what another fleet of this name applies this one's: that one may roll it back at any time.
+		fleet.Digest += " " + fleet.Own
 	}
 	if len(r.jobs) > 0 {
 		runs := d.Workflows[runjob.Name].StateMachineARN
@@ -151,15 +153,18 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 			fleet.Tolerated += w.Tolerated
 		}
 	}
-	fleet.Lock = d.lockOf(r, waves)
+	fleet.Lock = d.lockOf(r, waves, in.Execution)
 	if err := d.hold(ctx, fleet.Lock, in.Execution); err != nil {
 		return contractfleet.FoundClusters{}, err
 	}
-	run, err := begin(ctx, d.Store, fleet, waves, targets)
-	if err == nil && r.approve.TimeoutSeconds > 0 {
-		run, err = beginLater(ctx, d.Store, fleet, run, targets, asked, r.approve)
+	found := contractfleet.FoundClusters{Fleet: fleet, Request: asked, Former: former, Jobs: jobs}
+	if found.Run, err = begin(ctx, d.Store, fleet, waves, targets); err != nil || r.approve.TimeoutSeconds == 0 {
+		return found, err
 	}
-	return contractfleet.FoundClusters{Fleet: fleet, Request: asked, Former: former, Jobs: jobs, Run: run}, err
+	if found.Run, err = beginLater(ctx, d.Store, fleet, found.Run, targets, asked, r.approve); err != nil {
+		return found, err
+	}
+	return found, d.waitToBegin(ctx, found, targets)
 }
 
 // startedBy is the member that Step Functions reads as the parent of an execution.

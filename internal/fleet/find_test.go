@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
@@ -91,6 +92,7 @@ func ask(f *input.Fields) (any, []contract.Check) {
 
 func finder(eksAPI *fakeEKS, s3 *fakeS3) fleet.Finder {
 	return fleet.Finder{
+		Now: func() time.Time { return start },
 		EKS: func(region, roleARN, by string) fleet.EKS {
 			if by != execution {
 				panic("the role is assumed for another execution")

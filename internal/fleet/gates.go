@@ -48,6 +48,9 @@ func (s Summarizer) enter(ctx context.Context, in contractfleet.Summarize, next 
 	gate := in.Run.Waves[next.Wave-1].Gate
 	next.Waves = slices.Clone(next.Waves)
 	next.Waves[next.Wave-1].Failed = next.Failed
+	if testsNothing(in.Fleet, next) {
+		return s.fail(ctx, in, outcomes, untested(next.Waves[next.Wave-1].Name, next.Failed, next.LeftOut))
+	}
 	switch {
 	case gate.Open():
 		return s.nextWave(ctx, in, next, outcomes)
@@ -208,7 +211,7 @@ func (s Summarizer) wellOf(ctx context.Context, in contractfleet.Summarize, next
 		return s.ofBoth(ctx, in, in.Fleet, cluster)
 	}
 	if in.Fleet.InS3 {
-		clusters, err := s.Store.list(ctx, in.Fleet, allKey(in.Fleet))
+		clusters, err := frozen(ctx, s.Store, in.Fleet, next.Waves)
 		if err != nil {
 			return nil, err
 		}

@@ -20,7 +20,7 @@ const gated = `{"workflow":"apply-manifests","clusters":["a","b"],"waves":[{"nam
 // ran is a run whose clusters all succeeded.
 func ran(run contractfleet.Run) contractfleet.Ran {
 	ended := contractfleet.Ran{
-		Round: run.Round, Attempt: run.Attempt, Size: run.Size, Begun: run.Begun, Pending: run.Pending, Failed: run.Failed, Waves: run.Waves, Wave: run.Wave, Gate: run.Gate, Approved: run.Approved, Outcomes: run.Outcomes, List: run.List, Rollback: run.Rollback,
+		Round: run.Round, Attempt: run.Attempt, Size: run.Size, Begun: run.Begun, Pending: run.Pending, Failed: run.Failed, LeftOut: run.LeftOut, Waves: run.Waves, Wave: run.Wave, Gate: run.Gate, Approved: run.Approved, Outcomes: run.Outcomes, List: run.List, Digest: run.Digest, Rollback: run.Rollback,
 		Clusters: []contractfleet.Outcome{},
 	}
 	for _, c := range run.Clusters {

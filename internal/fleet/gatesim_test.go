@@ -48,7 +48,7 @@ func (s *simulation) outcomeOf(c contractfleet.Cluster) (contractfleet.Status, s
 // waitAtGate is what the machine does at a gate besides running Jobs.
 func (s *simulation) waitAtGate() contractfleet.Ran {
 	ended := contractfleet.Ran{
-		Round: s.run.Round, Attempt: s.run.Attempt, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, Waves: s.run.Waves, Wave: s.run.Wave, Outcomes: s.run.Outcomes, Gate: s.run.Gate, Approved: s.run.Approved,
+		Round: s.run.Round, Attempt: s.run.Attempt, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, LeftOut: s.run.LeftOut, Waves: s.run.Waves, Wave: s.run.Wave, Outcomes: s.run.Outcomes, Gate: s.run.Gate, Approved: s.run.Approved,
 	}
 	chance := func(share float64) bool { return s.gates.random.Float64() < share }
 	if s.run.Verdict == contractfleet.VerdictGate {
@@ -158,7 +158,7 @@ func TestNothingOfALaterWaveBeginsOnceAGateIsNotPassed(t *testing.T) {
 				continue
 			}
 			require.Equal(t, contractfleet.GateFailed, s.run.Summary.Waves[s.run.Wave-1].Gate, input)
-		case over || nowhere:
+		case over || nowhere || isUntested(s.run.Summary.Waves):
 			stopped++
 			require.Equal(t, contractfleet.VerdictRolloutFailed, s.run.Verdict, input)
 		default:

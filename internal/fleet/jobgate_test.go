@@ -163,7 +163,7 @@ func TestAJobWhoseClusterDidNotAnswerIsTriedOnceMore(t *testing.T) {
 }
 
 func TestAJobThatRunsNowherePassesNoGate(t *testing.T) {
-	found, err := find(t, tester(&fakeS3{}), strings.Replace(gateOf(`{"job":`+smoke+`}`), `{"count":1}`, `{"count":2}`, 1))
+	found, err := find(t, tester(&fakeS3{}), strings.Replace(gateOf(`{"job":`+smoke+`}`), "{", `{"onFailure":"continue",`, 1))
 	require.NoError(t, err)
 	ended := ran(found.Run)
 	for i := range ended.Clusters {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -45,12 +46,13 @@ type holder struct {
 	Execution string `json:"execution"`
 }
 
-// lockOf is where the lock of a rollout is: nowhere if it changes no set, or the stack has no bucket.
-func (d Finder) lockOf(r request, waves []contractfleet.Wave) contractfleet.Lock {
+// lockOf is where the lock of a rollout is: nowhere if it changes no set, or the stack has no bucket. Each
+// state machine has its own: a stack may not ask about the executions of another one that shares its bucket.
+func (d Finder) lockOf(r request, waves []contractfleet.Wave, execution string) contractfleet.Lock {
 	if r.set == "" || !r.changes || len(waves) == 0 || d.Locks.Bucket == "" {
 		return contractfleet.Lock{}
 	}
-	return contractfleet.Lock{Bucket: d.Locks.Bucket, Key: store.Prefix(d.Locks) + "rollouts/" + hash("%q %q %q", r.workflow, r.namespace, r.set) + ".json", Set: r.namespace + "/" + r.set}
+	return contractfleet.Lock{Bucket: d.Locks.Bucket, Key: store.Prefix(d.Locks) + "rollouts/" + hash("%q %q %q %q", strings.TrimSuffix(execution, contract.ExecutionARN(execution).Name()), r.workflow, r.namespace, r.set) + ".json", Set: r.namespace + "/" + r.set}
 }
 
 // hold takes the lock for the execution, or returns an error if another one has it that runs.

@@ -87,6 +87,16 @@ func TestASetHasOneRolloutAtATime(t *testing.T) {
 	}
 }
 
+func TestTwoStacksThatShareABucketHaveLocksOfTheirOwn(t *testing.T) {
+	s3, running := &fakeS3{written: start}, &executions{fail: errors.New("not authorized")} // to ask about the other's
+	first, err := begins(t, locking(s3, running), "first")
+	require.NoError(t, err)
+	found, err := locking(s3, running).Find(t.Context(), contractfleet.FindClusters{Execution: strings.Replace(machine, "kubestep-fleet", "other-fleet", 1) + "first", StartedAt: start, Input: json.RawMessage(locked)})
+	require.NoError(t, err)
+	assert.NotEqual(t, first.Lock.Key, found.Fleet.Lock.Key)
+	assert.Equal(t, first.Lock.Set, found.Fleet.Lock.Set)
+}
+
 func TestWhatIsNoRolloutOfTheSetNeedsNoLock(t *testing.T) {
 	for sentence, input := range map[string]string{
 		"a plan":        strings.Replace(locked, `"mode":"apply"`, `"mode":"plan"`, 1),

@@ -183,8 +183,12 @@ func (s Summarizer) fail(ctx context.Context, in contractfleet.Summarize, outcom
 	if err := writeList(ctx, s.Store, in.Fleet, rollbackKey(in.Fleet), changed); err != nil {
 		return contractfleet.Run{}, err
 	}
+	digest, err := digestOf(changed)
+	if err != nil {
+		return contractfleet.Run{}, err
+	}
 	next := after(in, in.Run.Failed, nil)
-	next.Gate, next.Rollback = in.Run.Gate, contractfleet.RollingBack{Begun: true, Why: why, Clusters: len(changed)}
+	next.Gate, next.Rollback = in.Run.Gate, contractfleet.RollingBack{Begun: true, Why: why, Clusters: len(changed), Digest: digest}
 	next.Verdict = contractfleet.VerdictRollBack
 	return s.rollBackNext(ctx, in, next, changed)
 }
@@ -210,12 +214,9 @@ func (s Summarizer) rollBack(ctx context.Context, in contractfleet.Summarize, ta
 	if in.Run.Rollback.Laid >= in.Run.Rollback.Clusters {
 		return s.finish(ctx, in, nil, in.Run.Rollback.Why)
 	}
-	all, err := s.Store.list(ctx, in.Fleet, rollbackKey(in.Fleet))
+	all, err := s.written(ctx, in.Fleet, rollbackKey(in.Fleet), in.Run.Rollback.Digest)
 	if err != nil {
 		return contractfleet.Run{}, err
-	}
-	if len(all) != in.Run.Rollback.Clusters {
-		return contractfleet.Run{}, changed(in.Fleet, rollbackKey(in.Fleet), "list of clusters")
 	}
 	return s.rollBackNext(ctx, in, next, all)
 }
@@ -255,7 +256,7 @@ func (s Summarizer) rolledBack(ctx context.Context, in contractfleet.Summarize, 
 	if !in.Run.Rollback.Begun {
 		return nil
 	}
-	clusters, err := s.Store.list(ctx, in.Fleet, rollbackKey(in.Fleet))
+	clusters, err := s.written(ctx, in.Fleet, rollbackKey(in.Fleet), in.Run.Rollback.Digest)
 	if err != nil {
 		return err
 	}

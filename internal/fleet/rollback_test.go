@@ -103,6 +103,7 @@ func TestARollbackAppliesTheFormerVersionOnceToEachClusterThatMayBeChangedTheLas
 		for _, w := range s.run.Summary.Waves {
 			over = over || w.Failed() > w.Tolerated
 		}
+		over = over || isUntested(s.run.Summary.Waves)
 		if !over {
 			require.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict, input)
 			require.Empty(t, s.rolled, "nothing is rolled back: %s", input)
@@ -229,7 +230,7 @@ func TestARollbackSaysWhatIsChanged(t *testing.T) {
 	s = simulateOn(t, versioned(), `{"workflow":"apply-manifests",`+former+waves, fails("a"))
 	assert.Contains(t, s.run.Cause, ": 1 NotReady. These clusters are changed, or may be: a (NotReady). s3://reports/"+folder+"changed.jsonl lists them. 2 of 3 were rolled back."+notStarted)
 	assert.Equal(t, `{"clusterName":"a","region":"eu-west-1","roleArn":"","wave":"half"}`+"\n", s.s3.objects["reports/"+folder+"changed.jsonl"])
-	assert.Equal(t, `kubestep fleet --workflow apply-manifests --request '{"mode":"apply","source":{"bucket":"manifests","key":"base.yaml","versionId":"v1"}}' --waves '[{"name":"half","concurrency":1,"toleratedFailures":{"count":0}}]' --concurrency 1 --source s3://reports/`+folder+`changed.jsonl --report s3://reports/`, s.run.Summary.Report.RollBack)
+	assert.Equal(t, `kubestep fleet --workflow apply-manifests --request '{"mode":"apply","source":{"bucket":"manifests","key":"base.yaml","versionId":"v1"}}' --waves '[{"name":"half","concurrency":1,"toleratedFailures":{"count":0}}]' --on-failure continue --concurrency 1 --source s3://reports/`+folder+`changed.jsonl --report s3://reports/`, s.run.Summary.Report.RollBack)
 	var report struct {
 		Outcomes []contractfleet.Outcome `json:"outcomes"`
 	}
@@ -257,7 +258,8 @@ func TestAGateThatIsNotPassedRollsBack(t *testing.T) {
 	next := summarize(t, s3, found.Fleet, loud, time.Minute)
 
 	assert.Equal(t, contractfleet.VerdictRollBack, next.Verdict)
-	assert.Equal(t, contractfleet.RollingBack{Begun: true, Why: "the gate of wave canary was not passed: errors is ALARM", Clusters: 1, Laid: 1}, next.Rollback)
+	assert.Equal(t, contractfleet.RollingBack{Begun: true, Why: "the gate of wave canary was not passed: errors is ALARM", Clusters: 1, Laid: 1, Digest: next.Rollback.Digest}, next.Rollback)
+	assert.Len(t, next.Rollback.Digest, 24)
 	back := clusters(t, s3, next.List)
 	require.Len(t, back, 1)
 	put(t, s3, "reports/"+folder+"outcomes/"+back[0].Execution+".json", first)
@@ -326,31 +328,98 @@ func TestNoTwoFleetsOfANameShareWhatRollsBackOrTests(t *testing.T) {
 			names[clusters(t, s3, next.List)[0].Execution] = true
 		}
 	}
-	assert.Len(t, names, 1+2+2, "but they share what applies")
+	assert.Len(t, names, 2+2+2, "nor what applies: one of them may be rolled back while the other believes that it has the new version")
+}
+
+// isUntested reports whether a wave before the last has ended in which no cluster succeeded.
+func isUntested(waves []contractfleet.WaveSummary) bool {
+	return slices.ContainsFunc(waves[:len(waves)-1], func(w contractfleet.WaveSummary) bool {
+		return w.ByStatus[contractfleet.StatusSucceeded] == 0 && w.ByStatus[contractfleet.StatusNotStarted] == 0
+	})
+}
+
+// samePlan is a rollout of one plan in two waves, with more of its input.
+func samePlan(more string) string {
+	return `{"workflow":"apply-manifests","requireSamePlan":true,"output":{"bucket":"reports"},"request":{"mode":"apply","effect":"q83vEjRWeJq8","source":{"bucket":"manifests","key":"base.yaml"}},` + more + `}`
+}
+
+// leaving leaves out those clusters, and of the others those fail.
+func leaving(leftOut, failing string) func(contractfleet.Cluster, bool) (contractfleet.Status, string, int) {
+	return func(c contractfleet.Cluster, rolls bool) (contractfleet.Status, string, int) {
+		switch name := c.Target.ClusterName; {
+		case !rolls && strings.Contains(leftOut, name):
+			return contractfleet.StatusLeftOut, "PlanChanged", 1
+		case !rolls && strings.Contains(failing, name):
+			return contractfleet.StatusFailed, "NotReady", 1
+		}
+		return contractfleet.StatusSucceeded, "", 1
+	}
 }
 
 func TestClustersThatAreLeftOutHaveNotFailed(t *testing.T) {
-	s := simulateOn(t, versioned(), `{"workflow":"apply-manifests","requireSamePlan":true,`+strings.Replace(former, `"mode":"apply"`, `"mode":"apply","effect":"q83vEjRWeJq8"`, 1)+
-		`"clusters":["a","b","c"],"waves":[{"name":"canary","clusters":["b"]},{"name":"rest","percentage":100}]}`,
-		func(c contractfleet.Cluster, rolls bool) (contractfleet.Status, string, int) {
-			switch name := c.Target.ClusterName; {
-			case name == "b":
-				return contractfleet.StatusLeftOut, "PlanChanged", 1
-			case name == "c" && !rolls:
-				return contractfleet.StatusFailed, "NotReady", 1
-			}
-			return contractfleet.StatusSucceeded, "", 1
-		})
+	s := simulateOn(t, versioned(), samePlan(`"onFailure":"rollback","rollback":{"versionId":"v1"},"clusters":["a","b","c","d"],"waves":[{"name":"canary","clusters":["b","d"]},{"name":"rest","percentage":100}]`), leaving("b", "c"))
 
 	assert.True(t, s.fleet.SamePlan)
-	assert.Equal(t, []string{"b", "a", "c"}, s.began, "the canary has not failed")
+	assert.Equal(t, []string{"b", "d", "a", "c"}, s.began, "the canary has not failed")
 	assert.Contains(t, s.run.Cause, "Wave rest stopped the rollout: 1 of its 2 clusters failed, and none may fail: 1 NotReady.")
-	assert.Len(t, s.rolled, 2, "nor is it rolled back")
+	assert.Len(t, s.rolled, 3, "nor is it rolled back")
 	assert.NotContains(t, s.rolled[0].request, "effect", "which is of the new version")
 	assert.JSONEq(t, `{"clusterName":"b","region":"eu-west-1","roleArn":"","wave":"canary"}`, s.s3.objects["reports/"+folder+"differs.jsonl"])
 
 	_, err := find(t, rollout(nil, versioned()), `{"workflow":"apply-manifests","requireSamePlan":true,"request":{"mode":"apply","manifests":"a"},"clusters":["a"]}`)
 	named(t, err, contract.InvalidInput, "requireSamePlan: the request has no effect")
+}
+
+func TestAWaveInWhichNoClusterSucceededIsTheLast(t *testing.T) {
+	const (
+		three = `"clusters":["a","b","c","d","e"],"concurrency":1,"waves":[{"name":"first","clusters":["e"]},{"name":"canary","clusters":["a","b"],"toleratedFailures":{"count":1},"gate":{"soakSeconds":60}},{"name":"rest","percentage":100}]`
+		back  = `"onFailure":"rollback","rollback":{"versionId":"v1"},`
+	)
+	large := strings.Replace(three, `"a"`, `{"clusterName":"a","roleArn":"arn:aws:iam::444455556666:role/`+strings.Repeat("path/", 60)+`name"}`, 1)
+	for sentence, c := range map[string]struct {
+		input, leftOut, failing string
+		began                   string
+		cause                   []string
+	}{
+		"since all were left out": {
+			input: three, leftOut: "ab", began: "e a b",
+			cause: []string{
+				"Wave canary stopped the rollout: no cluster of wave canary succeeded, so it tested nothing: 2 clusters were left out, where the plan is another one than the effect of the request. 1 cluster is changed, or may be: e. 2 clusters were not started: see s3://reports/",
+				"Look at what would change in these clusters (s3://reports/" + folder + "differs.jsonl): plan again, and take the digest of now as the effect. Or put a cluster into wave canary that still has the plan. The report: ",
+			},
+		},
+		"in a large fleet too": {input: large, leftOut: "ab", began: "e a b", cause: []string{"no cluster of wave canary succeeded, so it tested nothing: 2 clusters were left out"}},
+		"since the others failed, as it tolerates": {
+			input: three, leftOut: "a", failing: "b", began: "e a b",
+			cause: []string{"so it tested nothing: 1 cluster was left out, where the plan is another one than the effect of the request, and 1 cluster failed, as it tolerates: 1 NotReady. 2 clusters are changed, or may be: b, e."},
+		},
+		"since all failed, as it tolerates": {
+			input: strings.Replace(three, `"count":1`, `"count":2`, 1), failing: "ab", began: "e a b",
+			cause: []string{"so it tested nothing: 2 clusters failed, as it tolerates: 2 NotReady. ", " Put a cluster into wave canary in which it can succeed. The report: "},
+		},
+		"and is rolled back":                   {input: back + three, leftOut: "ab", began: "e a b", cause: []string{"so it tested nothing: 2 clusters were left out, ", ". Nothing is changed any more, but for objects that only the new version has: they stay, because the request has no set and prune: 1 cluster was rolled back."}},
+		"unless one succeeded":                 {input: three, leftOut: "a", began: "e a b c d"},
+		"unless the rollout continues":         {input: `"onFailure":"continue",` + three, leftOut: "ab", began: "e a b c d"},
+		"or if it is the last one in any case": {input: three, leftOut: "cd", began: "e a b c d"},
+		"but one that failed has failed":       {input: three, failing: "ab", began: "e a b", cause: []string{"Wave canary stopped the rollout: 2 of its 2 clusters failed, and at most 1 may fail"}},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := simulateOn(t, versioned(), samePlan(c.input), leaving(c.leftOut, c.failing))
+
+			assert.Equal(t, c.began, strings.Join(s.began, " "))
+			for _, text := range c.cause {
+				assert.Contains(t, s.run.Cause, text)
+			}
+			if c.cause == nil {
+				assert.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict, s.run.Cause)
+				return
+			}
+			assert.Equal(t, contractfleet.VerdictRolloutFailed, s.run.Verdict)
+			canary := s.run.Summary.Waves[1]
+			assert.Empty(t, canary.Gate, "nothing soaks after nothing")
+			assert.Equal(t, canary.Failed() <= canary.Tolerated, strings.HasPrefix(canary.Why, "no cluster of wave canary succeeded"), canary.Why)
+		})
+	}
 }
 
 func TestWhatAWaveThatFailedLeadsToIsChecked(t *testing.T) {

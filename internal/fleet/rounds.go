@@ -90,6 +90,9 @@ func (r *request) checkRounds(f *input.Fields, clusters []contract.Target, waves
 		if most := min(inTime(0, w.Concurrency), perRound); w.Gate.Job.Request > 0 {
 			n += (w.Clusters + most - 1) / most
 		}
+		if r.onFailure == contractfleet.OnFailureRollback { // so late that no cluster beyond concurrency may begin
+			n += (w.Clusters + w.Concurrency - 1) / w.Concurrency
+		}
 		if all += n; n > most {
 			most, longest = n, i
 		}
@@ -128,7 +131,7 @@ func (s Summarizer) goOn(ctx context.Context, fleet contractfleet.Fleet, run con
 		run.Begun, run.Pending = run.Begun+size, run.Pending[size:]
 		return lay(ctx, s.Store, fleet, run, next)
 	}
-	all, err := s.frozen(ctx, fleet)
+	all, err := frozen(ctx, s.Store, fleet, run.Waves)
 	if err != nil {
 		return contractfleet.Run{}, err
 	}
@@ -198,10 +201,14 @@ func lay(ctx context.Context, objects Store, fleet contractfleet.Fleet, run cont
 		return run, nil
 	}
 	run.Clusters, run.Pending, run.Outcomes = []contractfleet.Cluster{}, []contract.Target{}, []contractfleet.Outcome{}
-	switch {
-	case run.Size == 0: // a gate
+	if run.Size == 0 { // a gate
 		return run, nil
-	case run.Size == fleet.Clusters && run.Attempt == 1 && run.Job == 0 && !run.Rollback.Begun:
+	}
+	var err error
+	if run.Digest, err = digestOf(clusters); err != nil {
+		return run, err
+	}
+	if run.Size == fleet.Clusters && run.Attempt == 1 && run.Job == 0 && !run.Rollback.Begun {
 		run.List = allKey(fleet)
 		return run, nil
 	}

@@ -123,7 +123,7 @@ func (s *simulation) runMap() contractfleet.Ran {
 	require.Len(s.t, clusters, s.run.Size)
 	var running []item
 	ended := contractfleet.Ran{
-		Round: s.run.Round, Attempt: s.run.Attempt, List: s.run.List, Size: s.run.Size, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, Waves: s.run.Waves, Wave: s.run.Wave, Outcomes: s.run.Outcomes,
+		Round: s.run.Round, Attempt: s.run.Attempt, List: s.run.List, Digest: s.run.Digest, Size: s.run.Size, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, LeftOut: s.run.LeftOut, Waves: s.run.Waves, Wave: s.run.Wave, Outcomes: s.run.Outcomes,
 		Rollback: s.run.Rollback, Gate: s.run.Gate, Approved: s.run.Approved,
 	}
 	for len(clusters) > 0 || len(running) > 0 {
@@ -391,7 +391,7 @@ func TestALargeFleetReadsOnlyTheOutcomesOfTheRound(t *testing.T) {
 	assert.Len(t, s3.reads, 15, "the lists of the round and of the fleet, and 13 outcomes")
 	assert.Equal(t, contractfleet.VerdictGoOn, next.Verdict)
 	assert.Equal(t, contractfleet.Run{
-		Round: 8, Attempt: 1, Clusters: []contractfleet.Cluster{}, List: folder + "clusters-8.json", Size: 11, Begun: 124, Pending: []contract.Target{}, Failed: 2,
+		Round: 8, Attempt: 1, Clusters: []contractfleet.Cluster{}, List: folder + "clusters-8.json", Digest: next.Digest, Size: 11, Begun: 124, Pending: []contract.Target{}, Failed: 2,
 		Waves: []contractfleet.Wave{}, Concurrency: 10, Task: next.Task, Gate: next.Gate, Ending: next.Ending, Outcomes: []contractfleet.Outcome{}, Verdict: contractfleet.VerdictGoOn, Summary: next.Summary,
 	}, next, "one more may fail, and ten run at once")
 	var listed []contractfleet.Cluster
@@ -417,4 +417,12 @@ func TestAFleetOfTooManyRoundsIsRefused(t *testing.T) {
 	}
 	_, err = find(t, finder(nil, &fakeS3{}), strings.Replace(input(2, 0), "apply-manifests", "pod-inventory", 1))
 	require.NoError(t, err, "what changes nothing has one round")
+
+	back := func(concurrency int) string {
+		return fmt.Sprintf(`{"workflow":"apply-manifests",%s"concurrency":%d,"waves":[{"name":"all","percentage":100}],"clusters":[%s]}`, former, concurrency, strings.TrimSuffix(list(1201), ","))
+	}
+	_, err = find(t, rollout(nil, versioned()), back(3))
+	named(t, err, contract.InvalidInput, "waves[0].concurrency: 3: the waves, of which each begins few clusters at a time so that failures stop it, are 802 rounds, more than the 600 that an execution can have")
+	_, err = find(t, rollout(nil, versioned()), back(5))
+	require.NoError(t, err, "with as many to roll back")
 }

@@ -115,7 +115,7 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 // after is where a fleet stands after a round, or a gate.
 func after(in contractfleet.Summarize, failed int, settled []contractfleet.Outcome) contractfleet.Run {
 	return contractfleet.Run{
-		Round: in.Run.Round + 1, Attempt: 1, Begun: in.Run.Begun, Pending: in.Run.Pending, Failed: failed, Waves: in.Run.Waves, Wave: in.Run.Wave, Approved: in.Run.Approved,
+		Round: in.Run.Round + 1, Attempt: 1, Begun: in.Run.Begun, Pending: in.Run.Pending, Failed: failed, LeftOut: in.Run.LeftOut + leftOut(settled), Waves: in.Run.Waves, Wave: in.Run.Wave, Approved: in.Run.Approved,
 		Outcomes: slices.Concat(in.Run.Outcomes, settled),
 	}
 }
@@ -125,7 +125,7 @@ func (s Summarizer) nextWave(ctx context.Context, in contractfleet.Summarize, ne
 	if next.Wave == len(next.Waves) {
 		return s.finish(ctx, in, outcomes, "")
 	}
-	next.Wave, next.Failed = next.Wave+1, 0
+	next.Wave, next.Failed, next.LeftOut = next.Wave+1, 0, 0
 	return s.begin(ctx, in, next, outcomes)
 }
 
@@ -157,7 +157,7 @@ func (s Summarizer) finish(ctx context.Context, in contractfleet.Summarize, outc
 // round is the outcomes of the round that ended, one for each of its clusters.
 func (s Summarizer) round(ctx context.Context, in contractfleet.Summarize) ([]contractfleet.Outcome, error) {
 	if in.Fleet.InS3 {
-		clusters, err := s.Store.list(ctx, in.Fleet, in.Run.List)
+		clusters, err := s.written(ctx, in.Fleet, in.Run.List, in.Run.Digest)
 		if err != nil {
 			return nil, err
 		}
@@ -198,7 +198,7 @@ func (s Summarizer) all(ctx context.Context, in contractfleet.Summarize, last []
 
 // readAll reads the outcomes of the rounds before the last.
 func (s Summarizer) readAll(ctx context.Context, in contractfleet.Summarize, last []contractfleet.Outcome, why string) ([]contractfleet.Outcome, error) {
-	clusters, err := s.Store.list(ctx, in.Fleet, allKey(in.Fleet))
+	clusters, err := frozen(ctx, s.Store, in.Fleet, in.Run.Waves)
 	if err != nil {
 		return nil, err
 	}
@@ -242,9 +242,7 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 			pending = append(pending, contractfleet.Cluster{Target: o.Target, Wave: o.Wave})
 		}
 	}
-	slices.SortStableFunc(outcomes, func(a, b contractfleet.Outcome) int {
-		return cmp.Or(cmp.Compare(a.ClusterName, b.ClusterName), cmp.Compare(a.Region, b.Region), cmp.Compare(a.RoleARN, b.RoleARN))
-	})
+	slices.SortStableFunc(outcomes, byCluster)
 	if err := s.rolledBack(ctx, in, outcomes, why); err != nil {
 		return contractfleet.Run{}, err
 	}
@@ -259,6 +257,9 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 		refused = in.Run.Wave
 	}
 	summary.Waves = addWaves(in.Run.Waves, outcomes, passed, refused, in.Run.Gate.Why)
+	if in.Run.Wave > 0 && isUntested(summary.Waves[in.Run.Wave-1], why) {
+		summary.Waves[in.Run.Wave-1].Why = why
+	}
 	summary.Approved = in.Run.Approved
 	if in.Run.Wave > 0 {
 		summary.Note = note(in)
@@ -296,6 +297,11 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 		run.Verdict, run.Cause = contractfleet.VerdictIntolerable, cause(in.Fleet, summary, run.Failed)
 	}
 	return run, nil
+}
+
+// byCluster is the order of a report.
+func byCluster(a, b contractfleet.Outcome) int {
+	return cmp.Or(cmp.Compare(a.ClusterName, b.ClusterName), cmp.Compare(a.Region, b.Region), cmp.Compare(a.RoleARN, b.RoleARN))
 }
 
 // notApproved says why nothing was started.
@@ -445,6 +451,16 @@ func requestJSON(request json.RawMessage) string {
 	return string(text)
 }
 
+func leftOut(outcomes []contractfleet.Outcome) int {
+	n := 0
+	for _, o := range outcomes {
+		if o.Status == contractfleet.StatusLeftOut {
+			n++
+		}
+	}
+	return n
+}
+
 func failures(outcomes []contractfleet.Outcome) int {
 	n := 0
 	for _, o := range outcomes {
@@ -512,11 +528,11 @@ func were(n int) string {
 	return count(n) + " were"
 }
 
-// report writes the report, by way of a file: the pages of large fleets are megabytes.
+// report writes the report.
 func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summary contractfleet.Summary, outcomes []contractfleet.Outcome, pending []contractfleet.Cluster) (*contractfleet.Report, error) {
 	fleet := of.Fleet
 	in := folder(fleet)
-	at := &contractfleet.Report{Bucket: fleet.Output.Bucket, HTML: in + "report.html", CSV: in + "report.csv", JSON: in + "report.json", Failed: in + "failed.jsonl"}
+	at := &contractfleet.Report{Bucket: fleet.Output.Bucket, HTML: pageKey(fleet), CSV: in + "report.csv", JSON: in + "report.json", Failed: in + "failed.jsonl"}
 	if summary.ByStatus[contractfleet.StatusNotStarted] > 0 {
 		at.NotStarted = in + "notstarted.jsonl"
 	}
@@ -543,7 +559,7 @@ func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summ
 		key, kind string
 		write     func(io.Writer) error
 	}{
-		{at.HTML, "text/html; charset=utf-8", r.HTML},
+		{at.HTML, pageKind, r.HTML},
 		{at.CSV, "text/csv; charset=utf-8", r.CSV},
 		{at.JSON, "application/json", r.JSON},
 		{at.Failed, "application/x-ndjson", r.Failed},
@@ -555,14 +571,15 @@ func (s Summarizer) report(ctx context.Context, of contractfleet.Summarize, summ
 		if object.key == "" {
 			continue
 		}
-		if err := s.write(ctx, fleet, object.key, object.kind, object.write); err != nil {
+		if err := write(ctx, s.Store, fleet, object.key, object.kind, object.write); err != nil {
 			return nil, err
 		}
 	}
 	return at, nil
 }
 
-func (s Summarizer) write(ctx context.Context, fleet contractfleet.Fleet, key, kind string, write func(io.Writer) error) error {
+// write writes an object by way of a file: the pages of large fleets are megabytes.
+func write(ctx context.Context, objects Store, fleet contractfleet.Fleet, key, kind string, write func(io.Writer) error) error {
 	file, err := os.CreateTemp("", "report-")
 	if err != nil {
 		return fmt.Errorf("make a file for the report: %w", err)
@@ -575,5 +592,5 @@ func (s Summarizer) write(ctx context.Context, fleet contractfleet.Fleet, key, k
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("read the report: %w", err)
 	}
-	return s.Store.put(ctx, fleet, key, kind, file)
+	return objects.put(ctx, fleet, key, kind, file)
 }

@@ -331,6 +331,42 @@ func (r *request) findMentioned(f *input.Fields, members []member, own home) {
 	}
 }
 
+// testsNothing reports whether no later wave begins because of what became of the one that has ended: none
+// of its clusters succeeded, although it tolerates that. Whoever continues after failures wants no test.
+func testsNothing(fleet contractfleet.Fleet, run contractfleet.Run) bool {
+	return fleet.OnFailure != contractfleet.OnFailureContinue && run.Wave < len(run.Waves) && run.Failed+run.LeftOut >= run.Waves[run.Wave-1].Clusters
+}
+
+// untested says why no other wave begins after the one of that name, of which so many clusters failed, and so
+// many were left out.
+func untested(name string, failed, leftOut int) string {
+	var parts []string
+	if leftOut > 0 {
+		parts = append(parts, were(leftOut)+" left out, where the plan is another one than the effect of the request")
+	}
+	if failed > 0 {
+		parts = append(parts, fmt.Sprintf("%s failed, as it tolerates", count(failed)))
+	}
+	return fmt.Sprintf("no cluster of wave %s succeeded, so it tested nothing: %s", name, strings.Join(parts, ", and "))
+}
+
+// isUntested reports whether that is why the fleet stopped after a wave.
+func isUntested(w contractfleet.WaveSummary, why string) bool {
+	return why != "" && why == untested(w.Name, w.Failed(), w.ByStatus[contractfleet.StatusLeftOut])
+}
+
+// howToTest says what to do about a wave that tested nothing.
+func howToTest(w contractfleet.WaveSummary, report *contractfleet.Report) string {
+	if w.ByStatus[contractfleet.StatusLeftOut] == 0 {
+		return fmt.Sprintf(" Put a cluster into wave %s in which it can succeed.", w.Name)
+	}
+	which := "these clusters"
+	if report != nil {
+		which = fmt.Sprintf("these clusters (s3://%s/%s)", report.Bucket, report.Differs)
+	}
+	return fmt.Sprintf(" Look at what would change in %s: plan again, and take the digest of now as the effect. Or put a cluster into wave %s that still has the plan.", which, w.Name)
+}
+
 // addWaves adds up the outcomes of each wave, given how many gates were passed, and the number
 // of the wave whose gate was not, and why.
 func addWaves(waves []contractfleet.Wave, outcomes []contractfleet.Outcome, passed, refused int, why string) []contractfleet.WaveSummary {
@@ -393,7 +429,11 @@ func rolloutCause(in contractfleet.Summarize, summary contractfleet.Summary, sto
 	case n > 0:
 		notStarted = fmt.Sprintf(" %s not started.", were(n))
 	}
-	return fmt.Sprintf("%s%s. %s%s %s", because, failures, changed, notStarted, whereToRead(summary))
+	fix := ""
+	if at := slices.IndexFunc(summary.Waves, func(w contractfleet.WaveSummary) bool { return w.Name == stopped.Name }); at >= 0 && isUntested(summary.Waves[at], why) {
+		fix = howToTest(summary.Waves[at], summary.Report)
+	}
+	return fmt.Sprintf("%s%s. %s%s%s %s", because, failures, changed, notStarted, fix, whereToRead(summary))
 }
 
 // changedClusters says which clusters are changed: those that began, but for those that found

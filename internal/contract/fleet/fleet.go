@@ -231,6 +231,8 @@ type Run struct {
 	// their place if the fleet is in S3.
 	Clusters []Cluster `json:"clusters"`
 	List     string    `json:"list"`
+	// Digest is of the list at List: whoever may write there may have changed it meanwhile.
+	Digest string `json:"digest"`
 	// Size is how many there are to run.
 	Size int `json:"size"`
 	// Begun is how many clusters of the fleet have been given to a Map so far, and
@@ -239,6 +241,8 @@ type Run struct {
 	Pending []contract.Target `json:"pending"`
 	// Failed is how many clusters have failed for good so far: of the wave, if there are waves.
 	Failed int `json:"failed"`
+	// LeftOut is how many clusters of the wave were left out so far.
+	LeftOut int `json:"leftOut"`
 	// Waves are the fleet's, in the order in which they run; empty if it has none. All that
 	// are in a wave are in the order of the waves: Pending, and the list in S3.
 	Waves []Wave `json:"waves"`
@@ -275,10 +279,12 @@ type Ran struct {
 	Attempt  int               `json:"attempt"`
 	Clusters []Outcome         `json:"clusters"`
 	List     string            `json:"list"`
+	Digest   string            `json:"digest"`
 	Size     int               `json:"size"`
 	Begun    int               `json:"begun"`
 	Pending  []contract.Target `json:"pending"`
 	Failed   int               `json:"failed"`
+	LeftOut  int               `json:"leftOut"`
 	Waves    []Wave            `json:"waves"`
 	Wave     int               `json:"wave"`
 	Gate     Passage           `json:"gate"`
@@ -298,6 +304,8 @@ type RollingBack struct {
 	// Laid is how many of them have been given to a Map.
 	Clusters int `json:"clusters"`
 	Laid     int `json:"laid"`
+	// Digest is of that list.
+	Digest string `json:"digest"`
 }
 
 // Ending is what is known of a fleet of which only the report is left.
@@ -720,7 +728,8 @@ type WaveSummary struct {
 	ByStatus map[Status]int `json:"byStatus"`
 	// Gate is what became of the wave's gate; empty if it has none, or was not reached.
 	Gate GateResult `json:"gate,omitempty"`
-	// Why says why the gate was not passed.
+	// Why says why the gate was not passed, or the next wave did not begin although no more clusters
+	// failed than are tolerated.
 	Why string `json:"why,omitempty"`
 	// Jobs is in how many clusters the Job of the gate has succeeded.
 	Jobs int `json:"jobs,omitempty"`
@@ -735,6 +744,8 @@ type GateResult string
 const (
 	GatePassed GateResult = "passed"
 	GateFailed GateResult = "failed"
+	// GateWaiting is of a report that is written while the gate waits for its approval.
+	GateWaiting GateResult = "waiting"
 )
 
 // Failed is how many clusters of the wave were tried and did not succeed.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/shell"
 )
 
 var (
@@ -29,7 +30,7 @@ var (
 
 // parsed is the page. A template is safe for concurrent use.
 var parsed = template.Must(template.New("page").Funcs(template.FuncMap{
-	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures, "appeared": Appeared, "rollback": Rollback, "gate": Gate, "approved": Approved, "explain": explain,
+	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures, "appeared": Appeared, "rollback": Rollback, "gate": Gate, "approved": Approved, "explain": explain, "gateClass": gateClass,
 	"segmentsOf": func(w fleet.WaveSummary) []segment { return segments(w.ByStatus, w.Clusters) },
 }).Parse(page))
 
@@ -56,6 +57,15 @@ type view struct {
 	Rows iter.Seq[Row]
 	// Failing are the first clusters of each error, by name.
 	Failing map[string]string
+	// Waiting says what the rollout waits for; nil if it is done.
+	Waiting *waiting
+}
+
+// waiting is an approval that a rollout waits for.
+type waiting struct {
+	Since, Until time.Time
+	// Next says what begins then, and Command approves that.
+	Next, Command string
 }
 
 // segment is a part of the bar of outcomes, in thousandths of it.
@@ -93,10 +103,49 @@ func (r Report) HTML(w io.Writer) error {
 	case failed <= r.Fleet.Tolerated:
 		v.Verdict = "tolerable"
 	}
+	switch {
+	case r.Waiting != nil:
+		v.Headline, v.Verdict, v.Waiting = waitsFor(*r.Waiting), "waits", r.waiting()
+	case notStarted > 0: // whatever stopped it
+		v.Verdict = "bad"
+	}
 	if err := parsed.Execute(w, v); err != nil {
 		return fmt.Errorf("write the page: %w", err)
 	}
 	return nil
+}
+
+// waitsFor is the headline of a rollout that waits.
+func waitsFor(rollout fleet.Rollout) string {
+	if rollout.Wave == "" {
+		return "Waits for approval: nothing has begun"
+	}
+	return "Waits for the approval of wave " + rollout.Wave
+}
+
+// waiting is what the rollout waits for.
+func (r Report) waiting() *waiting {
+	w := waiting{
+		Since: r.FinishedAt.UTC(), Until: r.FinishedAt.UTC().Add(time.Duration(r.Waiting.TimeoutSeconds) * time.Second),
+		Command: fmt.Sprintf("kubestep approve %s --digest %s", shell.Quote(r.Fleet.Execution), r.Waiting.Digest),
+	}
+	next := r.Waiting.Next
+	names := strings.Join(next.Names, ", ")
+	if more := next.Clusters - len(next.Names); more > 0 {
+		names += fmt.Sprintf(", and %s more", count(more))
+	}
+	switch {
+	case next.Clusters == 0:
+		w.Next = "No wave is left: the rollout ends with the approval."
+	case next.Name == "":
+		w.Next = fmt.Sprintf("Next are %s: %s.", many(next.Clusters), names)
+	default:
+		w.Next = fmt.Sprintf("Next is wave %s with %s: %s.", next.Name, many(next.Clusters), names)
+	}
+	if r.Waiting.Later > 0 {
+		w.Next += fmt.Sprintf(" Later waves have %s.", many(r.Waiting.Later))
+	}
+	return &w
 }
 
 // maxNamed is how many clusters the card of an error names.
@@ -154,6 +203,12 @@ func headline(all, failed, notStarted, leftOut int) string {
 	switch {
 	case failed == 0 && leftOut > 0 && notStarted == 0:
 		return fmt.Sprintf("%s of %s succeeded, %s left out", count(all-leftOut), many(all), count(leftOut))
+	case failed == 0 && notStarted > 0:
+		text = fmt.Sprintf("%s of %s succeeded", count(all-notStarted-leftOut), many(all))
+		if leftOut > 0 {
+			text += fmt.Sprintf(", %s left out", count(leftOut))
+		}
+		return text + fmt.Sprintf(", %s not started", count(notStarted))
 	case failed == 0 && all == 1:
 		return "The cluster succeeded"
 	case failed == 0:
@@ -341,6 +396,18 @@ func class(status fleet.Status) string {
 		return "late"
 	case fleet.StatusAborted, fleet.StatusNotStarted, fleet.StatusLeftOut:
 		return "off"
+	default:
+		return "bad"
+	}
+}
+
+// gateClass is what became of a gate as a class of the style.
+func gateClass(gate fleet.GateResult) string {
+	switch gate {
+	case fleet.GatePassed:
+		return "ok"
+	case fleet.GateWaiting:
+		return "late"
 	default:
 		return "bad"
 	}

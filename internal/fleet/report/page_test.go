@@ -19,6 +19,7 @@ func TestInABrowser(t *testing.T) {
 		"the page fits a phone and the dark":  fitsAPhoneAndTheDark,
 		"a command can be copied":             commandsCanBeCopied,
 		"a thousand clusters":                 aThousandClusters,
+		"a rollout that waits":                aRolloutThatWaits,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, b) })
 	}
@@ -115,4 +116,20 @@ func aThousandClusters(t *testing.T, in *browser) {
 	drawn := evaluate[float64](b, `new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(performance.now()))))`)
 	sorted := evaluate[float64](b, `(() => { const from = performance.now(); document.querySelector("thead th:nth-child(3) button").click(); document.body.offsetHeight; return performance.now() - from })()`)
 	t.Logf("drawn after %.0f ms, sorted in %.0f ms", drawn, sorted)
+}
+
+func aRolloutThatWaits(t *testing.T, in *browser) {
+	t.Helper()
+	r := waiting()
+	r.Waiting.Wave = hostile[0]
+	r.Waiting.Next = fleet.WaveNext{Name: hostile[1], Clusters: 9, Names: hostile[2:4]}
+	b := in.open(t, page(t, r), 1280, 900)
+	assert.Empty(t, b.seen("Runtime.exceptionThrown"))
+	assert.Equal(t, "Waits for the approval of wave "+hostile[0], evaluate[string](b, `document.querySelector("h1").textContent`))
+	for _, width := range []int{1280, 390, 320} {
+		b.resize(width, 800)
+		assert.LessOrEqual(t, evaluate[int](b, `document.documentElement.scrollWidth`), width, "nothing is wider than the screen")
+	}
+	copied := evaluate[string](b, `new Promise((done) => { Object.defineProperty(navigator, "clipboard", { value: { writeText: async (text) => done(text) } }); document.querySelector(".again .copy").click() })`)
+	assert.Equal(t, "kubestep approve arn:aws:states:eu-west-1:111122223333:execution:kubestep-fleet:nightly --digest q83vEjRWeJq83vEjRWeJq83v", copied)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -53,7 +54,7 @@ func TestThePicturesOfTheDocs(t *testing.T) {
 	}
 	r := of(sample()...)
 	r.Summary.Fleet, r.Fleet.Name, r.Request = "nightly", "nightly", `{"namespaces":["*"]}`
-	for name, r := range map[string]report.Report{"report": r, "rollout": rollout()} {
+	for name, r := range map[string]report.Report{"report": r, "rollout": rollout(), "waiting": waiting()} {
 		for suffix, size := range widths {
 			b := startBrowser(t).open(t, page(t, r), size.width, size.height)
 			for _, scheme := range []string{"light", "dark"} {
@@ -108,5 +109,29 @@ func rollout() report.Report {
 	at := &fleet.Report{Bucket: "my-bucket", Failed: "kubestep/failed.jsonl", NotStarted: "kubestep/notstarted.jsonl"}
 	at.Again, at.Continue = r.Commands(at)
 	r.Summary.Report = at
+	return r
+}
+
+// waiting is the same rollout before it: the gate of its canary waits.
+func waiting() report.Report {
+	r := rollout()
+	r.Summary.Failures, r.Summary.Report, r.Pending = nil, nil, nil
+	r.Summary.Effects = []fleet.Effect{{Digest: "q83vEjRWeJq8", Clusters: 2, Names: []string{r.Outcomes[0].ClusterName, r.Outcomes[1].ClusterName}, Totals: r.Outcomes[0].Totals}}
+	r.Summary.ByStatus = map[fleet.Status]int{fleet.StatusSucceeded: 2, fleet.StatusNotStarted: 38}
+	for i := range r.Outcomes {
+		o := &r.Outcomes[i]
+		if i >= 2 {
+			o.Status, o.Error, o.Cause, o.Totals, o.Effect, o.Attempt, o.Seconds = fleet.StatusNotStarted, "", "", nil, "", 0, 0
+		}
+	}
+	for i, status := range []fleet.Status{fleet.StatusSucceeded, fleet.StatusNotStarted, fleet.StatusNotStarted} {
+		r.Summary.Waves[i].ByStatus = map[fleet.Status]int{status: r.Summary.Waves[i].Clusters}
+	}
+	r.Summary.Totals = map[string]int{"created": 2, "configured": 4, "applied": 6}
+	r.Summary.Waves[0].Gate, r.FinishedAt = fleet.GateWaiting, r.Fleet.StartedAt.Add(12*time.Minute)
+	r.Waiting = &fleet.Rollout{
+		Wave: "canary", Digest: "q83vEjRWeJq83vEjRWeJq83v", Approve: fleet.Approve{TimeoutSeconds: 8 * 3600}, Later: 34,
+		Next: fleet.WaveNext{Name: "tenth", Clusters: 4, Names: []string{r.Outcomes[2].ClusterName, r.Outcomes[3].ClusterName, r.Outcomes[4].ClusterName, r.Outcomes[5].ClusterName}},
+	}
 	return r
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/kubestep/kubestep/internal/shell"
 )
 
-// Report is a fleet that is done.
+// Report is a fleet that is done, or one that waits for an approval.
 type Report struct {
 	Fleet fleet.Fleet
 	// Request is what each cluster was asked, as JSON; empty for nothing.
@@ -37,6 +37,8 @@ type Report struct {
 	// Execution is the name of a cluster's execution.
 	Execution  func(fleet.Outcome) string
 	FinishedAt time.Time
+	// Waiting is what there is to approve; nil if the fleet is done. Then FinishedAt is since when it waits.
+	Waiting *fleet.Rollout
 }
 
 // Row is a cluster with its outcome.
@@ -154,10 +156,10 @@ const (
 func (r Report) Commands(at *fleet.Report) (again, goOn string) {
 	notStarted := r.Summary.ByStatus[fleet.StatusNotStarted]
 	if r.Summary.Failed() > 0 {
-		again = r.command(r.Request, at.Bucket, at.Failed, fleet.Outcome.Failed)
+		again = r.command(r.Request, at.Bucket, at.Failed, fleet.Outcome.Failed, false)
 	}
 	if notStarted > 0 {
-		goOn = r.command(r.Request, at.Bucket, at.NotStarted, func(o fleet.Outcome) bool { return o.Status == fleet.StatusNotStarted })
+		goOn = r.command(r.Request, at.Bucket, at.NotStarted, func(o fleet.Outcome) bool { return o.Status == fleet.StatusNotStarted }, false)
 	}
 	return again, goOn
 }
@@ -168,7 +170,13 @@ func (r Report) RollBack(at *fleet.Report) string {
 	if at.Changed == "" {
 		return ""
 	}
-	return r.command(r.Former, at.Bucket, at.Changed, isChanged)
+	// As the rollback was: the last wave first, without gates, and no failure stops it.
+	r.Waves = slices.Clone(r.Waves)
+	for i := range r.Waves {
+		r.Waves[i].Gate = fleet.Gate{}
+	}
+	r.Fleet.SamePlan, r.Fleet.OnFailure = false, fleet.OnFailureContinue
+	return r.command(r.Former, at.Bucket, at.Changed, isChanged, true)
 }
 
 // isChanged reports whether the cluster could not be rolled back.
@@ -200,8 +208,8 @@ func (r Report) Changed(w io.Writer) error {
 
 // command is a fleet of the clusters in a list, which is asked the same, and runs no more of them
 // at once. One that changes its clusters stops as this one does. The list says which wave each
-// cluster is in; waves of which it has none are left out.
-func (r Report) command(asked, bucket, list string, has func(fleet.Outcome) bool) string {
+// cluster is in; waves of which it has none are left out. The last wave is the first if they are reversed.
+func (r Report) command(asked, bucket, list string, has func(fleet.Outcome) bool, reversed bool) string {
 	request := ""
 	switch {
 	case len(asked) > maxRequest:
@@ -209,13 +217,19 @@ func (r Report) command(asked, bucket, list string, has func(fleet.Outcome) bool
 	case asked != "":
 		request = " --request " + shell.Quote(asked)
 	}
-	waves := r.wavesOf(has)
+	waves := r.wavesOf(has, reversed)
 	quoted := shell.Quote(waves)
 	switch inJSON, err := json.Marshal(quoted); {
 	case err != nil || len(inJSON) > maxWaves:
 		request += " --waves @FILE"
 	case waves != "":
 		request += " --waves " + quoted
+	}
+	if r.Fleet.OnFailure == fleet.OnFailureContinue && waves != "" {
+		request += " --on-failure continue"
+	}
+	if r.Fleet.SamePlan {
+		request += " --require-same-plan"
 	}
 	if r.Fleet.Changes && waves == "" || r.Fleet.Concurrency != fleet.DefaultConcurrency {
 		request += fmt.Sprintf(" --concurrency %d", r.Fleet.Concurrency)
@@ -228,7 +242,7 @@ func (r Report) command(asked, bucket, list string, has func(fleet.Outcome) bool
 }
 
 // wavesOf is the waves of those clusters as an input has them, each as careful as it was.
-func (r Report) wavesOf(has func(fleet.Outcome) bool) string {
+func (r Report) wavesOf(has func(fleet.Outcome) bool, reversed bool) string {
 	var those []fleet.WaveInput
 	for i, w := range r.Waves {
 		if slices.ContainsFunc(r.Outcomes, func(o fleet.Outcome) bool { return o.Wave == i+1 && has(o) }) {
@@ -241,6 +255,9 @@ func (r Report) wavesOf(has func(fleet.Outcome) bool) string {
 	}
 	if len(those) == 0 {
 		return ""
+	}
+	if reversed {
+		slices.Reverse(those)
 	}
 	text, err := contract.Encode(those)
 	if err != nil {

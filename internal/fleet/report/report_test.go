@@ -130,6 +130,36 @@ func TestThePageShowsTheOutcomeOfTheFleet(t *testing.T) {
 	assert.Equal(t, "All 1,000 clusters succeeded", text(elements(t, page(t, of(many(1000, well)...)), "h1")[0]))
 }
 
+func TestAPageSaysAllSucceededOnlyIfAllDid(t *testing.T) {
+	stopped, out := fleet.Outcome{Target: contract.Target{ClusterName: "a"}, Status: fleet.StatusNotStarted}, fleet.Outcome{Target: contract.Target{ClusterName: "b"}, Status: fleet.StatusLeftOut}
+	for want, outcomes := range map[string][]fleet.Outcome{
+		"2 of 3 clusters succeeded, 1 not started":             {well("c"), well("d"), stopped},
+		"0 of 1 cluster succeeded, 1 not started":              {stopped},
+		"1 of 3 clusters succeeded, 1 left out, 1 not started": {well("c"), out, stopped},
+		"1 of 2 clusters succeeded, 1 left out":                {well("c"), out},
+		"The cluster succeeded":                                {well("c")},
+	} {
+		h1 := elements(t, page(t, of(outcomes...)), "h1")[0]
+		assert.Equal(t, want, text(h1))
+		assert.Equal(t, map[bool]string{true: "bad", false: "well"}[strings.Contains(want, "not started")], attribute(h1, "class"), want)
+	}
+}
+
+func TestTheCommandThatRollsBackGoesBackAsTheRollbackDid(t *testing.T) {
+	r := rollout()
+	r.Former, r.Fleet.SamePlan, r.Fleet.OnFailure = `{"mode":"apply"}`, true, fleet.OnFailureRollback
+	for i := range r.Waves {
+		r.Waves[i].Gate = fleet.Gate{SoakSeconds: 600, Alarms: []string{"errors"}, Approval: fleet.Approve{TimeoutSeconds: 60}}
+	}
+	for i := range 6 {
+		r.Outcomes[i].Rollback = &fleet.RolledBack{Status: fleet.StatusFailed}
+	}
+	assert.Equal(t, `kubestep fleet --workflow apply-manifests --request '{"mode":"apply"}' --waves '[{"name":"tenth","concurrency":5,"toleratedFailures":{"count":0}},{"name":"canary","concurrency":1,"toleratedFailures":{"count":0}}]'`+
+		` --on-failure continue --source s3://my-bucket/changed.jsonl --report s3://my-bucket/kubestep/`, r.RollBack(&fleet.Report{Bucket: "my-bucket", Changed: "changed.jsonl"}), "the last wave first, without gates, and no failure stops it")
+	_, goOn := r.Commands(&fleet.Report{Bucket: "my-bucket", NotStarted: "notstarted.jsonl"})
+	assert.Contains(t, goOn, `"gate":{"soakSeconds":600,"alarms":["errors"],"approval":{"timeoutSeconds":60}}}]' --require-same-plan --source`, "whoever goes on is as careful as before")
+}
+
 func TestThePageSaysWhatWasAskedAndHowToRunWhatFailedAgain(t *testing.T) {
 	r := of(well("alpha"), failed("beta", "No answer."))
 	r.Fleet.Tolerated, r.Fleet.Output = 3, contract.Destination{Bucket: "reports", Prefix: "kubestep/"}
