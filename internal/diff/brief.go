@@ -5,8 +5,9 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/kubestep/kubestep/internal/contract"
@@ -75,7 +76,7 @@ func (c Change) Values() (before, after string) {
 	}
 	old, isText := c.old.(string)
 	next, areTexts := c.new.(string)
-	if isText && areTexts && (max(len(old), len(next)) > MaxBrief || max(len(strconv.Quote(old)), len(strconv.Quote(next))) > MaxBrief) {
+	if isText && areTexts && (max(len(old), len(next)) > MaxBrief || max(len(quote(old)), len(quote(next))) > MaxBrief) {
 		skip := alike(old, next)
 		return briefText(old, skip), briefText(next, skip)
 	}
@@ -106,7 +107,35 @@ func briefText(text string, from int) string {
 	if from > 0 {
 		begin = "…"
 	}
-	return contract.Clip(strconv.Quote(begin+text[from:min(len(text), from+MaxBrief+utf8.UTFMax)]), MaxBrief)
+	return contract.Clip(quote(begin+text[from:min(len(text), from+MaxBrief+utf8.UTFMax)]), MaxBrief)
+}
+
+// quote is a text as JSON has it. What nobody sees is escaped, too, as the direction of writing.
+func quote(text string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
 }
 
 // brief is a value as JSON, no more of which is written than is shown.
@@ -127,7 +156,7 @@ func writeBrief(b *strings.Builder, value any) {
 	case nil:
 		b.WriteString("null")
 	case string:
-		b.WriteString(strconv.Quote(v[:min(len(v), MaxBrief+utf8.UTFMax)]))
+		b.WriteString(quote(v[:min(len(v), MaxBrief+utf8.UTFMax)]))
 	case map[string]any:
 		b.WriteByte('{')
 		for i, key := range slices.Sorted(maps.Keys(v)) {

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ func TestTheValuesOfAChangeFitOnALine(t *testing.T) {
 		"a map":                              {"a: {}", "a: {b: {d: [1, true], c: x}}", "", `{"c":"x","d":[1,true]}`},
 		"another type":                       {"a: {b: c}", "a: [b]", `{"b":"c"}`, `["b"]`},
 		"lines":                              {"data: {a: \"x\\ny\"}", "data: {a: \"x\\nz\"}", `"x\ny"`, `"x\nz"`},
-		"what a terminal would obey":         {"data: {a: x}", `data: {a: "\e[2J"}`, `"x"`, `"\x1b[2J"`},
+		"what a terminal would obey":         {"data: {a: x}", `data: {a: "\e[2J"}`, `"x"`, `"\u001b[2J"`},
 		"long texts differ where it is seen": {"i: " + long + "web:1", "i: " + long + "web:2", `"…example.com/web:1"`, `"…example.com/web:2"`},
 		"texts that differ at the beginning": {"i: a" + long, "i: b" + long, `"a` + long[:62] + `…`, `"b` + long[:62] + `…`},
 		"a long list is cut":                 {"b: 1", "b: 1\na: [" + strings.Repeat("1, ", 100) + "1]", "", "[" + strings.Repeat("1,", 31) + "1…"},
@@ -83,6 +84,27 @@ func TestWhatIsNoCredentialIsShown(t *testing.T) {
 			assert.NotEmpty(t, after)
 		})
 	}
+}
+
+func TestAValueIsJSONWhateverItHolds(t *testing.T) {
+	for value, want := range map[string]string{
+		"":                        `""`,
+		"plain, \"quoted\" \\":    `"plain, \"quoted\" \\"`,
+		"a\tb\r\nc":               `"a\tb\r\nc"`,
+		"\x00\a\v\x1b[2J\x7f":     `"\u0000\u0007\u000b\u001b[2J\u007f"`,
+		"läuft ✓ <b>&":            `"läuft ✓ <b>&"`,
+		"\u202eright\u200b\u00a0": `"\u202eright\u200b\u00a0"`,
+		"\U000e0001":              `"\udb40\udc01"`,
+		"not UTF-8: \xff":         `"not UTF-8: \ufffd"`,
+	} {
+		_, after := Change{path: "a", new: value}.Values()
+		assert.Equal(t, strings.Replace(want, `\ufffd`, "\ufffd", 1), after)
+		var read string
+		require.NoError(t, json.Unmarshal([]byte(after), &read), after)
+		assert.Equal(t, strings.ToValidUTF8(value, "\ufffd"), read)
+	}
+	_, after := Change{path: "a", new: map[string]any{"k\x1b": []any{"\a", 1, nil}}}.Values()
+	assert.Equal(t, `{"k\u001b":["\u0007",1,null]}`, after)
 }
 
 func TestAValueOfMegabytesIsNotWrittenWhole(t *testing.T) {

@@ -112,7 +112,11 @@ func (r *round) howItEnded(ctx context.Context) (end runjob.End, giveUp bool) {
 	case r.gone && r.left:
 		end.Reason = "Deleted"
 		of(&end, r.run.Cursor.Failed)
-		fail(contract.JobFailed, "is gone, and was not seen to end: somebody deleted it. The audit log of the cluster says who%s", r.lastWords())
+		why := "somebody deleted it. The audit log of the cluster says who"
+		if r.ttl != nil {
+			why = fmt.Sprintf("its ttlSecondsAfterFinished of %d was over before the next look, or somebody deleted it. Raise that; the audit log of the cluster says who deletes Jobs", *r.ttl)
+		}
+		fail(contract.JobFailed, "is gone, and was not seen to end: %s%s", why, r.lastWords())
 	case r.gone:
 		end.Reason = "Deleted"
 		of(&end, r.run.Cursor.Failed)

@@ -82,8 +82,10 @@ type round struct {
 
 	logs *logReader // nil unless all logs are kept
 
-	// left is true for a Job of others, which is left in place however it ends.
+	// left is true for a Job of others, which is left in place however it ends. ttl is its
+	// ttlSecondsAfterFinished, if it has one.
 	left bool
+	ttl  *int
 
 	// looked is true once it was looked what ran shortly before the Job's deadline: after it, the
 	// pods are gone.

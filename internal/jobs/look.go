@@ -38,7 +38,7 @@ func (Looker) Look(ctx context.Context, conn *kube.Conn, of manifests.AwaitedJob
 		w.Since = now // only now it may start
 	}
 	r := &round{
-		conn: conn, left: true, pods: map[string]*pod{}, end: now, gone: err != nil,
+		conn: conn, left: true, ttl: of.TTL, pods: map[string]*pod{}, end: now, gone: err != nil,
 		in:  runjob.WatchJob{StartSeconds: of.Limits.StartSeconds, Timeout: of.Limits.TimeoutSeconds, Logs: runjob.LogsNone},
 		run: runjob.Run{Job: runjob.CreatedJob{Namespace: of.Namespace, Name: of.Name, UID: w.UID}, Cursor: runjob.Cursor{Until: w.Until, Since: w.Since, Begun: w.Begun, Failed: failedContainer(w.Failed)}},
 	}

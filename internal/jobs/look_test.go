@@ -18,9 +18,9 @@ import (
 
 // looks looks at the Job of the cluster every two seconds, each time with a connection of its
 // own, until it has ended, or so often.
-func looks(t *testing.T, c *cluster, limits applymanifests.Jobs, most int) (seen manifests.SeenJob, n int) {
+func looks(t *testing.T, c *cluster, limits applymanifests.Jobs, ttl *int, most int) (seen manifests.SeenJob, n int) {
 	t.Helper()
-	of := manifests.AwaitedJob{Namespace: "shop", Name: "migrate", Limits: limits}
+	of := manifests.AwaitedJob{Namespace: "shop", Name: "migrate", Limits: limits, TTL: ttl}
 	for range most {
 		conn, err := kubetest.Connector.Connect(kubetest.Session(c.Cluster))
 		require.NoError(t, err)
@@ -43,6 +43,7 @@ func TestALookSaysHowAJobOfOthersEnded(t *testing.T) {
 	for sentence, c := range map[string]struct {
 		happens func(*cluster)
 		logs    applymanifests.JobLogs
+		ttl     *int
 		looks   int // until it has ended
 		name    string
 		cause   []string
@@ -115,7 +116,15 @@ func TestALookSaysHowAJobOfOthersEnded(t *testing.T) {
 				c.pod("migrate-1", running())
 				go func() { time.Sleep(time.Second); c.edit(func() { delete(c.jobs, "migrate") }) }()
 			},
-			looks: 2, name: "JobFailed", cause: []string{"is gone, and was not seen to end: somebody deleted it"},
+			looks: 2, name: "JobFailed", cause: []string{"is gone, and was not seen to end: somebody deleted it. The audit log of the cluster says who"},
+		},
+		"it is gone, and its manifest says that it goes": {
+			happens: func(c *cluster) {
+				c.job(nil)
+				go func() { time.Sleep(time.Second); c.edit(func() { delete(c.jobs, "migrate") }) }()
+			},
+			ttl:   new(60),
+			looks: 2, name: "JobFailed", cause: []string{"its ttlSecondsAfterFinished of 60 was over before the next look, or somebody deleted it. Raise that"},
 		},
 	} {
 		t.Run(sentence, func(t *testing.T) {
@@ -126,7 +135,7 @@ func TestALookSaysHowAJobOfOthersEnded(t *testing.T) {
 				if c.logs != "" {
 					of.Logs = c.logs
 				}
-				seen, n := looks(t, world, of, 100)
+				seen, n := looks(t, world, of, c.ttl, 100)
 				synctest.Wait()
 				assert.Equal(t, c.looks, n)
 				require.True(t, seen.Ended)
@@ -158,7 +167,7 @@ func TestALookSaysWhatAJobWaitsFor(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			world := newCluster(t)
 			happens(world)
-			seen, _ := looks(t, world, limits, 1)
+			seen, _ := looks(t, world, limits, nil, 1)
 			assert.False(t, seen.Ended)
 			assert.Equal(t, want, seen.Watched.Why)
 		})

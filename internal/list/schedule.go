@@ -87,6 +87,9 @@ func (s *schedule) begin(remaining int) (limit int, ok bool) {
 func (s *schedule) ahead(rows, remaining int, took time.Duration) (limit int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.throttled != nil {
+		return 0, false
+	}
 	if s.pace.largest >= firstPageRows {
 		return s.limit(remaining)
 	}

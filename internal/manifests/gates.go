@@ -26,6 +26,8 @@ type Jobs interface {
 type AwaitedJob struct {
 	Namespace, Name string
 	Limits          applymanifests.Jobs
+	// TTL is the ttlSecondsAfterFinished that the manifests give it; nil for none.
+	TTL *int
 	// Watched is what was seen of it so far.
 	Watched applymanifests.WatchedJob
 }
@@ -59,6 +61,7 @@ const (
 // gateProblem is what is wrong with a name in before or after.
 type gateProblem struct {
 	gate applymanifests.Gate
+	at   int // among the names
 	text string
 }
 
@@ -69,7 +72,7 @@ func gatesOf(given []objects.Object, r applymanifests.Request) (map[int]applyman
 		gate  applymanifests.Gate
 		names []string
 	}{{applymanifests.GateBefore, r.Before}, {applymanifests.GateAfter, r.After}} {
-		for _, name := range list.names {
+		for at, name := range list.names {
 			i, problem := findJob(given, name)
 			switch other, again := found[i]; {
 			case problem != "":
@@ -81,7 +84,7 @@ func gatesOf(given []objects.Object, r applymanifests.Request) (map[int]applyman
 				problem = unfitJob(given[i])
 			}
 			if problem != "" {
-				problems = append(problems, gateProblem{list.gate, problem})
+				problems = append(problems, gateProblem{list.gate, at, problem})
 				continue
 			}
 			found[i] = list.gate
@@ -142,16 +145,23 @@ func findJob(given []objects.Object, text string) (int, string) {
 
 // unfitJob says why a Job cannot be waited for.
 func unfitJob(o objects.Object) string {
+	if ttl := ttlOf(o); ttl != nil && *ttl < leastTTL {
+		return fmt.Sprintf("%s/%s has a ttlSecondsAfterFinished of %d, so it may be gone before it is seen to have completed: expected %d or more", o.Namespace, o.Name, *ttl, leastTTL)
+	}
+	return ""
+}
+
+// ttlOf is the ttlSecondsAfterFinished of a Job; nil if it has none.
+func ttlOf(o objects.Object) *int {
 	var job struct {
 		Spec struct {
 			TTL *int `json:"ttlSecondsAfterFinished"`
 		} `json:"spec"`
 	}
-	// What is no Job at all, the API server says.
-	if json.Unmarshal(o.JSON, &job) == nil && job.Spec.TTL != nil && *job.Spec.TTL < leastTTL {
-		return fmt.Sprintf("%s/%s has a ttlSecondsAfterFinished of %d, so it may be gone before it is seen to have completed: expected %d or more", o.Namespace, o.Name, *job.Spec.TTL, leastTTL)
+	if json.Unmarshal(o.JSON, &job) != nil {
+		return nil // what is no Job at all, the API server says
 	}
-	return ""
+	return job.Spec.TTL
 }
 
 // jobChecks are the permissions that it takes to look at the Jobs of before and after: why one
@@ -266,7 +276,7 @@ func (a *applier) passed(ctx context.Context, gate applymanifests.Gate) (bool, e
 	a.watched, a.waitSeconds = []applymanifests.WatchedJob{}, 0
 	var failures []SeenJob
 	for _, t := range waiting {
-		of := AwaitedJob{Namespace: t.Namespace, Name: t.Name, Limits: a.request.Jobs, Watched: applymanifests.WatchedJob{Object: t.Index}}
+		of := AwaitedJob{Namespace: t.Namespace, Name: t.Name, Limits: a.request.Jobs, TTL: ttlOf(t.Object), Watched: applymanifests.WatchedJob{Object: t.Index}}
 		at := slices.IndexFunc(before, func(w applymanifests.WatchedJob) bool { return w.Object == t.Index })
 		if at >= 0 {
 			of.Watched = before[at]

@@ -238,8 +238,8 @@ func TestBeforeAndAfterNameJobsOfTheManifests(t *testing.T) {
 
 	// The command says it before it starts anything.
 	f := input.Read([]byte(`{"manifests":"","before":["web"]}`), "{}")
-	manifests.CheckInline(manifests.Rules{})(f, applymanifests.Request{Manifests: []byte(`[{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"}}]`), Namespace: "shop", Before: []string{"web"}})
-	assert.ErrorContains(t, f.Err(), "before: web is no Job, but a Deployment")
+	manifests.CheckInline(manifests.Rules{})(f, applymanifests.Request{Manifests: []byte(`[{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"}}]`), Namespace: "shop", Before: []string{"web", "api"}, After: []string{"end"}})
+	assert.ErrorContains(t, f.Err(), "before[0]: web is no Job, but a Deployment. before[1]: api is not in the manifests, which have no Job. after[0]: end is not in")
 }
 
 func TestWhoWaitsForJobsMayListPods(t *testing.T) {

@@ -1,6 +1,8 @@
 package manifests
 
 import (
+	"fmt"
+
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/input"
 )
@@ -25,7 +27,7 @@ func CheckInline(rules Rules) func(f *input.Fields, request any) {
 		}
 		_, problems := gatesOf(given, r)
 		for _, p := range problems {
-			f.Problem(string(p.gate), "%s", p.text)
+			f.Problem(fmt.Sprintf("%s[%d]", p.gate, p.at), "%s", p.text)
 		}
 	}
 }
