@@ -3,7 +3,7 @@
 #
 #   hack/stack.sh deploy|start|logs|destroy
 #
-# It reads STACK, CLUSTER, PARAMS, BUCKET, NAMESPACE, WORKFLOW, INPUT, OUTPUT, SINCE and KEEP_RBAC from the environment, and
+# It reads STACK, CLUSTER, PARAMS, BUCKET, NAMESPACE, WORKFLOW, INPUT, OUTPUT, SINCE, KEEP_RBAC and CONFIRM from the environment, and
 # reaches AWS as the aws command does, so it works in the local world too (source .local/env). Before it starts anything, it
 # names everything that is missing.
 #
@@ -265,8 +265,34 @@ logs() {
 	stop_if_missing
 }
 
+# confirm says what will be deleted and what is kept, and exits unless CONFIRM, or who types, names the stack.
+confirm() {
+	local answer=${CONFIRM:-}
+	{
+		printf 'This deletes the stack %s in %s of account %s:\n' "$STACK" "$region" "$account"
+		printf '  - its state machines and functions: executions that run end at their next state, and the list of the last 90 days goes\n'
+		printf '  - its roles, secrets, alarms, schedules, dashboard and logs, and in seven days its KMS key\n'
+		[[ $code != deleted ]] || printf '  - its code, s3://%s/%s/\n' "$bucket" "$(code_prefix)"
+		[[ $rbac != deleted ]] || printf '  - what rbac/ put into the cluster %s, also for another stack (KEEP_RBAC=1 keeps it)\n' "$cluster"
+		printf 'It keeps:\n'
+		[[ $code != deleted ]] || printf '  - the bucket %s\n' "$bucket"
+		[[ $code == deleted ]] || printf '  - its code, in the bucket that BUCKET named: %s is not one of this account\n' "$bucket"
+		[[ -z $listings ]] || printf '  - listings and reports in the bucket %s\n' "$listings"
+		printf '  - what was applied to clusters, and what maps its roles in aws-auth\n'
+		[[ $rbac == deleted ]] || printf '  - what rbac/ put into %s, because %s\n' "${cluster:-clusters}" "$rbac"
+	} >&2
+	if [[ -z $answer ]]; then
+		printf 'To delete it, type the name of the stack: ' >&2
+		IFS= read -r answer || printf '\n' >&2
+	fi
+	if [[ $answer != "$STACK" ]]; then
+		printf 'Nothing was deleted. A script confirms with CONFIRM=%s.\n' "$STACK" >&2
+		exit 1
+	fi
+}
+
 destroy() {
-	local cluster bucket
+	local cluster bucket listings code=kept rbac='kubectl does not reach it'
 	need_aws
 	if [[ -z $(described StackStatus) ]]; then
 		lacks "the stack $STACK in $region of account $account: there is nothing to remove"
@@ -274,20 +300,27 @@ destroy() {
 	stop_if_missing
 	cluster=${CLUSTER:-$(described "Parameters[?ParameterKey=='ClusterName'].ParameterValue")}
 	bucket=${BUCKET:-kubestep-$account-$region}
+	listings=$(described "Parameters[?ParameterKey=='OutputBucket'].ParameterValue")
+	[[ -n $cluster ]] || rbac='the stack names none'
+	! owned "$bucket" || code=deleted
 	if [[ -n ${KEEP_RBAC:-} ]]; then
-		say "what rbac/ put into the cluster stays, because KEEP_RBAC is set"
+		rbac='KEEP_RBAC is set'
 	elif [[ -n $cluster ]] && reaches "$cluster"; then
+		rbac=deleted
+	fi
+	confirm
+	if [[ $rbac == deleted ]]; then
 		# Another stack of the same cluster shares it: KEEP_RBAC=1 keeps it.
 		say "removing what rbac/ put into the cluster $cluster"
 		kubectl delete rolebindings,roles --all-namespaces --selector app.kubernetes.io/part-of=kubestep --ignore-not-found >&2
 		kubectl delete clusterrolebindings,clusterroles --selector app.kubernetes.io/part-of=kubestep --ignore-not-found >&2
-	else
+	elif [[ -z ${KEEP_RBAC:-} ]]; then
 		say "left to do in the cluster, which kubectl does not reach:"
 		printf '\n  kubectl delete rolebindings,roles --all-namespaces --selector app.kubernetes.io/part-of=kubestep\n  kubectl delete clusterrolebindings,clusterroles --selector app.kubernetes.io/part-of=kubestep\n\n'
 	fi
 	aws cloudformation delete-stack --stack-name "$STACK"
 	aws cloudformation wait stack-delete-complete --stack-name "$STACK"
-	if owned "$bucket"; then
+	if [[ $code == deleted ]]; then
 		aws s3 rm "s3://$bucket/$(code_prefix)/" --recursive --quiet
 		say "stack $STACK is removed. What is left: the bucket $bucket itself (aws s3 rb s3://$bucket), and the role's mapping in aws-auth if somebody added it"
 	else

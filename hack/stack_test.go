@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +29,8 @@ type account struct {
 	secrets map[string]string
 	// outputs are the stack's.
 	outputs map[string]string
+	// typed is what is typed.
+	typed string
 }
 
 const own = "111122223333"
@@ -73,7 +76,7 @@ esac
 	cmd := exec.CommandContext(t.Context(), "bash", filepath.Join(root, "hack", "stack.sh"), verb)
 	cmd.Env = append(append(os.Environ(), "PATH="+bin+":/usr/bin:/bin", "AWS_REGION=eu-west-1", "CLUSTER=demo", "KEEP_RBAC=1"), variables...)
 	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &problems
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(a.typed), &said, &problems
 	err = cmd.Run()
 	made, _ := os.ReadFile(filepath.Join(bin, "calls"))
 	return problems.String() + said.String(), string(made), err
@@ -264,7 +267,7 @@ func TestALongNameOfAStackThatFitsIsTaken(t *testing.T) {
 func TestTheOwnerOfTheBucketIsCheckedAndTheCodeHasAPrefixOfItsOwn(t *testing.T) {
 	a := account{bucketOwner: own, mode: "API", status: "UPDATE_COMPLETE"}
 	for _, verb := range []string{"deploy", "destroy"} {
-		_, calls, err := a.run(t, template, verb)
+		_, calls, err := a.run(t, template, verb, "CONFIRM=kubestep")
 		require.NoError(t, err)
 		assert.Contains(t, calls, "head-bucket --bucket kubestep-111122223333-eu-west-1 --expected-bucket-owner 111122223333", verb)
 		for call := range strings.Lines(calls) {
@@ -277,15 +280,57 @@ func TestTheOwnerOfTheBucketIsCheckedAndTheCodeHasAPrefixOfItsOwn(t *testing.T) 
 		}
 	}
 	a.bucketOwner = "999999999999"
-	_, calls, err := a.run(t, template, "destroy")
+	said, calls, err := a.run(t, template, "destroy", "CONFIRM=kubestep")
 	require.NoError(t, err)
+	assert.Contains(t, said, "It keeps:\n  - its code, in the bucket that BUCKET named")
 	assert.NotContains(t, calls, "s3 rm", "of somebody else's bucket nothing is removed")
 }
 
 func TestWhatAFailedFirstDeploymentLeftIsRemoved(t *testing.T) {
-	_, calls, err := account{bucketOwner: own, status: "ROLLBACK_COMPLETE"}.run(t, template, "destroy")
+	_, calls, err := account{bucketOwner: own, status: "ROLLBACK_COMPLETE"}.run(t, template, "destroy", "CONFIRM=kubestep")
 	require.NoError(t, err)
 	assert.Contains(t, calls, "cloudformation delete-stack --stack-name kubestep")
+}
+
+func TestNothingIsDeletedUntilTheStackIsNamed(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		typed     string
+		variables []string
+		deletes   bool
+	}{
+		"nobody answers":               {"", nil, false},
+		"an empty line":                {"\n", nil, false},
+		"yes":                          {"yes\n", nil, false},
+		"the name of another stack":    {"kubestep-test\n", nil, false},
+		"the name":                     {"kubestep\n", nil, true},
+		"the name, without a line end": {"kubestep", nil, true},
+		"the name of the one in STACK": {"other\n", []string{"STACK=other"}, true},
+		"kubestep, of another one":     {"kubestep\n", []string{"STACK=other"}, false},
+		"a variable":                   {"", []string{"CONFIRM=kubestep"}, true},
+		"another variable":             {"kubestep\n", []string{"CONFIRM=1"}, false},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			a := account{bucketOwner: own, status: "UPDATE_COMPLETE", typed: c.typed, parameters: "a listings bucket"}
+			said, calls, err := a.run(t, template, "destroy", c.variables...)
+			name := "kubestep"
+			if slices.Contains(c.variables, "STACK=other") {
+				name = "other"
+			}
+			assert.Contains(t, said, "This deletes the stack "+name+" in eu-west-1 of account "+own+":\n")
+			assert.Contains(t, said, "  - its code, s3://kubestep-"+own+"-eu-west-1/kubestep-code/"+name+"/\n")
+			assert.Contains(t, said, "It keeps:\n  - the bucket kubestep-"+own+"-eu-west-1\n  - listings and reports in the bucket a listings bucket\n")
+			assert.Contains(t, said, "  - what rbac/ put into demo, because KEEP_RBAC is set\n")
+			if c.deletes {
+				require.NoError(t, err, said)
+				assert.Contains(t, calls, "cloudformation delete-stack --stack-name "+name)
+				return
+			}
+			require.Error(t, err)
+			assert.Contains(t, said, "Nothing was deleted. A script confirms with CONFIRM="+name+".\n")
+			assert.NotContains(t, calls, "delete-stack --stack-name")
+			assert.NotContains(t, calls, "s3 rm")
+		})
+	}
 }
 
 // overrides are the parameters that a deployment passes, in their order.

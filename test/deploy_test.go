@@ -122,7 +122,11 @@ func TestAStackIsDeployedStartedReadAndRemovedByTheCommands(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEqual(t, first, release())
 
-	_, _, err = s.run(t, given, script, "destroy")
+	_, said, err = s.run(t, given, script, "destroy")
+	require.Error(t, err)
+	assert.Contains(t, said, "Nothing was deleted.", "nobody has confirmed")
+	assert.Len(t, running(stack.Stack{Name: "made"}), 7)
+	_, _, err = s.run(t, append(given, "CONFIRM=made"), script, "destroy")
 	require.NoError(t, err)
 	assertNothingIsLeft(t, s, kube)
 }
