@@ -35,7 +35,7 @@ GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0
 CYCLONEDX_GOMOD := v1.10.0
 
-.PHONY: bench bench-fleet bench-jobs bench-sets bench-quick bench-ready help run prebuilt programs controlplane test race up down soak proofs pictures fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go need-python deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities requirements schema template need-workflow definition workflows
+.PHONY: bench bench-fleet bench-jobs bench-sets bench-quick bench-ready help run prebuilt programs controlplane test race up down soak proofs pictures fuzz build release lint local unit scenarios scenarios-controlplane scenarios-machine need-go need-python deploy start logs destroy lint-go lint-template lint-scripts lint-definition lint-vulnerabilities man requirements schema template need-workflow definition workflows
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,9 +102,13 @@ pictures: need-go ## the pictures of the docs in docs/fleet, of the page as it i
 	@ls docs/fleet/*.png
 
 fuzz: need-go ## fuzz what the functions read: inputs, sealed tokens, answers of an API server (FUZZTIME=1m each)
-	@grep -roE '^func Fuzz[A-Za-z]+' --include='*_test.go' internal | while IFS=: read -r file target; do \
+	@grep -roE '^func Fuzz[A-Za-z]+' --include='*_test.go' internal cmd | while IFS=: read -r file target; do \
 		go test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$$(dirname "$$file")"; \
 	done
+
+man: need-go ## the manual page of the command, as build/kubestep.1
+	@mkdir -p build && go run ./cmd/kubestep man >build/kubestep.1
+	@echo "wrote build/kubestep.1: man -l build/kubestep.1" >&2
 
 # BENCH takes flags of test/bench, such as -pods 1000 -runs 1; or quick, for some of the sizes and fewer runs.
 BENCH ?=
@@ -195,7 +199,7 @@ start: need-workflow ## start an execution of the deployed stack and show its st
 logs: ## the functions' logs of the deployed stack ([STACK=…] [SINCE=minutes])
 	@hack/stack.sh logs
 
-destroy: ## remove the stack, its code in the bucket and what rbac/ put into the cluster ([STACK=…] [KEEP_RBAC=1])
+destroy: ## remove the stack, its code in the bucket and what rbac/ put into the cluster, after you type its name ([STACK=…] [KEEP_RBAC=1] [CONFIRM=name])
 	@hack/stack.sh destroy
 
 lint: lint-go lint-template lint-scripts lint-definition lint-vulnerabilities ## the linters: Go, template.yml, scripts, the definition, known vulnerabilities

@@ -57,7 +57,7 @@ kubestep approve takes.`,
 		if arn == "" {
 			found, err := of.stack.machineARN(cmd.Context(), of.view.cfg, m)
 			if err != nil {
-				return &failure{explain(err, noExecution, awsRequest{})}
+				return &refusal{explain(err, noExecution, awsRequest{})}
 			}
 			arn = string(found)
 		}
@@ -68,7 +68,7 @@ kubestep approve takes.`,
 		for _, of := range waitingMachines(arn) {
 			those, err := waitingOf(cmd.Context(), client, of)
 			if err != nil {
-				return &failure{explain(err, noExecution, awsRequest{stateMachineARN: of, variable: m.Variable(), enables: m.enables()})}
+				return &refusal{explain(err, noExecution, awsRequest{stateMachineARN: of, variable: m.Variable(), enables: m.enables()})}
 			}
 			all = append(all, those...)
 		}

@@ -79,7 +79,7 @@ that it prints. You need to be allowed to invoke the function approve of the sta
 		if options.digest == "" {
 			return showWaiting(cmd, client, options.execution)
 		}
-		return options.decide(cmd, client.Options())
+		return options.decide(cmd, of.view)
 	}
 	return cmd
 }
@@ -88,7 +88,7 @@ that it prints. You need to be allowed to invoke the function approve of the sta
 func showWaiting(cmd *cobra.Command, client *sfn.Client, execution string) error {
 	waits, err := approval.Find(cmd.Context(), client, execution)
 	if err != nil {
-		return &failure{err}
+		return &refusal{explain(err, noExecution, awsRequest{executionARN: execution})}
 	}
 	if waits == nil {
 		return &failure{fmt.Errorf("execution %s waits for no approval", execution)}
@@ -129,7 +129,7 @@ var machineSuffixes = []string{"-" + applymanifests.Name, "-" + fleet.Name}
 var alphanumeric = regexp.MustCompile(`^[A-Za-z0-9.]+$`)
 
 // decide invokes the function approve of the execution's stack.
-func (o approveOptions) decide(cmd *cobra.Command, of sfn.Options) error {
+func (o approveOptions) decide(cmd *cobra.Command, of *viewer) error {
 	machine := contract.ExecutionARN(o.execution).Machine()
 	stack := machine
 	for _, suffix := range machineSuffixes {
@@ -142,9 +142,13 @@ func (o approveOptions) decide(cmd *cobra.Command, of sfn.Options) error {
 	if err != nil {
 		return &failure{fmt.Errorf("encode the decision: %w", err)}
 	}
-	client := lambda.New(lambda.Options{Region: of.Region, Credentials: of.Credentials, HTTPClient: of.HTTPClient, BaseEndpoint: of.BaseEndpoint})
+	client := lambda.NewFromConfig(of.cfg)
+	of.line.used.Store(false) // what was asked before decides nothing
 	answer, err := client.Invoke(cmd.Context(), &lambda.InvokeInput{FunctionName: aws.String(stack + "-approve"), Payload: payload})
 	if err != nil {
+		if of.line.startedNothing(err) {
+			return &refusal{explain(err, noExecution, awsRequest{executionARN: o.execution})}
+		}
 		return &failure{explainInvoke(err, stack)}
 	}
 	if answer.FunctionError != nil {

@@ -11,8 +11,10 @@ import (
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -78,9 +80,11 @@ func (l *line) Do(r *http.Request) (*http.Response, error) {
 // startedNothing reports whether an error of StartExecution says that no execution has
 // started: because nothing has arrived, or because it was refused.
 func (l *line) startedNothing(err error) bool {
-	if !l.used.Load() {
-		return true
-	}
+	return !l.used.Load() || startedNothing(err)
+}
+
+// startedNothing reports whether an error says that AWS refused to do what it was asked.
+func startedNothing(err error) bool {
 	answer, ok := errors.AsType[*smithyhttp.ResponseError](err)
 	return ok && answer.HTTPStatusCode() >= http.StatusBadRequest && answer.HTTPStatusCode() < http.StatusInternalServerError
 }
@@ -113,8 +117,13 @@ func refused(err error, api smithy.APIError, a awsRequest) string {
 	action := "the call"
 	if operation, ok := errors.AsType[*smithy.OperationError](err); ok {
 		action = operation.OperationName
-		if operation.ServiceID == sfn.ServiceID {
+		switch operation.ServiceID {
+		case sfn.ServiceID:
 			action = "states:" + action
+		case sts.ServiceID:
+			action = "sts:" + action
+		case lambda.ServiceID:
+			action = "lambda:InvokeFunction" // which no API is named like
 		}
 	}
 	switch code := api.ErrorCode(); code {
@@ -134,6 +143,6 @@ func refused(err error, api smithy.APIError, a awsRequest) string {
 	case "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException", "IncompleteSignatureException", "MissingAuthenticationTokenException":
 		return fmt.Sprintf("AWS does not accept the credentials (%s: %s). Check AWS_PROFILE, or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN", code, api.ErrorMessage())
 	default:
-		return fmt.Sprintf("Step Functions refuses %s: %s: %s", action, code, api.ErrorMessage())
+		return fmt.Sprintf("AWS refuses %s: %s: %s", action, code, api.ErrorMessage())
 	}
 }

@@ -131,6 +131,7 @@ func (o *fleetOptions) complete(cmd *cobra.Command, start *starter, args []strin
 		default:
 			o.fleet.Clusters, set = list.clusters, append(set, &o.fleet.Clusters)
 			start.reword = list.of
+			start.otherPlace = ". Put the list in S3, and name it with --source"
 		}
 	}
 	for _, arg := range args {
@@ -236,6 +237,9 @@ func (g *fleetGauge) table(execution follow.Execution, style paper) (string, err
 	return g.result(style), nil
 }
 
+// fewOutcomes is of how many clusters each is a line, unless the table is to be wide.
+const fewOutcomes = 20
+
 // causes is how many errors of a fleet are shown with a cause.
 const causes = 5
 
@@ -243,23 +247,19 @@ const causes = 5
 func (g *fleetGauge) result(style paper) string {
 	summary := g.summary
 	var b bytes.Buffer
-	if style.wide && len(g.outcomes) > 0 {
+	if n := len(g.outcomes); n > 0 && (style.wide || n <= fewOutcomes) {
 		writeOutcomes(&b, g.outcomes, contract.ARN(g.fleet.StateMachineARN), style)
 	}
 	if len(summary.Failures) > 0 {
-		var rows bytes.Buffer
-		rows.WriteString("ERROR\tCLUSTERS\tNAMES\n")
+		rows := [][]string{{"ERROR", "CLUSTERS", "NAMES"}}
 		for _, failure := range summary.Failures {
 			names := g.names(failure)
 			if more := failure.Clusters - len(names); more > 0 {
 				names = append(names, fmt.Sprintf("… and %d more", more))
 			}
-			fmt.Fprintf(&rows, "%s\t%d\t%s\n", cell(failure.Error), failure.Clusters, strings.Join(names, ", "))
+			rows = append(rows, []string{cell(failure.Error), strconv.Itoa(failure.Clusters), strings.Join(names, ", ")})
 		}
-		aligned := tabwriter.NewWriter(&b, 6, 4, 3, ' ', 0)
-		// What is written to memory does not fail.
-		_, _ = rows.WriteTo(aligned)
-		_ = aligned.Flush()
+		style.table(&b, rows, "ERROR")
 		b.WriteByte('\n')
 		for _, failure := range summary.Failures[:min(causes, len(summary.Failures))] {
 			if failure.Cause == "" || len(failure.Names) == 0 {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,7 +142,10 @@ demo      eu-west-1   123456789012   succeeded   1.2 s   pods 12, unhealthy 5   
 demo      us-east-1   444455556666   failed      3.0 s   <none>                 Unauthorized
 
 `), g.result(paper{wide: true, width: 20}))
+	assert.Contains(t, g.result(paper{}), "ACCOUNT", "of a few, not only a wide one")
+	g.outcomes = slices.Repeat(g.outcomes, 11)
 	assert.NotContains(t, g.result(paper{}), "ACCOUNT")
+	assert.Contains(t, g.result(paper{wide: true}), "ACCOUNT")
 }
 
 func TestAFleetReadsItsClustersFromAFile(t *testing.T) {
@@ -150,6 +155,10 @@ func TestAFleetReadsItsClustersFromAFile(t *testing.T) {
 		return file
 	}
 	const arn = "arn:aws:eks:eu-west-1:123456789012:cluster/prod"
+	manyARNs := ""
+	for i := range 6000 {
+		manyARNs += fmt.Sprintf("%s-%d\n", arn, i)
+	}
 	for sentence, c := range map[string]struct {
 		args []string
 		want string
@@ -185,10 +194,15 @@ func TestAFleetReadsItsClustersFromAFile(t *testing.T) {
 	}{
 		"a name that is none, by its line":     {[]string{"-f", write("c.txt", "demo\n\n-x\n")}, `c.txt:3: "-x" is not`},
 		"a Region of CSV, by its line":         {[]string{"-f", write("c.csv", "clusterName,region\ndemo,x\n")}, `c.csv:2.region: "x" is not a valid AWS Region`},
-		"a column that nobody knows":           {[]string{"-f", write("c.csv", "clusterName,Region\ndemo,x\n")}, "c.csv: column 2 is not one of clusterName, region, roleArn"},
-		"waves, which a list in S3 has":        {[]string{"-f", write("c.csv", "clusterName,wave\ndemo,x\n")}, "a list with waves is read from S3: use --source"},
-		"records of another length":            {[]string{"-f", write("c.csv", "clusterName,region\ndemo\n")}, "c.csv: record on line 2: wrong number of fields"},
-		"a line that is no cluster":            {[]string{"-f", write("c.txt", "demo\n{x\n")}, "c.txt:2: expected a name, an ARN, or an object"},
+		"a column that nobody knows":           {[]string{"-f", write("c.csv", "clusterName,Region\ndemo,x\n")}, "c.csv:1: column 2: did you mean region?: expected the header clusterName,region,roleArn,wave"},
+		"waves, which a list in S3 has":        {[]string{"-f", write("c.csv", "clusterName,wave\ndemo,x\n")}, "c.csv:2: has a wave: a list with waves is read from S3, so use --source"},
+		"a wave in a line":                     {[]string{"-f", write("c.jsonl", `{"clusterName":"demo","wave":"x"}`)}, "c.jsonl:1: has a wave"},
+		"what is not UTF-8, by its line":       {[]string{"-f", write("c.txt", "demo\n\xff\n")}, "c.txt:2: is not text in UTF-8"},
+		"an ARN of another account":            {[]string{"-f", write("c.csv", "clusterName,roleArn\n\n"+arn+",arn:aws:iam::111122223333:role/a\n")}, "c.csv:3: has an ARN of another account in the column roleArn"},
+		"what is no role":                      {[]string{"-f", write("c.csv", "clusterName,roleArn\n"+arn+",member\n")}, `c.csv:2.roleArn: "member" is not a valid`},
+		"more than an input holds":             {[]string{"-f", write("c.txt", manyARNs)}, "Step Functions accepts 262144. Put the list in S3, and name it with --source"},
+		"records of another length":            {[]string{"-f", write("c.csv", "clusterName,region\ndemo\n")}, "c.csv:2: has another number of fields than the header: expected 2, not 1"},
+		"a line that is no cluster":            {[]string{"-f", write("c.txt", "demo\n{x\n")}, "c.txt:2: is not JSON: expected a name, an ARN, or an object"},
 		"an empty file":                        {[]string{"-f", write("c.txt", "# none\n")}, "c.txt has no clusters"},
 		"a file that is not there":             {[]string{"-f", "nowhere.txt"}, "--filename nowhere.txt cannot be read"},
 		"clusters twice":                       {[]string{"demo", "-f", write("c.txt", "prod\n")}, "--filename cannot be used together with the names of clusters or --source"},

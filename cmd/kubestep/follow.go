@@ -54,7 +54,7 @@ output. The execution may be running or over. EXECUTION is its name or its ARN.`
 			execution, err := f.Follow(cmd.Context(), args[0])
 			explained := explain(err, execution, awsRequest{executionARN: args[0]})
 			if err != nil && execution.Status == "" && cmd.Context().Err() == nil { // nobody knows whether there is one
-				return execution, problems{explained.Error()}
+				return execution, &refusal{explained}
 			}
 			return execution, explained
 		})

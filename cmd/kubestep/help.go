@@ -18,13 +18,35 @@ import (
 // exitStatuses are what the command ends with.
 const exitStatuses = `Exit status:
   0    it succeeded
-  1    the execution failed, or kubestep lost track of it
-  2    the command line or the environment is wrong, or AWS refuses the start:
-       nothing was started
+  1    the execution failed, or kubestep lost track of it; or it has ended already
+       that was to be stopped, or to be approved
+  2    nothing was started or changed: the command line or the environment is wrong,
+       or AWS refuses, or does not answer
   3    the plan found drift, or something to delete, with kubestep apply or
        delete --plan --detailed-exitcode
   *    with kubestep job run, a Job that failed: the exit code of its container
   130  kubestep was interrupted; an execution that has started continues
+`
+
+// environmentPage are the variables that the command reads.
+const environmentPage = `Environment:
+  AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
+       the credentials, as the aws command reads them, and ~/.aws
+  AWS_REGION
+       the Region of the stack; a region of the profile does the same
+  AWS_ENDPOINT_URL
+       another endpoint than that of AWS, such as the local world's
+  KUBESTEP_STACK
+       the name of the stack (kubestep if not set); --stack goes before it
+  POD_INVENTORY_ARN, APPLY_MANIFESTS_ARN, RUN_JOB_ARN, FLEET_ARN
+       the state machines, in place of those of the stack, unless --stack or
+       --state-machine-arn is set
+  KUBECONFIG
+       where the contexts are that the commands in a cause name
+  NO_COLOR
+       turns colors off, unless it is empty
+  TERM
+       if it is dumb, there are no colors, and no line is drawn again
 `
 
 // topic is a page of help that is about no verb.
@@ -51,6 +73,7 @@ func topic(name, short, long, example string, text func(args []string) (string, 
 
 func topics() []*cobra.Command {
 	exits := topic("exit-codes", "The exit statuses", "", "", func([]string) (string, error) { return exitStatuses, nil })
+	variables := topic("environment", "The variables that are read", "", "", func([]string) (string, error) { return environmentPage, nil })
 	all := topic("errors", "The errors that an execution ends with", "", "", errorPage)
 	all.ValidArgsFunction = completeName(func(context.Context, *cobra.Command) []string {
 		var names []string
@@ -59,7 +82,7 @@ func topics() []*cobra.Command {
 		}
 		return names
 	})
-	return []*cobra.Command{exits, all}
+	return []*cobra.Command{exits, variables, all}
 }
 
 // errorSection is what the documentation says of an error.

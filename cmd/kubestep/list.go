@@ -101,7 +101,7 @@ states:DescribeExecution.`,
 		}
 		all, err := o.list(cmd.Context(), of)
 		if err != nil {
-			return &failure{err}
+			return &refusal{err}
 		}
 		return format.print(cmd, all, executionNames(all), func(on paper) string { return executionTable(all, on, time.Now()) })
 	}

@@ -28,7 +28,7 @@ import (
 const (
 	succeeded   = 0   // the execution did
 	failed      = 1   // it did not, or could not be followed to its end
-	misused     = 2   // the command line or the environment is wrong; nothing was started
+	misused     = 2   // nothing was started or changed: the command line or the environment is wrong, or AWS refuses
 	drifted     = 3   // it succeeded and found drift, if the command line asks for this status
 	interrupted = 130 // by a signal, as shells count: 128 and SIGINT
 )
@@ -68,8 +68,9 @@ The state machines are found by the name of their stack, kubestep, in the AWS
 Region and account of the environment. --stack or ` + stackVariable + ` names
 another.
 
-kubestep help errors says what an error means and how to fix it. NO_COLOR turns
-colors off.`,
+kubestep help errors says what an error means and how to fix it, and kubestep help
+environment which variables are read. https://github.com/kubestep/kubestep has the
+documentation.`,
 		Example: `  kubestep inventory demo -n shop
   kubestep inventory demo --all-namespaces --output json
   kubestep fleet --region eu-west-1 --tag environment=production --report s3://my-bucket/kubestep/
@@ -89,7 +90,7 @@ colors off.`,
 			cmd.AddCommand(verb(m))
 		}
 	}
-	cmd.AddCommand(followVerb(), listVerb(), stopVerb(), openVerb(), approveVerb(), versionVerb())
+	cmd.AddCommand(followVerb(), listVerb(), stopVerb(), openVerb(), approveVerb(), versionVerb(), manVerb())
 	cmd.AddCommand(topics()...)
 	reflow(cmd)
 	return cmd
@@ -201,14 +202,21 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		return failed
 	}
-	starts := ran.Flags().Lookup("state-machine-arn") != nil
-	if ctx.Err() != nil { // what else is wrong may follow from it
+	starts := ran.Flags().Lookup("input") != nil // as newStarter has it
+	if ctx.Err() != nil {                        // what else is wrong may follow from it
 		ending := "interrupted"
 		if starts {
 			ending += "; nothing was started"
 		}
 		_, _ = fmt.Fprintf(stderr, "%s: %s\n", verb, ending)
 		return interrupted
+	}
+	if refused, ok := errors.AsType[*refusal](err); ok {
+		_, _ = fmt.Fprintf(stderr, "%s: %s\n", verb, terminal.Text(refused.err.Error()))
+		if starts {
+			_, _ = fmt.Fprintln(stderr, "Nothing was started.")
+		}
+		return misused
 	}
 	wrong, ok := errors.AsType[problems](err)
 	if !ok { // cobra's own: an unknown command or flag
@@ -241,6 +249,14 @@ func (f *failure) Error() string {
 }
 
 func (f *failure) Unwrap() error { return f.err }
+
+// refusal is why AWS did nothing of what it was asked: nothing was started or changed, and the help of
+// the verb is no help.
+type refusal struct{ err error }
+
+func (r *refusal) Error() string { return r.err.Error() }
+
+func (r *refusal) Unwrap() error { return r.err }
 
 // problems is everything that is wrong with a command line and its environment,
 // so that all of it is reported at once and before anything starts.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -109,6 +110,11 @@ func (s *stepFunctions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	const started, stopped = 1795449600.0, 1795449602.4
 	answer := map[string]any{}
+	if s.refuse != "" && c.action == "GetCallerIdentity" { // which answers in XML
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = fmt.Fprintf(w, `<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>refused</Message></Error></ErrorResponse>`, s.refuse)
+		return
+	}
 	if s.refuse != "" {
 		w.WriteHeader(http.StatusBadRequest)
 		c.action, answer = "", map[string]any{"__type": s.refuse, "message": "refused"}
@@ -261,7 +267,7 @@ func TestWhatTheAPIRefusesIsSaidInASentence(t *testing.T) {
 		"AccessDeniedException":       {start, "the AWS credentials do not allow states:StartExecution: refused"},
 		"ExpiredTokenException":       {start, "the AWS credentials have expired. Get new ones"},
 		"UnrecognizedClientException": {start, "AWS does not accept the credentials (UnrecognizedClientException: refused). Check AWS_PROFILE"},
-		"InvalidExecutionInput":       {start, "Step Functions refuses states:StartExecution: InvalidExecutionInput: refused"},
+		"InvalidExecutionInput":       {start, "AWS refuses states:StartExecution: InvalidExecutionInput: refused"},
 	} {
 		t.Run(code, func(t *testing.T) {
 			s := newStepFunctions(t, nil)
@@ -281,7 +287,7 @@ func TestAnEndpointThatDoesNotAnswerIsNamed(t *testing.T) {
 	t.Setenv("AWS_MAX_ATTEMPTS", "1")
 	status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", podMachine)
 	assert.Equal(t, misused, status)
-	assert.Regexp(t, `^kubestep inventory: http://127\.0\.0\.1:\d+ does not answer \(.*connection refused\)\. If this is the local world, start it with make up and run source \.local/env again; to leave it, run deactivate\nNothing was started\. Run kubestep inventory --help for the flags and examples\.\n$`, stderr)
+	assert.Regexp(t, `^kubestep inventory: http://127\.0\.0\.1:\d+ does not answer \(.*connection refused\)\. If this is the local world, start it with make up and run source \.local/env again; to leave it, run deactivate\nNothing was started\.\n$`, stderr)
 }
 
 // An answer of StartExecution that is lost may be of an execution that has started.
@@ -527,7 +533,7 @@ func TestWrongUsageIsReportedAllAtOnceBeforeAnythingStarts(t *testing.T) {
 		"completion without a shell":    {[]string{"completion"}, []string{"there is no shell: name bash, zsh, fish or powershell"}},
 		"completion of another shell":   {[]string{"completion", "ksh"}, []string{`unknown command "ksh" for "kubestep completion"`}},
 		"no execution":                  {[]string{"follow"}, []string{"give its name or its ARN"}},
-		"what is not an execution":      {[]string{"follow", podMachine, "more"}, []string{"arn:aws:states:REGION:ACCOUNT:execution:NAME", `"more": expected one execution`}},
+		"what is not an execution":      {[]string{"follow", podMachine, "more"}, []string{"arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME", `"more": expected one execution`}},
 		"what would harm the terminal":  {[]string{"follow", "\x1b[31m"}, []string{`\x1b[31m`}},
 		"an output that follow has not": {[]string{"follow", execution, "-o", "short"}, []string{`--output "short" is not table, wide, name, json, yaml or jsonpath='{…}'`}},
 		"a template that is none":       {[]string{"follow", execution, "-o", "jsonpath={.pods"}, []string{`--output "jsonpath={.pods" is not a JSONPath template: unclosed action`}},

@@ -38,9 +38,9 @@ const (
 )
 
 // table writes rows, the first of which is the head, in columns. If they do not fit, they come closer, and the
-// cells of the widest columns are cut in the middle, unless the table is to be wide. The
-// columns with the heads in whole are never cut.
-func (p paper) table(b *bytes.Buffer, rows [][]string, whole ...string) {
+// cells of the widest columns are cut in the middle, unless the table is to be wide. Those of the
+// columns with the heads in copied, which people copy, are cut last.
+func (p paper) table(b *bytes.Buffer, rows [][]string, copied ...string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, text := range row {
@@ -51,17 +51,19 @@ func (p paper) table(b *bytes.Buffer, rows [][]string, whole ...string) {
 	for !p.wide && p.width > 0 && gap > minGap && total(widths, gap) > p.width {
 		gap--
 	}
-	for !p.wide && p.width > 0 && total(widths, gap) > p.width {
-		widest := -1
-		for i, width := range widths {
-			if width > minColumn && !slices.Contains(whole, rows[0][i]) && (widest < 0 || width > widths[widest]) {
-				widest = i
+	for _, last := range []bool{false, true} {
+		for !p.wide && p.width > 0 && total(widths, gap) > p.width {
+			widest := -1
+			for i, width := range widths {
+				if width > minColumn && slices.Contains(copied, rows[0][i]) == last && (widest < 0 || width > widths[widest]) {
+					widest = i
+				}
 			}
+			if widest < 0 {
+				break
+			}
+			widths[widest]--
 		}
-		if widest < 0 {
-			break
-		}
-		widths[widest]--
 	}
 	for _, row := range rows {
 		for i, text := range row {

@@ -25,7 +25,7 @@ func applyTable(execution follow.Execution, style paper) (string, error) {
 	}
 	switch output.Mode {
 	case applymanifests.ModeSets:
-		return setsTable(output, execution), nil
+		return setsTable(output, execution, style), nil
 	case applymanifests.ModeDelete, applymanifests.ModePlanDelete:
 		return deleteTable(output, execution, style), nil
 	default:
@@ -165,37 +165,33 @@ func action(o applymanifests.PlannedObject, output applymanifests.Output) string
 func writeObjects(b *bytes.Buffer, output applymanifests.Output, style paper) {
 	// Without a wait, nobody knows what is ready. After one, everything is, or the
 	// execution would have failed.
-	head := ""
-	if output.Ready {
-		head = "\tREADY"
-	}
+	head := []string{"KIND", "NAMESPACE", "NAME", "ACTION"}
 	gated := slices.ContainsFunc(output.Plan.Objects, func(o applymanifests.PlannedObject) bool { return o.Gate != "" })
 	if gated {
-		head = "\tGATE" + head
+		head = append(head, "GATE")
 	}
-	var rows bytes.Buffer
-	fmt.Fprintf(&rows, "KIND\tNAMESPACE\tNAME\tACTION%s\n", head)
+	if output.Ready {
+		head = append(head, "READY")
+	}
+	rows := [][]string{head}
 	for _, o := range output.Plan.Objects {
-		ready := ""
+		row := []string{cell(o.Kind), cell(o.Namespace), cell(o.Name), cell(action(o, output))}
+		if gated {
+			row = append(row, cmp.Or(terminal.Line(string(o.Gate)), "-"))
+		}
 		switch {
 		case !output.Ready:
 		case isLeaving(o), isParent(o, output): // which nobody waits for
-			ready = "\t-"
+			row = append(row, "-")
 		case slices.Contains(output.Unobserved, applymanifests.ObjectName{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}):
-			ready = "\tunknown"
+			row = append(row, "unknown")
 		default:
-			ready = "\tyes"
+			row = append(row, "yes")
 		}
-		switch {
-		case gated && o.Gate != "":
-			ready = "\t" + cell(string(o.Gate)) + ready
-		case gated:
-			ready = "\t-" + ready
-		}
-		fmt.Fprintf(&rows, "%s\t%s\t%s\t%s%s\n", cell(o.Kind), cell(o.Namespace), cell(o.Name), cell(action(o, output)), ready)
+		rows = append(rows, row)
 	}
 	var aligned bytes.Buffer
-	align(&aligned, rows.Bytes())
+	style.table(&aligned, rows, "NAME")
 	i := -1 // the head
 	for line := range strings.Lines(aligned.String()) {
 		line = strings.TrimSuffix(line, "\n")

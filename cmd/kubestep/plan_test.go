@@ -245,7 +245,7 @@ func TestApplySaysWhatIsWrongBeforeItStarts(t *testing.T) {
 		"--prune-max and --prune-kinds are for --prune":    {"-f", "-", "--set", "a", "--prune-max", "3"},
 		"--wait 2h0m0s is not between 1s and 1h":           {"-f", "-", "--wait", "2h"},
 		"--job-timeout 2h0m0s is not between 1s and 1h":    {"-f", "-", "--before", "a", "--job-timeout", "2h"},
-		"before: web is not in the manifests":              {"--input", `{"manifests":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}]}`, "--before", "web"},
+		"before[0]: web is not in the manifests":           {"--input", `{"manifests":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}]}`, "--before", "web"},
 		"--plan and --wait cannot be used together":        {"-f", "-", "--plan", "--wait", "5s"},
 		`--diff "x" is not of the form s3://BUCKET/PREFIX`: {"-f", "-", "--diff", "x"},
 	} {

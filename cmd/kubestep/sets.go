@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -49,19 +48,18 @@ kubestep-appliers list the ConfigMaps of the namespace, or of all without --name
 }
 
 // setsTable is each set, its size, and when and with what it was applied last.
-func setsTable(output applymanifests.Output, execution follow.Execution) string {
+func setsTable(output applymanifests.Output, execution follow.Execution, on paper) string {
 	var b bytes.Buffer
 	if len(output.Sets) > 0 {
-		var rows bytes.Buffer
-		rows.WriteString("NAMESPACE\tNAME\tMEMBERS\tAPPLIED\tTOOLING\n")
+		rows := [][]string{{"NAMESPACE", "NAME", "MEMBERS", "APPLIED", "TOOLING"}}
 		for _, set := range output.Sets {
 			members, at := strconv.Itoa(set.Members), cell(set.Applied)
 			if set.Applied == "" { // other tools do not say
 				members, at = unknown, unknown
 			}
-			fmt.Fprintf(&rows, "%s\t%s\t%s\t%s\t%s\n", cell(set.Namespace), cell(set.Name), members, at, cell(set.Tooling))
+			rows = append(rows, []string{cell(set.Namespace), cell(set.Name), members, at, cell(set.Tooling)})
 		}
-		align(&b, rows.Bytes())
+		on.table(&b, rows, "NAME")
 		if output.Plan.Truncated {
 			b.WriteString("… and more: list them by --namespace\n")
 		}
@@ -83,11 +81,3 @@ func setsTable(output applymanifests.Output, execution follow.Execution) string 
 
 // unknown is in the cell of what nobody tells.
 const unknown = "<unknown>"
-
-// align writes rows whose cells end in tabs, in columns.
-func align(b *bytes.Buffer, rows []byte) {
-	aligned := tabwriter.NewWriter(b, 6, 4, 3, ' ', 0)
-	// What is written to memory does not fail.
-	_, _ = aligned.Write(rows)
-	_ = aligned.Flush()
-}

@@ -199,7 +199,7 @@ func argumentRegion(argument string, wrong *problems) string {
 		return parseARN("EXECUTION", argument, "execution", wrong).Region()
 	}
 	if !executionName.MatchString(argument) {
-		wrong.add("EXECUTION %q is not a name, nor of the form arn:aws:states:REGION:ACCOUNT:execution:NAME", argument)
+		wrong.add("EXECUTION %q is not a name, nor of the form arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME", argument)
 	}
 	return ""
 }
@@ -217,9 +217,23 @@ func (e *executions) resolve(ctx context.Context, argument string) (string, erro
 	}
 	described, err := e.one(ctx, argument)
 	if err != nil {
-		return "", problems{err.Error()}
+		return "", &refusal{err}
 	}
 	return *described.ExecutionArn, nil
+}
+
+// checkOwn returns an error if the state machine of an execution is not one of the stack's.
+func (e *executions) checkOwn(ctx context.Context, execution string) error {
+	all, err := e.machines(ctx)
+	if err != nil {
+		return &refusal{err}
+	}
+	for _, m := range all {
+		if rest, ok := strings.CutPrefix(execution, m.arn.Executions()); ok && strings.ContainsAny(rest[:min(1, len(rest))], ":/") { // or of a Map of it
+			return nil
+		}
+	}
+	return problems{fmt.Sprintf("%s is of the state machine %s, which is none of %s. Name its stack with --stack, or use --force", execution, contract.ExecutionARN(execution).Machine(), describedMachines(all))}
 }
 
 // isExecutionARN reports whether an argument is meant as an ARN, and not as a name.

@@ -180,7 +180,7 @@ func TestListFiltersAndFormats(t *testing.T) {
 	t.Run("a stack that is not there is a failure", func(t *testing.T) {
 		stackOfExecutions(t)
 		status, _, stderr := kubestep(t.Context(), "list", "--stack", "other")
-		assert.Equal(t, failed, status)
+		assert.Equal(t, misused, status)
 		assert.Contains(t, stderr, "there is no state machine of stack other in eu-west-1 of account 123456789012. Check --stack")
 	})
 }
@@ -196,6 +196,54 @@ func TestStopStopsWhatRunsAndSaysWhatIsLeft(t *testing.T) {
 	assert.Equal(t, map[string]any{"executionArn": arn, "error": "Stopped", "cause": "kubestep stop: too early"}, stopped[0].body)
 }
 
+func TestAnExecutionOfAnotherMachineIsStoppedByForce(t *testing.T) {
+	for sentence, args := range map[string][]string{
+		"by force":             {"arn:aws:states:eu-west-1:123456789012:execution:payroll:morning", "--force"},
+		"by its stack":         {"arn:aws:states:eu-west-1:123456789012:execution:kubestep-test-fleet:nightly", "--stack", "kubestep-test"},
+		"of a Map of the same": {"arn:aws:states:eu-west-1:123456789012:execution:kubestep-fleet/RunClusters:nightly"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := newStepFunctions(t, map[string]any{"status": "RUNNING"})
+			t.Setenv("AWS_REGION", "eu-west-1")
+			status, _, stderr := kubestep(t.Context(), append([]string{"stop"}, args...)...)
+			require.Equal(t, succeeded, status, stderr)
+			require.Len(t, s.called("StopExecution"), 1)
+			assert.Equal(t, args[0], s.called("StopExecution")[0].body["executionArn"])
+		})
+	}
+}
+
+// Whatever a verb asks: nothing was started, changed or stopped.
+func TestTheExitStatusIsTheSameOfEachVerbIfAWSDoesNotDoWhatItIsAsked(t *testing.T) {
+	const running = "arn:aws:states:eu-west-1:123456789012:execution:kubestep-apply-manifests:noon"
+	verbs := [][]string{
+		{"list"}, {"approvals"}, {"follow", "noon"}, {"follow", running}, {"stop", "noon"}, {"stop", running}, {"stop", running, "--force"}, {"open", "noon"}, {"approve", "noon"}, {"approve", running},
+		{"approve", running, "--digest", "q83vEjRWeJq83vEjRWeJq83v"}, {"inventory", "demo"}, {"sets", "demo"}, {"delete", "demo", "--set", "addons"}, {"fleet", "demo"}, {"job", "run", "demo", "--from", "cronjob/backup"},
+		{"apply", "demo", "--source", "s3://bucket/key", "--plan"},
+	}
+	for _, args := range verbs {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			check := func(about, want string) {
+				status, stdout, stderr := kubestep(t.Context(), args...)
+				assert.Equal(t, misused, status, about+stderr)
+				assert.Empty(t, stdout, about)
+				assert.Contains(t, stderr, want, about)
+			}
+			s := newStepFunctions(t, nil)
+			t.Setenv("AWS_REGION", "eu-west-1")
+			t.Setenv("AWS_MAX_ATTEMPTS", "1")
+			s.refuse = "AccessDeniedException"
+			check("refused: ", "the AWS credentials do not allow")
+			s.refuse = "ExpiredTokenException"
+			check("expired: ", "the AWS credentials have expired")
+			s.Close()
+			check("not reached: ", "does not answer")
+		})
+	}
+	status, _, stderr := kubestep(t.Context(), "open", running)
+	assert.Equal(t, succeeded, status, stderr)
+}
+
 func TestWhatCannotBeStoppedIsSaid(t *testing.T) {
 	for sentence, c := range map[string]struct {
 		args   []string
@@ -208,7 +256,11 @@ func TestWhatCannotBeStoppedIsSaid(t *testing.T) {
 		"no execution":             {nil, misused, "there is no execution: give its name or its ARN"},
 		"several":                  {[]string{"a", "b"}, misused, `"b": expected one execution`},
 		"what is neither":          {[]string{"a b"}, misused, `EXECUTION "a b" is not a name`},
-		"an ARN of something else": {[]string{podMachine}, misused, "is not of the form arn:aws:states:REGION:ACCOUNT:execution:NAME"},
+		"an ARN of something else": {[]string{podMachine}, misused, "is not of the form arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME"},
+		"an ARN without a name":    {[]string{"arn:aws:states:eu-west-1:123456789012:execution:kubestep-fleet"}, misused, "is not of the form arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME"},
+		"another team's execution": {[]string{"arn:aws:states:eu-west-1:123456789012:execution:payroll:morning"}, misused, "is of the state machine payroll, which is none of stack kubestep in eu-west-1 of account 123456789012. Name its stack with --stack, or use --force"},
+		"one of another stack":     {[]string{"arn:aws:states:eu-west-1:123456789012:execution:kubestep-test-fleet:nightly"}, misused, "which is none of stack kubestep"},
+		"one of another account":   {[]string{"arn:aws:states:eu-west-1:111122223333:execution:kubestep-fleet:nightly"}, misused, "which is none of stack kubestep"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			s := stackOfExecutions(t)
@@ -233,6 +285,12 @@ func TestOpenPrintsTheLinkOfTheConsole(t *testing.T) {
 	status, _, stderr := kubestep(t.Context(), "open", "arn:aws-iso:states:us-iso-east-1:123456789012:execution:m:n")
 	assert.Equal(t, misused, status)
 	assert.Contains(t, stderr, "has no console that kubestep knows")
+	for _, malformed := range []string{"arn:aws:states:eu-west-1:123456789012:execution:m", "arn:aws:states:eu-west-1:123456789012:execution:m:", "arn:aws:states:eu-west-1::execution:m:n", "arn:aws:states:eu-west-1:123456789012:execution:m:n:o", "arn:aws:states:eu-west-1:123456789012:stateMachine:m", "arn:aws:sts:eu-west-1:123456789012:execution:m:n", "arn:"} {
+		status, stdout, stderr = kubestep(t.Context(), "open", malformed)
+		assert.Equal(t, misused, status, malformed)
+		assert.Empty(t, stdout)
+		assert.Contains(t, stderr, "is not of the form arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME")
+	}
 	status, _, _ = kubestep(t.Context(), "open", "arn:aws:states:evil.example/?:123456789012:execution:m:n")
 	assert.Equal(t, misused, status, "a Region is part of a host's name")
 }
@@ -319,7 +377,10 @@ func TestATableFitsTheTerminal(t *testing.T) {
 		assert.LessOrEqual(t, len([]rune(strings.TrimSpace(line))), 50, line)
 	}
 	assert.Contains(t, text(paper{width: 50}), "a-name-tha…-terminal", "names differ at their ends")
-	assert.Contains(t, text(paper{width: 50}, "NAME"), rows[1][2], "a column that people copy is whole")
+	assert.Contains(t, text(paper{width: 63}, "NAME"), rows[1][2], "a column that people copy is cut last")
+	for line := range strings.Lines(text(paper{width: 45}, "NAME")) {
+		assert.LessOrEqual(t, len([]rune(strings.TrimSpace(line))), 45, line)
+	}
 	assert.Contains(t, text(paper{width: 50, wide: true}), rows[1][2])
 	assert.Contains(t, text(paper{}), rows[1][2], "a file has no width")
 	assert.Contains(t, text(paper{width: 10}), "a-clus…-name", "but no cell is cut to nothing")

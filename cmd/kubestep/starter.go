@@ -47,6 +47,8 @@ type starter struct {
 	stack                        *stack
 	// inputFlag is the flag that the input is of.
 	inputFlag string
+	// otherPlace says where else a large part of the input may be; empty for nowhere.
+	otherPlace string
 	// origins are where the objects are that were read from files.
 	origins []string
 }
@@ -104,7 +106,11 @@ func (s *starter) start(cmd *cobra.Command, wrong problems) error {
 		wrong.add("%s %v", cmp.Or(s.inputFlag, "--input"), err)
 	}
 	if len(document) > maxInput {
-		wrong.add("--input has %d bytes; Step Functions accepts %d", len(document), maxInput)
+		of := cmp.Or(s.inputFlag, "--input")
+		if s.otherPlace != "" {
+			of = "the input"
+		}
+		wrong.add("%s has %d bytes; Step Functions accepts %d%s", of, len(document), maxInput, s.otherPlace)
 	}
 	if err == nil && flagsAreFine && region != "" {
 		document = string(withoutComments(json.RawMessage(document), append(slices.Clone(s.machine.request), "manifests")...))
@@ -126,7 +132,7 @@ func (s *starter) start(cmd *cobra.Command, wrong problems) error {
 		asked := awsRequest{stateMachineARN: s.stateMachineARN, variable: s.machine.Variable(), name: s.name, enables: s.machine.enables()}
 		execution, err := f.Start(cmd.Context(), follow.Start{StateMachineARN: s.stateMachineARN, Input: document, Name: s.name})
 		if err != nil && execution.ARN == "" && cmd.Context().Err() == nil && s.line.startedNothing(err) {
-			return execution, problems{explain(err, execution, asked).Error()}
+			return execution, &refusal{explain(err, execution, asked)}
 		}
 		asked.executionARN = execution.ARN
 		return execution, explain(err, execution, asked)

@@ -24,7 +24,9 @@ func stopVerb() *cobra.Command {
 
 What it has changed in a cluster stays. An execution of a fleet stops those of its clusters, too,
 and the Job of an execution is deleted. You need states:StopExecution and
-states:DescribeExecution.`,
+states:DescribeExecution.
+
+An execution of a state machine that is not the stack's is stopped with --force only.`,
 		Example: `  # By its name, as kubestep list prints it
   kubestep stop morning
 
@@ -34,8 +36,9 @@ states:DescribeExecution.`,
 		ValidArgsFunction: completeExecutions,
 	}
 	of := newExecutions(cmd)
-	reason := ""
+	reason, force := "", false
 	cmd.Flags().StringVar(&reason, "reason", "", "why, as `TEXT`, for the history of the execution")
+	cmd.Flags().BoolVar(&force, "force", false, "stop it even if its state machine is not the stack's")
 	complete(cmd, "reason")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := oneExecution(args); err != nil {
@@ -45,14 +48,21 @@ states:DescribeExecution.`,
 		if err != nil {
 			return err
 		}
+		if err := of.checkOwn(cmd.Context(), arn); err != nil && !force {
+			return err
+		}
 		described, err := of.one(cmd.Context(), arn)
 		if err != nil {
-			return problems{err.Error()}
+			return &refusal{err}
 		}
 		if described.Status != types.ExecutionStatusRunning {
 			return &failure{fmt.Errorf("%s does not run any more: it ended as %s", arn, described.Status)}
 		}
+		of.view.line.used.Store(false) // what was asked before stops nothing
 		_, err = of.view.states.StopExecution(cmd.Context(), &sfn.StopExecutionInput{ExecutionArn: &arn, Error: aws.String("Stopped"), Cause: aws.String("kubestep stop: " + orNone(reason))})
+		if err != nil && of.view.line.startedNothing(err) {
+			return &refusal{explain(err, noExecution, awsRequest{executionARN: arn})}
+		}
 		if err != nil {
 			return &failure{explain(err, noExecution, awsRequest{executionARN: arn})}
 		}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"strings"
 	"syscall"
 	"time"
 
@@ -141,6 +140,14 @@ func (v *viewer) watch() {
 	}
 }
 
+// chapter is the gauge's, if it divides an execution.
+func (v *viewer) chapter() follow.Chapter {
+	if divides, ok := v.gauge.(interface{ chapter() follow.Chapter }); ok {
+		return divides.chapter()
+	}
+	return follow.Chapter{}
+}
+
 // detail is the gauge's, if there is one.
 func (v *viewer) detail(ctx context.Context, room int) string {
 	if v.gauge == nil {
@@ -174,14 +181,15 @@ func (v *viewer) show(cmd *cobra.Command, region string, wrong problems, run fun
 		Style:    terminal.Colors(progress),
 		Verbose:  v.verbose,
 		Event:    v.event,
+		Chapter:  v.chapter,
 		Detail:   v.detail,
 		Reword:   v.reworded,
 		Width:    func() int { return terminal.Width(progress) },
 	}
 	v.watch()
 	execution, err := run(follower)
-	if _, misused := errors.AsType[problems](err); misused {
-		return err
+	if refused, ok := errors.AsType[*refusal](err); ok {
+		return refused
 	}
 	if err != nil && cmd.Context().Err() != nil && execution.Status == types.ExecutionStatusRunning {
 		err = fmt.Errorf("%w\nTo see it: kubestep follow %[2]s\nTo stop it: kubestep stop %[2]s", err, shell.Quote(execution.ARN))
@@ -316,12 +324,25 @@ func (v *viewer) client(ctx context.Context, region string, wrong *problems) *sf
 // regionName matches the name of an AWS Region, which is part of a host's.
 var regionName = regexp.MustCompile(`^[a-z0-9-]+$`)
 
+// resources match what is identified by an ARN of each kind.
+var resources = map[string]*regexp.Regexp{
+	"stateMachine": regexp.MustCompile(`^stateMachine:[^:]+(:[^:]+)?$`),
+	"execution":    regexp.MustCompile(`^execution:[^:]+:[^:]+$`),
+}
+
+// account matches the id of an AWS account.
+var account = regexp.MustCompile(`^\d{12}$`)
+
 // parseARN checks an ARN of Step Functions. Its Region is the one to call: a
 // state machine can be called in its own Region only.
 func parseARN(what, value, resource string, wrong *problems) contract.ARN {
 	a := contract.ARN(value)
-	if a.Service() != "states" || !regionName.MatchString(a.Region()) || !strings.HasPrefix(a.Resource(), resource+":") {
-		wrong.add("%s %q is not of the form arn:aws:states:REGION:ACCOUNT:%s:NAME", what, value, resource)
+	if a.Service() != "states" || !regionName.MatchString(a.Region()) || !account.MatchString(a.Account()) || !resources[resource].MatchString(a.Resource()) {
+		form := "stateMachine:NAME"
+		if resource == "execution" {
+			form = "execution:MACHINE:NAME"
+		}
+		wrong.add("%s %q is not of the form arn:aws:states:REGION:ACCOUNT:%s", what, value, form)
 	}
 	return a
 }

@@ -5,7 +5,7 @@
 //	template.yml                      the template, which finds these in a bucket
 //	member.yml                        the template for the accounts of a fleet's clusters
 //	rbac-VERSION.tar.gz               what kubestep needs in a cluster
-//	kubestep_VERSION_OS_ARCH.tar.gz   the command
+//	kubestep_VERSION_OS_ARCH.tar.gz   the command, and its manual page
 //	controlplane_VERSION_OS_ARCH.tar.gz, local_VERSION_OS_ARCH.tar.gz
 //	                                  what make run PREBUILT=1 takes (hack/prebuilt.sh)
 //	kubestep-VERSION.cdx.json         the SBOM, in CycloneDX
@@ -113,12 +113,16 @@ func (r release) commands(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	manual, err := r.output(ctx, "go", "run", "./cmd/kubestep", "man")
+	if err != nil {
+		return fmt.Errorf("the manual page: %w", err)
+	}
 	for _, p := range platforms {
 		binary, err := r.command(ctx, p)
 		if err != nil {
 			return err
 		}
-		if err := r.write("kubestep"+p.suffix(r.version), packTar(license, file{"kubestep", 0o755, binary})); err != nil {
+		if err := r.write("kubestep"+p.suffix(r.version), packTar(license, file{"kubestep", 0o755, binary}, file{"kubestep.1", 0o644, []byte(manual)})); err != nil {
 			return err
 		}
 	}

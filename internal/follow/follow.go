@@ -45,6 +45,8 @@ type Follower struct {
 	Style terminal.Style
 	// Event is called with each event of the history, once; it may be nil.
 	Event func(types.HistoryEvent)
+	// Chapter is what the steps that follow are part of. It is asked after each event; it may be nil.
+	Chapter func() Chapter
 	// Detail is what a live line adds to the state that is running, in at most that many
 	// characters; it may be nil.
 	Detail func(ctx context.Context, room int) string
@@ -52,6 +54,17 @@ type Follower struct {
 	Reword func(cause string) string
 	// Width is how many characters a live line has room for; nil if that is not known.
 	Width func() int
+}
+
+// Chapter is what steps are part of: an execution may pass the same states again, to do something else.
+type Chapter struct {
+	// Title is shown before its first step.
+	Title string
+	// Again hides the tasks that succeed at once: a loop that waits has shown them.
+	Again bool
+	// Waiting is what is waited for. A live line has its own detail; elsewhere, it is a line of
+	// its own whenever it changes.
+	Waiting string
 }
 
 // Start is an execution to be started.
@@ -189,6 +202,9 @@ func (f *Follower) watch(ctx context.Context, execution Execution, show *progres
 		page, err = f.read(ctx, execution.ARN, page, func(event types.HistoryEvent) {
 			if f.Event != nil && event.Id > past.last {
 				f.Event(event)
+			}
+			if f.Chapter != nil && event.Id > past.last {
+				show.begin(f.Chapter())
 			}
 			if step, ok := past.add(event); ok {
 				show.step(step)

@@ -301,3 +301,65 @@ func TestNoControlCharacterReachesTheOutput(t *testing.T) {
 	golden(t, "hostile", out.String())
 	assert.NotRegexp(t, regexp.MustCompile("[\x00-\x09\x0b-\x1f\x7f\u0080-\u009f\u202e]"), out.String())
 }
+
+func TestTheStatesOfAPassAreUnderItsTitle(t *testing.T) {
+	script := func() *fakeStepFunctions {
+		s := newScript()
+		for _, state := range []string{"Describe", "Mint", "Plan", "Mint", "Look", "Mint", "Look", "Mint", "Look"} {
+			s.enter(types.HistoryEventTypeTaskStateEntered, state)
+			s.exit(types.HistoryEventTypeTaskStateExited, state)
+		}
+		s.event(types.HistoryEventTypeExecutionSucceeded)
+		return &fakeStepFunctions{events: s.events, end: ends(types.ExecutionStatusSucceeded, "", ""), perLook: 1}
+	}
+	passes := func(f *follow.Follower) {
+		mints, looks := 0, 0
+		var now follow.Chapter
+		f.Event = func(e types.HistoryEvent) {
+			if e.StateEnteredEventDetails != nil && aws.ToString(e.StateEnteredEventDetails.Name) == "Mint" {
+				mints++
+			}
+			if e.StateExitedEventDetails != nil && aws.ToString(e.StateExitedEventDetails.Name) == "Look" {
+				looks++
+			}
+			switch {
+			case mints == 1:
+				now.Title = "Plan"
+			case mints > 1:
+				now = follow.Chapter{Title: "Wait", Again: mints > 2 && looks < 3}
+			}
+			if looks > 0 {
+				now.Waiting = "1 not ready\n"
+			}
+		}
+		f.Chapter = func() follow.Chapter { return now }
+	}
+	for sentence, c := range map[string]struct {
+		live, verbose bool
+		want          []string
+	}{
+		"in a pipe":     {want: []string{"✓ Describe", "Plan", "✓ Mint", "✓ Plan", "Wait", "✓ Mint", `  1 not ready\n`, "✓ Look", "✓ Look"}},
+		"on a terminal": {live: true, want: []string{"✓ Describe", "Plan", "✓ Mint", "✓ Plan", "Wait", "✓ Mint", "✓ Look", "✓ Look"}},
+		"in full":       {verbose: true, want: []string{"✓ Describe", "Plan", "✓ Mint", "✓ Plan", "Wait", "✓ Mint", `  1 not ready\n`, "✓ Look", "✓ Mint", "✓ Look", "✓ Mint", "✓ Look"}},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var out bytes.Buffer
+				f := follower(script(), &out)
+				f.Live, f.Verbose = c.live, c.verbose
+				passes(f)
+				_, err := f.Follow(t.Context(), execution)
+				require.NoError(t, err)
+				var lines []string
+				for line := range strings.Lines(out.String()) {
+					line = strings.TrimSuffix(line[strings.LastIndex(line, "\x1b[K")+1:], "\n")
+					line = strings.TrimPrefix(line, "[K")
+					if line != "" && !strings.HasPrefix(line, "Execution ") {
+						lines = append(lines, regexp.MustCompile(` +\d+ ms$`).ReplaceAllString(line, ""))
+					}
+				}
+				assert.Equal(t, c.want, lines)
+			})
+		})
+	}
+}

@@ -27,6 +27,10 @@ type progress struct {
 	// reword returns what is shown of a cause; nil for the cause as it is.
 	reword func(string) string
 
+	// chapter is what the next step is part of, and waited the line on what is waited for that was shown last.
+	chapter Chapter
+	waited  string
+
 	// doing is the running state, and since is when it began by this computer's clock,
 	// which may differ from the history's.
 	doing string
@@ -34,7 +38,26 @@ type progress struct {
 	frame int
 }
 
+// begin notes what the next steps are part of, and shows where that begins.
+func (p *progress) begin(c Chapter) {
+	if c.Title != "" && c.Title != p.chapter.Title {
+		p.line("%s", p.style.Bold(terminal.Line(c.Title)))
+		p.waited = ""
+	}
+	if c.Waiting != "" && c.Waiting != p.waited && !p.live {
+		p.line("  %s", terminal.Line(c.Waiting))
+		p.waited = c.Waiting
+	}
+	if c.Title == "" {
+		c.Title = p.chapter.Title
+	}
+	p.chapter = c
+}
+
 func (p *progress) step(s Step) {
+	if p.chapter.Again && s.Kind == Succeeded && s.Attempt < 2 && !p.verbose {
+		return
+	}
 	state := terminal.Line(s.State)
 	switch s.Kind {
 	case Succeeded:
