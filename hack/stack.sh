@@ -301,7 +301,7 @@ destroy() {
 	cluster=${CLUSTER:-$(described "Parameters[?ParameterKey=='ClusterName'].ParameterValue")}
 	bucket=${BUCKET:-kubestep-$account-$region}
 	listings=$(described "Parameters[?ParameterKey=='OutputBucket'].ParameterValue")
-	[[ -n $cluster ]] || rbac='the stack names none'
+	[[ -n $cluster ]] || rbac='the stack names no cluster'
 	! owned "$bucket" || code=deleted
 	if [[ -n ${KEEP_RBAC:-} ]]; then
 		rbac='KEEP_RBAC is set'

@@ -87,7 +87,7 @@ func shell(t *testing.T, folder, page, text string) []command {
 	calls := filepath.Join(t.TempDir(), "calls")
 	script := exec.CommandContext(t.Context(), "bash", "-uc", text)
 	script.Dir = folder
-	script.Env = append(os.Environ(), "PATH="+filepath.Join(folder, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"), "CALLS="+calls, "AWS_REGION=eu-west-1", "BUCKET=releases")
+	script.Env = append(os.Environ(), "PATH="+filepath.Join(folder, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"), "CALLS="+calls, "AWS_REGION=eu-west-1", "BUCKET=releases", "CONFIRM=kubestep")
 	said, err := script.CombinedOutput()
 	require.NoError(t, err, "%s\n%s\n%s", page, text, said)
 	recorded, err := os.ReadFile(calls)
