@@ -213,7 +213,7 @@ lint-go: need-go .bin/golangci-lint-$(GOLANGCI_LINT)
 
 lint-template: .local/lint/done
 	.local/lint/bin/cfn-lint template.yml member.yml docs/integrate/*.yml
-	.local/lint/bin/checkov --file template.yml --config-file hack/checkov.yml
+	.local/lint/bin/checkov $(addprefix --file ,template.yml member.yml $(wildcard docs/integrate/*.yml)) --config-file hack/checkov.yml
 
 lint-scripts: .local/lint/done
 	.local/lint/bin/shellcheck hack/*.sh docs/integrate/*.sh .ci/run

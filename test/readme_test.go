@@ -29,6 +29,75 @@ func commands(t *testing.T, document string) []string {
 	return blocks
 }
 
+// differs is what an output has that differs from run to run, and what takes its place: times and ages, names of executions, digests.
+var differs = []struct {
+	what *regexp.Regexp
+	as   string
+}{
+	{regexp.MustCompile(`\b\d+(?:\.\d+)? ?m?s\b`), "TIME"},
+	{regexp.MustCompile(`\b[A-Z2-7]{26}\b`), "EXECUTION"},
+	{regexp.MustCompile(`(?m)^ *[\w-]{12}  (\d+ clusters?:)`), "DIGEST $1"},
+	{regexp.MustCompile(` +`), " "},
+}
+
+// missing returns the first line of the text blocks of a page that an output does not have after the lines above it, and how many blocks
+// there are. In a block, … is for lines that are left out.
+func missing(page, output string) (line string, blocks int) {
+	same := func(text string) string {
+		for _, d := range differs {
+			text = d.what.ReplaceAllString(text, d.as)
+		}
+		return text
+	}
+	output = same(output)
+	for _, block := range regexp.MustCompile("(?s)```text\n(.*?)```").FindAllStringSubmatch(page, -1) {
+		if regexp.MustCompile(`^\w+ → `).MatchString(block[1]) {
+			continue // the path of states
+		}
+		blocks++
+		rest := output
+		for line := range strings.Lines(same(block[1])) {
+			if line = strings.TrimSpace(line); line == "" || line == "…" {
+				continue
+			}
+			_, after, found := strings.Cut(rest, line)
+			if !found {
+				return line, blocks
+			}
+			rest = after
+		}
+	}
+	return "", blocks
+}
+
+// shows asserts that an output has what a document shows of it, before a heading.
+func shows(t *testing.T, document, until, output string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository, document))
+	require.NoError(t, err)
+	page, _, found := strings.Cut(string(text), "\n## "+until)
+	require.True(t, found, "%s has no heading %s", document, until)
+	line, blocks := missing(page, output)
+	assert.Empty(t, line, "%s: there is no such line after those above it, in\n%s", document, output)
+	assert.Positive(t, blocks, document)
+}
+
+func TestWhatAPageShowsIsHeldAgainstTheOutput(t *testing.T) {
+	t.Parallel()
+	page := "```text\nFindClusters → Output\n```\n\n```text\n✓ Plan     84 ms\n…\nCronJob    nightly\n  q83vEjRWeJq8  2 clusters: 1 created\n\nin all: 3, in 0.3 s\n```\n"
+	for sentence, c := range map[string]struct{ output, missing string }{
+		"the same, at another time":  {"✓ Plan   7 ms\n\n+ kubestep\nCronJob  nightly\n  ABCDEFGHIJKL  2 clusters: 1 created\nin all: 3, in 12.5 s", ""},
+		"another number":             {"✓ Plan   7 ms\nCronJob  nightly\n  ABCDEFGHIJKL  2 clusters: 1 created\nin all: 4, in 12.5 s", "in all: 3, in TIME"},
+		"another order":              {"CronJob  nightly\n✓ Plan   7 ms\n  ABCDEFGHIJKL  2 clusters: 1 created\nin all: 3, in 12.5 s", "CronJob nightly"},
+		"a line less":                {"✓ Plan   7 ms\nCronJob  nightly\nin all: 3, in 12.5 s", "DIGEST 2 clusters: 1 created"},
+		"another outcome of a state": {"✗ Plan   7 ms\nCronJob  nightly\n  ABCDEFGHIJKL  2 clusters: 1 created\nin all: 3, in 12.5 s", "✓ Plan TIME"},
+	} {
+		line, blocks := missing(page, c.output)
+		assert.Equal(t, c.missing, line, sentence)
+		assert.Equal(t, 1, blocks, sentence)
+	}
+}
+
 // ownWorld returns what runs a script of bash with make's own world in a folder, and ends that world with the test. The folder is
 // .local in the script.
 func ownWorld(t *testing.T) func(script string) (string, error) {
@@ -68,6 +137,9 @@ func TestEveryCommandOfREADMERuns(t *testing.T) {
 	} {
 		assert.Contains(t, out, seen)
 	}
+	shows(t, "README.md", "Many clusters", out)
+	shows(t, "docs/apply.md", "Approval", out)
+	shows(t, "docs/fleet.md", "Which clusters", out)
 
 	local := strings.Join(commands(t, "docs/local.md"), "")
 	before, after, found := strings.Cut(local, "kubectl delete -k local/rbac/shop\n")
@@ -109,6 +181,7 @@ func TestTheTutorialsRun(t *testing.T) {
 			for _, line := range seen[1] {
 				assert.Contains(t, out, line)
 			}
+			shows(t, "docs/tutorials/"+page+".md", "In your account", out)
 		})
 	}
 }

@@ -1,20 +1,32 @@
 #!/usr/bin/env bash
-# Plans manifests for all clusters, or rolls them out in the waves of waves.json. It reads MODE (plan or apply), MANIFESTS and
-# REPORTS (buckets); kubestep finds the stack by KUBESTEP_STACK. It runs in GitHub Actions, in CodeBuild, and at a terminal.
+# Plans manifests for all clusters, or rolls them out in the waves of waves.json. It runs in GitHub Actions, in CodeBuild, and at a
+# terminal, and reads these variables. kubestep finds the stack by KUBESTEP_STACK.
+#
+#   MODE         plan or apply
+#   MANIFESTS    the bucket of the manifests, versioned
+#   REPORTS      the bucket of the reports
+#   REGIONS      the Regions whose clusters the fleet takes, with spaces or commas between them
+#   NAMESPACE    the namespace of objects that name none (default)
+#   OVERLAY      the folder that kustomize renders (overlays/production)
 set -euo pipefail
 
-kubectl kustomize overlays/production >base.yaml
+read -ra flags <<<"${REGIONS//,/ }"
+kubectl kustomize "${OVERLAY:-overlays/production}" >base.yaml
 version=$(aws s3api put-object --bucket "$MANIFESTS" --key base.yaml --body base.yaml --query VersionId --output text)
 
 # The version is part of the request, so the last cluster gets what the first one got.
-source='{"bucket":"'$MANIFESTS'","key":"base.yaml","versionId":"'$version'"}'
+request='"namespace":"'${NAMESPACE:-default}'","source":{"bucket":"'$MANIFESTS'","key":"base.yaml","versionId":"'$version'"}'
 case $MODE in
-plan) request='{"mode":"plan","source":'$source'}' ;;
-apply) request='{"mode":"apply","source":'$source',"wait":{"timeoutSeconds":300}}' ;;
+plan) request='{"mode":"plan",'$request'}' ;;
+apply) request='{"mode":"apply",'$request',"wait":{"timeoutSeconds":300}}' ;;
+*)
+	echo "MODE is plan or apply, not $MODE" >&2
+	exit 2
+	;;
 esac
 
 # It prints what happens, and exits with 1 if too many clusters failed.
-kubestep fleet --workflow apply-manifests --region eu-west-1 --region us-east-1 --request "$request" --waves @waves.json \
+kubestep fleet --workflow apply-manifests "${flags[@]/#/--region=}" --request "$request" --waves @waves.json \
 	--report "s3://$REPORTS/kubestep/" | tee summary.txt
 if [[ -n ${GITHUB_STEP_SUMMARY:-} ]]; then
 	{ echo '```text' && cat summary.txt && echo '```'; } >>"$GITHUB_STEP_SUMMARY"

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,7 +50,7 @@ esac
 `
 
 // replaced are the programs that recorder replaces.
-var replaced = []string{"aws", "git", "kubectl", "kubestep", "eksctl", "sam", "npm", "npx", "gh", "terraform", "go"}
+var replaced = []string{"aws", "git", "kubectl", "kubestep", "eksctl", "sam", "npm", "npx", "gh", "terraform", "go", "zip"}
 
 // workplace is a folder with what the commands read, and programs in its folder bin.
 func workplace(t *testing.T) string {
@@ -109,22 +110,30 @@ var (
 	printed = regexp.MustCompile(`\b(aws [a-z0-9]+ [a-z-]+(?: --[a-z-]+ (?:%s|%q|[\w./:=-]+))*(?: /dev/stdout)?)`)
 )
 
+// onPage returns the commands of a page that need AWS.
+func onPage(t *testing.T, folder, page string) []command {
+	t.Helper()
+	var all []command
+	text := read(t, page)
+	for _, block := range needs.FindAllStringSubmatch(text, -1) {
+		all = append(all, shell(t, folder, page, block[1])...)
+	}
+	for _, found := range span.FindAllStringSubmatch(text, -1) {
+		first, _, _ := strings.Cut(strings.ReplaceAll(found[1], "\n", " "), " | ")
+		if !strings.ContainsAny(first, "…<>") && strings.Count(first, " ") > 2 {
+			all = append(all, shell(t, folder, page, first)...)
+		}
+	}
+	return all
+}
+
 // called returns the commands of all pages, and of what the functions and the command print.
 func called(t *testing.T) []command {
 	t.Helper()
 	var all []command
 	folder := workplace(t)
 	for _, page := range documents(t) {
-		text := read(t, page)
-		for _, block := range needs.FindAllStringSubmatch(text, -1) {
-			all = append(all, shell(t, folder, page, block[1])...)
-		}
-		for _, found := range span.FindAllStringSubmatch(text, -1) {
-			first, _, _ := strings.Cut(strings.ReplaceAll(found[1], "\n", " "), " | ")
-			if !strings.ContainsAny(first, "…<>") && strings.Count(first, " ") > 2 {
-				all = append(all, shell(t, folder, page, first)...)
-			}
-		}
+		all = append(all, onPage(t, folder, page)...)
 	}
 	for _, tree := range []string{"internal", "cmd"} {
 		require.NoError(t, filepath.WalkDir(filepath.Join(repository, tree), func(path string, _ fs.DirEntry, err error) error {
@@ -170,7 +179,9 @@ func understood(t *testing.T, commands []command) []answer {
 	reader := exec.CommandContext(t.Context(), python, script)
 	reader.Dir = workplace(t)
 	require.NoError(t, os.WriteFile(filepath.Join(reader.Dir, "build", "packaged.yml"), []byte(read(t, "template.yml")), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(reader.Dir, "decision.json"), []byte("{}"), 0o600))
+	for _, name := range []string{"decision.json", "source.zip"} {
+		require.NoError(t, os.WriteFile(filepath.Join(reader.Dir, name), []byte("{}"), 0o600))
+	}
 	var problems bytes.Buffer
 	reader.Stdin, reader.Stderr = bytes.NewReader(input), &problems
 	output, err := reader.Output()
@@ -195,6 +206,7 @@ func TestEachCommandOfThePagesIsUnderstoodByItsProgram(t *testing.T) {
 	all := called(t)
 	t.Run("aws", func(t *testing.T) { awsUnderstands(t, of(all, "aws")) })
 	t.Run("the template, of deployments", func(t *testing.T) { templateAccepts(t, of(all, "aws")) })
+	t.Run("the other templates", func(t *testing.T) { otherTemplatesAccept(t, of(all, "aws")) })
 	t.Run("kubectl", func(t *testing.T) { kubectlUnderstands(t, of(all, "kubectl")) })
 	t.Run("kubestep", func(t *testing.T) { kubestepUnderstands(t, of(all, "kubestep")) })
 	t.Run("others, by their manuals", func(t *testing.T) { manualsHave(t, all) })
@@ -263,6 +275,120 @@ func templateAccepts(t *testing.T, commands []command) {
 	}
 	for _, name := range []string{"DriftScheduleInput", "DriftScheduleExpression", "ScheduleInput", "RoleArns", "OrganizationId", "ClusterArns", "SecretStage"} {
 		assert.True(t, set[name], "no page sets %s: is it read?", name)
+	}
+}
+
+// flag returns the value of a flag of a command.
+func flag(c command, name string) string {
+	if at := slices.Index(c.args, name); at >= 0 && at+1 < len(c.args) {
+		return c.args[at+1]
+	}
+	return ""
+}
+
+// otherTemplatesAccept reads deployments of member.yml and of docs/integrate as their templates do: each parameter exists, each value is
+// allowed, and no parameter without a default is left out.
+func otherTemplatesAccept(t *testing.T, commands []command) {
+	t.Helper()
+	python, err := filepath.Abs(filepath.Join(repository, ".local", "venv", "bin", "python"))
+	require.NoError(t, err)
+	if _, err := os.Stat(python); err != nil {
+		t.Skip("make test installs the transform of the template")
+	}
+	templates := map[string]*cloudformation.Template{}
+	for _, pattern := range []string{"member.yml", "docs/integrate/*.yml"} {
+		files, err := filepath.Glob(filepath.Join(repository, pattern))
+		require.NoError(t, err)
+		for _, file := range files {
+			name, err := filepath.Rel(repository, file)
+			require.NoError(t, err)
+			inJSON, err := sam.Transform(t.Context(), python, []byte(read(t, name)), nil)
+			require.NoError(t, err, name)
+			parsed, err := cloudformation.Parse(inJSON)
+			require.NoError(t, err, name)
+			// Only its parameters are evaluated.
+			templates[name] = &cloudformation.Template{Parameters: parsed.Parameters}
+		}
+	}
+	deployed := map[string]bool{}
+	deployments := slices.DeleteFunc(slices.Clone(commands), func(c command) bool { return templateOf(c) == "" })
+	for i, a := range understood(t, deployments) {
+		name := templateOf(deployments[i])
+		require.Contains(t, templates, name, deployments[i])
+		deployed[name] = true
+		given := map[string]string{}
+		for _, p := range a.Parameters {
+			given[p.ParameterKey] = p.ParameterValue
+		}
+		template := templates[name]
+		for key, value := range given {
+			// A value that is kept, or that stands for one, says nothing of itself.
+			if placeholder := regexp.MustCompile(`^[A-Z_]*$|/[A-Z_]+$|expansion`).MatchString(value); placeholder {
+				assert.Contains(t, template.Parameters, key, deployments[i])
+				delete(given, key)
+				template = without(template, key)
+			}
+		}
+		if strings.HasSuffix(deployments[i].args[1], "-stack-instances") {
+			// The stack set has the others.
+			for key := range template.Parameters {
+				if _, ok := given[key]; !ok {
+					template = without(template, key)
+				}
+			}
+		}
+		_, err := template.Evaluate(cloudformation.Stack{Name: "other", Partition: "aws", Region: "eu-west-1", Account: "111122223333", Parameters: given})
+		assert.NoError(t, err, deployments[i])
+		if input, ok := given["Input"]; ok {
+			assert.NoError(t, valid(t, "fleet", input), deployments[i])
+		}
+	}
+	for name := range templates {
+		assert.True(t, deployed[name], "no page deploys %s: is it read?", name)
+	}
+}
+
+// templateOf returns the template that a command deploys by itself, or an empty string.
+func templateOf(c command) string {
+	name := flag(c, "--template-file")
+	switch {
+	case len(c.args) < 2 || c.args[0] != "cloudformation":
+		return ""
+	case strings.HasSuffix(c.args[1], "-stack-instances") && flag(c, "--parameter-overrides") != "", strings.HasSuffix(c.args[1], "-stack-set"):
+		name = strings.TrimPrefix(flag(c, "--template-body"), "file://")
+		if name == "" && strings.HasSuffix(c.args[1], "-stack-instances") {
+			name = "member.yml"
+		}
+	case c.args[1] != "deploy" || strings.HasPrefix(name, "build/") || strings.HasPrefix(name, "v1.2.3/t"):
+		return ""
+	}
+	return name
+}
+
+// without returns a template that does not have the parameter.
+func without(t *cloudformation.Template, name string) *cloudformation.Template {
+	parameters := maps.Clone(t.Parameters)
+	delete(parameters, name)
+	return &cloudformation.Template{Parameters: parameters}
+}
+
+func TestATemplateRefusesADeploymentThatIsWrong(t *testing.T) {
+	t.Parallel()
+	deploy := func(template string, parameters ...string) command {
+		return command{"wrong.md", "aws", append([]string{"cloudformation", "deploy", "--stack-name", "a", "--template-file", template, "--parameter-overrides"}, parameters...)}
+	}
+	assert.Equal(t, "docs/integrate/weekly.yml", templateOf(deploy("docs/integrate/weekly.yml", "A=b")))
+	assert.Empty(t, templateOf(deploy("build/packaged.yml", "A=b")))
+	assert.Equal(t, "member.yml", templateOf(command{"p", "aws", []string{"cloudformation", "create-stack-set", "--template-body", "file://member.yml"}}))
+	assert.Empty(t, templateOf(command{"p", "aws", []string{"cloudformation", "create-stack-instances", "--stack-set-name", "a"}}))
+	parameters := map[string]cloudformation.Parameter{"Namespace": {AllowedPattern: "^[a-z]+$"}, "Regions": {}}
+	for sentence, given := range map[string]map[string]string{
+		"a parameter that it does not have":      {"Namespace": "shop", "Regions": "eu-west-1", "Region": "eu-west-1"},
+		"a parameter without a default missing":  {"Namespace": "shop"},
+		"a value that its pattern does not have": {"Namespace": "Shop", "Regions": "eu-west-1"},
+	} {
+		_, err := (&cloudformation.Template{Parameters: parameters}).Evaluate(cloudformation.Stack{Parameters: given})
+		assert.Error(t, err, sentence)
 	}
 }
 
@@ -343,6 +469,7 @@ var grammar = map[string]struct {
 	},
 	"terraform apply": {[]string{"-var"}, "https://developer.hashicorp.com/terraform/cli/commands/apply"},
 	"terraform init":  {nil, "https://developer.hashicorp.com/terraform/cli/commands/init"},
+	"zip -r":          {[]string{"-r"}, "https://infozip.sourceforge.net/"},
 }
 
 func manualsHave(t *testing.T, commands []command) {

@@ -1,7 +1,7 @@
 """Reads command lines of the aws command as that command does, and calls nothing.
 
 Standard input is a JSON list of lists of arguments. Standard output is a list with an object for each: what is wrong with it, the
-operations that it would have called first, and the parameters of a stack that it would have deployed.
+operations that it would have called first, and the parameters of a stack, or of a stack set, that it would have deployed.
 """
 
 import contextlib
@@ -63,6 +63,7 @@ def read(arguments):
 
     def built(params, model, **_):
         operations.append(f"{model.service_model.service_name}:{model.name}")
+        parameters.extend(params.get("Parameters", []) + params.get("ParameterOverrides", []) if "StackSetName" in params else [])
         if model.input_shape:
             problems.extend(wrong(model.input_shape, params, model.name))
 
