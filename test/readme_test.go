@@ -138,8 +138,6 @@ func TestEveryCommandOfREADMERuns(t *testing.T) {
 		assert.Contains(t, out, seen)
 	}
 	shows(t, "README.md", "Many clusters", out)
-	shows(t, "docs/apply.md", "Approval", out)
-	shows(t, "docs/fleet.md", "Which clusters", out)
 
 	local := strings.Join(commands(t, "docs/local.md"), "")
 	before, after, found := strings.Cut(local, "kubectl delete -k local/rbac/shop\n")

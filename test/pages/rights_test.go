@@ -37,17 +37,17 @@ json.dump({t: schemas.get_resource_schema("us-east-1", t).schema.get("handlers",
 
 // unused are actions of handlers for properties that the templates of docs/integrate do not use.
 var unused = map[string]string{
-	"AWS::CodePipeline::Pipeline codepipeline:DisableStageTransition":    "no transition is disabled",
-	"AWS::CodePipeline::Pipeline codepipeline:EnableStageTransition":     "no transition is disabled",
-	"AWS::CodePipeline::Pipeline codestar-connections:PassConnection":    "the source is a bucket",
-	"AWS::Events::Rule iam:PassRole":                                     "a topic is reached by its own policy",
-	"AWS::IAM::Role iam:AttachRolePolicy":                                "no managed policies",
-	"AWS::IAM::Role iam:DetachRolePolicy":                                "no managed policies",
-	"AWS::SNS::Topic iam:GetRole":                                        "no logs of deliveries",
-	"AWS::SNS::Topic iam:PassRole":                                       "no logs of deliveries",
-	"AWS::SNS::Topic sns:PutDataProtectionPolicy":                        "no masking",
-	"AWS::SNS::Topic sns:Subscribe":                                      "whoever reads the messages subscribes",
-	"AWS::SNS::Topic sns:Unsubscribe":                                    "whoever reads the messages subscribes",
+	"AWS::CodePipeline::Pipeline codepipeline:DisableStageTransition": "no transition is disabled",
+	"AWS::CodePipeline::Pipeline codepipeline:EnableStageTransition":  "no transition is disabled",
+	"AWS::CodePipeline::Pipeline codestar-connections:PassConnection": "the source is a bucket",
+	"AWS::Events::Rule iam:PassRole":                                  "a topic is reached by its own policy",
+	"AWS::IAM::Role iam:AttachRolePolicy":                             "no managed policies",
+	"AWS::IAM::Role iam:DetachRolePolicy":                             "no managed policies",
+	"AWS::SNS::Topic iam:GetRole":                                     "no logs of deliveries",
+	"AWS::SNS::Topic iam:PassRole":                                    "no logs of deliveries",
+	"AWS::SNS::Topic sns:PutDataProtectionPolicy":                     "no masking",
+	"AWS::SNS::Topic sns:Subscribe":                                   "whoever reads the messages subscribes",
+	"AWS::SNS::Topic sns:Unsubscribe":                                 "whoever reads the messages subscribes",
 }
 
 // withoutHandlers is what CloudFormation calls for a type whose schema does not say it:
