@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -25,7 +24,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/rest"
@@ -37,8 +35,9 @@ import (
 	"github.com/kubestep/kubestep/internal/kube"
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/readiness"
-	"github.com/kubestep/kubestep/internal/task"
 	workflow "github.com/kubestep/kubestep/internal/workflow/applymanifests"
+	"github.com/kubestep/kubestep/test/asl"
+	"github.com/kubestep/kubestep/test/hosted"
 )
 
 // fault is what happens to one request of an execution.
@@ -331,38 +330,24 @@ func (b bucket) PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Optio
 	return nil, errors.New("nothing is written")
 }
 
-// function is a function as Lambda runs it.
-type function func(context.Context, json.RawMessage) (json.RawMessage, error)
-
-func hosted[In, Out any](handle task.Handler[In, Out]) function {
-	adapted := task.Adapt(slog.New(slog.DiscardHandler), handle)
-	return func(ctx context.Context, payload json.RawMessage) (json.RawMessage, error) {
-		var in In
-		if err := json.Unmarshal(payload, &in); err != nil {
-			return nil, err
-		}
-		return adapted(ctx, in)
-	}
-}
-
 // files are the manifests of all executions.
 var files = bucket{&sync.Map{}}
 
 // functions are the machine's. Those that call AWS alone are stood in for.
-func (l *link) functions() map[string]function {
+func (l *link) functions() map[string]hosted.Function {
 	applier := manifests.Applier{Source: manifests.Source{S3: files, Prunes: true}, Kube: kube.Connector{Opener: opener{}, Dial: l.dial}}
-	return map[string]function{
-		"DescribeCluster": hosted(l.describe),
-		"MintToken": hosted(func(context.Context, contract.MintToken) (contract.Token, error) {
+	return map[string]hosted.Function{
+		"DescribeCluster": hosted.New(l.describe),
+		"MintToken": hosted.New(func(context.Context, contract.MintToken) (contract.Token, error) {
 			return contract.Token{Sealed: "sealed", Principal: "arn:aws:iam::111122223333:role/kubestep", Group: "kubestep"}, nil
 		}),
-		string(applymanifests.FunctionLoadManifests):  hosted(applier.Source.Load),
-		string(applymanifests.FunctionVerifyApply):    hosted(applier.Verify),
-		string(applymanifests.FunctionPlanManifests):  hosted(applier.Plan),
-		string(applymanifests.FunctionPlanSet):        hosted(applier.PlanSet),
-		string(applymanifests.FunctionApplyManifests): hosted(applier.Apply),
-		string(applymanifests.FunctionCheckReadiness): hosted(readiness.Checker{Kube: applier.Kube}.Check),
-		string(applymanifests.FunctionPruneObjects):   hosted(applier.Prune),
+		string(applymanifests.FunctionLoadManifests):  hosted.New(applier.Source.Load),
+		string(applymanifests.FunctionVerifyApply):    hosted.New(applier.Verify),
+		string(applymanifests.FunctionPlanManifests):  hosted.New(applier.Plan),
+		string(applymanifests.FunctionPlanSet):        hosted.New(applier.PlanSet),
+		string(applymanifests.FunctionApplyManifests): hosted.New(applier.Apply),
+		string(applymanifests.FunctionCheckReadiness): hosted.New(readiness.Checker{Kube: applier.Kube}.Check),
+		string(applymanifests.FunctionPruneObjects):   hosted.New(applier.Prune),
 	}
 }
 
@@ -382,7 +367,7 @@ func (l *link) describe(_ context.Context, in contract.DescribeCluster) (contrac
 const functionTime = 60 * time.Second
 
 // invoke invokes a function, which may be killed.
-func (l *link) invoke(ctx context.Context, f function, payload json.RawMessage) (json.RawMessage, error) {
+func (l *link) invoke(ctx context.Context, f hosted.Function, payload json.RawMessage) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, functionTime)
 	defer cancel()
 	l.mu.Lock()
@@ -398,18 +383,11 @@ func (l *link) invoke(ctx context.Context, f function, payload json.RawMessage) 
 		l.mu.Lock()
 	}
 	l.mu.Unlock()
-	var named messages.InvokeResponse_Error
 	switch {
 	case stopped:
-		return nil, errStopped
+		return nil, asl.ErrStopped
 	case dead:
-		return nil, failure{"Runtime.ExitError", "RequestId: 1 Error: Runtime exited with error: signal: killed"}
-	case errors.As(err, &named):
-		cause, err := json.Marshal(map[string]string{"errorMessage": named.Message, "errorType": named.Type})
-		if err != nil {
-			return nil, err
-		}
-		return nil, failure{named.Type, string(cause)}
+		return nil, asl.Error{Name: "Runtime.ExitError", Cause: "RequestId: 1 Error: Runtime exited with error: signal: killed"}
 	default:
 		return answer, err
 	}

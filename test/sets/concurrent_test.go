@@ -18,6 +18,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
+	"github.com/kubestep/kubestep/test/asl"
 )
 
 // pair are two executions of a set at the same time.
@@ -47,7 +48,7 @@ var allowed = []string{string(contract.SetInUse), string(contract.SetTaken)}
 func (q pair) judge(p *place, before, after map[string]live, ends [2]outcome) (problems []string) {
 	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	for i, o := range ends {
-		if failed := (failure{}); o.err != nil && (!errors.As(o.err, &failed) || !slices.Contains(allowed, failed.Name)) {
+		if failed := (asl.Error{}); o.err != nil && (!errors.As(o.err, &failed) || !slices.Contains(allowed, failed.Name)) {
 			say("execution %d ended with %v", i+1, o.err)
 		}
 	}
@@ -178,7 +179,7 @@ func (q pair) interleave(t *testing.T, p *place, links [2]*link, schedule []int)
 		if over[0] && over[1] {
 			for i, o := range ends {
 				isGone := o.err == nil && q.steps[i].mode == applymanifests.ModeDelete // whoever deleted it
-				if failed := (failure{}); overtaken(all, i) && !isGone && (!errors.As(o.err, &failed) || failed.Name != string(contract.SetTaken)) {
+				if failed := (asl.Error{}); overtaken(all, i) && !isGone && (!errors.As(o.err, &failed) || failed.Name != string(contract.SetTaken)) {
 					problems = append(problems, fmt.Sprintf("execution %d was overtaken, and ended with %v", i+1, o.err))
 				}
 			}
@@ -295,7 +296,7 @@ func TestAnExecutionThatBeginsWhileAnotherOneRuns(t *testing.T) {
 					p.other.begin(plan{})
 					second := p.newExecution(t, p.other, q.steps[1])
 					waits, secondEnded := make(chan struct{}, 100), make(chan struct{})
-					second.waits = func(string) { waits <- struct{}{} }
+					second.waits = func() { waits <- struct{}{} }
 					go func() {
 						defer close(secondEnded)
 						defer func() { last = 1 }()
@@ -423,7 +424,7 @@ func persons() map[string]person {
 				}
 				p.other.begin(plan{})
 				err = p.newExecution(p.t, p.other, step{set: "s", manifests: "cm a/one=7 lease b/others=7", prune: true}).end(p.t).err
-				if failed := (failure{}); errors.As(err, &failed) && failed.Name == string(contract.SetInUse) {
+				if failed := (asl.Error{}); errors.As(err, &failed) && failed.Name == string(contract.SetInUse) {
 					return nil
 				}
 				return err
@@ -521,7 +522,7 @@ func TestSomebodyChangesASetWhileAnExecutionRuns(t *testing.T) {
 					isListed := !slices.ContainsFunc(o.requests[o.hit:], func(request string) bool { return strings.Contains(request, "labelSelector=") })
 					loses := who.loses || who.tooLate && isListed
 					var problems []string
-					if failed := (failure{}); o.err != nil && (!errors.As(o.err, &failed) || !slices.Contains(who.ends, failed.Name)) {
+					if failed := (asl.Error{}); o.err != nil && (!errors.As(o.err, &failed) || !slices.Contains(who.ends, failed.Name)) {
 						problems = append(problems, fmt.Sprintf("it ended with %v", o.err))
 					}
 					if did != nil && !apierrors.IsNotFound(did) && !apierrors.IsAlreadyExists(did) {
@@ -628,13 +629,13 @@ func TestAFunctionThatGoesOnWhileItsExecutionHasInvokedItAgain(t *testing.T) {
 						}
 						go func() {
 							defer close(ended)
-							_, _ = slow.invoke(ctx, slow.functions()[name], payload)
+							_, _ = slow.invoke(context.WithoutCancel(ctx), slow.functions()[name], payload)
 						}()
 						select {
 						case <-held.reached:
 						case <-ended:
 						}
-						return nil, failure{"Lambda.SdkClientException", "{}"}
+						return nil, asl.Error{Name: "Lambda.SdkClientException", Cause: "{}"}
 					}
 					assert.NoError(t, e.end(t).err)
 					p.link.begin(plan{})

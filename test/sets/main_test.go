@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/kubestep/kubestep/local/world"
+	"github.com/kubestep/kubestep/test/asl"
 )
 
 var (
@@ -21,7 +22,7 @@ var (
 
 	root         string // of the repository
 	controlPlane *world.ControlPlane
-	machine      definition
+	machine      asl.Machine
 )
 
 func TestMain(m *testing.M) {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/sets"
+	"github.com/kubestep/kubestep/test/asl"
 )
 
 // place is a part of the cluster that one test at a time has: two namespaces, a kind, and names of what is cluster-wide.
@@ -401,18 +402,20 @@ func (p *place) newExecution(t testing.TB, l *link, s step) *execution {
 	var decoded any
 	require.NoError(t, json.Unmarshal(text, &decoded))
 	functions := l.functions()
-	return &execution{
-		arn: fmt.Sprintf("arn:aws:states:eu-west-1:111122223333:execution:one-apply-manifests:%s-%d", p.name, executions.Add(1)), input: decoded,
-		invoke: func(ctx context.Context, name string, payload json.RawMessage) (json.RawMessage, error) {
-			return l.invoke(ctx, functions[name], payload)
-		},
+	e := &execution{invoke: func(ctx context.Context, name string, payload json.RawMessage) (json.RawMessage, error) {
+		return l.invoke(ctx, functions[name], payload)
+	}}
+	e.Execution = asl.Execution{
+		Machine: machine, ARN: fmt.Sprintf("arn:aws:states:eu-west-1:111122223333:execution:one-apply-manifests:%s-%d", p.name, executions.Add(1)), Input: decoded,
+		Do: e.do, Enters: e.enters,
 	}
+	return e
 }
 
 // end runs an execution to its end.
 func (e *execution) end(t testing.TB) outcome {
 	t.Helper()
-	after, err := e.run(t.Context(), machine, nil)
+	after, err := e.Run(t.Context())
 	o := outcome{path: e.path, err: err}
 	if err == nil {
 		text, err := json.Marshal(after)
