@@ -94,8 +94,9 @@ build/local/kubectl: local/controlplane/go.mod | need-go
 soak: local ## many executions while mappings, bindings and the API server come and go, then a large fleet (N=1000 CONCURRENCY=20 CLUSTERS=200)
 	cd test && go test -v -count=1 -timeout 1h ./soak -executions $(N) -at-once $(CONCURRENCY) -clusters $(CLUSTERS)
 
-proofs: local ## what is in a set and what is deleted, with a fault at each request, and two executions in each order (an hour)
+proofs: local ## what is in a set and what is deleted, with a fault at each request, and two executions in each order; then 20,000 rollouts with faults (an hour)
 	cd test && go test -v -count=1 -timeout 4h ./sets -every 1
+	cd test && go test -v -count=1 -timeout 4h ./rollouts -seeds 20000
 
 pictures: need-go ## the pictures of the docs in docs/fleet, of the page as it is now: they need Chromium
 	go test -count=1 ./internal/fleet/report -run TestThePicturesOfTheDocs -picture $(CURDIR)/docs/fleet

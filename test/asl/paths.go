@@ -41,7 +41,7 @@ type step struct {
 }
 
 func (p path) in(of scope) (any, error) {
-	var at any = of.data
+	at := of.data
 	if p.context {
 		at = of.context
 	}
