@@ -68,6 +68,13 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
+// text is an object that the bucket holds.
+func (b *bucket) text(key string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return string(b.held["/bucket/"+key])
+}
+
 // s3 serves one with an object, and returns the environment variable of its endpoint.
 func s3(t *testing.T, objects map[string]string) (*bucket, string) {
 	t.Helper()

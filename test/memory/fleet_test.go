@@ -117,6 +117,55 @@ func TestTheOutcomesOfALargeFleet(t *testing.T) {
 	})
 }
 
+// A page says where a rollout stands while it waits for an approval.
+func TestThePageOfALargeRolloutThatWaits(t *testing.T) {
+	t.Run("for its first wave", func(t *testing.T) {
+		var list strings.Builder
+		for i := range contractfleet.MaxClusters {
+			fmt.Fprintf(&list, `{"clusterName":"c%05d%s","region":"eu-west-1","roleArn":"arn:aws:iam::111122223333:role/%s"}`+"\n", i, strings.Repeat("n", 90), strings.Repeat("r", 64))
+		}
+		objects, endpoint := s3(t, map[string]string{"all.jsonl": list.String()})
+		input, err := json.Marshal(map[string]any{
+			"workflow": "apply-manifests", "source": map[string]string{"bucket": "bucket", "key": "all.jsonl"}, "output": map[string]string{"bucket": "bucket"}, "concurrency": 100,
+			"request": map[string]string{"mode": "apply", "manifests": "kind: Namespace\napiVersion: v1\nmetadata: {name: a}"}, "approve": map[string]any{},
+			"waves": []any{map[string]any{"name": "canary", "percentage": 1}, map[string]any{"name": "rest", "percentage": 100}},
+		})
+		require.NoError(t, err)
+		o := invoke(t, "find-clusters", contractfleet.FindClusters{Execution: fleetExecution, StartedAt: time.Unix(0, 0), Input: input}, endpoint,
+			"KUBESTEP_APPLY_MANIFESTS_ARN=arn:aws:states:eu-west-1:111122223333:stateMachine:kubestep-apply-manifests:live", "KUBESTEP_FLEET_WORKFLOWS=apply-manifests", "KUBESTEP_APPROVE_FUNCTION=approve")
+		ends(t, o, "", "")
+		page := objects.text(fleetFolder + "report.html")
+		require.Contains(t, page, "Waits for approval: nothing has begun")
+		t.Logf("a page of %d KB", len(page)>>10)
+	})
+	t.Run("for its last wave", func(t *testing.T) {
+		of := contractfleet.Fleet{
+			Name: "nightly", Execution: fleetExecution, Workflow: "apply-manifests", Clusters: contractfleet.MaxClusters, InS3: true, Concurrency: 40, Changes: true, Waves: 2,
+			StateMachineARN: "arn:aws:states:eu-west-1:111122223333:stateMachine:kubestep-apply-manifests:live", Executions: "arn:aws:states:eu-west-1:111122223333:execution:kubestep-apply-manifests",
+			Output: contract.Destination{Bucket: "bucket"},
+		}
+		waves := []contractfleet.Wave{{Name: "first", Clusters: of.Clusters - 1, Concurrency: 40, Gate: contractfleet.Gate{SoakSeconds: 60, Alarms: []string{}, Approval: contractfleet.Approve{TimeoutSeconds: 600}}}, {Name: "last", Clusters: 1, Concurrency: 1}}
+		list, files := make([]contractfleet.Cluster, of.Clusters), map[string]string{}
+		for i := range list {
+			target := contract.Target{ClusterName: fmt.Sprintf("c%05d%s", i, strings.Repeat("n", 90)), Region: "eu-west-1", RoleARN: "arn:aws:iam::111122223333:role/" + strings.Repeat("r", 64)}
+			list[i] = contractfleet.Cluster{Target: target, Attempt: 1, Execution: fleet.ExecutionName(of, target, 1), Wave: 1 + i/(of.Clusters-1)}
+			text, err := json.Marshal(contractfleet.Outcome{Target: target, Attempt: 1, Status: contractfleet.StatusSucceeded, Cause: strings.Repeat("<&>", 80), Totals: map[string]int{"applied": 3}, Wave: 1})
+			require.NoError(t, err)
+			files[fleetFolder+"outcomes/"+list[i].Execution+".json"] = string(text)
+		}
+		text, err := json.Marshal(list)
+		require.NoError(t, err)
+		files[fleetFolder+"clusters.json"] = string(text)
+		objects, endpoint := s3(t, files)
+		// The soak of the gate is over.
+		run := contractfleet.Ran{Round: 3, Attempt: 1, Begun: of.Clusters - 1, Waves: waves, Wave: 1, Gate: contractfleet.Passage{Wave: 1, Stage: contractfleet.StageAlarms}}
+		ends(t, invoke(t, "summarize", contractfleet.Summarize{Fleet: of, Request: json.RawMessage(`{}`), Run: run}, endpoint), "", "")
+		page := objects.text(fleetFolder + "report.html")
+		require.Contains(t, page, "Waits for the approval of wave first")
+		t.Logf("a page of %d KB", len(page)>>10)
+	})
+}
+
 // What an execution of a cluster ends with passes between states, 256 KiB at the most.
 func TestTheResultOfAClustersExecution(t *testing.T) {
 	of := contractfleet.Fleet{Name: "nightly", Execution: fleetExecution, Workflow: "pod-inventory", Clusters: 1, Output: contract.Destination{Bucket: "bucket"}}
