@@ -79,7 +79,7 @@ func TestAPlanIsAppliedOnceSomebodyApprovedExactlyThatPlan(t *testing.T) {
 	yes := applymanifests.ApprovePlan{Execution: execution, Digest: waits.Plan.Digest, By: "ada"}
 	said, _, err := newShell(t, "").run(t, nil, "kubestep", "approve", execution)
 	require.NoError(t, err)
-	assert.Contains(t, said, "created    ConfigMap "+a.namespace+"/approved")
+	assert.Contains(t, said, "create     ConfigMap "+a.namespace+"/approved")
 	assert.Contains(t, said, "--digest "+waits.Plan.Digest)
 	said, _, err = newShell(t, "").run(t, nil, "kubestep", "approvals", "--state-machine-arn", a.machine)
 	require.NoError(t, err)

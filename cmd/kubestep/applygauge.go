@@ -52,6 +52,10 @@ func (g *applyGauge) event(e types.HistoryEvent) {
 		if g.passes++; title != g.title {
 			g.title, g.passes = title, 1
 		}
+	case "WaitForJobs", "WaitUntilReady", "WaitUntilGone": // before the pass that looks again
+		if title := pass(g.document); title != g.title {
+			g.title, g.passes = title, 0
+		}
 	case string(applymanifests.FunctionRequestApproval):
 		g.title, g.passes = "Wait for an approval", 0
 	}

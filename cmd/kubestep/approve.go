@@ -108,7 +108,7 @@ func showWaiting(cmd *cobra.Command, client *sfn.Client, execution string) error
 	}
 	for _, o := range waits.Plan.Objects {
 		if o.Action != applymanifests.ActionUnchanged {
-			_, _ = fmt.Fprintf(out, "%-10s %s\n", o.Action, terminal.Line(o.Kind+" "+applymanifests.ObjectName{Namespace: o.Namespace, Name: o.Name}.String()))
+			_, _ = fmt.Fprintf(out, "%-10s %s\n", action(o, applymanifests.Output{Mode: applymanifests.ModePlan, Prune: true}), terminal.Line(o.Kind+" "+applymanifests.ObjectName{Namespace: o.Namespace, Name: o.Name}.String()))
 			var b bytes.Buffer
 			writeChanges(&b, o, paperOf(out))
 			_, _ = b.WriteTo(out)

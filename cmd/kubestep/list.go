@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/shell"
 )
 
 const (
@@ -71,9 +72,14 @@ states:DescribeExecution.`,
 
   # The ARNs of the last 100 plans and applies that failed
   kubestep list --workflow apply-manifests --status failed --limit 100 -o jsonpath='{range [*]}{.executionArn}{"\n"}{end}'`,
-		Aliases:           []string{"ls"},
-		SuggestFor:        []string{"executions", "history", "ps", "status", "runs"},
-		Args:              cobra.NoArgs,
+		Aliases:    []string{"ls"},
+		SuggestFor: []string{"executions", "history", "ps", "status", "runs"},
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return problems{fmt.Sprintf("%q: list takes no argument. For the executions of a cluster: --cluster %s", args[0], shell.Quote(args[0]))}
+		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	of := newExecutions(cmd)
@@ -154,6 +160,9 @@ func (o *listOptions) list(ctx context.Context, of *executions) ([]listedExecuti
 		listed = listed[:min(len(listed), maxListLimit)]
 	}
 	describe(ctx, of.view.states, listed)
+	if ctx.Err() != nil { // what is described by then is not all
+		return nil, ctx.Err() //nolint:wrapcheck // whoever interrupted it knows
+	}
 	if o.cluster != "" {
 		listed = slices.DeleteFunc(listed, func(e listedExecution) bool { return e.Cluster != o.cluster })
 		listed = listed[:min(len(listed), o.limit)]
@@ -247,6 +256,6 @@ func executionTable(all []listedExecution, on paper, now time.Time) string {
 		rows = append(rows, []string{duration.HumanDuration(now.Sub(e.Started)), status, e.Workflow, cell(e.Cluster), cell(e.Name)})
 	}
 	var b bytes.Buffer
-	on.table(&b, rows)
+	on.table(&b, rows, "NAME") // which follow and stop take
 	return b.String()
 }

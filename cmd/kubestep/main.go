@@ -15,13 +15,16 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/kubestep/kubestep/internal/follow/terminal"
+	"github.com/kubestep/kubestep/internal/input"
 )
 
 // The exit statuses.
@@ -93,6 +96,7 @@ documentation.`,
 	cmd.AddCommand(followVerb(), listVerb(), stopVerb(), openVerb(), approveVerb(), versionVerb(), manVerb())
 	cmd.AddCommand(topics()...)
 	reflow(cmd)
+	cmd.SetFlagErrorFunc(meant)
 	return cmd
 }
 
@@ -111,12 +115,46 @@ func addCobras(cmd *cobra.Command) {
 	}
 }
 
+// unknownFlag is what pflag says of one.
+var unknownFlag = regexp.MustCompile(`^unknown flag: --([a-z-]+)`)
+
+// meant adds to an error about a flag which one may be meant.
+func meant(cmd *cobra.Command, err error) error {
+	found := unknownFlag.FindStringSubmatch(err.Error())
+	if found == nil {
+		return err
+	}
+	var like []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if strings.HasPrefix(f.Name, found[1]) || input.Alike(f.Name, found[1]) {
+			like = append(like, "--"+f.Name)
+		}
+	})
+	if len(like) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w. Did you mean %s?", err, strings.Join(like, " or "))
+}
+
 // strictHelp makes the help of a command that does not exist an error.
 func strictHelp(cmd *cobra.Command) {
 	cmd.Use = "help [COMMAND]"
 	cmd.Short = "Show the help of a command"
 	cmd.Long = "Show the help of a command, as its flag --help does."
 	cmd.Example = "  # The flags of inventory, with examples\n  kubestep help inventory\n\n  # What an error means, and how to fix it\n  kubestep help errors Forbidden\n\n  # The exit statuses\n  kubestep help exit-codes"
+	verbs := cmd.ValidArgsFunction
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		if found, rest, err := cmd.Root().Find(args); err == nil && found.Hidden && found.ValidArgsFunction != nil {
+			return found.ValidArgsFunction(cmd, rest, begun)
+		}
+		names, directive := verbs(cmd, args, begun)
+		for _, t := range topics() {
+			if len(args) == 0 && strings.HasPrefix(t.Name(), begun) {
+				names = append(names, cobra.CompletionWithDesc(t.Name(), t.Short))
+			}
+		}
+		return names, directive
+	}
 	cmd.Run = nil
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		found, rest, err := cmd.Root().Find(args)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -192,13 +193,17 @@ func describedMachines(all []found) string {
 	return fmt.Sprintf("stack %s in %s of account %s", strings.TrimSuffix(all[0].arn.Name(), "-"+all[0].Name), arn.Region(), arn.Account())
 }
 
+// anyExecutionName matches what an execution may be named that others start:
+// https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+var anyExecutionName = regexp.MustCompile("^[^\\s<>{}\\[\\]?*\"#%\\\\^|~`$&,;:/\\x00-\\x1f\\x7f-\u009f]{1,80}$")
+
 // argumentRegion is the Region of an argument that is the ARN of an execution; empty if it is
 // a name.
 func argumentRegion(argument string, wrong *problems) string {
 	if isExecutionARN(argument) {
 		return parseARN("EXECUTION", argument, "execution", wrong).Region()
 	}
-	if !executionName.MatchString(argument) {
+	if !anyExecutionName.MatchString(argument) {
 		wrong.add("EXECUTION %q is not a name, nor of the form arn:aws:states:REGION:ACCOUNT:execution:MACHINE:NAME", argument)
 	}
 	return ""

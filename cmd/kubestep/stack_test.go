@@ -185,6 +185,44 @@ func TestListFiltersAndFormats(t *testing.T) {
 	})
 }
 
+func TestAListThatIsInterruptedPrintsNoPartOfIt(t *testing.T) {
+	s := stackOfExecutions(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	s.onCall = func(action string) {
+		if action == "DescribeExecution" {
+			interrupt()
+		}
+	}
+	status, stdout, stderr := kubestep(ctx, "list")
+	assert.Equal(t, interrupted, status)
+	assert.Empty(t, stdout)
+	assert.Equal(t, "kubestep list: interrupted\n", stderr)
+}
+
+func TestAFlagThatIsMistypedIsSuggested(t *testing.T) {
+	for sentence, args := range map[string][]string{
+		"unknown flag: --file. Did you mean --filename?":                                  {"apply", "demo", "--file", "a"},
+		"unknown flag: --namespaces. Did you mean --namespace?":                           {"inventory", "demo", "--namespaces", "a"},
+		"unknown flag: --job. Did you mean --job-logs or --job-timeout?":                  {"apply", "demo", "--job", "a"},
+		"unknown flag: --nonsense\n":                                                      {"list", "--nonsense"},
+		`"demo": list takes no argument. For the executions of a cluster: --cluster demo`: {"list", "demo"},
+	} {
+		newStepFunctions(t, nil)
+		status, _, stderr := kubestep(t.Context(), args...)
+		assert.Equal(t, misused, status)
+		assert.Contains(t, stderr, sentence)
+	}
+}
+
+func TestAnExecutionOfOthersMayHaveAnyNameThatStepFunctionsTakes(t *testing.T) {
+	stackOfExecutions(t)
+	for name, want := range map[string]string{"a.b+c=(d)@e": "has an execution named", "a b": "is not a name", "a/b": "is not a name", "a*": "is not a name", strings.Repeat("x", 81): "is not a name"} {
+		status, _, stderr := kubestep(t.Context(), "open", name)
+		assert.Equal(t, misused, status)
+		assert.Contains(t, stderr, want, name)
+	}
+}
+
 func TestStopStopsWhatRunsAndSaysWhatIsLeft(t *testing.T) {
 	s := stackOfExecutions(t)
 	status, stdout, stderr := kubestep(t.Context(), "stop", "nightly", "--reason", "too early")
@@ -328,6 +366,8 @@ func TestAShellCompletesWhatAWSHas(t *testing.T) {
 		"the sets that begin so":    {[]string{"delete", "demo", "--set", "b"}, "base\n:4\n"},
 		"executions":                {[]string{"stop", "n"}, "nightly\trunning fleet 30s\n:4\n"},
 		"the errors":                {[]string{"errors", "Forb"}, "Forbidden\n:4\n"},
+		"the errors, of help":       {[]string{"help", "errors", "Forb"}, "Forbidden\n:4\n"},
+		"the pages of help":         {[]string{"help", "e"}, "errors\tThe errors that an execution ends with\nexit-codes\tThe exit statuses\nenvironment\tThe variables that are read\n:4\n"},
 		"the workflows to list":     {[]string{"list", "--workflow", ""}, "apply-manifests\nfleet\npod-inventory\nrun-job\n:4\n"},
 		"the executions to approve": {[]string{"approve", "morn"}, "morning\tsucceeded pod-inventory 27h\n:4\n"},
 	} {

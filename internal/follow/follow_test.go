@@ -363,3 +363,19 @@ func TestTheStatesOfAPassAreUnderItsTitle(t *testing.T) {
 		})
 	}
 }
+
+func TestOnATerminalAFailureTakesOneLine(t *testing.T) {
+	for width, want := range map[int]string{200: "✗ ListPods                 20 ms  Forbidden: The cluster denies it, and says so at length.", 60: "✗ ListPods                 20 ms  Forbidden: The cluster d…", 20: "✗ ListPods                 20 ms  Forbidden…"} {
+		s := newScript()
+		s.enter(types.HistoryEventTypeTaskStateEntered, "ListPods")
+		s.lambdaFails("Forbidden", "The cluster denies it, and says so at length. More")
+		s.add(types.HistoryEvent{Type: types.HistoryEventTypeExecutionFailed})
+		var out bytes.Buffer
+		f := follower(&fakeStepFunctions{events: s.events, end: ends(types.ExecutionStatusFailed, "Forbidden", "The cluster denies it, and says so at length. More")}, &out)
+		f.Live, f.Width = true, func() int { return width }
+		_, err := started(t, f)
+		require.NoError(t, err)
+		assert.Contains(t, out.String(), want+"\n")
+		assert.Contains(t, out.String(), "at length. More\n", "all of it is said in the end")
+	}
+}

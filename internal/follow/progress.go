@@ -66,7 +66,7 @@ func (p *progress) step(s Step) {
 		text := s.Error
 		cause := p.message(s.Cause)
 		if why := firstSentence(cause); why != "" {
-			text += ": " + why
+			text = p.fitting(state, text+": "+why, len([]rune(text)))
 		}
 		p.line(p.style.Red("✗")+" %-21s %8s  %s", state, duration(s.Duration), terminal.Line(text))
 		if p.verbose && cause != "" {
@@ -128,6 +128,17 @@ func (p *progress) columns() int {
 		return width - 1
 	}
 	return unknown
+}
+
+// fitting cuts what is said of a state that failed to a line of the terminal, after so many characters at least:
+// finish says all of it, or an attempt is made again.
+func (p *progress) fitting(state, text string, least int) string {
+	runes := []rune(text)
+	room := max(p.room(state), least)
+	if !p.live || p.width == nil || len(runes) <= room {
+		return text
+	}
+	return string(runes[:max(room-1, least)]) + "…"
 }
 
 // room is how many characters the live line has left beside a state.
