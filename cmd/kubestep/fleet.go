@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -315,14 +317,39 @@ func (g *fleetGauge) result(style paper) string {
 func writeOutcomes(b *bytes.Buffer, all []fleet.Outcome, home contract.ARN, on paper) {
 	rows := [][]string{{"CLUSTER", "REGION", "ACCOUNT", "STATUS", "TOOK", "TOTALS", "ERROR"}}
 	for _, o := range all {
-		figures := totals(o.Totals)
+		counts := maps.Clone(o.Totals)
+		maps.DeleteFunc(counts, func(_ string, n int) bool { return n == 0 })
+		if len(counts) == 0 {
+			counts = o.Totals
+		}
+		figures := totals(counts)
 		rows = append(rows, []string{
 			cell(o.ClusterName), cell(cmp.Or(o.Region, home.Region())), cell(cmp.Or(contract.ARN(o.RoleARN).Account(), home.Account())),
 			strings.ToLower(string(o.Status)), fmt.Sprintf("%.1f s", o.Seconds), cell(figures), cell(o.Error),
 		})
 	}
-	on.table(b, rows)
-	b.WriteByte('\n')
+	everywhere := ""
+	if !on.wide {
+		rows, everywhere = withoutPlace(rows)
+	}
+	on.table(b, rows, "CLUSTER", "ERROR")
+	b.WriteString(everywhere + "\n")
+}
+
+// withoutPlace leaves out the columns of the Region and of the account if all clusters are in the same, and says which.
+func withoutPlace(rows [][]string) ([][]string, string) {
+	const region, account = 1, 2
+	first := rows[1]
+	for _, row := range rows[1:] {
+		if row[region] != first[region] || row[account] != first[account] {
+			return rows, ""
+		}
+	}
+	shorter := make([][]string, len(rows))
+	for i, row := range rows {
+		shorter[i] = slices.Delete(slices.Clone(row), region, account+1)
+	}
+	return shorter, fmt.Sprintf("all in %s of account %s\n", first[region], first[account])
 }
 
 // effects says how many clusters get the same change, and has two lines for each change: what it

@@ -134,7 +134,7 @@ func TestEveryProblemOfAFleetIsReported(t *testing.T) {
 
 func TestAWideFleetHasALineForEachClusterWithItsRegionAndAccount(t *testing.T) {
 	g := &fleetGauge{fleet: fleet.Fleet{StateMachineARN: podMachine}, summary: fleet.Summary{Clusters: 2, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 1, fleet.StatusFailed: 1}}, outcomes: []fleet.Outcome{
-		{Target: contract.Target{ClusterName: "demo"}, Status: fleet.StatusSucceeded, Seconds: 1.25, Totals: map[string]int{"pods": 12, "unhealthy": 5}},
+		{Target: contract.Target{ClusterName: "demo"}, Status: fleet.StatusSucceeded, Seconds: 1.25, Totals: map[string]int{"pods": 12, "unhealthy": 5, "archived": 0}},
 		{Target: contract.Target{ClusterName: "demo", Region: "us-east-1", RoleARN: "arn:aws:iam::444455556666:role/member"}, Status: fleet.StatusFailed, Seconds: 3, Error: "Unauthorized"},
 	}}
 	assert.True(t, strings.HasPrefix(g.result(paper{wide: true, width: 20}), `CLUSTER   REGION      ACCOUNT        STATUS      TOOK    TOTALS                 ERROR
@@ -143,6 +143,13 @@ demo      us-east-1   444455556666   failed      3.0 s   <none>                 
 
 `), g.result(paper{wide: true, width: 20}))
 	assert.Contains(t, g.result(paper{}), "ACCOUNT", "of a few, not only a wide one")
+	here := *g
+	here.outcomes = g.outcomes[:1]
+	assert.True(t, strings.HasPrefix(here.result(paper{}), `CLUSTER   STATUS      TOOK    TOTALS                 ERROR
+demo      succeeded   1.2 s   pods 12, unhealthy 5   <none>
+all in eu-west-1 of account 123456789012
+
+`), here.result(paper{}))
 	g.outcomes = slices.Repeat(g.outcomes, 11)
 	assert.NotContains(t, g.result(paper{}), "ACCOUNT")
 	assert.Contains(t, g.result(paper{wide: true}), "ACCOUNT")
