@@ -17,6 +17,8 @@ import (
 // Rollout is what is rolled out, and what happens to it.
 type Rollout struct {
 	Seed uint64
+	// Reports and Sources are buckets, and Former and Newest the versions of the manifests.
+	Reports, Sources, Former, Newest string
 	// Clusters are in the order in which they are found.
 	Clusters []Cluster
 	// Waves are none for a fleet without waves, whose concurrency and tolerance are these.
@@ -49,6 +51,8 @@ type Rollout struct {
 	Chances Chances
 	// Longest bounds the seconds that one takes.
 	Longest int
+	// Plain has no execution time out, and none be stopped.
+	Plain bool
 }
 
 // Cluster is a cluster, and what becomes of it.
@@ -161,11 +165,9 @@ const (
 	Undescribed  Oddity = "how it failed cannot be read at first"
 )
 
-// The versions of the manifests.
 const (
-	reports, sources, key = "reports", "manifests", "base.yaml"
-	former, newest        = "v1-former", "v2-newest"
-	effect                = "q83vEjRWeJq8"
+	key    = "base.yaml"
+	effect = "q83vEjRWeJq8"
 )
 
 // Transient are errors that are worth a second try; the others are not.
@@ -189,7 +191,7 @@ func New(seed uint64) Rollout {
 	chance := func(share float64) bool { return random.Float64() < share }
 	between := func(least, most int) int { return least + random.IntN(most-least+1) }
 	r := Rollout{
-		Seed: seed, Concurrency: between(1, 7), Tolerated: []int{0, 0, 1, 2, 4}[random.IntN(5)], Unmatched: "last", Longest: 300, Named: chance(0.3),
+		Seed: seed, Reports: "reports", Sources: "manifests", Former: "v1-former", Newest: "v2-newest", Concurrency: between(1, 7), Tolerated: []int{0, 0, 1, 2, 4}[random.IntN(5)], Unmatched: "last", Longest: 300, Named: chance(0.3),
 		OnFailure: []string{"", "stop", "continue", "rollback", "rollback"}[random.IntN(5)], Report: chance(0.5), Listed: chance(0.15),
 	}
 	r.Chances = []Chances{
@@ -245,6 +247,48 @@ func New(seed uint64) Rollout {
 		for i := range r.Waves {
 			r.Waves[i].Concurrency = 1
 		}
+	}
+	return r
+}
+
+// Small makes a rollout of a seed that an engine runs in which time passes: to a few clusters, and nothing is odd.
+func Small(seed uint64) Rollout {
+	random := source(seed, "small")
+	r := New(seed)
+	r = Rollout{
+		Seed: seed, Reports: r.Reports, Sources: r.Sources, Former: r.Former, Newest: r.Newest, Concurrency: 1 + random.IntN(3), Tolerated: random.IntN(2), Unmatched: "last",
+		OnFailure: []string{"stop", "continue", "rollback"}[seed%3], Report: true, Longest: 1, Plain: true, SamePlan: random.IntN(3) == 0,
+		Chances: Chances{Fail: 0.12, Pass: 0.12, Same: 0.3, Jobs: 0.3},
+	}
+	if r.SamePlan {
+		r.Chances.Left = 0.2
+	}
+	for n := range 2 + random.IntN(6) {
+		r.Clusters = append(r.Clusters, Cluster{Name: fmt.Sprintf("c%02d", n), Region: []string{"eu-west-1", "us-east-1"}[random.IntN(2)]})
+	}
+	r.InS3 = r.OnFailure == "rollback"
+	r.waves(random)
+	soon := func(a *Approval) {
+		if a == nil {
+			return
+		}
+		*a = Approval{Seconds: 600, After: 1, Answer: a.Answer}
+		if a.Answer != Rejects && a.Answer != Forges {
+			a.Answer = Approves
+		}
+	}
+	for i := range r.Waves {
+		gate := &r.Waves[i].Gate
+		gate.Soak, gate.Unreadable = gate.Soak%2, false
+		soon(gate.Approval)
+		if len(gate.Alarms) > 0 {
+			gate.Alarms = gate.Alarms[:1]
+			gate.Alarms[0].Composite = false
+		}
+	}
+	if random.IntN(4) == 0 {
+		r.First = decision(random)
+		soon(r.First)
 	}
 	return r
 }
@@ -347,10 +391,11 @@ func (r Rollout) Fate(kind Kind, cluster string, attempt int) Fate {
 		f.Status, f.Error = "FAILED", "PlanChanged"
 	case chance(fail):
 		f.Status, f.Error = "FAILED", final[random.IntN(len(final))]
-		switch random.IntN(8) {
-		case 0:
+		switch odd := random.IntN(8); {
+		case r.Plain:
+		case odd == 0:
 			f.Status, f.Error = "TIMED_OUT", ""
-		case 1:
+		case odd == 1:
 			f.Status, f.Error = "ABORTED", ""
 		}
 	case chance(pass):
@@ -376,7 +421,7 @@ func (r Rollout) Fate(kind Kind, cluster string, attempt int) Fate {
 
 // Input is the input of the execution.
 func (r Rollout) Input() map[string]any {
-	request := map[string]any{"mode": "apply", "namespace": "shop", "source": map[string]any{"bucket": sources, "key": key}}
+	request := map[string]any{"mode": "apply", "namespace": "shop", "source": map[string]any{"bucket": r.Sources, "key": key}}
 	if r.SamePlan {
 		request["effect"] = effect
 	}
@@ -404,7 +449,7 @@ func (r Rollout) Input() map[string]any {
 		in["clusters"] = clusters
 	}
 	if r.Report {
-		in["output"] = map[string]any{"bucket": reports, "prefix": "rollouts"}
+		in["output"] = map[string]any{"bucket": r.Reports, "prefix": "rollouts"}
 	}
 	if r.First != nil {
 		in["approve"] = r.First.input()
@@ -417,7 +462,7 @@ func (r Rollout) Input() map[string]any {
 		in["onFailure"] = r.OnFailure
 	}
 	if r.OnFailure == "rollback" {
-		in["rollback"] = map[string]any{"versionId": former}
+		in["rollback"] = map[string]any{"versionId": r.Former}
 	}
 	var waves []any
 	for n, w := range r.Waves {
@@ -433,7 +478,7 @@ func (r Rollout) Input() map[string]any {
 		default:
 			wave["percentage"] = w.Percentage
 		}
-		if gate := w.Gate.input(n); len(gate) > 0 {
+		if gate := w.Gate.input(r.Sources, n); len(gate) > 0 {
 			wave["gate"] = gate
 		}
 		waves = append(waves, wave)
@@ -442,7 +487,7 @@ func (r Rollout) Input() map[string]any {
 	return in
 }
 
-func (g Gate) input(n int) map[string]any {
+func (g Gate) input(sources string, n int) map[string]any {
 	in := map[string]any{}
 	if g.Soak > 0 {
 		in["soakSeconds"] = g.Soak

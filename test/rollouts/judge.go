@@ -81,18 +81,18 @@ func (j *judge) starts() {
 		input := j.Rollout.Input()
 		switch run.Kind {
 		case Job:
-			want["source"] = map[string]any{"bucket": sources, "key": fmt.Sprintf("smoke-%d.yaml", j.wave[c.Name])}
+			want["source"] = map[string]any{"bucket": j.Rollout.Sources, "key": fmt.Sprintf("smoke-%d.yaml", j.wave[c.Name])}
 			want["timeoutSeconds"] = 600
 		default:
 			for key, value := range input["request"].(map[string]any) {
 				want[key] = value
 			}
-			version := newest
+			version := j.Rollout.Newest
 			if run.Kind == Rollback {
-				version = former
+				version = j.Rollout.Former
 				delete(want, "effect")
 			}
-			source := map[string]any{"bucket": sources, "key": key}
+			source := map[string]any{"bucket": j.Rollout.Sources, "key": key}
 			if len(j.Rollout.Waves) > 0 {
 				source["versionId"] = version
 			}
@@ -521,9 +521,8 @@ func (j *judge) counts(wave int) map[contractfleet.Status]int {
 func (j *judge) summary() {
 	outcomes := j.Summary.Outcomes
 	if j.Rollout.Report {
-		key := "rollouts/111122223333/eu-west-1/kubestep-fleet/nightly/report.json"
 		var report struct{ Outcomes []contractfleet.Outcome }
-		if err := json.Unmarshal(j.storage.get(reports, key), &report); err != nil {
+		if err := json.Unmarshal(j.storage.get(j.Rollout.Reports, reportKey), &report); err != nil {
 			j.problem("its report cannot be read: %v", err)
 			return
 		}

@@ -141,7 +141,7 @@ func TestARolloutStopsWhereItSays(t *testing.T) {
 // large is a rollout to so many clusters, in as many waves as there may be, through gates that have all there is. The last is closed.
 func large(clusters int, inS3 bool) rollouts.Rollout {
 	r := rollouts.Rollout{
-		Concurrency: 200, Unmatched: "refuse", Listed: true, Report: true, Set: true, Longest: 60, Chances: rollouts.Chances{Fail: 0.005, Pass: 0.02, Same: 0.1},
+		Reports: "reports", Sources: "manifests", Former: "v1-former", Newest: "v2-newest", Concurrency: 200, Unmatched: "refuse", Listed: true, Report: true, Set: true, Longest: 60, Chances: rollouts.Chances{Fail: 0.005, Pass: 0.02, Same: 0.1},
 		First: &rollouts.Approval{Seconds: 600, After: 30, Answer: rollouts.Approves},
 	}
 	if inS3 {

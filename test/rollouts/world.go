@@ -180,8 +180,8 @@ func NewWorld(definition asl.Machine, r Rollout) (*World, error) {
 // Run runs the rollout to its end. Call it in a bubble of testing/synctest.
 func (w *World) Run(ctx context.Context) {
 	w.began = time.Now()
-	for _, id := range []string{former, newest} {
-		w.storage.put(sources, key, id, []byte("kind: ConfigMap # "+id))
+	for _, id := range []string{w.Rollout.Former, w.Rollout.Newest} {
+		w.storage.put(w.Rollout.Sources, key, id, []byte("kind: ConfigMap # "+id))
 	}
 	if w.Rollout.Lock != Free {
 		w.storage.seize(locks, lockOf(another))
@@ -392,7 +392,7 @@ func (w *World) look(state string, run *Run, answer []byte) error {
 			return err
 		}
 		w.own = found.Fleet.Own
-		w.storage.put(sources, key, "v3-too-late", []byte("kind: ConfigMap"))
+		w.storage.put(w.Rollout.Sources, key, "v3-too-late", []byte("kind: ConfigMap"))
 	case state == "Summarize":
 		var run contractfleet.Run
 		if err := json.Unmarshal(answer, &run); err != nil {
@@ -426,7 +426,7 @@ func (w *World) read(parameters map[string]any) (*Run, error) {
 		run.Kind = Job
 	case parameters["StateMachineArn"] != machine+"apply-manifests:live":
 		return nil, fmt.Errorf("a start of %v", parameters["StateMachineArn"])
-	case source["versionId"] == former:
+	case source["versionId"] == w.Rollout.Former:
 		run.Kind = Rollback
 	}
 	shared, isOwn := strings.CutSuffix(run.Name, "-"+w.own)
@@ -606,7 +606,7 @@ func (r *Run) described(asText bool) (map[string]any, error) {
 	case r.Status == "SUCCEEDED" && r.Kind == Job:
 		d["Output"] = any(runjob.Output{Succeeded: true})
 	case r.Status == "SUCCEEDED":
-		d["Output"] = any(applymanifests.Output{Mode: applymanifests.ModeApply, Applied: r.Fate.Applied, Plan: applymanifests.PlanReport{Digest: effect + effect}})
+		d["Output"] = any(applied(r.Fate))
 	case r.Error != "":
 		d["Error"], d["Cause"] = r.Error, "Cluster "+r.Cluster+" said "+r.Error+"."
 	}
