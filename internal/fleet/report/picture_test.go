@@ -44,8 +44,15 @@ func sample() []fleet.Outcome {
 	return all
 }
 
-// widths are those of the pictures: a window, and a phone.
-var widths = map[string]struct{ width, height int }{"": {1160, 900}, "-phone": {390, 844}}
+// widths are those of the pictures: a window, and a phone. A picture ends where a part of the page does: before the table, or on a phone
+// after two of its rows.
+var widths = map[string]struct {
+	width, height int
+	end           string
+}{
+	"":       {1160, 900, `document.querySelector("section[aria-labelledby=clusters]").getBoundingClientRect().top`},
+	"-phone": {390, 844, `document.querySelectorAll("tbody tr")[1].getBoundingClientRect().bottom`},
+}
 
 // It writes the pictures (make pictures).
 func TestThePicturesOfTheDocs(t *testing.T) {
@@ -59,8 +66,12 @@ func TestThePicturesOfTheDocs(t *testing.T) {
 			b := startBrowser(t).open(t, page(t, r), size.width, size.height)
 			for _, scheme := range []string{"light", "dark"} {
 				b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+				end := evaluate[float64](b, "%s", size.end)
+				require.Positive(t, end)
 				var shot struct{ Data []byte }
-				b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &shot)
+				b.call("Page.captureScreenshot", map[string]any{
+					"format": "png", "captureBeyondViewport": true, "clip": map[string]any{"x": 0, "y": 0, "width": size.width, "height": end, "scale": 1},
+				}, &shot)
 				require.NoError(t, os.WriteFile(filepath.Join(*picture, name+suffix+"-"+scheme+".png"), shot.Data, 0o600))
 			}
 		}
