@@ -53,7 +53,7 @@ need_aws() {
 	export AWS_PAGER=
 	if ! account=$(aws sts get-caller-identity --query Account --output text 2>/dev/null); then
 		if dead_world; then
-			lacks "the local world at AWS_ENDPOINT_URL=$AWS_ENDPOINT_URL, which does not answer: start it with make up, and run source .local/env again. For AWS itself, run deactivate, which .local/env defines, or use another shell"
+			lacks "the local world at AWS_ENDPOINT_URL=$AWS_ENDPOINT_URL, which does not answer: start it with make up, and run source .local/env again. For AWS itself, run deactivate_kubestep, which .local/env defines, or use another shell"
 			stop_if_missing
 		fi
 		lacks "AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; aws sts get-caller-identity says what is wrong"

@@ -82,7 +82,7 @@ func (l local) hint() error {
 	if err != nil {
 		return fmt.Errorf("find the inputs: %w", err)
 	}
-	fmt.Fprintf(os.Stderr, "\nNow let this shell reach it, with aws, kubectl and kubestep (deactivate leaves it, make down ends it):\n\n  source %s\n\n", shell.Quote(env))
+	fmt.Fprintf(os.Stderr, "\nNow let this shell reach it, with aws, kubectl and kubestep (deactivate_kubestep leaves it, make down ends it):\n\n  source %s\n\n", shell.Quote(env))
 	fmt.Fprint(os.Stderr, "Try next:\n\n  kubestep inventory demo -n shop\n")
 	for _, input := range inputs {
 		workflow := strings.TrimSuffix(filepath.Base(input), ".json")

@@ -107,7 +107,7 @@ func unanswered(err error) string {
 	}
 	sentence := fmt.Sprintf("%s://%s does not answer (%v).", endpoint.Scheme, endpoint.Host, call.Err)
 	if host := endpoint.Hostname(); host == "localhost" || net.ParseIP(host).IsLoopback() {
-		return sentence + " If this is the local world, start it with make up and run source .local/env again; to leave it, run deactivate"
+		return sentence + " If this is the local world, start it with make up and run source .local/env again; to leave it, run deactivate_kubestep"
 	}
 	return sentence + " Check the network, the Region of the ARN and AWS_ENDPOINT_URL"
 }

@@ -287,7 +287,7 @@ func TestAnEndpointThatDoesNotAnswerIsNamed(t *testing.T) {
 	t.Setenv("AWS_MAX_ATTEMPTS", "1")
 	status, _, stderr := kubestep(t.Context(), "inventory", "--state-machine-arn", podMachine)
 	assert.Equal(t, misused, status)
-	assert.Regexp(t, `^kubestep inventory: http://127\.0\.0\.1:\d+ does not answer \(.*connection refused\)\. If this is the local world, start it with make up and run source \.local/env again; to leave it, run deactivate\nNothing was started\.\n$`, stderr)
+	assert.Regexp(t, `^kubestep inventory: http://127\.0\.0\.1:\d+ does not answer \(.*connection refused\)\. If this is the local world, start it with make up and run source \.local/env again; to leave it, run deactivate_kubestep\nNothing was started\.\n$`, stderr)
 }
 
 // An answer of StartExecution that is lost may be of an execution that has started.

@@ -126,7 +126,7 @@ var left = []string{"PATH", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_IGNORE_CO
 func (f Folder) WriteEnv(variables map[string]string, tools string) error {
 	names := slices.Sorted(maps.Keys(variables))
 	var b strings.Builder
-	b.WriteString("# Source this to reach the local world of kubestep, and run deactivate to leave it. make down ends it.\n")
+	b.WriteString("# Source this to reach the local world of kubestep, and run deactivate_kubestep to leave it. make down ends it.\n")
 	b.WriteString("if command -v deactivate_kubestep >/dev/null; then deactivate_kubestep; fi\n")
 	b.WriteString("deactivate_kubestep() {\n")
 	all := slices.Concat(names, left)
