@@ -77,7 +77,7 @@ func (t tolerated) of(clusters int) int {
 	if t.percentage >= 0 {
 		return clusters * t.percentage / 100
 	}
-	return max(0, t.count)
+	return max(0, min(t.count, contractfleet.MaxClusters))
 }
 
 // read reads the execution input. Every problem is in f.
@@ -220,7 +220,7 @@ func (r *request) checkSize(f *input.Fields, clusters []contract.Target, waves [
 	}
 	if len(r.waves) > 0 {
 		r.checkRounds(f, clusters, waves)
-	} else if tolerated := r.tolerated.of(len(clusters)); r.changes && rounds(len(clusters), tolerated, r.concurrency) > maxRounds && !f.HasProblem("concurrency") {
+	} else if tolerated := r.tolerated.of(len(clusters)); r.changes && !f.HasProblem("concurrency") && rounds(len(clusters), tolerated, r.concurrency) > maxRounds {
 		f.Problem("concurrency", "%d: %d clusters, begun few at a time so that failures stop the fleet, are more rounds than an execution can have: expected at least %d", r.concurrency, len(clusters), enough(len(clusters), tolerated))
 	}
 	if r.inS3(clusters, len(r.waves)) && r.output.Bucket == "" && !f.HasProblem("output") {

@@ -455,3 +455,34 @@ func TestWhatAWaveThatFailedLeadsToIsChecked(t *testing.T) {
 	_, err := find(t, rollout(nil, versioned()), `{"workflow":"apply-manifests",`+back+waves+request+output+`"rollback":{"source":{"bucket":"manifests","key":"former.yaml"}},"clusters":["a"]}`)
 	named(t, err, contract.InvalidInput, "rollback.source: there is no object s3://manifests/former.yaml")
 }
+
+// Whoever may write to the bucket may say what became of a cluster, but not where anything runs next.
+func TestAnOutcomeInS3NamesNoOtherCluster(t *testing.T) {
+	other := contract.Target{ClusterName: "payroll", Region: "us-east-1", RoleARN: theirs}
+	for sentence, outcome := range map[string]contractfleet.Outcome{
+		"that is tried again":   {Target: other, Attempt: 1, Status: contractfleet.StatusFailed, Error: "Throttled", Wave: 1},
+		"that is rolled back":   {Target: other, Attempt: 1, Status: contractfleet.StatusFailed, Error: "NotReady", Wave: 1},
+		"in which a Job runs":   {Target: other, Attempt: 1, Status: contractfleet.StatusSucceeded, Wave: 1},
+		"called as another one": {Target: contract.Target{ClusterName: "a", Region: "eu-west-1", RoleARN: theirs}, Attempt: 1, Status: contractfleet.StatusFailed, Error: "Throttled", Wave: 1},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s3 := versioned()
+			found, err := find(t, tester(s3), `{"workflow":"apply-manifests",`+former+`"clusters":["a","b"],"concurrency":1,"waves":[{"name":"canary","clusters":["a"],"gate":{"job":`+smoke+`}},{"name":"rest","percentage":100}]}`)
+			require.NoError(t, err)
+			key := folder + "outcomes/" + clusters(t, s3, found.Run.List)[0].Execution + ".json"
+			put(t, s3, "reports/"+key, outcome)
+			_, err = summarizer(s3).Summarize(t.Context(), contractfleet.Summarize{Fleet: found.Fleet, Request: found.Request, Former: found.Former, Run: ran(found.Run)})
+			named(t, err, contract.InvalidInput, "output: s3://reports/"+key+" is not the outcome that the fleet wrote: see who else may write there")
+		})
+	}
+
+	s3 := versioned()
+	found, err := find(t, rollout(nil, s3), `{"workflow":"apply-manifests",`+former+`"clusters":["a","b"],"concurrency":1,"waves":[{"name":"canary","clusters":["a"]},{"name":"rest","percentage":100}]}`)
+	require.NoError(t, err)
+	first := clusters(t, s3, found.Run.List)[0]
+	put(t, s3, "reports/"+folder+"outcomes/"+first.Execution+".json", contractfleet.Outcome{Target: first.Target, Attempt: 7, Status: contractfleet.StatusFailed, Error: "NotReady", Wave: 99})
+	next := summarize(t, s3, found.Fleet, ran(found.Run), time.Minute)
+	back := clusters(t, s3, next.List)
+	require.Len(t, back, 1)
+	assert.Equal(t, 1, back[0].Wave, "nor another wave")
+}

@@ -341,9 +341,11 @@ func (s Summarizer) get(ctx context.Context, fleet contractfleet.Fleet, cluster 
 		return contractfleet.Outcome{}, err
 	}
 	var outcome contractfleet.Outcome
-	if err := json.Unmarshal(text, &outcome); err != nil {
+	if err := json.Unmarshal(text, &outcome); err != nil || outcome.Target != cluster.Target {
 		return contractfleet.Outcome{}, changed(fleet, outcomeKey(fleet, cluster.Execution), "outcome")
 	}
+	// Whoever may write there has no say in where a second try, a Job or a rollback runs.
+	outcome.Attempt, outcome.Wave = cluster.Attempt, cluster.Wave
 	return outcome, nil
 }
 

@@ -117,6 +117,18 @@ func TestAWaveIsAsCarefulAsTheFleetUnlessItSaysOtherwise(t *testing.T) {
 	assert.Equal(t, 11, found.Fleet.Tolerated)
 }
 
+func TestATolerationBeyondAllClustersIsOfAllClusters(t *testing.T) {
+	s := simulate(t, `{"workflow":"apply-manifests","clusters":["a","b","c"],"toleratedFailures":{"count":9223372036854775807},"waves":[{"name":"canary","percentage":50},{"name":"rest","percentage":100}]}`, after(map[string]string{}))
+	assert.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict, "the sum of the waves does not overflow")
+}
+
+func TestAConcurrencyOfNoneIsAProblem(t *testing.T) {
+	for _, tolerated := range []string{"", `"toleratedFailures":{"count":1},`} {
+		_, err := find(t, rollout(nil, nil), `{"workflow":"apply-manifests",`+tolerated+`"clusters":["a","b","c"],"concurrency":0}`)
+		named(t, err, contract.InvalidInput, "1 problem. concurrency: 0: expected 1 to 1000")
+	}
+}
+
 func TestAFleetThatChangesNothingRunsItsWavesAtOnce(t *testing.T) {
 	s := simulate(t, `{"workflow":"pod-inventory","clusters":["a","b","c"],"waves":[{"name":"canary","clusters":["b"]},{"name":"rest","percentage":100}]}`, after(map[string]string{"b": "Forbidden"}))
 	assert.Equal(t, 1, s.rounds)
