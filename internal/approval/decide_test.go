@@ -207,6 +207,8 @@ func TestWhatIsLeftOfARolloutIsSaid(t *testing.T) {
 	last := rollout
 	last.Next, last.Later, last.Report = fleet.WaveNext{}, 0, ""
 	assert.Equal(t, []string{"Wave canary: 2 of 3 clusters succeeded, and its job in 2.", "No wave is left: the rollout ends with the approval."}, approval.Rollout(last))
+	last.Done = []fleet.WaveDone{{Name: "canary", Clusters: 9, Failed: 1, LeftOut: 6, Jobs: 2}}
+	assert.Equal(t, "Wave canary: 2 of 9 clusters succeeded, 6 left out, and its job in 2.", approval.Rollout(last)[0], "what tested nothing did not succeed")
 	whole := fleet.Rollout{Workflow: "apply-manifests", Next: fleet.WaveNext{Clusters: 1, Names: []string{"a"}}}
 	assert.Equal(t, []string{"Next: apply-manifests runs on 1 cluster: a."}, approval.Rollout(whole))
 }

@@ -143,7 +143,10 @@ func (r Requester) rollout(in Asked) string {
 func Rollout(r fleet.Rollout) []string {
 	var lines []string
 	for _, w := range r.Done {
-		text := fmt.Sprintf("Wave %s: %d of %s succeeded", w.Name, w.Clusters-w.Failed, clusters(w.Clusters))
+		text := fmt.Sprintf("Wave %s: %d of %s succeeded", w.Name, w.Clusters-w.Failed-w.LeftOut, clusters(w.Clusters))
+		if w.LeftOut > 0 {
+			text += fmt.Sprintf(", %d left out", w.LeftOut)
+		}
 		if w.Jobs > 0 {
 			text += fmt.Sprintf(", and its job in %d", w.Jobs)
 		}

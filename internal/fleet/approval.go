@@ -108,7 +108,7 @@ func rolloutOf(fleet contractfleet.Fleet, run contractfleet.Run, waves int, targ
 	}
 	for _, w := range run.Waves[:waves] {
 		rollout.Wave = w.Name
-		rollout.Done = append(rollout.Done, contractfleet.WaveDone{Name: w.Name, Clusters: w.Clusters, Failed: w.Failed, Jobs: w.Jobs})
+		rollout.Done = append(rollout.Done, contractfleet.WaveDone{Name: w.Name, Clusters: w.Clusters, Failed: w.Failed, LeftOut: w.LeftOut, Jobs: w.Jobs})
 	}
 	if fleet.Output.Bucket != "" {
 		rollout.Report = "s3://" + fleet.Output.Bucket + "/" + pageKey(fleet)

@@ -134,6 +134,16 @@ func TestAnApprovalComesAfterTheJob(t *testing.T) {
 	assert.Equal(t, []contractfleet.WaveDone{{Name: "canary", Clusters: 2, Jobs: 2}}, gate.Gate.Rollout.Done)
 }
 
+func TestWhoApprovesIsToldOfClustersThatWereLeftOut(t *testing.T) {
+	found, err := find(t, decider(&fakeS3{}), gateOf(approved))
+	require.NoError(t, err)
+	ended := ran(found.Run)
+	ended.Clusters[0].Status = contractfleet.StatusLeftOut
+	gate := summarize(t, &fakeS3{}, found.Fleet, ended, time.Minute)
+	require.Equal(t, contractfleet.VerdictApproval, gate.Verdict)
+	assert.Equal(t, []contractfleet.WaveDone{{Name: "canary", Clusters: 2, LeftOut: 1}}, gate.Gate.Rollout.Done)
+}
+
 func TestAnApprovalIsWaitedForAsLongAsThereIsTime(t *testing.T) {
 	found, err := find(t, decider(&fakeS3{}), strings.Replace(gateOf(approved), "3600", "72000", 1))
 	require.NoError(t, err)

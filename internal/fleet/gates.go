@@ -47,7 +47,7 @@ func passage(wave int, gate contractfleet.Gate) contractfleet.Passage {
 func (s Summarizer) enter(ctx context.Context, in contractfleet.Summarize, next contractfleet.Run, outcomes []contractfleet.Outcome) (contractfleet.Run, error) {
 	gate := in.Run.Waves[next.Wave-1].Gate
 	next.Waves = slices.Clone(next.Waves)
-	next.Waves[next.Wave-1].Failed = next.Failed
+	next.Waves[next.Wave-1].Failed, next.Waves[next.Wave-1].LeftOut = next.Failed, next.LeftOut
 	if testsNothing(in.Fleet, next) {
 		return s.fail(ctx, in, outcomes, untested(next.Waves[next.Wave-1].Name, next.Failed, next.LeftOut))
 	}

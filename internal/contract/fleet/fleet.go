@@ -338,8 +338,10 @@ type Wave struct {
 	Tolerated int `json:"tolerated"`
 	// Gate is what must be passed once the clusters have ended.
 	Gate Gate `json:"gate"`
-	// Failed is how many of its clusters have failed, once it has ended.
-	Failed int `json:"failed,omitempty"`
+	// Failed is how many of its clusters have failed, once it has ended, and LeftOut how many were
+	// left out.
+	Failed  int `json:"failed,omitempty"`
+	LeftOut int `json:"leftOut,omitempty"`
 	// Jobs is in how many clusters the Job of the gate has succeeded.
 	Jobs int `json:"jobs,omitempty"`
 	// Approved is who has approved the gate, and when.
@@ -461,6 +463,7 @@ type WaveDone struct {
 	Name     string `json:"name"`
 	Clusters int    `json:"clusters"`
 	Failed   int    `json:"failed"`
+	LeftOut  int    `json:"leftOut,omitempty"`
 	Jobs     int    `json:"jobs"`
 }
 
