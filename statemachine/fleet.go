@@ -39,8 +39,8 @@ func Fleet() Machine {
 				{
 					Name:    "WhereClustersAre",
 					Type:    Choice,
-					Comment: "Many clusters are in a list in S3, few in the state. A fleet may wait for an approval before the first.",
-					Choices: []Rule{{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictApproval), Next: "RequestApproval"}, {Variable: "$.fleet.inS3", BooleanEquals: new(true), Next: "RunListedClusters"}},
+					Comment: "Many clusters are in a list in S3, few in the state. A fleet that waits for an approval before the first has a page written that says so.",
+					Choices: []Rule{{Variable: "$.run.verdict", StringEquals: string(fleet.VerdictApproval), Next: "Summarize"}, {Variable: "$.fleet.inS3", BooleanEquals: new(true), Next: "RunListedClusters"}},
 					Default: "RunClusters",
 				},
 				eachCluster{document: of, name: "RunClusters", label: "clusters"}.state(),

@@ -230,7 +230,7 @@ func TestAFleetBeginsOnceSomebodyApprovedThatPlan(t *testing.T) {
 	a := newGated(t)
 	configs := admin(t).CoreV1().ConfigMaps(a.namespace)
 	clusters, request := a.clusters(t, 1), map[string]any{"mode": "plan", "namespace": a.namespace, "manifests": configMap("of-a-rollout", "1"), "force": true}
-	input := map[string]any{"workflow": "apply-manifests", "clusters": clusters, "request": request}
+	input := map[string]any{"workflow": "apply-manifests", "clusters": clusters, "request": request, "output": map[string]string{"bucket": a.scenario.bucket()}}
 	planned := fleetOutput(t, a.fleet(t, input))
 	require.Len(t, planned.Summary.Effects, 1)
 	request["mode"], request["effect"], input["approve"] = "apply", planned.Summary.Effects[0].Digest, map[string]int{"timeoutSeconds": 600}
@@ -238,6 +238,7 @@ func TestAFleetBeginsOnceSomebodyApprovedThatPlan(t *testing.T) {
 	execution := a.begin(t, input)
 	waits := a.waitingAt(t, execution)
 	assert.Empty(t, waits.Rollout.Wave)
+	assert.Contains(t, a.object(t, contract.ExecutionARN(execution).Folder()+"report.html"), "Waits for approval: nothing has begun")
 	assert.Contains(t, waits.Rollout.Request, planned.Summary.Effects[0].Digest)
 	assert.Equal(t, 1, a.started(t), "the plan, and nothing else")
 	said, _, err := newShell(t, "").run(t, nil, "kubestep", "approve", execution)
@@ -246,7 +247,7 @@ func TestAFleetBeginsOnceSomebodyApprovedThatPlan(t *testing.T) {
 	require.Empty(t, a.decide(t, applymanifests.ApprovePlan{Execution: execution, Digest: waits.Digest(), By: "ada"}))
 	e := a.ended(t, execution)
 	output := fleetOutput(t, e)
-	assert.Equal(t, path("FindClusters", "WhereClustersAre", "RequestApproval", "Summarize", "Verdict", roundPath, "Output"), e.Path)
+	assert.Equal(t, path("FindClusters", "WhereClustersAre", "Summarize", "Verdict", "RequestApproval", "Summarize", "Verdict", roundPath, "Output"), e.Path)
 	assert.Equal(t, "ada", output.Summary.Approved.By)
 	assert.Equal(t, 1, output.Summary.Totals["applied"])
 

@@ -95,7 +95,7 @@ func beginLater(ctx context.Context, objects Store, fleet contractfleet.Fleet, r
 		return contractfleet.Run{}, err
 	}
 	run.Begun, run.Pending, run.Verdict = 0, targets, contractfleet.VerdictApproval
-	run.Gate = contractfleet.Passage{Stage: contractfleet.StageApproval, Rollout: rollout}
+	run.Gate = contractfleet.Passage{Stage: contractfleet.StageAsk, Rollout: rollout}
 	return lay(ctx, objects, fleet, run, nil)
 }
 

@@ -158,13 +158,11 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 		return contractfleet.FoundClusters{}, err
 	}
 	found := contractfleet.FoundClusters{Fleet: fleet, Request: asked, Former: former, Jobs: jobs}
-	if found.Run, err = begin(ctx, d.Store, fleet, waves, targets); err != nil || r.approve.TimeoutSeconds == 0 {
-		return found, err
+	found.Run, err = begin(ctx, d.Store, fleet, waves, targets)
+	if err == nil && r.approve.TimeoutSeconds > 0 {
+		found.Run, err = beginLater(ctx, d.Store, fleet, found.Run, targets, asked, r.approve)
 	}
-	if found.Run, err = beginLater(ctx, d.Store, fleet, found.Run, targets, asked, r.approve); err != nil {
-		return found, err
-	}
-	return found, d.waitToBegin(ctx, found, targets)
+	return found, err
 }
 
 // startedBy is the member that Step Functions reads as the parent of an execution.

@@ -73,6 +73,11 @@ func (s Summarizer) pass(ctx context.Context, in contractfleet.Summarize) (contr
 	switch in.Run.Gate.Stage {
 	case contractfleet.StageJob:
 		return s.judgeJob(ctx, in, next)
+	case contractfleet.StageAsk:
+		if next.Gate.Decision == (contract.Decision{}) && next.Gate.Failure.Error == "" {
+			return s.waitToBegin(ctx, in, next)
+		}
+		return s.judge(ctx, in, next) // an execution of a definition that does not lead here before
 	case contractfleet.StageApproval:
 		return s.judge(ctx, in, next)
 	default:

@@ -83,7 +83,7 @@ func (s *simulation) all(input string) {
 	summarizes.Sealer = approver(t)
 	var ended contractfleet.Ran
 	if s.run.Verdict == contractfleet.VerdictApproval {
-		ended = s.waitAtGate()
+		ended = ran(s.run)
 	} else {
 		ended = s.runMap()
 	}

@@ -76,7 +76,7 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 	if in.Run.Rollback.Begun {
 		return s.rollBack(ctx, in, taken)
 	}
-	switch gated := in.Run.Gate.Wave > 0 || in.Run.Gate.Stage == contractfleet.StageApproval; {
+	switch gated := in.Run.Gate.Wave > 0 || in.Run.Gate.Stage != ""; {
 	case gated && taken != "":
 		return s.lose(ctx, in, nil, taken)
 	case gated:

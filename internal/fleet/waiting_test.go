@@ -80,11 +80,25 @@ func TestThePageOfARolloutThatWaitsToBeginSaysSo(t *testing.T) {
 			found, err := find(t, decider(s3), withOutput(strings.Replace(gateOf(`{"soakSeconds":1}`), "{", `{"approve":{"timeoutSeconds":60},`, 1), large))
 			require.NoError(t, err)
 
+			require.Equal(t, contractfleet.VerdictApproval, found.Run.Verdict)
+			s3.reads = nil
+
+			waits := summarize(t, s3, found.Fleet, ran(found.Run), time.Minute)
+
+			assert.Equal(t, contractfleet.VerdictApproval, waits.Verdict)
+			assert.Equal(t, contractfleet.StageApproval, waits.Gate.Stage)
+			assert.Equal(t, found.Run.Gate.Rollout, waits.Gate.Rollout)
+			assert.LessOrEqual(t, len(s3.reads), 1, "the list, and no outcome")
 			page := s3.objects[pageAt]
 			for _, text := range []string{"Waits for approval: nothing has begun", notEnd, "Next is wave canary with 2 clusters: a, b. Later waves have 1 cluster.", found.Run.Gate.Rollout.Digest, `2 not started</span>`} {
 				assert.Contains(t, page, text)
 			}
 			assert.NotContains(t, page, "gate waiting", "no wave has ended")
+
+			yes, err := approver(t).Seal(execution, contract.Decision{Digest: waits.Gate.Rollout.Digest, Approved: true})
+			require.NoError(t, err)
+			assert.Equal(t, contractfleet.VerdictGoOn, decide(t, s3, found, waits, yes, contractfleet.Refusal{}).Verdict)
+			assert.Equal(t, contractfleet.VerdictRolloutFailed, decide(t, s3, found, waits, contract.Decision{}, contractfleet.Refusal{}).Verdict, "nobody approves by being silent")
 		})
 	}
 }

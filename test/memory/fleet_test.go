@@ -134,6 +134,10 @@ func TestThePageOfALargeRolloutThatWaits(t *testing.T) {
 		o := invoke(t, "find-clusters", contractfleet.FindClusters{Execution: fleetExecution, StartedAt: time.Unix(0, 0), Input: input}, endpoint,
 			"KUBESTEP_APPLY_MANIFESTS_ARN=arn:aws:states:eu-west-1:111122223333:stateMachine:kubestep-apply-manifests:live", "KUBESTEP_FLEET_WORKFLOWS=apply-manifests", "KUBESTEP_APPROVE_FUNCTION=approve")
 		ends(t, o, "", "")
+		var found contractfleet.FoundClusters
+		require.NoError(t, json.Unmarshal(o.answer, &found))
+		run := contractfleet.Ran{Round: 1, Attempt: 1, Waves: found.Run.Waves, Wave: found.Run.Wave, Gate: found.Run.Gate}
+		ends(t, invoke(t, "summarize", contractfleet.Summarize{Fleet: found.Fleet, Request: found.Request, Run: run}, endpoint), "", "")
 		page := objects.text(fleetFolder + "report.html")
 		require.Contains(t, page, "Waits for approval: nothing has begun")
 		t.Logf("a page of %d KB", len(page)>>10)

@@ -423,6 +423,8 @@ const (
 	StageAlarms Stage = "Alarms"
 	// StageJob runs the Job.
 	StageJob Stage = "Job"
+	// StageAsk is before the approval of a fleet of which nothing has begun.
+	StageAsk Stage = "Ask"
 	// StageApproval waits for the approval.
 	StageApproval Stage = "Approval"
 )
