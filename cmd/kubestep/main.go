@@ -214,7 +214,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	addCobras(cmd)
+	addCobras(cmd) //nolint:contextcheck // the same
 	if len(args) == 0 {
 		cmd.SetOut(stderr)
 		_ = cmd.Help()

@@ -27,8 +27,7 @@ func manual(root *cobra.Command) string {
 	}
 	b.WriteString(".TH KUBESTEP 1 \"\" kubestep \"User Commands\"\n.SH NAME\nkubestep \\- " + roff(root.Short) + "\n")
 	b.WriteString(".SH SYNOPSIS\n.B kubestep\nCOMMAND [FLAGS]\n")
-	about, _, _ := strings.Cut(root.Long, exitStatuses)
-	section("SH", "DESCRIPTION", about)
+	section("SH", "DESCRIPTION", strings.Replace(root.Long, exitStatuses+"\n", "", 1)) // which has a section
 	section("SH", "EXAMPLES", root.Example)
 	b.WriteString(".SH COMMANDS\n")
 	manualOf(root, section)

@@ -19,12 +19,13 @@ func TestTheManualPageSaysWhatHelpDoes(t *testing.T) {
 			assert.Contains(t, page, `.SS "kubestep `+roff(verb.Use)+`"`)
 		}
 	}
-	for _, want := range []string{`.SS "kubestep job run [CLUSTER]`, `\-\-detailed\-exitcode`, "  130  kubestep was interrupted", "KUBESTEP_STACK", ".SH \"ERRORS\"\n"} {
+	for _, want := range []string{`.SS "kubestep job run [CLUSTER]`, `\-\-detailed\-exitcode`, "  130  kubestep was interrupted", "KUBESTEP_STACK", "What was asked for is printed to the standard output", ".SH \"ERRORS\"\n"} {
 		assert.Contains(t, page, want)
 	}
 	for _, name := range contract.ErrorNames() {
 		assert.Contains(t, page, "\n"+string(name)+"\n")
 	}
+	assert.Equal(t, 1, strings.Count(page, "lost track of it"), "the exit statuses are there once")
 	macros := map[string]bool{".TH": true, ".SH": true, ".SS": true, ".B": true, ".nf": true, ".fi": true}
 	for line := range strings.Lines(page) {
 		if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'") {

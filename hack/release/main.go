@@ -25,6 +25,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 )
 
@@ -113,20 +114,39 @@ func (r release) commands(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	manual, err := r.output(ctx, "go", "run", "./cmd/kubestep", "man")
+	manual, err := r.manual(ctx)
 	if err != nil {
-		return fmt.Errorf("the manual page: %w", err)
+		return err
 	}
 	for _, p := range platforms {
 		binary, err := r.command(ctx, p)
 		if err != nil {
 			return err
 		}
-		if err := r.write("kubestep"+p.suffix(r.version), packTar(license, file{"kubestep", 0o755, binary}, file{"kubestep.1", 0o644, []byte(manual)})); err != nil {
+		if err := r.write("kubestep"+p.suffix(r.version), packTar(license, file{"kubestep", 0o755, binary}, file{"kubestep.1", 0o644, manual})); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// manual is what the command prints of itself, built for this computer.
+func (r release) manual(ctx context.Context) ([]byte, error) {
+	binary, err := r.command(ctx, platform{runtime.GOOS, runtime.GOARCH})
+	if err != nil {
+		return nil, err
+	}
+	folder, err := os.MkdirTemp("", "release-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	program := filepath.Join(folder, "kubestep")
+	if err := os.WriteFile(program, binary, 0o700); err != nil { //nolint:gosec // it is run
+		return nil, fmt.Errorf("write the command: %w", err)
+	}
+	page, err := r.output(ctx, program, "man")
+	return []byte(page), err
 }
 
 func (r release) command(ctx context.Context, p platform) ([]byte, error) {

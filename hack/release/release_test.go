@@ -161,3 +161,13 @@ func TestTheWorkflowPinsItsActionsAndMayDoLittle(t *testing.T) {
 		}
 	}
 }
+
+func TestAReleaseHasTheManualPageOfTheCommand(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds the command")
+	}
+	page, err := release{root: repository, version: version}.manual(t.Context())
+	require.NoError(t, err)
+	assert.True(t, bytes.HasPrefix(page, []byte(".TH KUBESTEP 1 ")))
+	assert.NotContains(t, string(page), version, "it is the same in each")
+}

@@ -25,7 +25,7 @@ func (d Finder) fromSource(ctx context.Context, f *input.Fields, source contract
 	text, wrong := clusterlist.Text(content)
 	if wrong != nil {
 		f.Problem(at(wrong.Line), "%s", wrong.Text)
-		return nil, nil
+		return nil, nil //nolint:nilerr // f has the problem
 	}
 	clusters := &list{f: f, own: homeOf(execution), first: map[identity]int{}}
 	for cluster, wrong := range (clusterlist.Format{CSV: clusterlist.IsCSV(source.Prefix)}).Clusters(text) {
