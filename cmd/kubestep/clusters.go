@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubestep/kubestep/internal/clusterlist"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/input"
 )
 
@@ -75,15 +76,21 @@ func (l *fileClusters) read(text []byte, wrong *problems) {
 		return strings.Trim(column, " \t\r\"") == clusterlist.Name
 	})
 	format := clusterlist.Format{CSV: isHeader || clusterlist.IsCSV(l.name), Bare: true}
+	more := 0
 	for cluster, problem := range format.Clusters(text) {
 		switch {
 		case problem != nil:
 			wrong.add("--filename %s", l.said(problem))
+		case cluster.JSON == nil:
+			more++
 		case hasWave(cluster):
 			wrong.add("--filename %s: has a wave: a list with waves is read from S3, so use --source", at(l.name, cluster.Line))
 		default:
 			l.clusters, l.lines = append(l.clusters, cluster.JSON), append(l.lines, cluster.Line)
 		}
+	}
+	if more > 0 {
+		wrong.add("--filename %s has %d clusters: expected at most %d", l.name, len(l.clusters)+more, fleet.MaxClusters)
 	}
 }
 

@@ -210,6 +210,7 @@ func TestAFleetReadsItsClustersFromAFile(t *testing.T) {
 		"more than an input holds":             {[]string{"-f", write("c.txt", manyARNs)}, "Step Functions accepts 262144. Put the list in S3, and name it with --source"},
 		"records of another length":            {[]string{"-f", write("c.csv", "clusterName,region\ndemo\n")}, "c.csv:2: has another number of fields than the header: expected 2, not 1"},
 		"a line that is no cluster":            {[]string{"-f", write("c.txt", "demo\n{x\n")}, "c.txt:2: is not JSON: expected a name, an ARN, or an object"},
+		"more than a fleet has":                {[]string{"-f", write("c.txt", strings.Repeat("a\n", 10_002))}, "c.txt has 10002 clusters: expected at most 10000"},
 		"an empty file":                        {[]string{"-f", write("c.txt", "# none\n")}, "c.txt has no clusters"},
 		"a file that is not there":             {[]string{"-f", "nowhere.txt"}, "--filename nowhere.txt cannot be read"},
 		"clusters twice":                       {[]string{"demo", "-f", write("c.txt", "prod\n")}, "--filename cannot be used together with the names of clusters or --source"},

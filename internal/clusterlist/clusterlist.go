@@ -45,7 +45,8 @@ type Cluster struct {
 	// Line is where it begins, 1 for the first.
 	Line int
 	// JSON is a name or an ARN, as a string, or an object, as the input of a fleet has them; of a line
-	// it may be any other value, and an object may have any keys.
+	// it may be any other value, and an object may have any keys. It is nil past as many clusters as
+	// a fleet may have: these are only counted, whatever they are.
 	JSON json.RawMessage
 	// Wave is what a record says; an object says it in its key.
 	Wave string
@@ -86,14 +87,18 @@ func (f Format) Clusters(text []byte) iter.Seq2[Cluster, *Problem] {
 		return records(text)
 	}
 	return func(yield func(Cluster, *Problem) bool) {
-		line := 0
+		line, n := 0, 0
 		for element := range bytes.Lines(text) {
 			line++
 			element = bytes.TrimSpace(element)
 			if len(element) == 0 || f.Bare && element[0] == '#' {
 				continue
 			}
-			if cluster, wrong := f.line(line, element); !yield(cluster, wrong) {
+			cluster, wrong := Cluster{Line: line}, (*Problem)(nil)
+			if n++; n <= fleet.MaxClusters {
+				cluster, wrong = f.line(line, element)
+			}
+			if !yield(cluster, wrong) {
 				return
 			}
 		}

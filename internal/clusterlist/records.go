@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/kubestep/kubestep/internal/contract"
+	"github.com/kubestep/kubestep/internal/contract/fleet"
 )
 
 // records reads the records of CSV below its header.
@@ -25,7 +26,7 @@ func records(text []byte) iter.Seq2[Cluster, *Problem] {
 		reader.TrimLeadingSpace = true
 		reader.FieldsPerRecord = -1 // each is compared with the header, so that no cell is lost
 		var header []string
-		for {
+		for n := 0; ; {
 			record, err := reader.Read()
 			if errors.Is(err, io.EOF) {
 				return
@@ -47,8 +48,8 @@ func records(text []byte) iter.Seq2[Cluster, *Problem] {
 			if cells == nil && wrong == nil {
 				continue
 			}
-			var cluster Cluster
-			if wrong == nil {
+			cluster := Cluster{Line: line}
+			if n++; wrong == nil && n <= fleet.MaxClusters {
 				cluster, wrong = ofCells(line, cells)
 			}
 			if !yield(cluster, wrong) {

@@ -32,7 +32,7 @@ func (d Finder) fromSource(ctx context.Context, f *input.Fields, source contract
 		switch {
 		case wrong != nil:
 			f.Problem(at(wrong.Line), "%s", wrong.Text)
-		case !clusters.full():
+		case !clusters.full(cluster):
 			target, wave := d.readCluster(f, cluster, clusters.own)
 			clusters.add(cluster.Line, target, wave)
 		}
@@ -64,8 +64,8 @@ type list struct {
 }
 
 // full counts a cluster if it is one too many: it is not read then.
-func (l *list) full() bool {
-	if len(l.members) < contractfleet.MaxClusters {
+func (l *list) full(c clusterlist.Cluster) bool {
+	if c.JSON != nil && len(l.members) < contractfleet.MaxClusters {
 		return false
 	}
 	l.rest++
