@@ -142,6 +142,30 @@ func TestTheDefaultsOfParametersAreThoseOfTheTemplate(t *testing.T) {
 	}
 }
 
+func TestThePageOfOperationsHasEveryAlarmAndQuery(t *testing.T) {
+	page, text := read(t, "docs/operating.md"), read(t, "template.yml")
+	alarms := regexp.MustCompile(`(?m)^  (\w+Alarm):$`).FindAllStringSubmatch(text, -1)
+	require.Greater(t, len(alarms), 10)
+	rows := regexp.MustCompile("(?m)^\\| `(…?)(\\w+Alarm)`").FindAllStringSubmatch(page, -1)
+	described := func(alarm string) bool {
+		return slices.ContainsFunc(rows, func(row []string) bool {
+			return alarm == row[2] || row[1] != "" && strings.HasSuffix(alarm, row[2])
+		})
+	}
+	for _, alarm := range alarms {
+		assert.True(t, described(alarm[1]), "no row says what %s means", alarm[1])
+	}
+	for _, row := range rows {
+		assert.True(t, slices.ContainsFunc(alarms, func(alarm []string) bool { return strings.HasSuffix(alarm[1], row[2]) }), "there is no alarm %s", row[2])
+	}
+	queries := regexp.MustCompile(`Name: !Sub "\$\{AWS::StackName\}/([^"]+)"`).FindAllStringSubmatch(text, -1)
+	require.NotEmpty(t, queries)
+	for _, query := range queries {
+		assert.Contains(t, page, "**"+query[1]+"**")
+	}
+	assert.False(t, described("OtherAlarm"))
+}
+
 func TestEveryCellOfTheComparisonHasASource(t *testing.T) {
 	text := read(t, "docs/compare.md")
 	sources := regexp.MustCompile(`(?m)^(\d+)\. `).FindAllStringSubmatch(text, -1)
