@@ -212,12 +212,15 @@ type progress struct {
 	alarms   map[int]bool
 	over     map[int]int // how many of a wave have failed, once it is over and its job has succeeded
 	latest   int         // the last wave of which a change began
+	round    *Run        // the last that was asked for before the fleet was stopped
+	redriven bool
+	goneOn   int         // how many were asked for since
 	exceeded map[int]int // clusters of a wave that were started after too many had ended badly
 }
 
 // order judges when things were started.
 func (j *judge) order() {
-	p := progress{map[*Run]bool{}, map[string]Outcome{}, map[*Run]time.Time{}, map[int]time.Time{}, map[int]bool{}, map[int]bool{}, map[int]int{}, 0, map[int]int{}}
+	p := progress{map[*Run]bool{}, map[string]Outcome{}, map[*Run]time.Time{}, map[int]time.Time{}, map[int]bool{}, map[int]bool{}, map[int]int{}, 0, nil, false, 0, map[int]int{}}
 	last := map[*Run]map[What]int{} // where the last event of a kind is
 	for i, e := range j.Log {
 		if e.Of != nil {
@@ -235,6 +238,9 @@ func (j *judge) order() {
 		switch {
 		case e.What == Asked:
 			j.start(&p, e)
+			if !p.redriven {
+				p.round = e.Of
+			}
 			if e.Of.runs() {
 				p.running[e.Of] = true
 			}
@@ -255,6 +261,8 @@ func (j *judge) order() {
 			if e.Of.Kind == Change {
 				p.since[j.wave[e.Of.Cluster]] = e.At
 			}
+		case e.What == Redriven:
+			p.redriven = len(j.stops) > 0
 		case e.What == Requests:
 			if e.Wave > 0 {
 				j.soaks(&p, "an approval was asked for", e.Wave, e.At)
@@ -307,6 +315,9 @@ func (j *judge) start(p *progress, e Event) {
 	tolerated, concurrency := j.tolerated(wave)
 	if beside >= concurrency {
 		j.problem("%s, beside %d: at most %d run at once", says, beside, concurrency)
+	}
+	if p.redriven && j.Lost {
+		j.goesOn(p, says, run)
 	}
 	if run.Kind == Rollback {
 		return
@@ -363,6 +374,20 @@ func (j *judge) start(p *progress, e Event) {
 	}
 	if n := j.failures(p, wave, time.Time{}); n > tolerated {
 		p.exceeded[wave]++
+	}
+}
+
+// goesOn judges a start of a rollout that was redriven after another one had taken its lock: it ends the round in which it was stopped.
+func (j *judge) goesOn(p *progress, says string, run *Run) {
+	p.goneOn++
+	wave := j.wave[run.Cluster]
+	tolerated, concurrency := j.tolerated(wave)
+	most := len(j.members(wave)) // of a job, or a rollback
+	if run.Kind == Change && j.Rollout.OnFailure != "continue" {
+		most = tolerated + concurrency
+	}
+	if p.round == nil || run.Kind != p.round.Kind || wave != j.wave[p.round.Cluster] || run.Attempt > p.round.Attempt || p.goneOn > most {
+		j.problem("%s, and another rollout has the lock", says)
 	}
 }
 
@@ -477,6 +502,8 @@ func (j *judge) end() {
 			j.problem("another rollout of the set runs, and this one ended with %q after %d starts", failed.Name, len(j.Ran))
 		}
 		return
+	case j.Lost && failed.Name == "SetInUse" && len(j.Ran) == 0: // it was stopped before it had found its clusters
+		return
 	case j.denied:
 		if failed.Name != "AccessDenied" {
 			j.problem("S3 refused everything, and the rollout ended with %q: %s", failed.Name, failed.Cause)
@@ -484,7 +511,7 @@ func (j *judge) end() {
 		return
 	}
 	j.summary()
-	if j.Rollout.Taken && len(j.stops) > 0 {
+	if j.Lost {
 		return // which has begun nothing else, as order has seen
 	}
 	if strings.Contains(j.Summary.Cause, "ends after 24 hours") {

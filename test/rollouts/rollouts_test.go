@@ -75,7 +75,7 @@ func (c *tally) add(w *rollouts.World) {
 	}
 	c.counts["decisions that are refused"] += w.Refused
 	for part, is := range map[string]bool{
-		"without waves": len(w.Rollout.Waves) == 0, "in S3": w.Rollout.InS3, "listed": w.Rollout.Listed, "same plan": w.Rollout.SamePlan, "lock taken": w.Rollout.Taken, "approved first": w.Rollout.First != nil, "a wave tested nothing": strings.Contains(w.Summary.Cause, "so it tested nothing"), "not approved": strings.Contains(w.Summary.Cause, "The rollout was not approved"),
+		"without waves": len(w.Rollout.Waves) == 0, "in S3": w.Rollout.InS3, "listed": w.Rollout.Listed, "same plan": w.Rollout.SamePlan, "lock taken": w.Lost, "approved first": w.Rollout.First != nil, "a wave tested nothing": strings.Contains(w.Summary.Cause, "so it tested nothing"), "not approved": strings.Contains(w.Summary.Cause, "The rollout was not approved"),
 		"for lack of time": strings.Contains(w.Summary.Cause, "24 hours"), "stop": w.Rollout.OnFailure == "stop", "continue": w.Rollout.OnFailure == "continue", "rollback": w.Rollout.OnFailure == "rollback",
 	} {
 		if is {

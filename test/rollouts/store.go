@@ -56,15 +56,17 @@ func (s *storage) seize(bucket string, body []byte) {
 	s.seized = map[string][]byte{bucket: body}
 }
 
-// replace has somebody else replace each object of a bucket.
-func (s *storage) replace(bucket string, body []byte) {
+// replace has somebody else replace each object of a bucket, and reports whether there was any.
+func (s *storage) replace(bucket string, body []byte) (replaced bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for at := range s.objects {
 		if strings.HasPrefix(at, bucket+"/") {
 			s.add(at, "", body)
+			replaced = true
 		}
 	}
+	return replaced
 }
 
 // get is the newest version of an object; nil if there is none.

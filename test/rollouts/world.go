@@ -113,6 +113,8 @@ type World struct {
 	Ran []*Run
 	// Faults counts what went wrong.
 	Faults map[string]int
+	// Lost reports whether another rollout has taken the lock of the set from it.
+	Lost bool
 	// Refused counts decisions that the function approve did not take.
 	Refused int
 	// Largest is the largest data of a state.
@@ -211,7 +213,10 @@ func (w *World) redrive(ctx context.Context) {
 	w.end()
 	time.Sleep(time.Duration(w.Rollout.Later) * time.Second)
 	if w.Rollout.Taken {
-		w.storage.replace(locks, lockOf(another))
+		lost := w.storage.replace(locks, lockOf(another))
+		w.mu.Lock()
+		w.Lost = lost
+		w.mu.Unlock()
 	}
 	w.mu.Lock()
 	w.status = types.ExecutionStatusRunning
@@ -799,7 +804,7 @@ func (w *World) DescribeExecution(_ context.Context, in *sfn.DescribeExecutionIn
 	switch {
 	case *in.ExecutionArn == self:
 		return &sfn.DescribeExecutionOutput{Status: w.status}, nil
-	case w.Rollout.Lock == Held:
+	case w.Rollout.Lock == Held, w.Lost:
 		return &sfn.DescribeExecutionOutput{Status: types.ExecutionStatusRunning}, nil
 	default:
 		return &sfn.DescribeExecutionOutput{Status: types.ExecutionStatusFailed}, nil
