@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/clusterlist"
 	"github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/follow/terminal"
 	"github.com/kubestep/kubestep/internal/input"
 )
 
@@ -109,16 +111,30 @@ func (l *fileClusters) said(p *clusterlist.Problem) string {
 	return at(l.name, p.Line) + ": " + p.Text
 }
 
-// element is a cluster as the input's reader names it.
-var element = regexp.MustCompile(`\bclusters\[(\d+)\]`)
+// arguments are clusters that the command line names.
+type arguments []string
+
+// of names the arguments in place of elements of the input.
+func (a arguments) of(text string) string {
+	return elements(text, len(a), func(i int) string { return fmt.Sprintf("argument %d (%s)", i+1, terminal.Line(a[i])) })
+}
+
+// element is a cluster as the input's reader names it, unless it is one of a wave.
+var element = regexp.MustCompile(`(^|[^.\w])clusters\[(\d+)\]`)
+
+// elements names the first elements of the input, so many, in its own way.
+func elements(text string, n int, name func(int) string) string {
+	return element.ReplaceAllStringFunc(text, func(found string) string {
+		parts := element.FindStringSubmatch(found)
+		i, _ := strconv.Atoi(parts[2]) // at most too large
+		if i >= n {
+			return found
+		}
+		return parts[1] + name(i)
+	})
+}
 
 // of names the lines of the file in place of elements of the input.
 func (l *fileClusters) of(text string) string {
-	return element.ReplaceAllStringFunc(text, func(found string) string {
-		i, _ := strconv.Atoi(element.FindStringSubmatch(found)[1]) // at most too large
-		if i >= len(l.lines) {
-			return found
-		}
-		return at(l.name, l.lines[i])
-	})
+	return elements(text, len(l.lines), func(i int) string { return at(l.name, l.lines[i]) })
 }

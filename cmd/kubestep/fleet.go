@@ -142,6 +142,7 @@ func (o *fleetOptions) complete(cmd *cobra.Command, start *starter, args []strin
 	}
 	if len(args) > 0 {
 		set = append(set, &o.fleet.Clusters)
+		start.reword = arguments(args).of
 	}
 	if flags.Changed("source") {
 		bucket, key := location("--source", o.source, "s3://BUCKET/KEY", wrong)
