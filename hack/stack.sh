@@ -295,7 +295,7 @@ destroy() {
 	local cluster bucket listings code=kept rbac='kubectl does not reach it'
 	need_aws
 	if [[ -z $(described StackStatus) ]]; then
-		lacks "the stack $STACK in $region of account $account: there is nothing to remove"
+		lacks "the stack $STACK in $region of account $account: there is nothing to remove$([[ ${AWS_ENDPOINT_URL:-} != http://127.0.0.1:* ]] || echo '. The local world itself ends with make down')"
 	fi
 	stop_if_missing
 	cluster=${CLUSTER:-$(described "Parameters[?ParameterKey=='ClusterName'].ParameterValue")}
