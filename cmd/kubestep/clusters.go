@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/clusterlist"
 	"github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/documents"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
 	"github.com/kubestep/kubestep/internal/input"
 )
@@ -48,6 +50,9 @@ func readFleetFile(cmd *cobra.Command, name string, wrong *problems) (list fileC
 		if repeated := input.Repeated(json.RawMessage(document)); len(repeated) > 0 {
 			wrong.add("--filename %s has keys twice: %s", name, strings.Join(repeated, ", "))
 		}
+		if hasAnother(text) {
+			wrong.add("--filename %s has something after its first document, which would be lost: expected one input", name)
+		}
 		return list, document
 	}
 	list.read(text, wrong)
@@ -69,6 +74,20 @@ func inputOf(text string) (string, bool) {
 	}
 	document, err := yaml.YAMLToJSONStrict([]byte(text))
 	return string(document), err == nil
+}
+
+// hasAnother reports whether anything follows the first document of a text, which a reader of one ends with.
+func hasAnother(text []byte) bool {
+	if json.Valid(text) {
+		return false
+	}
+	for document, err := range documents.All(text) {
+		problem, broken := errors.AsType[*documents.Problem](err)
+		if broken && problem.Number > 1 || err == nil && document.Number > 1 {
+			return true
+		}
+	}
+	return false
 }
 
 // read reads a list, which is CSV if its name or its header says so.

@@ -61,3 +61,24 @@ func FuzzAFileOfClustersIsReadOrRefused(f *testing.F) {
 		}
 	})
 }
+
+// What a reader of one document does not see must not be lost: it may be half of the clusters.
+func TestAFileThatIsAnInputIsOneDocument(t *testing.T) {
+	for text, another := range map[string]bool{
+		"clusters: [demo]\n": false, "---\nclusters: [demo]\n": false, "# a\n---\nclusters: [demo]\n...\n": false, `{"clusters":["demo"]}` + "\n": false, "{clusters: [demo]}\n# b\n": false,
+		"clusters: [demo]\n---\nclusters: [prod]\n": true, `{"clusters":["demo"]}` + "\n" + `{"clusters":["prod"]}` + "\n": true, `{"clusters":["demo"]} {"clusters":["prod"]}`: true, "clusters: [demo]\n...\nclusters: [prod]\n": true,
+	} {
+		name := filepath.Join(t.TempDir(), "fleet.yaml")
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
+		cmd := &cobra.Command{}
+		cmd.SetContext(t.Context())
+		var wrong problems
+		_, document := readFleetFile(cmd, name, &wrong)
+		assert.JSONEq(t, `{"clusters":["demo"]}`, document, text)
+		want := problems(nil)
+		if another {
+			want = problems{"--filename " + name + " has something after its first document, which would be lost: expected one input"}
+		}
+		assert.Equal(t, want, wrong, text)
+	}
+}

@@ -179,6 +179,9 @@ func (o *fleetOptions) complete(cmd *cobra.Command, start *starter, args []strin
 // reader says.
 func (o *fleetOptions) readWaves(cmd *cobra.Command, wrong *problems) {
 	text, err := read(cmd.Context(), o.waves, cmd.InOrStdin())
+	if err == nil {
+		err = check(text) // what follows an array, and keys that are there twice, would be lost
+	}
 	if err != nil {
 		wrong.add("--waves %v", err)
 		return

@@ -121,6 +121,18 @@ func TestTheFlagsOfAFleetMakeItsInput(t *testing.T) {
 	}
 }
 
+func TestNothingOfTheWavesIsLost(t *testing.T) {
+	const rest = `{"name":"rest","percentage":100}`
+	for waves, want := range map[string]string{
+		`[{"name":"canary","percentage":5,"percentage":50},` + rest + `]`: "--waves has keys twice: [0].percentage",
+		`[` + rest + `] [` + rest + `]`:                                   "--waves is not valid JSON: line 1, character 36",
+	} {
+		status, _, stderr := kubestep(t.Context(), "fleet", "--state-machine-arn", fleetMachine, "demo", "--waves", waves)
+		assert.Equal(t, misused, status)
+		assert.Contains(t, stderr, want)
+	}
+}
+
 func TestEveryProblemOfAFleetIsReported(t *testing.T) {
 	newStepFunctions(t, nil)
 	status, _, stderr := kubestep(t.Context(), "fleet", "--state-machine-arn", fleetMachine, "--source", "here", "--report", "s3://", "--tolerate", "few%", "--request", "{", "--waves", `[{"nam":"a"}]`)
