@@ -18,16 +18,23 @@ const MaxBrief = 64
 
 var (
 	// credentials are in names of what people keep secret in objects that are no Secrets, such as
-	// an environment variable DB_PASS, and in such values: a key in PEM, and that in base64.
-	credentials = []string{"pass", "pwd", "secret", "token", "credential", "bearer ", "signature", "sig=", "@tcp(", "@unix(", "-----begin", "ls0tls1crudjti"}
+	// an environment variable DB_PASS, and in such values: a key in PEM, and that in base64; what
+	// a JWT, and the credentials of a registry in base64, begin with; hashes of passwords; and
+	// what services begin their own with.
+	credentials = []string{
+		"pass", "pwd", "secret", "token", "credential", "bearer ", "signature", "sig=", "@tcp(", "@unix(", "-----begin", "ls0tls1crudjti",
+		"jwt", "eyjhbgci", "eyj0exai", "eyjrawqi", "eyjhdxrocyi", "$apr1$", "$2a$", "$2b$", "$2y$", "{sha}",
+		"ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "sk_live_", "hooks.slack.com/",
+	}
 	// patterns match what takes more than a word, such as a password in a URL. None is looked for
 	// without its words, since a pattern takes a hundred times as long.
 	patterns = []struct {
 		words   []string
 		pattern *regexp.Regexp
 	}{
-		{[]string{"key"}, regexp.MustCompile(`(access|account|api|client|encryption|licen[cs]e|master|private|server|signing|ssh|storage|tls)[-_. ]?key`)},
-		{[]string{"auth"}, regexp.MustCompile(`(^|[^a-z])auth([^a-z]|$)|authorization: `)},
+		{[]string{"key"}, regexp.MustCompile(`(access|account|api|app|application|client|cookie|deploy|encryption|fernet|hmac|licen[cs]e|master|priv|private|server|session|signing|ssh|storage|tls)[-_. ]?key`)},
+		{[]string{"auth"}, regexp.MustCompile(`(^|[^a-z]|basic|proxy|smtp)auth([^a-z]|$)|authorization: `)},
+		{[]string{"pw"}, regexp.MustCompile(`(^|[^a-z])pw([^a-z]|$)`)},
 		{[]string{"://", "@"}, regexp.MustCompile(`://[^/\s@]+@|://[^\s@]*:[^\s@]*@`)},
 	}
 )

@@ -53,6 +53,13 @@ func TestWhatMustNotBeShownHasNoValues(t *testing.T) {
 		"a data source name":                     {"data: {DB: 'app:hunter2@tcp(db:3306)/x'}", "data: {DB: 'app:hunter3@tcp(db:3306)/x'}"},
 		"a header":                               {"data: {h: 'Authorization: Basic hunter2'}", "data: {h: 'Authorization: Basic hunter3'}"},
 		"a key":                                  {`data: {pem: "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA0a1b2c3d4e5f6a7b8c9d0a1b2c3d4e5f6hunter2"}`, `data: {pem: "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA0a1b2c3d4e5f6a7b8c9d0a1b2c3d4e5f6hunter3"}`},
+		"a shorter name":                         {"env: [{name: DB_PW, value: hunter2}]", "env: [{name: DB_PW, value: hunter3}]"},
+		"a key of an application":                {"env: [{name: DD_APP_KEY, value: hunter2}]", "env: [{name: DD_APP_KEY, value: hunter3}]"},
+		"a user and a password of a proxy":       {"spec: {basicAuth: 'app:hunter2'}", "spec: {basicAuth: 'app:hunter3'}"},
+		"a JWT":                                  {"data: {a: eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.hunter2}", "data: {a: eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.hunter3}"},
+		"what a registry takes, in base64":       {"data: {a: eyJhdXRocyI6eyJxdWF5LmlvIjp7fX19}", "data: {a: eyJhdXRocyI6eyJxdWF5LmlvIjp7fX18}"},
+		"a hash of a password":                   {"data: {users: 'ada:$2y$05$abc'}", "data: {users: 'ada:$2y$05$abd'}"},
+		"what a service gave":                    {"data: {git: ghp_hunter2}", "data: {git: ghp_hunter3}"},
 		"a name before what is shown":            {"data: {c: 'log: info, level: 1, format: json, db.password: correct-horse-battery-staple-hunter2'}", "data: {c: 'log: info, level: 1, format: json, db.password: correct-horse-battery-staple-hunter3'}"},
 		"a name after what is shown":             {"a: {}", "a: {b: {default: hunter2" + strings.Repeat("x", 64) + ", name: db-password}}"},
 		"the copy that kapp keeps":               {kept("hunter2"), kept("hunter3")},
@@ -72,10 +79,11 @@ func kept(value string) string {
 
 func TestWhatIsNoCredentialIsShown(t *testing.T) {
 	for sentence, c := range map[string]struct{ live, next string }{
-		"an image with a digest": {"image: web:1@sha256:aa", "image: web:2@sha256:aa"},
-		"a URL with a port":      {"url: https://example.com:8080/a", "url: https://example.com:8080/b"},
-		"who has a role":         {"subjects: []", "subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: a}]"},
-		"a key of a map":         {"topologyKey: zone", "topologyKey: host"},
+		"an image with a digest":   {"image: web:1@sha256:aa", "image: web:2@sha256:aa"},
+		"a URL with a port":        {"url: https://example.com:8080/a", "url: https://example.com:8080/b"},
+		"who has a role":           {"subjects: []", "subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: a}]"},
+		"an application, and keys": {"match: [{key: app, value: pwa}]", "match: [{key: app, value: basic-authors}]"},
+		"a key of a map":           {"topologyKey: zone", "topologyKey: host"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			changes := Compare(object(t, c.live), object(t, c.next), Rules{})
