@@ -2,8 +2,6 @@ package fleet_test
 
 import (
 	"encoding/json"
-	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -25,194 +23,24 @@ func versioned() *fakeS3 {
 }
 
 // simulateOn is simulate with what S3 has.
-func simulateOn(t *testing.T, s3 *fakeS3, input string, outcome func(contractfleet.Cluster, bool) (contractfleet.Status, string, int)) *simulation {
+func simulateOn(t *testing.T, s3 *fakeS3, input string, outcome func(contractfleet.Cluster, bool) (contractfleet.Status, string)) *simulation {
 	t.Helper()
-	s := &simulation{t: t, s3: s3, ended: map[int]int{}, lost: map[int]int{}}
-	s.outcome = func(c contractfleet.Cluster) (contractfleet.Status, string, int) {
+	s := &simulation{t: t, s3: s3}
+	s.outcome = func(c contractfleet.Cluster) (contractfleet.Status, string) {
 		return outcome(c, s.run.Rollback.Begun)
 	}
 	s.all(input)
 	return s
 }
 
-// waves are some waves with percentages.
-func someWaves(random *rand.Rand, clusters int) string {
-	waves := 1 + random.IntN(4)
-	if clusters < 12 {
-		waves = 1
-	}
-	var said []string
-	for i := range waves {
-		said = append(said, fmt.Sprintf(`{"name":"w%d","percentage":%d,"concurrency":%d,"toleratedFailures":{"count":%d}}`, i, 10+random.IntN(41), 1+random.IntN(6), random.IntN(4)))
-	}
-	return `"unmatched":"last","waves":[` + strings.Join(said, ",") + `],`
-}
-
-func someClusters(n int) string {
-	targets := make([]contract.Target, n)
-	for i := range targets {
-		targets[i] = contract.Target{ClusterName: fmt.Sprintf("c%02d", i), Region: "eu-west-1"}
-	}
-	text, _ := json.Marshal(targets) // strings encode
-	return `"clusters":` + string(text)
-}
-
-// chance makes outcomes.
-func chance(random *rand.Rand, failing, passing, losing float64) (contractfleet.Status, string, int) {
-	duration := 1 + random.IntN(20)
-	switch n := random.Float64(); {
-	case n < failing:
-		return contractfleet.StatusFailed, "NotReady", duration
-	case n < failing+passing:
-		return contractfleet.StatusFailed, "Throttled", duration
-	case n < failing+passing+losing:
-		return contractfleet.StatusFailed, "ClusterNotFound", duration
-	case n > 0.9:
-		return contractfleet.StatusSucceeded, nothing, duration
-	default:
-		return contractfleet.StatusSucceeded, "", duration
-	}
-}
-
-// The oracle does not know how a rollback is laid out: it looks at what the clusters were asked, and when.
-func TestARollbackAppliesTheFormerVersionOnceToEachClusterThatMayBeChangedTheLastWaveFirst(t *testing.T) {
-	random := rand.New(rand.NewPCG(23, 2)) // the same each time
-	whole, failed, untouched := 0, 0, 0
-	for range 1000 {
-		clusters := 2 + random.IntN(40)
-		failing, passing := random.Float64()*0.3, random.Float64()*0.3
-		stubborn := random.Float64() * 0.1
-		changed := map[string]bool{} // clusters that may be changed, as the outcomes of the rollout say
-		input := `{"workflow":"apply-manifests",` + former + someWaves(random, clusters) + someClusters(clusters) + `}`
-		s := simulateOn(t, versioned(), input, func(c contractfleet.Cluster, back bool) (contractfleet.Status, string, int) {
-			if back {
-				return chance(random, stubborn, passing/2, 0)
-			}
-			status, name, duration := chance(random, failing, passing, 0.05)
-			switch name {
-			case "ClusterNotFound":
-				delete(changed, c.Target.ClusterName)
-			case nothing: // more, unless the first try has changed all
-			default:
-				changed[c.Target.ClusterName] = true
-			}
-			return status, name, duration
-		})
-
-		over := false
-		for _, w := range s.run.Summary.Waves {
-			over = over || w.Failed() > w.Tolerated
-		}
-		over = over || isUntested(s.run.Summary.Waves)
-		if !over {
-			require.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict, input)
-			require.Empty(t, s.rolled, "nothing is rolled back: %s", input)
-			require.Nil(t, s.run.Summary.Rollback)
-			continue
-		}
-		last, runs := map[string]rolling{}, map[string]int{}
-		for i, r := range s.rolled {
-			name := r.cluster.Target.ClusterName
-			require.Contains(t, changed, name, "only clusters of this rollout, %d: %s", i, input)
-			require.Contains(t, r.request, `"source":{"bucket":"manifests","key":"base.yaml","versionId":"v1"}`)
-			if runs[name]++; runs[name] == 2 {
-				require.Equal(t, "Throttled", last[name].error, "a second time only if the first may pass: %s", input)
-			}
-			require.Less(t, runs[name], 3, input)
-			for _, before := range s.rolled[:i] {
-				require.GreaterOrEqual(t, before.cluster.Wave, r.cluster.Wave, "the last wave first: %s", input)
-				if before.cluster.Wave > r.cluster.Wave {
-					require.LessOrEqual(t, before.ended, r.at, "a wave is over before the next: %s", input)
-				}
-			}
-			last[name] = r
-		}
-		require.Len(t, last, len(changed), "each cluster that may be changed: %s", input)
-		var left []string
-		for name, r := range last {
-			if r.status != contractfleet.StatusSucceeded {
-				left = append(left, name)
-			}
-		}
-		slices.Sort(left)
-		var listed []string
-		for line := range strings.Lines(s.s3.objects["reports/"+folder+"changed.jsonl"]) {
-			var target contract.Target
-			require.NoError(t, json.Unmarshal([]byte(line), &target))
-			listed = append(listed, target.ClusterName)
-		}
-		require.Equal(t, left, listed, input)
-		switch {
-		case len(changed) == 0:
-			untouched++
-			require.Equal(t, contractfleet.VerdictRolloutFailed, s.run.Verdict, input)
-			require.Contains(t, s.run.Cause, "No cluster is changed.")
-		case len(left) == 0:
-			whole++
-			require.Equal(t, contractfleet.VerdictRolloutFailed, s.run.Verdict, input)
-			require.Contains(t, s.run.Cause, "Nothing is changed any more")
-			require.Equal(t, &contractfleet.RollbackSummary{Clusters: len(changed), RolledBack: len(changed), Changed: []string{}}, s.run.Summary.Rollback)
-		default:
-			failed++
-			require.Equal(t, contractfleet.VerdictRollbackFailed, s.run.Verdict, input)
-			require.Contains(t, s.run.Cause, "These clusters are changed, or may be: "+left[0])
-			require.Equal(t, len(changed)-len(left), s.run.Summary.Rollback.RolledBack)
-		}
-	}
-	assert.Greater(t, whole, 100)
-	assert.Greater(t, failed, 100)
-	assert.Positive(t, untouched)
-}
-
-func TestARolloutThatContinuesBeginsEachClusterOnceWaveByWave(t *testing.T) {
-	random := rand.New(rand.NewPCG(23, 3)) // the same each time
-	failed, whole := 0, 0
-	for range 1000 {
-		clusters := 2 + random.IntN(40)
-		failing, passing := random.Float64()*0.3, random.Float64()*0.3
-		input := `{"workflow":"apply-manifests","onFailure":"continue",` + someWaves(random, clusters) + someClusters(clusters) + `}`
-		s := simulateOn(t, versioned(), input, func(contractfleet.Cluster, bool) (contractfleet.Status, string, int) {
-			return chance(random, failing, passing, 0.05)
-		})
-
-		firsts := slices.DeleteFunc(slices.Clone(s.began), func(name string) bool { return strings.HasSuffix(name, " again") })
-		slices.Sort(firsts)
-		require.Len(t, slices.Compact(firsts), clusters, "each cluster begins: %s", input)
-		require.Zero(t, s.run.Summary.ByStatus[contractfleet.StatusNotStarted])
-		for i, at := range s.starts {
-			for number := 1; number < at.wave; number++ {
-				require.Equal(t, s.run.Waves[number-1].Clusters, at.ended[number], "start %d: wave %d has not ended: %s", i, number, input)
-			}
-		}
-		var over []string
-		for _, w := range s.run.Summary.Waves {
-			if w.Failed() > w.Tolerated {
-				over = append(over, w.Name)
-				require.Contains(t, s.run.Cause, fmt.Sprintf("%d of the ", w.Failed()))
-				require.Contains(t, s.run.Cause, " of wave "+w.Name+",")
-			}
-		}
-		if len(over) == 0 {
-			whole++
-			require.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict, input)
-			continue
-		}
-		failed++
-		require.Equal(t, contractfleet.VerdictRolloutFailed, s.run.Verdict, input)
-		require.Contains(t, s.run.Cause, "The rollout went on although these failed: ")
-	}
-	assert.Greater(t, failed, 100)
-	assert.Greater(t, whole, 100)
-}
-
 func TestARollbackSaysWhatIsChanged(t *testing.T) {
 	const waves = `"clusters":["a","b","c","d"],"concurrency":1,"waves":[{"name":"canary","clusters":["b"]},{"name":"half","percentage":50},{"name":"rest","percentage":100}]}`
-	fails := func(back ...string) func(contractfleet.Cluster, bool) (contractfleet.Status, string, int) {
-		return func(c contractfleet.Cluster, rolls bool) (contractfleet.Status, string, int) {
+	fails := func(back ...string) func(contractfleet.Cluster, bool) (contractfleet.Status, string) {
+		return func(c contractfleet.Cluster, rolls bool) (contractfleet.Status, string) {
 			if rolls && slices.Contains(back, c.Target.ClusterName) || !rolls && c.Target.ClusterName == "c" {
-				return contractfleet.StatusFailed, "NotReady", 1
+				return contractfleet.StatusFailed, "NotReady"
 			}
-			return contractfleet.StatusSucceeded, "", 1
+			return contractfleet.StatusSucceeded, ""
 		}
 	}
 	where := " The report: aws s3 cp s3://reports/" + folder + "report.html ."
@@ -292,16 +120,16 @@ func TestARollbackForWhichThereIsNoTimeSaysWhichClustersAreChanged(t *testing.T)
 
 func TestAClusterIsRolledBackThatTheFirstTryChangedAndTheSecondFoundDone(t *testing.T) {
 	s := simulateOn(t, versioned(), `{"workflow":"apply-manifests",`+former+`"clusters":["a","b","c"],"concurrency":1,"waves":[{"name":"canary","clusters":["a","b"]},{"name":"rest","percentage":100}]}`,
-		func(c contractfleet.Cluster, rolls bool) (contractfleet.Status, string, int) {
+		func(c contractfleet.Cluster, rolls bool) (contractfleet.Status, string) {
 			switch name := c.Target.ClusterName; {
 			case rolls:
-				return contractfleet.StatusSucceeded, "", 1
+				return contractfleet.StatusSucceeded, ""
 			case name == "c":
-				return contractfleet.StatusFailed, "NotReady", 1
+				return contractfleet.StatusFailed, "NotReady"
 			case name == "a" && c.Attempt == 1: // once all was applied
-				return contractfleet.StatusFailed, "ClusterUnreachable", 1
+				return contractfleet.StatusFailed, "ClusterUnreachable"
 			}
-			return contractfleet.StatusSucceeded, nothing, 1
+			return contractfleet.StatusSucceeded, nothing
 		})
 
 	var rolled []string
@@ -344,15 +172,15 @@ func samePlan(more string) string {
 }
 
 // leaving leaves out those clusters, and of the others those fail.
-func leaving(leftOut, failing string) func(contractfleet.Cluster, bool) (contractfleet.Status, string, int) {
-	return func(c contractfleet.Cluster, rolls bool) (contractfleet.Status, string, int) {
+func leaving(leftOut, failing string) func(contractfleet.Cluster, bool) (contractfleet.Status, string) {
+	return func(c contractfleet.Cluster, rolls bool) (contractfleet.Status, string) {
 		switch name := c.Target.ClusterName; {
 		case !rolls && strings.Contains(leftOut, name):
-			return contractfleet.StatusLeftOut, "PlanChanged", 1
+			return contractfleet.StatusLeftOut, "PlanChanged"
 		case !rolls && strings.Contains(failing, name):
-			return contractfleet.StatusFailed, "NotReady", 1
+			return contractfleet.StatusFailed, "NotReady"
 		}
-		return contractfleet.StatusSucceeded, "", 1
+		return contractfleet.StatusSucceeded, ""
 	}
 }
 

@@ -3,9 +3,6 @@ package fleet_test
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +15,8 @@ import (
 	"github.com/kubestep/kubestep/internal/fleet"
 )
 
-// simulation runs a fleet as the machine does: Map, Summarize and so on, with time that
-// passes only where an execution runs.
+// simulation runs a fleet as the machine does: Map, Summarize and so on. Gates are passed. That nothing begins which should not, whatever
+// fails, is proved in test/rollouts, on the definition.
 type simulation struct {
 	t     *testing.T
 	s3    *fakeS3
@@ -29,42 +26,23 @@ type simulation struct {
 	request, former json.RawMessage
 	// rolled are the starts of the rollback.
 	rolled []rolling
-	// outcome is the status, error and duration of a cluster's execution.
-	outcome func(contractfleet.Cluster) (contractfleet.Status, string, int)
-	// gates are how gates fare; without it, all are passed.
-	gates *gates
+	// outcome is the status and error of a cluster's execution.
+	outcome func(contractfleet.Cluster) (contractfleet.Status, string)
 
-	now    int
 	began  []string // each start, as "NAME" or "NAME again"
-	counts []int    // how many clusters had failed at each start
-	failed int
 	rounds int
-	sizes  []int // of the runs in the state
-	starts []begun
-	ended  map[int]int // clusters by the number of their wave, and of these those that failed
-	lost   map[int]int
 }
 
-// rolling is the start of a cluster's rollback: when, of which wave, and what it was asked.
+// rolling is the start of a cluster's rollback, and what it was asked.
 type rolling struct {
-	cluster   contractfleet.Cluster
-	at, ended int
-	request   string
-	status    contractfleet.Status
-	error     string
-}
-
-// begun is what was so when a cluster of a wave began.
-type begun struct {
-	wave, running int
-	// ended and failed are the clusters of each wave.
-	ended, failed map[int]int
+	cluster contractfleet.Cluster
+	request string
 }
 
 // simulate finds the clusters of an input and runs them.
-func simulate(t *testing.T, input string, outcome func(contractfleet.Cluster) (contractfleet.Status, string, int)) *simulation {
+func simulate(t *testing.T, input string, outcome func(contractfleet.Cluster) (contractfleet.Status, string)) *simulation {
 	t.Helper()
-	s := &simulation{t: t, s3: &fakeS3{}, outcome: outcome, ended: map[int]int{}, lost: map[int]int{}}
+	s := &simulation{t: t, s3: &fakeS3{}, outcome: outcome}
 	s.all(input)
 	return s
 }
@@ -73,9 +51,6 @@ func simulate(t *testing.T, input string, outcome func(contractfleet.Cluster) (c
 func (s *simulation) all(input string) {
 	t := s.t
 	t.Helper()
-	if s.gates == nil {
-		s.gates = &gates{random: rand.New(rand.NewPCG(1, 1))}
-	}
 	found, err := find(t, decider(s.s3), input)
 	require.NoError(t, err)
 	s.fleet, s.run, s.request, s.former = found.Fleet, found.Run, found.Request, found.Former
@@ -91,9 +66,6 @@ func (s *simulation) all(input string) {
 		s.run, err = summarizes.Summarize(t.Context(), contractfleet.Summarize{Fleet: s.fleet, Request: s.request, Former: s.former, Jobs: found.Jobs, Run: ended})
 		require.NoError(t, err)
 		s.rounds++
-		text, err := json.Marshal(s.run)
-		require.NoError(t, err)
-		s.sizes = append(s.sizes, len(text))
 		switch s.run.Verdict {
 		case contractfleet.VerdictTryAgain, contractfleet.VerdictGoOn, contractfleet.VerdictJob:
 			ended = s.runMap()
@@ -108,135 +80,75 @@ func (s *simulation) all(input string) {
 	}
 }
 
-// runMap is a distributed Map: as many items run at once as may, and one begins as soon
-// as another ends.
-func (s *simulation) runMap() contractfleet.Ran {
-	type item struct {
-		ends    int
-		outcome contractfleet.Outcome
-		key     string
+// ran is where the fleet stands once its Map has run, or its gate was passed.
+func (s *simulation) ran() contractfleet.Ran {
+	return contractfleet.Ran{
+		Round: s.run.Round, Attempt: s.run.Attempt, List: s.run.List, Digest: s.run.Digest, Size: s.run.Size, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, LeftOut: s.run.LeftOut, Waves: s.run.Waves, Wave: s.run.Wave, Outcomes: s.run.Outcomes,
+		Rollback: s.run.Rollback, Gate: s.run.Gate, Approved: s.run.Approved,
 	}
+}
+
+// runMap is a Map of the clusters, or of the Job of a gate, which succeeds.
+func (s *simulation) runMap() contractfleet.Ran {
 	clusters := s.run.Clusters
 	if s.fleet.InS3 {
 		require.NoError(s.t, json.Unmarshal([]byte(s.s3.objects["reports/"+s.run.List]), &clusters))
 	}
 	require.Len(s.t, clusters, s.run.Size)
-	var running []item
-	ended := contractfleet.Ran{
-		Round: s.run.Round, Attempt: s.run.Attempt, List: s.run.List, Digest: s.run.Digest, Size: s.run.Size, Begun: s.run.Begun, Pending: s.run.Pending, Failed: s.run.Failed, LeftOut: s.run.LeftOut, Waves: s.run.Waves, Wave: s.run.Wave, Outcomes: s.run.Outcomes,
-		Rollback: s.run.Rollback, Gate: s.run.Gate, Approved: s.run.Approved,
-	}
-	for len(clusters) > 0 || len(running) > 0 {
-		for len(running) < s.run.Concurrency && len(clusters) > 0 {
-			c := clusters[0]
-			clusters = clusters[1:]
-			status, name, duration := s.outcomeOf(c)
-			outcome := contractfleet.Outcome{Target: c.Target, Attempt: c.Attempt, Status: status, Error: name, Wave: c.Wave}
-			if name == nothing {
-				outcome.Error, outcome.Totals = "", map[string]int{"applied": 0}
-			}
-			running = append(running, item{s.now + duration, outcome, "reports/" + folder + "outcomes/" + c.Execution + ".json"})
-			if s.runsJob() {
-				continue
-			}
-			if s.run.Rollback.Begun {
-				s.rolled = append(s.rolled, rolling{c, s.now, s.now + duration, string(s.request), status, name})
-				continue
-			}
-			s.began = append(s.began, c.Target.ClusterName+map[int]string{2: " again"}[c.Attempt])
-			s.counts = append(s.counts, s.failed)
-			s.starts = append(s.starts, begun{c.Wave, len(running) - 1, maps.Clone(s.ended), maps.Clone(s.lost)})
-		}
-		first := slices.IndexFunc(running, func(i item) bool {
-			return !slices.ContainsFunc(running, func(other item) bool { return other.ends < i.ends })
-		})
-		done := running[first]
-		running = slices.Delete(running, first, first+1)
-		s.now = done.ends
-		again := done.outcome.Attempt == 1 && slices.Contains([]string{"Throttled", "ClusterUnreachable", "AWSUnreachable"}, done.outcome.Error)
-		if done.outcome.Failed() && !again && !s.run.Rollback.Begun && !s.runsJob() {
-			s.failed++
-			s.lost[done.outcome.Wave]++
-		}
-		if !again && !s.run.Rollback.Begun && !s.runsJob() {
-			s.ended[done.outcome.Wave]++
-		}
-		switch {
-		case done.outcome.Error == "NoOutcome": // the item failed
-		case s.fleet.InS3:
-			put(s.t, s.s3, done.key, done.outcome)
+	ended := s.ran()
+	for _, c := range clusters {
+		status, name := contractfleet.StatusSucceeded, ""
+		switch isJob := s.run.Job > 0 && !s.run.Rollback.Begun; {
+		case isJob:
+		case s.run.Rollback.Begun:
+			status, name = s.outcome(c)
+			s.rolled = append(s.rolled, rolling{c, string(s.request)})
 		default:
-			ended.Clusters = append(ended.Clusters, done.outcome)
+			status, name = s.outcome(c)
+			s.began = append(s.began, c.Target.ClusterName+map[int]string{2: " again"}[c.Attempt])
+		}
+		outcome := contractfleet.Outcome{Target: c.Target, Attempt: c.Attempt, Status: status, Error: name, Wave: c.Wave}
+		if name == nothing {
+			outcome.Error, outcome.Totals = "", map[string]int{"applied": 0}
+		}
+		if s.fleet.InS3 {
+			put(s.t, s.s3, "reports/"+folder+"outcomes/"+c.Execution+".json", outcome)
+		} else {
+			ended.Clusters = append(ended.Clusters, outcome)
 		}
 	}
+	return ended
+}
+
+// waitAtGate is a gate that is passed.
+func (s *simulation) waitAtGate() contractfleet.Ran {
+	ended := s.ran()
+	if s.run.Verdict == contractfleet.VerdictGate {
+		for _, name := range s.run.Gate.Alarms {
+			ended.Gate.Seen.Names, ended.Gate.Seen.States = append(ended.Gate.Seen.Names, name), append(ended.Gate.Seen.States, "OK")
+		}
+		return ended
+	}
+	var err error
+	ended.Gate.Decision, err = approver(s.t).Seal(s.fleet.Execution, contract.Decision{Digest: s.run.Gate.Rollout.Digest, Approved: true, By: strings.Repeat("a", 2048), At: start})
+	require.NoError(s.t, err)
 	return ended
 }
 
 // nothing in the place of an error is a cluster in which nothing was to be changed.
 const nothing = "nothing to change"
 
-func TestNothingBeginsOnceTooManyClustersHaveFailed(t *testing.T) {
-	random := rand.New(rand.NewPCG(18, 9)) // the same each time
-	for i := range 200 {
-		clusters, concurrency, tolerated := 1+random.IntN(40), 1+random.IntN(8), random.IntN(6)
-		failing, passing, losing := random.Float64()*0.6, random.Float64()*0.4, random.Float64()*0.1
-		targets, output := make([]contract.Target, clusters), ""
-		for n := range targets {
-			targets[n] = contract.Target{ClusterName: fmt.Sprintf("c%02d", n), Region: "eu-west-1"}
-		}
-		if i%2 == 0 { // in S3, because one role is so long
-			output, targets[0].RoleARN = `"output":{"bucket":"reports"},`, "arn:aws:iam::444455556666:role/"+strings.Repeat("path/", 60)+"name"
-		}
-		list, err := json.Marshal(targets)
-		require.NoError(t, err)
-		input := fmt.Sprintf(`{"workflow":"apply-manifests",%s"concurrency":%d,"toleratedFailures":{"count":%d},"clusters":%s}`, output, concurrency, tolerated, list)
-
-		s := simulate(t, input, func(contractfleet.Cluster) (contractfleet.Status, string, int) {
-			duration := 1 + random.IntN(20)
-			switch n := random.Float64(); {
-			case n < failing:
-				return contractfleet.StatusFailed, "NotReady", duration
-			case n < failing+passing:
-				return contractfleet.StatusFailed, "Throttled", duration
-			case n < failing+passing+losing:
-				return contractfleet.StatusFailed, "NoOutcome", duration
-			default:
-				return contractfleet.StatusSucceeded, "", duration
-			}
-		})
-
-		for start, failed := range s.counts {
-			require.LessOrEqual(t, failed, tolerated, "%s: start %d, %s: %v", input, start, s.began[start], s.began)
-		}
-		assert.Equal(t, output != "", s.fleet.InS3)
-		byStatus := s.run.Summary.ByStatus
-		assert.Equal(t, clusters, s.run.Summary.Clusters, "each cluster has an outcome")
-		firsts := 0
-		for _, name := range s.began {
-			if !strings.HasSuffix(name, " again") {
-				firsts++
-			}
-		}
-		assert.Equal(t, clusters-firsts, byStatus[contractfleet.StatusNotStarted], "those that did not begin: %s", input)
-		if byStatus[contractfleet.StatusNotStarted] > 0 {
-			assert.Greater(t, clusters-byStatus[contractfleet.StatusNotStarted]-byStatus[contractfleet.StatusSucceeded], tolerated, "the fleet stops for no other reason")
-			assert.Equal(t, contractfleet.VerdictIntolerable, s.run.Verdict)
-		}
-		assert.Equal(t, clusters-byStatus[contractfleet.StatusNotStarted]-byStatus[contractfleet.StatusSucceeded] > tolerated, s.run.Verdict == contractfleet.VerdictIntolerable)
-	}
-}
-
 // after returns outcomes for clusters by name; those without one succeed.
-func after(outcomes map[string]string) func(contractfleet.Cluster) (contractfleet.Status, string, int) {
-	return func(c contractfleet.Cluster) (contractfleet.Status, string, int) {
+func after(outcomes map[string]string) func(contractfleet.Cluster) (contractfleet.Status, string) {
+	return func(c contractfleet.Cluster) (contractfleet.Status, string) {
 		name := c.Target.ClusterName
 		if c.Attempt == 2 {
 			name += " again"
 		}
 		if err := outcomes[name]; err != "" {
-			return contractfleet.StatusFailed, err, 1
+			return contractfleet.StatusFailed, err
 		}
-		return contractfleet.StatusSucceeded, "", 1
+		return contractfleet.StatusSucceeded, ""
 	}
 }
 

@@ -3,7 +3,6 @@ package fleet_test
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -194,81 +193,6 @@ func TestASourceNamesTheWaves(t *testing.T) {
 	require.NoError(t, err, "what changes nothing needs no waves")
 }
 
-func TestNothingOfALaterWaveBeginsOnceAWaveIsOverItsTolerance(t *testing.T) {
-	random := rand.New(rand.NewPCG(23, 1)) // the same each time
-	stopped, whole := 0, 0
-	for seed := range 1000 {
-		clusters, waves := 2+random.IntN(40), 1+random.IntN(4)
-		failing, passing, losing := random.Float64()*0.3, random.Float64()*0.3, random.Float64()*0.05
-		targets, output := make([]contract.Target, clusters), ""
-		for n := range targets {
-			targets[n] = contract.Target{ClusterName: fmt.Sprintf("c%02d", n), Region: "eu-west-1"}
-		}
-		if seed%2 == 0 { // in S3, because one role is so long
-			output, targets[0].RoleARN = `"output":{"bucket":"reports"},`, "arn:aws:iam::444455556666:role/"+strings.Repeat("path/", 60)+"name"
-		}
-		named, err := json.Marshal(targets)
-		require.NoError(t, err)
-		var said []string
-		for i := range waves {
-			said = append(said, fmt.Sprintf(`{"name":"w%d","percentage":%d,"concurrency":%d,"toleratedFailures":{"count":%d}}`, i, 10+random.IntN(41), 1+random.IntN(6), random.IntN(4)))
-		}
-		if clusters < 12 {
-			said = said[:1]
-		}
-		input := fmt.Sprintf(`{"workflow":"apply-manifests",%s"unmatched":"last","waves":[%s],"clusters":%s}`, output, strings.Join(said, ","), named)
-
-		s := simulate(t, input, func(contractfleet.Cluster) (contractfleet.Status, string, int) {
-			duration := 1 + random.IntN(20)
-			switch n := random.Float64(); {
-			case n < failing:
-				return contractfleet.StatusFailed, "NotReady", duration
-			case n < failing+passing:
-				return contractfleet.StatusFailed, "Throttled", duration
-			case n < failing+passing+losing:
-				return contractfleet.StatusFailed, "NoOutcome", duration
-			default:
-				return contractfleet.StatusSucceeded, "", duration
-			}
-		})
-
-		order := s.run.Waves
-		for i, at := range s.starts {
-			for w := range order {
-				number := w + 1
-				switch {
-				case number < at.wave:
-					require.LessOrEqual(t, at.failed[number], order[w].Tolerated, "%s: start %d, %s, is of wave %d", input, i, s.began[i], at.wave)
-					require.Equal(t, order[w].Clusters, at.ended[number], "%s: start %d: wave %d has not ended", input, i, number)
-					require.Less(t, at.failed[number], order[w].Clusters, "%s: start %d: wave %d tested nothing", input, i, number)
-				case number == at.wave:
-					require.LessOrEqual(t, at.failed[number], order[w].Tolerated, "%s: start %d: its own wave is over", input, i)
-					require.Less(t, at.running, order[w].Concurrency)
-				}
-			}
-		}
-		require.Len(t, s.run.Summary.Waves, len(order))
-		over, sum := false, 0
-		for _, w := range s.run.Summary.Waves {
-			for _, n := range w.ByStatus {
-				sum += n
-			}
-			over = over || w.Failed() > w.Tolerated
-		}
-		require.Equal(t, clusters, sum, "each cluster has an outcome in its wave: %s", input)
-		if over || isUntested(s.run.Summary.Waves) {
-			stopped++
-			require.Equal(t, contractfleet.VerdictRolloutFailed, s.run.Verdict, input)
-		} else {
-			whole++
-			require.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict, input)
-			require.Zero(t, s.run.Summary.ByStatus[contractfleet.StatusNotStarted], "the fleet stops for no other reason: %s", input)
-		}
-	}
-	assert.Greater(t, stopped, 100)
-	assert.Greater(t, whole, 100)
-}
-
 func TestARolloutThatStoppedSaysWhichClustersAreChanged(t *testing.T) {
 	input := func(concurrency string) string {
 		return `{"workflow":"apply-manifests","output":{"bucket":"reports"},"clusters":["a","b","c","d","e","f"],` + concurrency + `"waves":[{"name":"canary","clusters":["b"]},{"name":"half","percentage":50,"toleratedFailures":{"count":1}},{"name":"rest","percentage":100}]}`
@@ -303,39 +227,6 @@ func TestAFailureThatAWaveToleratesIsNoneOfTheNext(t *testing.T) {
 		after(map[string]string{"a": "NotReady", "c": "NotReady"}))
 	assert.Equal(t, []string{"a", "b", "c", "d"}, s.began)
 	assert.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict, "one in each may fail")
-}
-
-func TestTwentyWavesOfTenThousandClustersFit(t *testing.T) {
-	const limit, request = 256 << 10, (32 + 16) << 10 // and Jobs
-	var waves []string
-	for i := range 20 {
-		smoke := smoke
-		if i%4 != 0 {
-			smoke = strings.Replace(smoke, "{", `{"clusters":"one",`, 1)
-		}
-		gate := fmt.Sprintf(`{"soakSeconds":60,"alarms":["errors-%d"],"job":%s,"approval":{"topicArn":"arn:aws:sns:eu-west-1:111122223333:changes"}}`, i, smoke)
-		waves = append(waves, fmt.Sprintf(`{"name":"%s-%02d","percentage":%d,"concurrency":%d,"toleratedFailures":{"percentage":1},"gate":%s}`, strings.Repeat("n", 29), i, 100/(20-i), 250+i, gate))
-	}
-	for _, clusters := range []int{contractfleet.MaxClusters, contractfleet.MaxInStateOfWaves} {
-		t.Run(fmt.Sprint(clusters), func(t *testing.T) {
-			most, last := 0, ""
-			s := simulate(t, fmt.Sprintf(`{"workflow":"apply-manifests","output":{"bucket":"reports"},"waves":[%s],"clusters":[%s]}`, strings.Join(waves, ","), strings.TrimSuffix(list(clusters), ",")),
-				func(contractfleet.Cluster) (contractfleet.Status, string, int) {
-					return contractfleet.StatusSucceeded, "", 1
-				})
-			require.Equal(t, contractfleet.VerdictTolerable, s.run.Verdict, s.run.Cause)
-			require.Len(t, s.run.Waves, 20)
-			for i, size := range s.sizes {
-				if size > most {
-					most, last = size, fmt.Sprint("round ", i)
-				}
-			}
-			assert.Less(t, most+request, limit, last)
-			const eventsOfARound = 17
-			assert.Less(t, 2*s.rounds*eventsOfARound, 25_000, "%d rounds, each of which may be followed by one of second tries", s.rounds)
-			t.Logf("%d clusters: %d rounds, at most %d bytes in a state", clusters, s.rounds, most)
-		})
-	}
 }
 
 func TestTheStateOfTwentyWavesStaysBelowWhatStepFunctionsAllows(t *testing.T) {

@@ -580,6 +580,9 @@ func (j *judge) summary() {
 	if len(found[""]) != lost {
 		j.problem("%d outcomes have no name: expected %d", len(found[""]), lost)
 	}
+	if j.Rollout.Report && lost == 0 {
+		j.lists()
+	}
 	if len(outcomes) != len(j.Rollout.Clusters) {
 		j.problem("%d outcomes of %d clusters", len(outcomes), len(j.Rollout.Clusters))
 	}
@@ -602,6 +605,43 @@ func (j *judge) summary() {
 		case appeared != nil && appeared.Failure != "" && j.Rollout.Faulty > 0: // that is what the report says then
 		default:
 			j.problem("a cluster appeared, and the summary has %+v", appeared)
+		}
+	}
+}
+
+// lists judges the lists beside the report, of which other fleets go on.
+func (j *judge) lists() {
+	want := map[string][]string{"notstarted.jsonl": nil, "failed.jsonl": nil, "differs.jsonl": nil}
+	for _, c := range j.Rollout.Clusters {
+		switch outcome := j.outcome(Change, c.Name); {
+		case outcome.Status == "NOT_STARTED":
+			want["notstarted.jsonl"] = append(want["notstarted.jsonl"], c.Name)
+		case outcome.Status == "LEFT_OUT":
+			want["differs.jsonl"] = append(want["differs.jsonl"], c.Name)
+		case outcome.failed():
+			want["failed.jsonl"] = append(want["failed.jsonl"], c.Name)
+		}
+	}
+	if rolled := j.Summary.Summary.Rollback; rolled != nil {
+		for _, c := range j.Rollout.Clusters {
+			if is, sure := j.isChanged(c.Name); is && j.outcome(Rollback, c.Name).Status != "SUCCEEDED" && (sure || j.last(Rollback, c.Name) != nil) {
+				want["changed.jsonl"] = append(want["changed.jsonl"], c.Name)
+			}
+		}
+	}
+	for name, clusters := range want {
+		var listed []string
+		for line := range strings.Lines(string(j.storage.get(j.Rollout.Reports, strings.TrimSuffix(reportKey, "report.json")+name))) {
+			var read struct{ ClusterName string }
+			if err := json.Unmarshal([]byte(line), &read); err != nil {
+				j.problem("%s: %v", name, err)
+			}
+			listed = append(listed, read.ClusterName)
+		}
+		slices.Sort(listed)
+		slices.Sort(clusters)
+		if !slices.Equal(listed, clusters) {
+			j.problem("%s lists %v: expected %v", name, listed, clusters)
 		}
 	}
 }

@@ -119,6 +119,8 @@ type World struct {
 	Refused int
 	// Largest is the largest data of a state.
 	Largest asl.Size
+	// Rounds counts the answers of Summarize.
+	Rounds int
 
 	execution *asl.Execution
 	functions map[string]hosted.Function
@@ -403,6 +405,7 @@ func (w *World) look(state string, run *Run, answer []byte) error {
 		if err := json.Unmarshal(answer, &run); err != nil {
 			return err
 		}
+		w.Rounds++
 		w.wave = run.Gate.Wave
 		if run.Summary.Clusters > 0 {
 			w.Summary.Summary, w.Summary.Outcomes, w.Summary.Cause = run.Summary, run.Outcomes, run.Cause
