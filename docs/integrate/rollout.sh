@@ -25,9 +25,11 @@ apply) request='{"mode":"apply",'$request',"wait":{"timeoutSeconds":300}}' ;;
 	;;
 esac
 
-# It prints what happens, and exits with 1 if too many clusters failed.
+# It prints what happens, and exits with 1 if too many clusters failed: what they came to is of use then above all.
+status=0
 kubestep fleet --workflow apply-manifests "${flags[@]/#/--region=}" --request "$request" --waves @waves.json \
-	--report "s3://$REPORTS/kubestep/" | tee summary.txt
+	--report "s3://$REPORTS/kubestep/" | tee summary.txt || status=$?
 if [[ -n ${GITHUB_STEP_SUMMARY:-} ]]; then
 	{ echo '```text' && cat summary.txt && echo '```'; } >>"$GITHUB_STEP_SUMMARY"
 fi
+exit "$status"
