@@ -145,6 +145,16 @@ func TestAPageSaysAllSucceededOnlyIfAllDid(t *testing.T) {
 	}
 }
 
+// A gate that is not passed, and a canary that is left out, leave clusters without any failure.
+func TestThePageSaysHowToGoOnIfNoClusterFailed(t *testing.T) {
+	r := of(well("a"), fleet.Outcome{Target: contract.Target{ClusterName: "b"}, Status: fleet.StatusNotStarted})
+	r.Summary.Report = &fleet.Report{Bucket: "my-bucket", Continue: "kubestep fleet --continue", RollBack: "kubestep fleet --back"}
+	shown := page(t, r)
+	assert.Contains(t, shown, "Go on with the clusters that were not started: <code>kubestep fleet --continue")
+	assert.Contains(t, shown, "Roll back the clusters that are still changed: <code>kubestep fleet --back")
+	assert.NotContains(t, shown, "Why they failed")
+}
+
 func TestTheCommandThatRollsBackGoesBackAsTheRollbackDid(t *testing.T) {
 	r := rollout()
 	r.Former, r.Fleet.SamePlan, r.Fleet.OnFailure = `{"mode":"apply"}`, true, fleet.OnFailureRollback
