@@ -18,10 +18,10 @@ import (
 // exitStatuses are what the command ends with.
 const exitStatuses = `Exit status:
   0    it succeeded
-  1    the execution failed, or kubestep lost track of it; or it has ended already
-       that was to be stopped, or to be approved
-  2    nothing was started or changed: the command line or the environment is wrong,
-       or AWS refuses, or does not answer
+  1    the execution failed, or kubestep lost track of it; or what was to be
+       stopped or approved has ended already
+  2    nothing was started or changed: the command line or the environment is
+       wrong, or AWS refuses, or does not answer
   3    the plan found drift, or something to delete, with kubestep apply or
        delete --plan --detailed-exitcode
   *    with kubestep job run, a Job that failed: the exit code of its container

@@ -429,6 +429,9 @@ func TestATableFitsTheTerminal(t *testing.T) {
 func TestHelpSaysWhatErrorsAndExitStatusesMean(t *testing.T) {
 	_, stdout, _ := kubestep(t.Context(), "help", "exit-codes")
 	assert.Equal(t, exitStatuses, stdout)
+	for line := range strings.Lines(exitStatuses + environmentPage) {
+		assert.LessOrEqual(t, len([]rune(line)), columns+1, line)
+	}
 	for _, line := range []string{"  0    ", "  1    ", "  2    ", "  3    ", "  130  "} {
 		assert.Contains(t, stdout, line)
 	}
