@@ -140,6 +140,7 @@ func TestMachines(t *testing.T) {
 		"an input that is too large":                         {definition: one(end), input: large(262_145), fails: asl.Error{Name: "States.DataLimitExceeded", Cause: "the execution: 262145 bytes"}},
 		"an input that is just not":                          {definition: one(`{"Type": "Pass", "Parameters": {}, "End": true}`), input: large(262_144), output: `{}`},
 		"an answer that is too large, which nothing catches": {definition: one(task(`, "End": true`+caught), handlers...), input: `{}`, answers: answers{strings.Repeat("x", 262_143)}, fails: asl.Error{Name: "States.DataLimitExceeded", Cause: "One: 262145 bytes"}},
+		"whatever is escaped counts as it is written":        {definition: one(task(`, "End": true`)), input: `{}`, answers: answers{map[string]any{"a": []any{1.5, nil, true, "\"\n\x01é" + strings.Repeat("x", 262_144-38), map[string]any{}}}}, fails: asl.Error{Name: "States.DataLimitExceeded", Cause: "One: 262145 bytes"}},
 		"data that get too large":                            {definition: one(`{"Type": "Pass", "Parameters": {"a.$": "$", "b.$": "$"}, "End": true}`), input: large(131_072), fails: asl.Error{Name: "States.DataLimitExceeded", Cause: "One: 262155 bytes"}},
 	} {
 		t.Run(sentence, func(t *testing.T) {

@@ -166,19 +166,63 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // fits returns an error if a state of that name may not have the data, which no machine catches.
 func (e *Execution) fits(state string, data any) error {
-	written, err := text(data)
+	n, err := size(data)
 	if err != nil {
 		return err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(written) > e.largest.Bytes {
-		e.largest = Size{state, len(written)}
+	if n > e.largest.Bytes {
+		e.largest = Size{state, n}
 	}
-	if len(written) > MaxData {
-		return Error{DataLimitExceeded, fmt.Sprintf("%s: %d bytes", state, len(written))}
+	if n > MaxData {
+		return Error{DataLimitExceeded, fmt.Sprintf("%s: %d bytes", state, n)}
 	}
 	return nil
+}
+
+// size is how many bytes a value has in JSON. Most of the time of a large execution would go into writing it.
+func size(value any) (int, error) {
+	n := len("{}")
+	switch value := value.(type) {
+	case map[string]any:
+		for key, member := range value {
+			of, err := size(member)
+			if err != nil {
+				return 0, err
+			}
+			n += sizeOf(key) + len(":") + of + len(",")
+		}
+		return n - min(1, len(value)), nil
+	case []any:
+		for _, element := range value {
+			of, err := size(element)
+			if err != nil {
+				return 0, err
+			}
+			n += of + len(",")
+		}
+		return n - min(1, len(value)), nil
+	case string:
+		return sizeOf(value), nil
+	default:
+		written, err := text(value)
+		return len(written), err
+	}
+}
+
+// sizeOf is how many bytes a string has in JSON.
+func sizeOf(text string) int {
+	n := len(text) + len(`""`)
+	for i := range len(text) {
+		switch c := text[i]; {
+		case strings.IndexByte("\"\\\n\r\t\b\f", c) >= 0:
+			n++
+		case c < ' ':
+			n += len(`\u0000`) - 1
+		}
+	}
+	return n
 }
 
 // run runs the states of a machine, from where it stands to the last.
