@@ -159,13 +159,6 @@ func TestNoTwoFleetsOfANameShareWhatRollsBackOrTests(t *testing.T) {
 	assert.Len(t, names, 2+2+2, "nor what applies: one of them may be rolled back while the other believes that it has the new version")
 }
 
-// isUntested reports whether a wave before the last has ended in which no cluster succeeded.
-func isUntested(waves []contractfleet.WaveSummary) bool {
-	return slices.ContainsFunc(waves[:len(waves)-1], func(w contractfleet.WaveSummary) bool {
-		return w.ByStatus[contractfleet.StatusSucceeded] == 0 && w.ByStatus[contractfleet.StatusNotStarted] == 0
-	})
-}
-
 // samePlan is a rollout of one plan in two waves, with more of its input.
 func samePlan(more string) string {
 	return `{"workflow":"apply-manifests","requireSamePlan":true,"output":{"bucket":"reports"},"request":{"mode":"apply","effect":"q83vEjRWeJq8","source":{"bucket":"manifests","key":"base.yaml"}},` + more + `}`
