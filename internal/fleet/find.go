@@ -133,7 +133,7 @@ func (d Finder) Find(ctx context.Context, in contractfleet.FindClusters) (contra
 		Name: r.name, Execution: in.Execution, StartedAt: in.StartedAt, Workflow: r.workflow, StateMachineARN: machine, Executions: contract.MachineARN(machine).Executions(),
 		Digest: digest, Frozen: frozen, Own: hash("%q", in.Execution), Changes: r.changes,
 		Clusters: len(targets), Concurrency: r.concurrency, Tolerated: r.tolerated.of(len(targets)), Waves: len(waves), Lists: len(r.places) > 0 && len(waves) > 0 && r.changes && r.output.Bucket != "", InS3: r.inS3(targets, len(waves)), Output: r.output,
-		OnFailure: r.onFailure, SamePlan: r.samePlan, ManifestsVersion: version,
+		OnFailure: r.onFailure, Approve: r.approve, SamePlan: r.samePlan, ManifestsVersion: version,
 	}
 	if r.former != nil {
 		// No execution that applies the former version for another reason has its name.

@@ -162,6 +162,8 @@ type Fleet struct {
 	SamePlan bool `json:"samePlan"`
 	// OnFailure says what happens once a wave has failed.
 	OnFailure OnFailure `json:"onFailure"`
+	// Approve is the approval that was waited for before the first cluster.
+	Approve Approve `json:"approve"`
 	// ManifestsVersion is the version of the manifests in S3 that all clusters are asked to apply,
 	// if the request names none: empty if the bucket keeps none.
 	ManifestsVersion string `json:"manifestsVersion"`

@@ -234,6 +234,13 @@ func (r Report) command(asked, bucket, list string, has func(fleet.Outcome) bool
 	if r.Fleet.Changes && waves == "" || r.Fleet.Concurrency != fleet.DefaultConcurrency {
 		request += fmt.Sprintf(" --concurrency %d", r.Fleet.Concurrency)
 	}
+	if a := r.Fleet.Approve; a.TimeoutSeconds > 0 && !reversed { // somebody was asked before this one began
+		text, err := contract.Encode(map[string]fleet.ApproveInput{"approve": {TopicARN: a.TopicARN, TimeoutSeconds: a.TimeoutSeconds}})
+		if err != nil {
+			return "" // texts and numbers encode
+		}
+		request += " --input " + shell.Quote(string(text))
+	}
 	if r.Fleet.Changes && waves == "" {
 		request += fmt.Sprintf(" --tolerate %d", r.Fleet.Tolerated)
 	}

@@ -168,6 +168,10 @@ func TestTheCommandThatRollsBackGoesBackAsTheRollbackDid(t *testing.T) {
 		` --on-failure continue --source s3://my-bucket/changed.jsonl --report s3://my-bucket/kubestep/`, r.RollBack(&fleet.Report{Bucket: "my-bucket", Changed: "changed.jsonl"}), "the last wave first, without gates, and no failure stops it")
 	_, goOn := r.Commands(&fleet.Report{Bucket: "my-bucket", NotStarted: "notstarted.jsonl"})
 	assert.Contains(t, goOn, `"gate":{"soakSeconds":600,"alarms":["errors"],"approval":{"timeoutSeconds":60}}}]' --require-same-plan --source`, "whoever goes on is as careful as before")
+	r.Fleet.Approve = fleet.Approve{TopicARN: "arn:aws:sns:eu-west-1:111122223333:rollouts", TimeoutSeconds: 600}
+	_, goOn = r.Commands(&fleet.Report{Bucket: "my-bucket", NotStarted: "notstarted.jsonl"})
+	assert.Contains(t, goOn, ` --input '{"approve":{"topicArn":"arn:aws:sns:eu-west-1:111122223333:rollouts","timeoutSeconds":600}}' --source`, "and asks somebody first, as this one did")
+	assert.NotContains(t, r.RollBack(&fleet.Report{Bucket: "my-bucket", Changed: "changed.jsonl"}), "approve", "the rollback has been decided")
 }
 
 func TestThePageSaysWhatWasAskedAndHowToRunWhatFailedAgain(t *testing.T) {
