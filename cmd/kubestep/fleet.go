@@ -307,7 +307,7 @@ func (g *fleetGauge) result(style paper) string {
 			fmt.Fprintf(&b, "roll back those still changed: %s\n", terminal.Line(summary.Report.RollBack))
 		}
 		if summary.Report.Continue != "" {
-			fmt.Fprintf(&b, "go on with those not started: %s\n", terminal.Line(summary.Report.Continue))
+			fmt.Fprintf(&b, "go on with those not started%s: %s\n", terminal.Line(report.Gateless(summary)), terminal.Line(summary.Report.Continue))
 		}
 		if summary.Report.Again != "" {
 			fmt.Fprintf(&b, "run the failed clusters again: %s\n", terminal.Line(summary.Report.Again))

@@ -45,6 +45,9 @@ func TestAFleetThatStoppedSaysWhatWasNotStartedAndHowToGoOn(t *testing.T) {
 	assert.Contains(t, text, "4 clusters: 1 failed, 3 not started (none may fail)\n")
 	assert.Contains(t, text, "go on with those not started: kubestep fleet --source s3://reports/a/notstarted.jsonl\n")
 	assert.NotContains(t, text, "again")
+
+	g.summary.Waves = []fleet.WaveSummary{{Name: "canary", Clusters: 1, Gate: fleet.GateFailed}}
+	assert.Contains(t, g.result(paper{}), "go on with those not started (without the gate of wave canary, which was not passed): kubestep fleet ")
 }
 
 func TestAFleetWithWavesHasALineForEachThatFits(t *testing.T) {

@@ -30,7 +30,7 @@ var (
 
 // parsed is the page. A template is safe for concurrent use.
 var parsed = template.Must(template.New("page").Funcs(template.FuncMap{
-	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures, "appeared": Appeared, "rollback": Rollback, "gate": Gate, "approved": Approved, "explain": explain, "gateClass": gateClass,
+	"count": count, "duration": duration, "words": words, "title": title, "class": class, "figure": figure, "lower": lower, "figures": Figures, "appeared": Appeared, "rollback": Rollback, "gate": Gate, "approved": Approved, "gateless": Gateless, "explain": explain, "gateClass": gateClass,
 	"segmentsOf": func(w fleet.WaveSummary) []segment { return segments(w.ByStatus, w.Clusters) },
 }).Parse(page))
 
@@ -292,6 +292,17 @@ func Gate(w fleet.WaveSummary) string {
 		parts = append(parts, w.Why)
 	}
 	return strings.Join(parts, "; ")
+}
+
+// Gateless says that those who go on with what was not started pass by the gate that stopped the
+// rollout, which belongs to a wave that has ended; it is empty if no gate did.
+func Gateless(s fleet.Summary) string {
+	for _, w := range s.Waves {
+		if w.Gate == fleet.GateFailed {
+			return fmt.Sprintf(" (without the gate of wave %s, which was not passed)", w.Name)
+		}
+	}
+	return ""
 }
 
 // Appeared says which clusters were not there when the fleet began; it is empty if none is known.

@@ -153,6 +153,12 @@ func TestThePageSaysHowToGoOnIfNoClusterFailed(t *testing.T) {
 	assert.Contains(t, shown, "Go on with the clusters that were not started: <code>kubestep fleet --continue")
 	assert.Contains(t, shown, "Roll back the clusters that are still changed: <code>kubestep fleet --back")
 	assert.NotContains(t, shown, "Why they failed")
+
+	r.Summary.Waves = []fleet.WaveSummary{{Name: "canary", Clusters: 1, Gate: fleet.GateFailed}, {Name: "rest", Clusters: 1}}
+	for _, failures := range [][]fleet.Failure{nil, {{Error: "NotReady", Clusters: 1}}} {
+		r.Summary.Failures = failures
+		assert.Contains(t, page(t, r), "Go on with the clusters that were not started (without the gate of wave canary, which was not passed): <code>", "the gate's wave has ended, and is not in the command")
+	}
 }
 
 func TestTheCommandThatRollsBackGoesBackAsTheRollbackDid(t *testing.T) {
