@@ -107,6 +107,7 @@ const (
 	Nobody   Answer = "does nothing"
 	Late     Answer = "approves too late"
 	Forges   Answer = "sends a decision with the token alone"
+	Replays  Answer = "sends the decision of an earlier gate with the token"
 	Deaf     Answer = "cannot be told"
 )
 
@@ -273,7 +274,7 @@ func Small(seed uint64) Rollout {
 			return
 		}
 		*a = Approval{Seconds: 600, After: 1, Answer: a.Answer}
-		if a.Answer != Rejects && a.Answer != Forges {
+		if a.Answer != Rejects && a.Answer != Forges && a.Answer != Replays {
 			a.Answer = Approves
 		}
 	}
@@ -367,7 +368,7 @@ func gate(random *rand.Rand) Gate {
 func decision(random *rand.Rand) *Approval {
 	a := &Approval{Seconds: 60 + random.IntN(3600), Answer: Approves, Wrong: random.IntN(3) == 0, Twice: random.IntN(3) == 0, Topic: random.IntN(2) == 0}
 	if random.IntN(6) == 0 {
-		a.Answer = []Answer{Rejects, Nobody, Late, Forges, Deaf}[random.IntN(5)]
+		a.Answer = []Answer{Rejects, Nobody, Late, Forges, Replays, Deaf}[random.IntN(6)]
 		a.Topic = a.Topic || a.Answer == Deaf
 	}
 	a.After = 1 + random.IntN(a.Seconds-1)

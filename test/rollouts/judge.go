@@ -654,7 +654,7 @@ func (j *judge) wanted() (name string, says []string) {
 				j.problem("the gate of wave %d is %q, and nothing began", i+1, w.Gate)
 			}
 		}
-		return "RolloutFailed", []string{"The rollout was not approved: " + whyNot(*j.Rollout.First), "No cluster is changed"}
+		return "RolloutFailed", []string{"The rollout was not approved: " + j.whyNot(*j.Rollout.First), "No cluster is changed"}
 	}
 	if len(j.Rollout.Waves) == 0 {
 		counts, tolerated := j.counts(0), min(j.Rollout.Tolerated, len(j.Rollout.Clusters))
@@ -759,16 +759,19 @@ func (j *judge) closed(wave int) string {
 		}
 	}
 	if gate.Approval != nil && gate.Approval.Answer != Approves {
-		return whyNot(*gate.Approval)
+		return j.whyNot(*gate.Approval)
 	}
 	return ""
 }
 
-func whyNot(a Approval) string {
+func (j *judge) whyNot(a Approval) string {
+	if slices.ContainsFunc(j.Log, func(e Event) bool { return e.What == Replayed }) {
+		return "what was approved is another gate"
+	}
 	switch a.Answer {
 	case Rejects:
 		return "it was rejected by ada: not on a Friday"
-	case Forges:
+	case Forges, Replays:
 		return "its approval does not come from the function approve"
 	case Deaf:
 		return "its approval could not be requested"

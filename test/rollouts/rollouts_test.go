@@ -106,7 +106,7 @@ func run(t *testing.T, m asl.Machine, r rollouts.Rollout) (w *rollouts.World) {
 var ways = []string{
 	"clusters: ABORTED", "clusters: FAILED", "clusters: LEFT_OUT", "clusters: NOT_STARTED", "clusters: SUCCEEDED", "clusters: TIMED_OUT",
 	"executions: change", "executions: job", "executions: rollback", "executions: of the fleet's own name", "try 2", "decisions that are refused",
-	"event: a gate was approved", "event: the fleet was redriven", "event: an outcome was not recorded", "gates: passed", "gates: failed",
+	"event: a gate was approved", "event: the fleet was redriven", "event: an earlier decision was sent again", "event: an outcome was not recorded", "gates: passed", "gates: failed",
 	"fault: Lambda cannot serve", "fault: S3 refuses everything", "fault: S3 throttles", "fault: S3's answer is lost", "fault: a function crashes after its work",
 	"fault: a function takes too long", "fault: a function's answer is lost", "fault: a start is repeated", "fault: a start is throttled", "fault: alarms cannot be read",
 	"fault: an execution is stopped", "fault: " + string(rollouts.RunsAlready), "fault: " + string(rollouts.EndedAlready), "fault: " + string(rollouts.EndedBefore),

@@ -70,6 +70,7 @@ const (
 	Alarmed  What = "alarms were read"
 	Requests What = "an approval was asked for"
 	Approved What = "a gate was approved"
+	Replayed What = "an earlier decision was sent again"
 	Stopped  What = "the fleet was stopped"
 	Redriven What = "the fleet was redriven"
 )
@@ -135,7 +136,9 @@ type World struct {
 	calls   map[string]int
 	status  types.ExecutionStatus
 	waiting *asl.Task
-	wave    int // whose gate is being passed
+	// decision is the last that the function approve made, sealed.
+	decision any
+	wave     int // whose gate is being passed
 }
 
 // NewWorld makes the world of a rollout, whose machine is as defined.
@@ -749,7 +752,11 @@ func (w *World) answer(ctx context.Context, a Approval, wave int, token, digest 
 		time.Sleep(time.Duration(a.Seconds-a.After)*time.Second + time.Millisecond)
 	case a.Answer == Rejects:
 		in.Reject, in.Reason = true, "not on a Friday"
-	case a.Answer == Forges:
+	case a.Answer == Replays && w.decided() != nil:
+		w.log(Event{What: Replayed, Wave: wave})
+		_ = w.execution.Resume(token, w.decided())
+		return
+	case a.Answer == Forges, a.Answer == Replays: // there is none yet
 		_ = w.execution.Resume(token, map[string]any{"digest": digest, "at": time.Now().UTC().Format(time.RFC3339), "by": "eve", "approved": true, "reason": "", "seal": "Zm9yZ2Vk"})
 		return
 	}
@@ -757,6 +764,13 @@ func (w *World) answer(ctx context.Context, a Approval, wave int, token, digest 
 	if a.Twice {
 		decide(in)
 	}
+}
+
+// decided is the last decision that the function approve sealed; nil if there is none.
+func (w *World) decided() any {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.decision
 }
 
 // topic stands in for SNS.
@@ -840,6 +854,6 @@ func (w *World) SendTaskSuccess(_ context.Context, in *sfn.SendTaskSuccessInput,
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.waiting = nil
+	w.waiting, w.decision = nil, output
 	return &sfn.SendTaskSuccessOutput{}, nil
 }
