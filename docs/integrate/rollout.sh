@@ -12,10 +12,14 @@ set -euo pipefail
 
 read -ra flags <<<"${REGIONS//,/ }"
 kubectl kustomize "${OVERLAY:-overlays/production}" >base.yaml
-version=$(aws s3api put-object --bucket "$MANIFESTS" --key base.yaml --body base.yaml --query VersionId --output text)
+
+# A plan has a key of its own: what a pull request uploads is never the newest version of what was merged.
+key=base.yaml
+[[ $MODE == apply ]] || key=plan/base.yaml
+version=$(aws s3api put-object --bucket "$MANIFESTS" --key "$key" --body base.yaml --query VersionId --output text)
 
 # The version is part of the request, so the last cluster gets what the first one got.
-request='"namespace":"'${NAMESPACE:-default}'","source":{"bucket":"'$MANIFESTS'","key":"base.yaml","versionId":"'$version'"}'
+request='"namespace":"'${NAMESPACE:-default}'","source":{"bucket":"'$MANIFESTS'","key":"'$key'","versionId":"'$version'"}'
 case $MODE in
 plan) request='{"mode":"plan",'$request'}' ;;
 apply) request='{"mode":"apply",'$request',"wait":{"timeoutSeconds":300}}' ;;

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"golang.org/x/sync/errgroup"
@@ -23,6 +24,8 @@ const (
 	StackName = "kubestep"
 	// ReportBucket is the bucket that the stack may write to.
 	ReportBucket = "reports"
+	// ManifestBucket is the bucket, with versions, that the stack reads manifests from.
+	ManifestBucket = "manifests"
 )
 
 // CreateBucket creates a bucket in the local S3.
@@ -39,6 +42,23 @@ func (w *World) CreateBucket(ctx context.Context, name string) error {
 	return nil
 }
 
+// createManifestBucket creates the bucket of manifests, whose versions a rollout can go back to.
+func (w *World) createManifestBucket(ctx context.Context) error {
+	if err := w.CreateBucket(ctx, ManifestBucket); err != nil {
+		return err
+	}
+	client, err := w.s3()
+	if err != nil {
+		return err
+	}
+	if _, err := client.PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{
+		Bucket: aws.String(ManifestBucket), VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+	}); err != nil {
+		return fmt.Errorf("turn on the versions of the bucket %s: %w", ManifestBucket, err)
+	}
+	return nil
+}
+
 // Furnish fills an empty world with what make run and make up show: the stack kubestep with all workflows, mapped as its outputs
 // say and bound by the folders of local/rbac, and the pods of local/sample.
 func (w *World) Furnish(ctx context.Context) error {
@@ -47,12 +67,14 @@ func (w *World) Furnish(ctx context.Context) error {
 		deployment := w.Stack(StackName)
 		deployment.Parameters = deployment.AllWorkflows()
 		deployment.Parameters["ClusterArns"], deployment.Parameters["OutputBucket"] = "arn:aws:eks:*:"+Account+":cluster/*", ReportBucket
+		deployment.Parameters["ManifestBucket"] = ManifestBucket
 		if err := w.Deploy(ctx, deployment); err != nil {
 			return err
 		}
 		return w.mapRoles(ctx, deployment)
 	})
 	group.Go(func() error { return w.CreateBucket(ctx, ReportBucket) })
+	group.Go(func() error { return w.createManifestBucket(ctx) })
 	group.Go(func() error {
 		if err := w.createPods(ctx); err != nil {
 			return err

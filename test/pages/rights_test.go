@@ -190,6 +190,10 @@ func rights(t *testing.T, c command) []right {
 		return []right{{action: "s3:CreateBucket", resource: bucket(flag(c, "--bucket"))}}
 	case "s3api put-bucket-versioning":
 		return []right{{action: "s3:PutBucketVersioning", resource: bucket(flag(c, "--bucket"))}}
+	case "s3api head-object":
+		return []right{{action: "s3:GetObject", resource: bucket(flag(c, "--bucket")) + "/" + flag(c, "--key")}}
+	case "sns subscribe":
+		return []right{{action: "sns:Subscribe", resource: flag(c, "--topic-arn")}}
 	case "s3 cp":
 		return []right{{action: "s3:PutObject", resource: bucket(last)}}
 	case "s3 presign":
