@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -277,7 +276,7 @@ func (g *fleetGauge) result(style paper) string {
 			fmt.Fprintf(&b, "… and the causes of %d more\n\n", more)
 		}
 	}
-	b.WriteString(waves(summary.Waves))
+	b.WriteString(waves(summary.Waves, style))
 	if text := report.Approved(summary.Approved); text != "" {
 		fmt.Fprintf(&b, "%s\n\n", terminal.Line(text))
 	}
@@ -291,9 +290,13 @@ func (g *fleetGauge) result(style paper) string {
 	if text := report.Appeared(summary); text != "" {
 		fmt.Fprintf(&b, "%s\n\n", terminal.Line(text))
 	}
-	fmt.Fprintf(&b, "%s: %s%s\n", clusters(summary.Clusters), outcomes(summary.ByStatus, style), g.tolerance())
+	before := ""
+	if summary.Rollback != nil {
+		before = ", before the rollback"
+	}
+	fmt.Fprintf(&b, "%s%s: %s%s\n", clusters(summary.Clusters), before, outcomes(summary.ByStatus, style), g.tolerance())
 	if len(summary.Totals) > 0 {
-		fmt.Fprintf(&b, "in all: %s\n", totals(summary.Totals))
+		fmt.Fprintf(&b, "in all%s: %s\n", before, totals(summary.Totals))
 	}
 	if summary.Report != nil {
 		fmt.Fprintf(&b, "report: s3://%s/%s\n", terminal.Line(summary.Report.Bucket), terminal.Line(summary.Report.HTML))
@@ -378,23 +381,46 @@ func effects(summary fleet.Summary) string {
 	return b.String()
 }
 
-// waves has a line for each wave, of at most 80 columns.
-func waves(all []fleet.WaveSummary) string {
+// waves has a line for each wave, and one for what became of its gate. Behind the total, each cluster
+// is in one column.
+func waves(all []fleet.WaveSummary, on paper) string {
 	if len(all) == 0 {
 		return ""
 	}
-	var rows, b bytes.Buffer
-	rows.WriteString("WAVE\tTOTAL\tDONE\tFAILED\tMAY FAIL\tLEFT\tGATE\n")
-	for _, w := range all {
-		fmt.Fprintf(&rows, "%s\t%d\t%d\t%d\t%d\t%d\t%s\n", cell(w.Name), w.Clusters, w.ByStatus[fleet.StatusSucceeded], w.Failed(), w.Tolerated, w.ByStatus[fleet.StatusNotStarted], string(w.Gate))
+	columns := []struct {
+		head string
+		of   func(fleet.WaveSummary) int
+		// rare is a column that is there only if it has another number than 0.
+		rare bool
+	}{
+		{head: "TOTAL", of: func(w fleet.WaveSummary) int { return w.Clusters }},
+		{head: "DONE", of: func(w fleet.WaveSummary) int { return w.ByStatus[fleet.StatusSucceeded] - w.RolledBack }},
+		{head: "FAILED", of: fleet.WaveSummary.Failed},
+		{head: "LEFT OUT", of: func(w fleet.WaveSummary) int { return w.ByStatus[fleet.StatusLeftOut] }, rare: true},
+		{head: "ROLLED BACK", of: func(w fleet.WaveSummary) int { return w.RolledBack }, rare: true},
+		{head: "NOT STARTED", of: func(w fleet.WaveSummary) int { return w.ByStatus[fleet.StatusNotStarted] }},
+		{head: "MAY FAIL", of: func(w fleet.WaveSummary) int { return w.Tolerated }},
 	}
-	aligned := tabwriter.NewWriter(&b, 4, 4, 2, ' ', 0)
-	// What is written to memory does not fail.
-	_, _ = rows.WriteTo(aligned)
-	_ = aligned.Flush()
+	rows := make([][]string, 1+len(all))
+	rows[0] = []string{"WAVE"}
+	for i, w := range all {
+		rows[i+1] = []string{cell(w.Name)}
+	}
+	for _, c := range columns {
+		if c.rare && !slices.ContainsFunc(all, func(w fleet.WaveSummary) bool { return c.of(w) != 0 }) {
+			continue
+		}
+		rows[0] = append(rows[0], c.head)
+		for i, w := range all {
+			rows[i+1] = append(rows[i+1], strconv.Itoa(c.of(w)))
+		}
+	}
+	var b bytes.Buffer
+	on.table(&b, rows)
 	for _, w := range all {
-		if text := report.Gate(w); text != "" {
-			fmt.Fprintf(&b, "  gate of %s: %s\n", cell(w.Name), terminal.Line(text))
+		parts := slices.DeleteFunc([]string{string(w.Gate), report.Gate(w)}, func(part string) bool { return part == "" })
+		if len(parts) > 0 {
+			fmt.Fprintf(&b, "  gate of %s: %s\n", cell(w.Name), terminal.Line(strings.Join(parts, "; ")))
 		}
 	}
 	b.WriteByte('\n')

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -56,24 +57,41 @@ func TestAFleetWithWavesHasALineForEachThatFits(t *testing.T) {
 		Note:     "The request has no wait.",
 		Clusters: 10_000, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 500, fleet.StatusFailed: 3, fleet.StatusNotStarted: 9497},
 		Waves: []fleet.WaveSummary{
-			{Name: long, Clusters: 2, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 2}, Gate: fleet.GatePassed},
+			{Name: long, Clusters: 2, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 2}, Gate: fleet.GatePassed, Jobs: 2},
 			{Name: "rest", Clusters: 9998, Tolerated: 2, ByStatus: map[fleet.Status]int{fleet.StatusSucceeded: 498, fleet.StatusFailed: 2, fleet.StatusTimedOut: 1, fleet.StatusNotStarted: 9497}},
 		},
 	}}
+	fits := func(text string) {
+		table, _, _ := strings.Cut(text, "10000 clusters")
+		for line := range strings.Lines(table) {
+			assert.LessOrEqual(t, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")), 80, line)
+		}
+	}
 
-	text := g.result(paper{})
+	text := g.result(paper{width: 80})
 
-	assert.True(t, strings.HasPrefix(text, `WAVE                              TOTAL  DONE  FAILED  MAY FAIL  LEFT  GATE
-a-name-of-the-greatest-length-32  2      2     0       0         0     passed
-rest                              9998   498   3       2         9497  
+	assert.True(t, strings.HasPrefix(text, `WAVE                              TOTAL  DONE  FAILED  NOT STARTED  MAY FAIL
+a-name-of-the-greatest-length-32  2      2     0       0            0
+rest                              9998   498   3       9497         2
+  gate of a-name-of-the-greatest-length-32: passed; its job succeeded in 2 clusters
 
 The request has no wait.
 
-10000 clusters:`), text)
-	table, _, _ := strings.Cut(text, "10000 clusters:")
-	for line := range strings.Lines(table) {
-		assert.LessOrEqual(t, len(line), 80)
-	}
+10000 clusters: 500 succeeded`), text)
+
+	g.summary.Waves[0].RolledBack, g.summary.Waves[0].Gate, g.summary.Waves[0].Jobs = 2, "", 0
+	g.summary.Waves[1].ByStatus = map[fleet.Status]int{fleet.StatusSucceeded: 490, fleet.StatusLeftOut: 8, fleet.StatusFailed: 3, fleet.StatusNotStarted: 9497}
+	g.summary.Waves[1].RolledBack = 488
+	g.summary.Rollback = &fleet.RollbackSummary{Clusters: 490, RolledBack: 490}
+	g.summary.Totals = map[string]int{"applied": 490}
+	text = g.result(paper{width: 80})
+	fits(text)
+	assert.True(t, strings.HasPrefix(text, `WAVE           TOTAL  DONE  FAILED  LEFT OUT  ROLLED BACK  NOT STARTED  MAY FAIL
+a-name…gth-32  2      0     0       0         2            0            0
+rest           9998   2     3       8         488          9497         2
+`), text)
+	assert.Contains(t, text, "\n10000 clusters, before the rollback: 500 succeeded, 3 failed")
+	assert.Contains(t, text, "in all, before the rollback: applied 490\n")
 }
 
 func TestAFleetSaysHowManyClustersGetTheSameChange(t *testing.T) {

@@ -157,7 +157,7 @@ func isChanged(o contractfleet.Outcome) bool {
 	case o.Error == contractfleet.NameTakenError:
 		return false
 	}
-	return o.Status != contractfleet.StatusSucceeded || !told || applied+o.Totals["pruned"] > 0
+	return o.Status != contractfleet.StatusSucceeded || o.Attempt > 1 || !told || applied+o.Totals["pruned"] > 0
 }
 
 // fail ends a rollout of which a wave has failed, after a round with those outcomes: at once, or
@@ -306,7 +306,10 @@ func addRollback(in contractfleet.Summarize, outcomes []contractfleet.Outcome) *
 }
 
 // stays says what a rollback leaves in place; it is empty if that is nothing.
-func stays(request json.RawMessage) string {
+func stays(request json.RawMessage, outcomes []contractfleet.Outcome) string {
+	if !slices.ContainsFunc(outcomes, mayHaveCreated) {
+		return ""
+	}
 	asked := applymanifests.Request{}
 	fields := input.Read(request, example)
 	fields.String("set", &asked.Set)
@@ -323,12 +326,22 @@ func stays(request json.RawMessage) string {
 	return ", but for objects that only the new version has: they stay, because the request has no set and prune"
 }
 
+// mayHaveCreated reports whether a cluster that is rolled back may have got objects that were not
+// there before. One attempt that succeeded tells; who failed, or tried again, does not.
+func mayHaveCreated(o contractfleet.Outcome) bool {
+	if o.Rollback == nil {
+		return false
+	}
+	created, told := o.Totals["created"]
+	return o.Status != contractfleet.StatusSucceeded || o.Attempt > 1 || !told || created > 0
+}
+
 // afterRollback says what is changed once a rollout was rolled back.
 func afterRollback(in contractfleet.Summarize, summary contractfleet.Summary, outcomes []contractfleet.Outcome) string {
 	rolled := summary.Rollback
 	left := rolled.Clusters - rolled.RolledBack
 	if left == 0 {
-		return fmt.Sprintf("Nothing is changed any more%s: %s rolled back.", stays(in.Request), were(rolled.Clusters))
+		return fmt.Sprintf("Nothing is changed any more%s: %s rolled back.", stays(in.Request, outcomes), were(rolled.Clusters))
 	}
 	var names []string
 	for _, o := range outcomes {

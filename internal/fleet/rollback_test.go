@@ -77,6 +77,7 @@ func TestAGateThatIsNotPassedRollsBack(t *testing.T) {
 	require.NoError(t, err)
 	first := well("a", 1)
 	first.Wave = 1
+	first.Totals = map[string]int{"created": 0, "configured": 1, "applied": 1}
 	put(t, s3, "reports/"+folder+"outcomes/"+clusters(t, s3, found.Run.List)[0].Execution+".json", first)
 	gate := summarize(t, s3, found.Fleet, ran(found.Run), time.Minute)
 	require.Equal(t, contractfleet.VerdictGate, gate.Verdict)
@@ -96,8 +97,31 @@ func TestAGateThatIsNotPassedRollsBack(t *testing.T) {
 	last := summarize(t, s3, found.Fleet, ended, time.Minute)
 
 	assert.Equal(t, contractfleet.VerdictRolloutFailed, last.Verdict)
-	assert.Contains(t, last.Cause, "Wave canary stopped the rollout: the gate of wave canary was not passed: errors is ALARM. Nothing is changed any more")
+	assert.Contains(t, last.Cause, "Wave canary stopped the rollout: the gate of wave canary was not passed: errors is ALARM. Nothing is changed any more: 1 cluster was rolled back.", "nothing was created that could stay")
 	assert.Equal(t, contractfleet.GateFailed, last.Summary.Waves[0].Gate)
+	assert.Equal(t, 1, last.Summary.Waves[0].RolledBack)
+	assert.Equal(t, 1, last.Summary.Waves[0].ByStatus[contractfleet.StatusSucceeded], "as before")
+
+	for sentence, change := range map[string]func(*contractfleet.Outcome){
+		"created an object":     func(o *contractfleet.Outcome) { o.Totals = map[string]int{"created": 1} },
+		"does not tell":         func(o *contractfleet.Outcome) { o.Totals = nil },
+		"failed, and was begun": func(o *contractfleet.Outcome) { o.Status = contractfleet.StatusFailed },
+	} {
+		t.Run("objects may stay if the cluster "+sentence, func(t *testing.T) {
+			changed := first
+			change(&changed)
+			put(t, s3, "reports/"+folder+"outcomes/"+clusters(t, s3, found.Run.List)[0].Execution+".json", changed)
+			assert.Contains(t, summarize(t, s3, found.Fleet, ended, time.Minute).Cause, "Nothing is changed any more, but for objects that only the new version has: they stay")
+		})
+	}
+	t.Run("objects may stay if the cluster was tried twice", func(t *testing.T) {
+		throttled := first
+		throttled.Status, throttled.Error = contractfleet.StatusFailed, "Throttled"
+		canary := clusters(t, s3, found.Run.List)[0]
+		put(t, s3, "reports/"+folder+"outcomes/"+canary.Execution+".json", throttled)
+		put(t, s3, "reports/"+folder+"outcomes/"+fleet.ExecutionName(found.Fleet, canary.Target, 2)+".json", first)
+		assert.Contains(t, summarize(t, s3, found.Fleet, ended, time.Minute).Cause, "Nothing is changed any more, but for objects that only the new version has: they stay")
+	})
 }
 
 func TestARollbackForWhichThereIsNoTimeSaysWhichClustersAreChanged(t *testing.T) {

@@ -383,8 +383,12 @@ func addWaves(waves []contractfleet.Wave, outcomes []contractfleet.Outcome, pass
 		all = append(all, summary)
 	}
 	for _, o := range outcomes {
-		if o.Wave > 0 && o.Wave <= len(all) {
-			all[o.Wave-1].ByStatus[o.Status]++
+		if o.Wave <= 0 || o.Wave > len(all) {
+			continue
+		}
+		all[o.Wave-1].ByStatus[o.Status]++
+		if o.Status == contractfleet.StatusSucceeded && o.Rollback != nil && o.Rollback.Status == contractfleet.StatusSucceeded {
+			all[o.Wave-1].RolledBack++
 		}
 	}
 	return all

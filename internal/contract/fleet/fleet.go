@@ -733,6 +733,8 @@ type WaveSummary struct {
 	Tolerated int `json:"tolerated"`
 	// ByStatus counts the clusters.
 	ByStatus map[Status]int `json:"byStatus"`
+	// RolledBack is how many of those that had succeeded were rolled back.
+	RolledBack int `json:"rolledBack,omitempty"`
 	// Gate is what became of the wave's gate; empty if it has none, or was not reached.
 	Gate GateResult `json:"gate,omitempty"`
 	// Why says why the gate was not passed, or the next wave did not begin although no more clusters
