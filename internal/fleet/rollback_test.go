@@ -12,6 +12,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/contract"
 	contractfleet "github.com/kubestep/kubestep/internal/contract/fleet"
+	"github.com/kubestep/kubestep/internal/fleet"
 )
 
 // former is where the former version is of the manifests that a rollout applies.
