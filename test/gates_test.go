@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -207,6 +208,40 @@ func TestAnApprovalThatDoesNotComeFromTheFunctionApproveBeginsNothing(t *testing
 	assert.Equal(t, fleet.RolloutFailed, e.Error)
 	assert.Contains(t, e.Cause, "its approval does not come from the function approve")
 	assert.Equal(t, 1, a.started(t))
+}
+
+func TestARolloutThatWaitsForAnApprovalCanBeStopped(t *testing.T) {
+	t.Parallel()
+	a := newGated(t)
+	execution := a.begin(t, map[string]any{
+		"workflow": "apply-manifests", "clusters": a.clusters(t, 2),
+		"request": map[string]any{"mode": "apply", "namespace": a.namespace, "manifests": configMap("of-a-rollout", "1")},
+		"waves": []any{
+			map[string]any{"name": "canary", "percentage": 1, "gate": map[string]any{"approval": map[string]any{}}}, map[string]any{"name": "rest", "percentage": 100},
+		},
+	})
+	waits := a.waitingAt(t, execution)
+	shell := newShell(t, "")
+
+	said, _, err := shell.run(t, nil, "kubestep", "stop", execution, "--stack", a.stack.Name)
+
+	require.NoError(t, err)
+	assert.Contains(t, said, "stopped "+execution+"\n")
+	described, err := a.client.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: &execution})
+	require.NoError(t, err)
+	assert.Equal(t, types.ExecutionStatusAborted, described.Status, "at once")
+	said, _, err = shell.run(t, nil, "kubestep", "approvals", "--state-machine-arn", a.machine)
+	require.NoError(t, err)
+	assert.Equal(t, "No execution of apply-manifests or fleet waits for an approval\n", said)
+	_, refused, err := shell.run(t, nil, "kubestep", "approve", execution, "--digest", waits.Digest())
+	require.Error(t, err)
+	assert.Contains(t, refused, "waits for no approval")
+	_, refused, err = shell.run(t, nil, "kubestep", "stop", execution, "--stack", a.stack.Name)
+	require.Error(t, err)
+	assert.Contains(t, refused, "does not run any more: it ended as ABORTED")
+	e := a.ended(t, execution)
+	assert.Equal(t, path("FindClusters", roundPath, "RequestApproval"), e.Path, "nothing comes after the wait")
+	assert.Equal(t, 1, a.started(t), "the canary's, and no other")
 }
 
 func TestARolloutThatNobodyApprovesInTimeEnds(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -66,4 +67,58 @@ func TestAnExecutionStartsOthersAndReadsTheirOutcomes(t *testing.T) {
 			assert.Equal(t, "FAILED", failed.Failed.Status)
 		})
 	}
+}
+
+// local/moto/server.py makes this work, too. https://docs.aws.amazon.com/step-functions/latest/apireference/API_StopExecution.html
+func TestAnExecutionThatWaitsForATaskTokenIsAbortedOnceItIsStopped(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	// Nobody sends the token that the child is told.
+	ask := fmt.Sprintf(`"StartAt":"Ask","States":{"Ask":{
+		"Type":"Task","Resource":"arn:aws:states:::states:startExecution.waitForTaskToken","Parameters":{"StateMachineArn":%q,"Input":{"answer.$":"$$.Task.Token"}},
+		"Retry":[{"ErrorEquals":["States.ALL"],"IntervalSeconds":1}],"Catch":[{"ErrorEquals":["States.ALL"],"Next":"Caught"}],"End":true},"Caught":{"Type":"Pass","End":true}}`, s.parent(t, "told", child))
+	waits := s.parent(t, "waits", "{"+ask+"}")
+	for kind, c := range map[string]struct {
+		machine string
+		path    []string
+	}{
+		"in a state": {waits, []string{"Ask"}},
+		"in a Map": {s.parent(t, "map", `{"StartAt":"Each","States":{"Each":{"Type":"Map","Catch":[{"ErrorEquals":["States.ALL"],"Next":"Caught"}],
+			"ItemProcessor":{"ProcessorConfig":{"Mode":"INLINE"},`+ask+`},"End":true},"Caught":{"Type":"Pass","End":true}}}`), []string{"Each", "Ask", "Ask"}},
+		"in an execution that it has started": {s.parent(t, "outer", fmt.Sprintf(`{"StartAt":"Start","States":{"Start":{"Type":"Task","Resource":"arn:aws:states:::states:startExecution.sync:2",
+			"Parameters":{"StateMachineArn":%q},"Catch":[{"ErrorEquals":["States.ALL"],"Next":"Caught"}],"End":true},"Caught":{"Type":"Pass","End":true}}}`, waits)), []string{"Start"}},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			started, err := s.client.StartExecution(t.Context(), &sfn.StartExecutionInput{StateMachineArn: &c.machine, Input: aws.String(`[1,2]`)})
+			require.NoError(t, err)
+			submitted := func(c *assert.CollectT) {
+				history, err := s.client.GetExecutionHistory(t.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: started.ExecutionArn})
+				if assert.NoError(c, err) {
+					assert.Contains(c, kinds(history.Events), types.HistoryEventTypeTaskSubmitted)
+				}
+			}
+			require.EventuallyWithT(t, submitted, time.Minute, 100*time.Millisecond)
+
+			_, err = s.client.StopExecution(t.Context(), &sfn.StopExecutionInput{ExecutionArn: started.ExecutionArn})
+
+			require.NoError(t, err)
+			described, err := s.client.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: started.ExecutionArn})
+			require.NoError(t, err)
+			require.Equal(t, types.ExecutionStatusAborted, described.Status)
+			assert.NotNil(t, described.StopDate)
+			e := s.follow(t, *started.ExecutionArn)
+			assert.Equal(t, types.ExecutionStatusAborted, e.Status)
+			assert.Equal(t, c.path, e.Path, "nothing is caught, nothing is tried again")
+		})
+	}
+}
+
+// kinds are the types of events.
+func kinds(events []types.HistoryEvent) []types.HistoryEventType {
+	all := make([]types.HistoryEventType, len(events))
+	for i, e := range events {
+		all[i] = e.Type
+	}
+	return all
 }

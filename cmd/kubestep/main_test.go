@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -34,6 +35,8 @@ type stepFunctions struct {
 	*httptest.Server
 	// outcome is added to the description.
 	outcome map[string]any
+	// stops is the status of each execution once it was stopped; ABORTED if empty.
+	stops string
 	// refuse is the error of every call, if it is not empty.
 	refuse string
 	// onHistory is called at each request for the history.
@@ -118,6 +121,10 @@ func (s *stepFunctions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.refuse != "" {
 		w.WriteHeader(http.StatusBadRequest)
 		c.action, answer = "", map[string]any{"__type": s.refuse, "message": "refused"}
+	}
+	if c.action == "DescribeExecution" && len(s.called("StopExecution")) > 0 {
+		_ = json.NewEncoder(w).Encode(map[string]any{"executionArn": c.body["executionArn"], "name": "one", "startDate": started, "status": cmp.Or(s.stops, "ABORTED")})
+		return
 	}
 	if s.answers != nil {
 		if status, said := s.answers(c); said != nil {

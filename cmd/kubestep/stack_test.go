@@ -234,6 +234,23 @@ func TestStopStopsWhatRunsAndSaysWhatIsLeft(t *testing.T) {
 	assert.Equal(t, map[string]any{"executionArn": arn, "error": "Stopped", "cause": "kubestep stop: too early"}, stopped[0].body)
 }
 
+func TestStopSaysStoppedOnlyOfWhatHasStopped(t *testing.T) {
+	for status, want := range map[string]string{
+		"RUNNING":   "which still runs. To see whether it stops: kubestep follow arn:aws:states:eu-west-1:123456789012:execution:kubestep-fleet:nightly",
+		"SUCCEEDED": "was not stopped: it ended as SUCCEEDED before",
+	} {
+		t.Run(status, func(t *testing.T) {
+			s := stackOfExecutions(t)
+			s.stops = status
+			exit, stdout, stderr := kubestep(t.Context(), "stop", "nightly")
+			assert.Equal(t, failed, exit)
+			assert.Empty(t, stdout)
+			assert.Contains(t, stderr, want)
+			assert.Len(t, s.called("StopExecution"), 1)
+		})
+	}
+}
+
 func TestAnExecutionOfAnotherMachineIsStoppedByForce(t *testing.T) {
 	for sentence, args := range map[string][]string{
 		"by force":             {"arn:aws:states:eu-west-1:123456789012:execution:payroll:morning", "--force"},

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -66,10 +68,44 @@ An execution of a state machine that is not the stack's is stopped with --force 
 		if err != nil {
 			return &failure{explain(err, noExecution, awsRequest{executionARN: arn})}
 		}
+		switch status, err := statusAfterStop(cmd.Context(), of.view.states, arn); {
+		case err != nil:
+			return &failure{fmt.Errorf("Step Functions took the request to stop %s, but not the question whether it has stopped: %w", arn, explain(err, noExecution, awsRequest{executionARN: arn}))}
+		case status == types.ExecutionStatusRunning:
+			return &failure{fmt.Errorf("Step Functions took the request to stop %s, which still runs. To see whether it stops: kubestep follow %s", arn, shell.Quote(arn))}
+		case status != types.ExecutionStatusAborted:
+			return &failure{fmt.Errorf("%s was not stopped: it ended as %s before", arn, status)}
+		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "stopped %s\n%s", terminal.Line(arn), afterwards(of, arn))
 		return err //nolint:wrapcheck // it only writes
 	}
 	return cmd
+}
+
+const (
+	// stopTimeout is how long an execution may still be described as running after it was stopped:
+	// DescribeExecution is eventually consistent,
+	// https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
+	stopTimeout  = 3 * time.Second
+	stopInterval = 200 * time.Millisecond
+)
+
+// statusAfterStop is the status of an execution that was stopped, once it runs no more, or after stopTimeout.
+func statusAfterStop(ctx context.Context, client *sfn.Client, arn string) (types.ExecutionStatus, error) {
+	for until := time.Now().Add(stopTimeout); ; {
+		described, err := client.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
+		if err != nil {
+			return "", err //nolint:wrapcheck // the caller explains it
+		}
+		if described.Status != types.ExecutionStatusRunning || time.Now().After(until) {
+			return described.Status, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case <-time.After(stopInterval):
+		}
+	}
 }
 
 // orNone is a reason, or that none is given.

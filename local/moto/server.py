@@ -10,12 +10,18 @@ calls without a role: here each call has the state machine's role, in the header
 moto has no RedriveExecution. Here it continues with the state that ended the execution, as Step Functions does
 (https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html). Only a Map differs: here all of its items run
 again, where Step Functions runs those that have not succeeded.
+
+moto does not stop an execution that waits for a task token: it goes on to wait, and stops once somebody has sent it. Here
+StopExecution ends that wait, and what was stopped ends as ABORTED, whatever the state that was interrupted says, as it does on
+Step Functions (https://docs.aws.amazon.com/step-functions/latest/apireference/API_StopExecution.html). It answers once that is so,
+or after STOP_SECONDS: moto still does not leave a Lambda function before that has answered.
 """
 
 import datetime
 import functools
 import sys
 import threading
+import time
 import types
 
 import boto3
@@ -56,7 +62,13 @@ from moto.core.exceptions import AWSError  # noqa: E402
 from moto.core.responses import ActionResult  # noqa: E402
 from moto.server import main  # noqa: E402
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType  # noqa: E402
+from moto.stepfunctions.parser.asl.eval.environment import Environment  # noqa: E402
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails  # noqa: E402
+from moto.stepfunctions.parser.asl.eval.program_state import ProgramStopped  # noqa: E402
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition  # noqa: E402
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service import (  # noqa: E402
+    StateTaskService,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (  # noqa: E402
     StateTaskServiceAwsSdk,
 )
@@ -67,6 +79,10 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceSfn,
 )
 
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (  # noqa: E402
+    StateTaskServiceCallback,
+)
+from moto.stepfunctions.parser.backend.execution import Execution  # noqa: E402
 from moto.stepfunctions.responses import StepFunctionResponse  # noqa: E402
 
 
@@ -159,6 +175,63 @@ def _to_json_str(value, **options):
 
 
 state_task_service_sfn.to_json_str = _to_json_str
+
+
+# How long StopExecution waits for the end, and how often a wait for a task token looks whether it was stopped.
+STOP_SECONDS = 2
+LOOK_SECONDS = 0.2
+
+
+class StoppedExecution:
+    """Wraps the classes of a running execution, so that it can be stopped while it waits for a task token."""
+
+    wait_for_task_token = StateTaskServiceCallback._eval_wait_for_task_token
+    after_eval_execution = StateTaskService._after_eval_execution
+    set_error = Environment.set_error
+    set_timed_out = Environment.set_timed_out
+    stop = Execution.stop
+
+    def _eval_wait_for_task_token(self, env, timeout_seconds, callback_endpoint, heartbeat_endpoint):
+        looks = heartbeat_endpoint is None and self.resource.condition == ResourceCondition.WaitForTaskToken
+        until = time.monotonic() + timeout_seconds
+        while looks and env.is_running() and callback_endpoint.get_outcome() is None and (left := until - time.monotonic()) > 0:
+            callback_endpoint.wait(min(left, LOOK_SECONDS))
+        if looks and not env.is_running():
+            return None  # nothing is used any more of a state that was stopped
+        return StoppedExecution.wait_for_task_token(
+            self,
+            env=env,
+            timeout_seconds=0 if looks else timeout_seconds,
+            callback_endpoint=callback_endpoint,
+            heartbeat_endpoint=heartbeat_endpoint,
+        )
+
+    def _after_eval_execution(self, env, **kwargs):
+        if env.is_running():  # a task that was stopped has not succeeded
+            StoppedExecution.after_eval_execution(self, env=env, **kwargs)
+
+    def _set_error(self, error):
+        with self._state_mutex:
+            if not isinstance(self._program_state, ProgramStopped):
+                StoppedExecution.set_error(self, error=error)
+
+    def _set_timed_out(self):
+        with self._state_mutex:
+            if not isinstance(self._program_state, ProgramStopped):
+                StoppedExecution.set_timed_out(self)
+
+    def _stop(self, **kwargs):
+        StoppedExecution.stop(self, **kwargs)
+        until = time.monotonic() + STOP_SECONDS
+        while self.exec_status == ExecutionStatus.RUNNING and time.monotonic() < until:
+            time.sleep(0.01)
+
+
+StateTaskServiceCallback._eval_wait_for_task_token = StoppedExecution._eval_wait_for_task_token
+StateTaskService._after_eval_execution = StoppedExecution._after_eval_execution
+Environment.set_error = StoppedExecution._set_error
+Environment.set_timed_out = StoppedExecution._set_timed_out
+Execution.stop = StoppedExecution._stop
 
 
 class ExecutionNotRedrivable(AWSError):
