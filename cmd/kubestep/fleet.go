@@ -326,10 +326,10 @@ func writeOutcomes(b *bytes.Buffer, all []fleet.Outcome, home contract.ARN, on p
 	for _, o := range all {
 		counts := maps.Clone(o.Totals)
 		maps.DeleteFunc(counts, func(_ string, n int) bool { return n == 0 })
-		if len(counts) == 0 {
-			counts = o.Totals
-		}
 		figures := totals(counts)
+		if len(counts) == 0 && len(o.Totals) > 0 {
+			figures = "nothing"
+		}
 		rows = append(rows, []string{
 			cell(o.ClusterName), cell(cmp.Or(o.Region, home.Region())), cell(cmp.Or(contract.ARN(o.RoleARN).Account(), home.Account())),
 			strings.ToLower(string(o.Status)), fmt.Sprintf("%.1f s", o.Seconds), cell(figures), cell(o.Error),

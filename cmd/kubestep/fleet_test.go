@@ -183,6 +183,8 @@ demo      succeeded   1.2 s   pods 12, unhealthy 5   <none>
 all in eu-west-1 of account 123456789012
 
 `), here.result(paper{}))
+	here.outcomes = []fleet.Outcome{{Target: contract.Target{ClusterName: "demo"}, Status: fleet.StatusSucceeded, Seconds: 1, Totals: map[string]int{"applied": 0, "configured": 0, "created": 0, "drift": 0, "pruned": 0, "unchanged": 0}}}
+	assert.Contains(t, here.result(paper{width: 80}), "demo      succeeded   1.0 s   nothing   <none>\n", "figures that are 0 would be cut")
 	g.outcomes = slices.Repeat(g.outcomes, 11)
 	assert.NotContains(t, g.result(paper{}), "ACCOUNT")
 	assert.Contains(t, g.result(paper{wide: true}), "ACCOUNT")
