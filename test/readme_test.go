@@ -183,3 +183,11 @@ func TestTheTutorialsRun(t *testing.T) {
 		})
 	}
 }
+
+// The page of rollouts begins with one in a world of its own: the second wave fails, and the first is rolled back.
+func TestTheRolloutOfItsPageRuns(t *testing.T) {
+	out, err := ownWorld(t)(strings.Join(commands(t, "docs/rollouts.md"), ""))
+	require.NoError(t, err, out)
+	assert.Contains(t, out, "Hello from a state machine", "the former version is back")
+	shows(t, "docs/rollouts.md", "See what it would do", out)
+}
