@@ -143,6 +143,9 @@ func (o *fleetOptions) complete(cmd *cobra.Command, start *starter, args []strin
 		set = append(set, &o.fleet.Clusters)
 		start.reword = arguments(args).of
 	}
+	if !slices.ContainsFunc([]string{"filename", "source", "region", "role-arn", "tag", "input"}, flags.Changed) && len(args) == 0 {
+		start.reword = inFlags
+	}
 	if flags.Changed("source") {
 		bucket, key := location("--source", o.source, "s3://BUCKET/KEY", wrong)
 		o.fleet.Source = &fleet.Source{Bucket: bucket, Key: key}
@@ -172,6 +175,14 @@ func (o *fleetOptions) complete(cmd *cobra.Command, start *starter, args []strin
 		o.fleet.ToleratedFailures = o.tolerated(wrong)
 	}
 	return set
+}
+
+// withoutClusters is what the input's reader says of an input that names no clusters.
+const withoutClusters = "clusters: missing: expected clusters, source, or regions (and, if you like, roleArns and tags)"
+
+// inFlags says with flags what a command line without clusters lacks.
+func inFlags(cause string) string {
+	return strings.Replace(cause, withoutClusters, "there are no clusters: name them, or use --region (and, if you like, --role-arn and --tag), --source or --filename", 1)
 }
 
 // readWaves reads the waves as the input has them. What is wrong in one of them, the input's

@@ -154,6 +154,18 @@ func TestNothingOfTheWavesIsLost(t *testing.T) {
 	}
 }
 
+func TestAFleetWithoutClustersIsToldTheFlagsThatNameThem(t *testing.T) {
+	const flags = "there are no clusters: name them, or use --region (and, if you like, --role-arn and --tag), --source or --filename"
+	status, _, stderr := kubestep(t.Context(), "fleet", "--state-machine-arn", fleetMachine, "--concurrency", "5000")
+	assert.Equal(t, misused, status)
+	assert.Contains(t, stderr, flags)
+	assert.Contains(t, stderr, "concurrency: 5000", "and what else is wrong")
+
+	status, _, stderr = kubestep(t.Context(), "fleet", "--state-machine-arn", fleetMachine, "--input", "{}")
+	assert.Equal(t, misused, status)
+	assert.Contains(t, stderr, "clusters: missing: expected clusters, source, or regions (and, if you like, roleArns and tags)", "who writes an input is told its keys")
+}
+
 func TestEveryProblemOfAFleetIsReported(t *testing.T) {
 	newStepFunctions(t, nil)
 	status, _, stderr := kubestep(t.Context(), "fleet", "--state-machine-arn", fleetMachine, "--source", "here", "--report", "s3://", "--tolerate", "few%", "--request", "{", "--waves", `[{"nam":"a"}]`)

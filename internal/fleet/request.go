@@ -182,7 +182,7 @@ func (d Finder) readWhich(f *input.Fields, r *request, own home) {
 	}
 	switch {
 	case len(ways) == 0:
-		f.Problem("clusters", "missing: expected clusters, source, or regions with roleArns and tags")
+		f.Problem("clusters", "missing: expected clusters, source, or regions (and, if you like, roleArns and tags)")
 	case len(ways) > 1:
 		f.Problem("clusters", "give only one of these: %s", strings.Join(ways, ", or "))
 	case ways[0] == "clusters":
