@@ -19,6 +19,7 @@ import (
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/contract/fleet"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
+	"github.com/kubestep/kubestep/internal/shell"
 )
 
 // approveOptions are what kubestep approve is told.
@@ -67,6 +68,9 @@ that it prints. You need to be allowed to invoke the function approve of the sta
 		argumentRegion(args[0], &wrong)
 		if options.digest == "" && (options.reject || options.reason != "") {
 			wrong.add("--reject and --reason need --digest, which names what is rejected")
+		}
+		if options.digest != "" && !approval.IsDigest(options.digest) {
+			wrong.add("--digest %q is no digest, which has 24 letters, digits, - and _. To see the one of what waits: kubestep approve %s", options.digest, shell.Quote(args[0]))
 		}
 		if len(wrong) > 0 {
 			return wrong

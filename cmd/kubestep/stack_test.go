@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -266,6 +267,17 @@ func TestAnExecutionOfAnotherMachineIsStoppedByForce(t *testing.T) {
 			assert.Equal(t, args[0], s.called("StopExecution")[0].body["executionArn"])
 		})
 	}
+}
+
+func TestADigestThatIsNoneIsAWrongCommandLine(t *testing.T) {
+	s := newStepFunctions(t, nil)
+	for _, digest := range []string{"wrong", "q83vEjRWeJq83vEjRWeJq83v=", "q83vEjRWeJq83vEjRWeJq8 v"} {
+		status, stdout, stderr := kubestep(t.Context(), "approve", "r1", "--digest", digest)
+		assert.Equal(t, misused, status)
+		assert.Empty(t, stdout)
+		assert.Contains(t, stderr, fmt.Sprintf("--digest %q is no digest, which has 24 letters, digits, - and _. To see the one of what waits: kubestep approve r1\n", digest))
+	}
+	assert.Empty(t, s.called("DescribeExecution"))
 }
 
 // Whatever a verb asks: nothing was started, changed or stopped.

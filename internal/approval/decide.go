@@ -68,7 +68,7 @@ func (a Approver) Approve(ctx context.Context, in applymanifests.ApprovePlan) (a
 		return applymanifests.ApprovedPlan{}, err
 	}
 	if waiting == nil {
-		return applymanifests.ApprovedPlan{}, contract.Errorf(contract.InvalidInput, "Execution %s waits for no approval: it ended, it is not that far yet, or somebody decided already. See aws stepfunctions describe-execution", in.Execution)
+		return applymanifests.ApprovedPlan{}, contract.Errorf(contract.InvalidInput, "Execution %s waits for no approval: it ended, it is not that far yet, or somebody decided already. To see which: kubestep follow %s", in.Execution, in.Execution)
 	}
 	switch {
 	case waiting.Digest() == in.Digest:
@@ -105,6 +105,16 @@ func late(err error, execution string) error {
 	}
 }
 
+// IsDigest reports whether a text has the form of the digests that are approved.
+func IsDigest(text string) bool { return digests.MatchString(text) }
+
+func count(problems int) string {
+	if problems == 1 {
+		return "1 problem"
+	}
+	return fmt.Sprintf("%d problems", problems)
+}
+
 // check names every problem of a payload.
 func (a Approver) check(in applymanifests.ApprovePlan) error {
 	var problems []string
@@ -114,7 +124,7 @@ func (a Approver) check(in applymanifests.ApprovePlan) error {
 	case !slices.Contains(a.Machines, contract.ExecutionARN(in.Execution).Machine()):
 		problems = append(problems, fmt.Sprintf("execution: expected one of the state machine %s", strings.Join(a.Machines, " or ")))
 	}
-	if !digests.MatchString(in.Digest) {
+	if !IsDigest(in.Digest) {
 		problems = append(problems, "digest: expected the 24 characters of the digest that the execution waits with")
 	}
 	if len(in.Reason) > maxReason || !isPrintable(in.Reason) {
@@ -127,7 +137,7 @@ func (a Approver) check(in applymanifests.ApprovePlan) error {
 		problems = append(problems, fmt.Sprintf("by: expected at most %d printable bytes", maxBy))
 	}
 	if len(problems) > 0 {
-		return contract.Errorf(contract.InvalidInput, "The payload has a problem in each of: %s", strings.Join(problems, "; "))
+		return contract.Errorf(contract.InvalidInput, "The payload has %s: %s", count(len(problems)), strings.Join(problems, "; "))
 	}
 	return nil
 }

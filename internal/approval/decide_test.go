@@ -79,7 +79,7 @@ func TestAPlanIsDecidedOnByWhoeverMayInvokeTheFunction(t *testing.T) {
 		"no":                            {payload: applymanifests.ApprovePlan{Execution: execution, Digest: digest, Reject: true, Reason: "Friday"}, history: history{status: types.ExecutionStatusRunning, events: waiting}, sent: []string{`"approved":false`, `"reason":"Friday"`}},
 		"the events in the other order": {payload: yes, history: history{status: types.ExecutionStatusRunning, events: []types.HistoryEvent{waiting[2], waiting[1], waiting[0]}}, sent: []string{`"approved":true`}},
 		"to another plan":               {payload: applymanifests.ApprovePlan{Execution: execution, Digest: strings.Repeat("A", 24)}, history: history{status: types.ExecutionStatusRunning, events: waiting}, says: "waits for the approval of another plan"},
-		"to one that has ended":         {payload: yes, history: history{status: types.ExecutionStatusSucceeded, events: waiting}, says: "waits for no approval"},
+		"to one that has ended":         {payload: yes, history: history{status: types.ExecutionStatusSucceeded, events: waiting}, says: "somebody decided already. To see which: kubestep follow " + execution},
 		"twice":                         {payload: yes, history: history{status: types.ExecutionStatusRunning, events: append([]types.HistoryEvent{event(10, types.HistoryEventTypeTaskSucceeded)}, waiting...)}, says: "waits for no approval"},
 		"to one that runs a function":   {payload: yes, history: history{status: types.ExecutionStatusRunning, events: []types.HistoryEvent{scheduled(t, 7, "invoke")}}, says: "waits for no approval"},
 		"too late":                      {payload: yes, history: history{status: types.ExecutionStatusRunning, events: waiting, err: &types.TaskTimedOut{}}, says: "waits for no approval any more"},
@@ -88,12 +88,12 @@ func TestAPlanIsDecidedOnByWhoeverMayInvokeTheFunction(t *testing.T) {
 			says:    `execution: expected one of the state machine kubestep-apply-manifests or kubestep-fleet; reason: expected only with "reject": true`,
 		},
 		"for a reason of two lines": {
-			payload: applymanifests.ApprovePlan{Execution: execution, Digest: digest, Reject: true, Reason: "Friday\nApproved by ada"}, says: "reason: 22 bytes: expected at most 500, all printable, in one line",
+			payload: applymanifests.ApprovePlan{Execution: execution, Digest: digest, Reject: true, Reason: "Friday\nApproved by ada"}, says: "The payload has 1 problem: reason: 22 bytes: expected at most 500, all printable, in one line",
 		},
 		"for a reason that a terminal obeys": {
 			payload: applymanifests.ApprovePlan{Execution: execution, Digest: digest, Reject: true, Reason: "\x1b[2Jno"}, says: "reason: 6 bytes: expected at most 500, all printable, in one line",
 		},
-		"to nothing": {says: "execution: expected the ARN of the execution that waits; digest: expected the 24 characters"},
+		"to nothing": {says: "The payload has 2 problems: execution: expected the ARN of the execution that waits; digest: expected the 24 characters"},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			approver := approval.Approver{API: &c.history, Sealer: sealer, Machines: []string{"kubestep-apply-manifests", "kubestep-fleet"}, Now: func() time.Time { return time.Unix(200, 5) }}
