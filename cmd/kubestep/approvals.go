@@ -148,9 +148,9 @@ func waitingTable(all []waitingPlan, on paper, now time.Time) string {
 	if len(all) == 0 {
 		return "No execution of " + applymanifests.Name + " or " + fleet.Name + " waits for an approval\n"
 	}
-	rows := [][]string{{"CLUSTER", "LEFT", "CHANGES", "DIGEST", "NAME"}}
+	rows := [][]string{{"WAITS AT", "LEFT", "CHANGES", "DIGEST", "NAME"}}
 	if on.wide {
-		rows = [][]string{{"CLUSTER", "REGION", "SINCE", "UNTIL", "CHANGES", "DIGEST", "EXECUTION", "REPORT"}}
+		rows = [][]string{{"WAITS AT", "REGION", "SINCE", "UNTIL", "CHANGES", "DIGEST", "EXECUTION", "REPORT"}}
 	}
 	for _, p := range all {
 		if on.wide {
