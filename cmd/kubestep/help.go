@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubestep/kubestep/docs"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
+	"github.com/kubestep/kubestep/internal/input"
 )
 
 // exitStatuses are what the command ends with.
@@ -180,7 +181,14 @@ func errorPage(args []string) (string, error) {
 			}
 		}
 	}
-	return "", problems{fmt.Sprintf("there is no error %s: kubestep help errors lists all", terminal.Line(args[0]))}
+	meant := ""
+	for _, s := range sections {
+		if name := strings.ToLower(args[0]); strings.HasPrefix(strings.ToLower(s.name), name) || input.Alike(strings.ToLower(s.name), name) {
+			meant = ". Did you mean " + s.name + "?"
+			break
+		}
+	}
+	return "", problems{fmt.Sprintf("there is no error %s: kubestep help errors lists all%s", terminal.Line(args[0]), meant)}
 }
 
 // slug is the anchor of a heading.

@@ -124,6 +124,9 @@ func meant(cmd *cobra.Command, err error) error {
 	if found == nil {
 		return err
 	}
+	if found[1] == "dry-run" && cmd.Flags().Lookup("plan") != nil { // as kubectl has it
+		return fmt.Errorf("%w. To see what would change: --plan", err)
+	}
 	var like []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if strings.HasPrefix(f.Name, found[1]) || input.Alike(f.Name, found[1]) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/kubestep/kubestep/internal/manifests"
 	"github.com/kubestep/kubestep/internal/objects"
+	"github.com/kubestep/kubestep/internal/shell"
 )
 
 // rules apply to manifests in an execution input. Which of the restricted kinds are
@@ -33,6 +35,10 @@ func readFiles(cmd *cobra.Command, names []string, namespace string, wrong *prob
 		at := name
 		if name != "-" {
 			at = "@" + name
+		}
+		if about, err := os.Stat(name); name != "-" && err == nil && about.IsDir() {
+			wrong.add("--filename %s is a directory. Repeat --filename for each file in it, or with kustomize: kubectl kustomize %s | kubestep apply CLUSTER -f -", name, shell.Quote(name))
+			continue
 		}
 		text, err := read(cmd.Context(), at, cmd.InOrStdin())
 		if err != nil {

@@ -200,13 +200,18 @@ func TestAListThatIsInterruptedPrintsNoPartOfIt(t *testing.T) {
 	assert.Equal(t, "kubestep list: interrupted\n", stderr)
 }
 
-func TestAFlagThatIsMistypedIsSuggested(t *testing.T) {
+func TestWhatIsMistypedIsSuggested(t *testing.T) {
 	for sentence, args := range map[string][]string{
-		"unknown flag: --file. Did you mean --filename?":                                  {"apply", "demo", "--file", "a"},
-		"unknown flag: --namespaces. Did you mean --namespace?":                           {"inventory", "demo", "--namespaces", "a"},
-		"unknown flag: --job. Did you mean --job-logs or --job-timeout?":                  {"apply", "demo", "--job", "a"},
-		"unknown flag: --nonsense\n":                                                      {"list", "--nonsense"},
-		`"demo": list takes no argument. For the executions of a cluster: --cluster demo`: {"list", "demo"},
+		"unknown flag: --file. Did you mean --filename?":                                             {"apply", "demo", "--file", "a"},
+		"unknown flag: --namespaces. Did you mean --namespace?":                                      {"inventory", "demo", "--namespaces", "a"},
+		"unknown flag: --job. Did you mean --job-logs or --job-timeout?":                             {"apply", "demo", "--job", "a"},
+		"unknown flag: --dry-run. To see what would change: --plan\n":                                {"apply", "demo", "--dry-run=server"},
+		"unknown flag: --dry-run\n":                                                                  {"list", "--dry-run"},
+		"there is no error rolloutfail: kubestep help errors lists all. Did you mean RolloutFailed?": {"help", "errors", "rolloutfail"},
+		"there is no error forbiden: kubestep help errors lists all. Did you mean Forbidden?":        {"help", "errors", "forbiden"},
+		"there is no error nonsense: kubestep help errors lists all\n":                               {"help", "errors", "nonsense"},
+		"unknown flag: --nonsense\n":                                                                 {"list", "--nonsense"},
+		`"demo": list takes no argument. For the executions of a cluster: --cluster demo`:            {"list", "demo"},
 	} {
 		newStepFunctions(t, nil)
 		status, _, stderr := kubestep(t.Context(), args...)
@@ -523,4 +528,13 @@ func TestATemplatePrintsAndComparesWholeNumbersAsKubectlDoes(t *testing.T) {
 		require.NoError(t, err, template)
 		assert.Equal(t, want, text, template)
 	}
+}
+
+func TestADirectoryIsNoManifest(t *testing.T) {
+	newStepFunctions(t, nil)
+	folder := t.TempDir()
+	status, _, stderr := kubestep(t.Context(), "apply", "demo", "-f", folder, "-f", folder+"/none.yaml")
+	assert.Equal(t, misused, status)
+	assert.Contains(t, stderr, "--filename "+folder+" is a directory. Repeat --filename for each file in it, or with kustomize: kubectl kustomize "+folder+" | kubestep apply CLUSTER -f -\n")
+	assert.Contains(t, stderr, "--filename "+folder+"/none.yaml ", "and what is wrong with the others")
 }
