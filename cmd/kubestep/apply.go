@@ -89,7 +89,7 @@ func (o *applyOptions) addFlags(cmd *cobra.Command, start *starter) {
 	flags.BoolVar(&o.plan, "plan", false, "show what would change, and apply nothing")
 	flags.BoolVar(&o.detailed, "detailed-exitcode", false, "with --plan: exit with status 3 if the cluster is not as the manifests say")
 	flags.BoolVar(&o.request.Force, "force-conflicts", false, "take the fields that other field managers own, as kubectl's flag does")
-	flags.BoolVar(&o.request.Force, "force", false, "the same; unlike kubectl's, it deletes nothing")
+	flags.BoolVar(&o.request.Force, "force", false, "an alias of --force-conflicts; unlike kubectl's --force, it deletes nothing")
 	flags.DurationVar(&o.wait, "wait", 0, "wait up to this `DURATION`, such as 5m, until every object is ready")
 	flags.StringSliceVar(&o.request.Before, "before", nil, "apply this `JOB` of the manifests first, and let it complete before the workloads are applied; repeat it for more")
 	flags.StringSliceVar(&o.request.After, "after", nil, "apply this `JOB` of the manifests once all else is ready, and wait until it completes; repeat it for more")

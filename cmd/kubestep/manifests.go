@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -37,7 +38,11 @@ func readFiles(cmd *cobra.Command, names []string, namespace string, wrong *prob
 			at = "@" + name
 		}
 		if about, err := os.Stat(name); name != "-" && err == nil && about.IsDir() {
-			wrong.add("--filename %s is a directory. Repeat --filename for each file in it, or with kustomize: kubectl kustomize %s | kubestep apply CLUSTER -f -", name, shell.Quote(name))
+			hint := ""
+			if cmd.Flags().Lookup("filename").Value.Type() == "stringArray" {
+				hint = fmt.Sprintf(". Repeat --filename for each file in it, or with kustomize: kubectl kustomize %s | kubestep apply CLUSTER -f -", shell.Quote(name))
+			}
+			wrong.add("--filename %s is a directory%s", name, hint)
 			continue
 		}
 		text, err := read(cmd.Context(), at, cmd.InOrStdin())

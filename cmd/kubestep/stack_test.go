@@ -537,4 +537,6 @@ func TestADirectoryIsNoManifest(t *testing.T) {
 	assert.Equal(t, misused, status)
 	assert.Contains(t, stderr, "--filename "+folder+" is a directory. Repeat --filename for each file in it, or with kustomize: kubectl kustomize "+folder+" | kubestep apply CLUSTER -f -\n")
 	assert.Contains(t, stderr, "--filename "+folder+"/none.yaml ", "and what is wrong with the others")
+	_, _, stderr = kubestep(t.Context(), "job", "run", "demo", "-f", folder)
+	assert.Contains(t, stderr, "--filename "+folder+" is a directory\n", "a Job is in one file")
 }
