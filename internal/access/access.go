@@ -217,16 +217,20 @@ func Forbidden(ctx context.Context, conn *kube.Conn, denied []Review) *contract.
 	if len(fixes) > 0 {
 		fix = contract.Clip(strings.Join(fixes, " && "), maxFixesBytes)
 	}
-	// RBAC denies a namespace that does not exist like any other.
-	exists := ""
+	return contract.Errorf(contract.Forbidden, "%s. To let group %s do so%s: %s", noPermission(ctx, conn, contract.Clip(describe(denied), maxDeniedBytes)+reason), conn.Group, IfTheyExist(namespaces), fix)
+}
+
+// IfTheyExist is the condition under which a fix for those namespaces, which are distinct, helps:
+// RBAC denies a namespace that does not exist like any other.
+func IfTheyExist(namespaces []string) string {
 	switch len(namespaces) {
 	case 0:
+		return ""
 	case 1:
-		exists = " (if the namespace exists)"
+		return " (if the namespace exists)"
 	default:
-		exists = " (if the namespaces exist)"
+		return " (if the namespaces exist)"
 	}
-	return contract.Errorf(contract.Forbidden, "%s. To let group %s do so%s: %s", noPermission(ctx, conn, contract.Clip(describe(denied), maxDeniedBytes)+reason), conn.Group, exists, fix)
 }
 
 // noPermission says who is not permitted to do what, as the cluster recognizes them.

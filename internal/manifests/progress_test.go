@@ -138,7 +138,7 @@ func TestARefreshForgetsNothingThatWasApplied(t *testing.T) {
 		f.denied["patch configmaps shop/"], f.denied["patch configmaps shop/c2"] = true, true
 		_, err := f.verify(t.Context(), applymanifests.VerifiedApply{})
 		_, message := kubetest.Told(t, err)
-		assert.Contains(t, message, before+". These roles allow exactly what is missing")
+		assert.Contains(t, message, before+". These roles allow exactly what is missing (if the namespace exists); apply them with kubectl apply -f -\n---\n")
 	})
 	t.Run("in an error before the cluster is asked about an object", func(t *testing.T) {
 		f := refreshed(t)

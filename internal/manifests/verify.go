@@ -319,6 +319,12 @@ func (s *session) forbidden(ctx context.Context, checks []contract.Check) error 
 	if slices.ContainsFunc(checks, func(c contract.Check) bool { return s.brings(c.Namespace) }) {
 		message += ". A role cannot be bound in a namespace that does not exist: create the namespace of the manifests first"
 	}
-	message = s.withProgress(contract.Errorf(contract.Forbidden, "%s", message)).Message + ". These roles allow exactly what is missing; apply them with kubectl apply -f -"
+	var namespaces []string
+	for _, c := range checks {
+		if c.Namespace != "" && c.Namespace != contract.AllNamespaces && !s.brings(c.Namespace) && !slices.Contains(namespaces, c.Namespace) {
+			namespaces = append(namespaces, c.Namespace)
+		}
+	}
+	message = s.withProgress(contract.Errorf(contract.Forbidden, "%s", message)).Message + ". These roles allow exactly what is missing" + access.IfTheyExist(namespaces) + "; apply them with kubectl apply -f -"
 	return contract.Errorf(contract.Forbidden, "%s", access.WithRoles(message, checks, s.Conn.Group))
 }
