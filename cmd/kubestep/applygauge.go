@@ -21,8 +21,9 @@ type applyGauge struct {
 	state    string
 	document applymanifests.Document
 	// title is what the pass does that has begun, and passes how many have begun since, with the same.
-	title  string
-	passes int
+	title    string
+	passes   int
+	standing standing
 }
 
 func newApplyGauge() (gauge, table) { return &applyGauge{}, applyTable }
@@ -31,6 +32,7 @@ func (g *applyGauge) use(*sfn.Client) {}
 
 // event notes the state, and reads the document as a state leaves it.
 func (g *applyGauge) event(e types.HistoryEvent) {
+	g.standing.event(e)
 	text := ""
 	if e.StateEnteredEventDetails != nil {
 		g.state = aws.ToString(e.StateEnteredEventDetails.Name)
@@ -105,7 +107,7 @@ func pass(d applymanifests.Document) string {
 
 // chapter is the pass, and what it waits for. Once a loop has shown its tasks, it shows them again at its end.
 func (g *applyGauge) chapter() follow.Chapter {
-	c := follow.Chapter{Title: g.title}
+	c := follow.Chapter{Title: g.title, Say: g.standing.says}
 	d := g.document
 	switch {
 	case g.title == readying:
@@ -118,13 +120,10 @@ func (g *applyGauge) chapter() follow.Chapter {
 	if strings.HasPrefix(g.state, "Wait") {
 		c.Waiting = g.waiting()
 	}
-	if g.state == string(applymanifests.FunctionRequestApproval) {
-		c.Waiting = toDecide
-	}
 	return c
 }
 
-// toDecide says who is waited for.
+// toDecide is who is waited for, on a live line.
 const toDecide = "kubestep approvals shows what waits, kubestep approve decides"
 
 // detail is what is being done to the objects, or what is waited for.

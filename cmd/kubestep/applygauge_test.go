@@ -119,6 +119,6 @@ func TestALoopThatWaitsShowsItsStatesOnceAndWhatItWaitsFor(t *testing.T) {
 
 	g = &applyGauge{}
 	enter(t, g, "RequestApproval", d)
-	assert.Equal(t, follow.Chapter{Title: "Wait for an approval", Waiting: toDecide}, g.chapter())
+	assert.Equal(t, follow.Chapter{Title: "Wait for an approval"}, g.chapter())
 	assert.Equal(t, toDecide, g.detail(t.Context(), 100))
 }

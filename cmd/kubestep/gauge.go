@@ -45,12 +45,14 @@ type fleetGauge struct {
 	executions map[string]bool
 	counts     map[fleet.Status]int
 	next       time.Time
+	standing   standing
 }
 
 func (g *fleetGauge) use(client *sfn.Client) { g.client = client }
 
 // event reads the document as FindClusters and Summarize leave it.
 func (g *fleetGauge) event(e types.HistoryEvent) {
+	g.standing.event(e)
 	if e.StateExitedEventDetails == nil {
 		return
 	}
@@ -71,6 +73,9 @@ func (g *fleetGauge) event(e types.HistoryEvent) {
 		}
 	}
 }
+
+// chapter says what the rollout waits for: it has none else.
+func (g *fleetGauge) chapter() follow.Chapter { return follow.Chapter{Say: g.standing.says} }
 
 // detail is a bar of the clusters that are done, and how they ended. If there is not room for
 // everything, the failures are the last to be left out.

@@ -177,7 +177,7 @@ func Find(ctx context.Context, api History, execution string) (*Waiting, error) 
 		case types.HistoryEventTypeTaskStarted, types.HistoryEventTypeTaskSubmitted:
 			continue
 		case types.HistoryEventTypeTaskScheduled:
-			return waitingFor(event)
+			return WaitingSince(event)
 		default:
 			return nil, nil //nolint:nilnil // the execution goes on
 		}
@@ -185,7 +185,8 @@ func Find(ctx context.Context, api History, execution string) (*Waiting, error) 
 	return nil, nil //nolint:nilnil // there are no such events
 }
 
-func waitingFor(event types.HistoryEvent) (*Waiting, error) {
+// WaitingSince reads what an execution waits for since that event; nil if it is not the one that a wait for an approval begins with.
+func WaitingSince(event types.HistoryEvent) (*Waiting, error) {
 	scheduled := event.TaskScheduledEventDetails
 	if scheduled == nil || scheduled.Resource == nil || *scheduled.Resource != waitsFor || scheduled.Parameters == nil {
 		return nil, nil //nolint:nilnil // another task

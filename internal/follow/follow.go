@@ -62,6 +62,9 @@ type Chapter struct {
 	Title string
 	// Again hides the tasks that succeed at once: a loop that waits has shown them.
 	Again bool
+	// Say is what the person who looks should know of the state that runs: a line of its own, once, also
+	// above a live line. Nothing is said of states that have ended by the time that they are seen.
+	Say string
 	// Waiting is what is waited for. A live line has its own detail; elsewhere, it is a line of
 	// its own whenever it changes.
 	Waiting string
@@ -233,6 +236,9 @@ func (f *Follower) watch(ctx context.Context, execution Execution, show *progres
 			default:
 				continue
 			}
+		}
+		if f.Chapter != nil {
+			show.say(f.Chapter().Say)
 		}
 		what := past.running()
 		show.running(what, f.detail(ctx, show.room(what)))

@@ -379,3 +379,40 @@ func TestOnATerminalAFailureTakesOneLine(t *testing.T) {
 		assert.Contains(t, out.String(), "at length. More\n", "all of it is said in the end")
 	}
 }
+
+func TestWhatIsSaidOfAStateIsALineOnceWhileItRuns(t *testing.T) {
+	for sentence, c := range map[string]struct {
+		live    bool
+		perLook int
+		want    int
+	}{
+		"in a pipe":                     {false, 1, 1},
+		"on a terminal":                 {true, 1, 1},
+		"of a state that ended already": {true, 0, 0},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScript()
+				s.enter(types.HistoryEventTypeTaskStateEntered, "Ask")
+				s.event(types.HistoryEventTypeTaskScheduled)
+				s.event(types.HistoryEventTypeTaskStarted)
+				s.exit(types.HistoryEventTypeTaskStateExited, "Ask")
+				s.event(types.HistoryEventTypeExecutionSucceeded)
+				var out bytes.Buffer
+				f := follower(&fakeStepFunctions{events: s.events, end: ends(types.ExecutionStatusSucceeded, "", ""), perLook: c.perLook}, &out)
+				f.Live = c.live
+				var now follow.Chapter
+				f.Event = func(e types.HistoryEvent) {
+					now.Say = ""
+					if e.Type == types.HistoryEventTypeTaskScheduled || e.Type == types.HistoryEventTypeTaskStarted {
+						now.Say = "waits for ada\x1b[2J"
+					}
+				}
+				f.Chapter = func() follow.Chapter { return now }
+				_, err := f.Follow(t.Context(), execution)
+				require.NoError(t, err)
+				assert.Equal(t, c.want, strings.Count(out.String(), `  waits for ada\x1b[2J`+"\n"), out.String())
+			})
+		})
+	}
+}

@@ -27,9 +27,11 @@ type progress struct {
 	// reword returns what is shown of a cause; nil for the cause as it is.
 	reword func(string) string
 
-	// chapter is what the next step is part of, and waited the line on what is waited for that was shown last.
+	// chapter is what the next step is part of, waited the line on what is waited for that was shown last, and
+	// said what was said last.
 	chapter Chapter
 	waited  string
+	said    string
 
 	// doing is the running state, and since is when it began by this computer's clock,
 	// which may differ from the history's.
@@ -52,6 +54,14 @@ func (p *progress) begin(c Chapter) {
 		c.Title = p.chapter.Title
 	}
 	p.chapter = c
+}
+
+// say writes a line, unless that was said last.
+func (p *progress) say(text string) {
+	if text != "" && text != p.said {
+		p.line("  %s", terminal.Line(text))
+	}
+	p.said = text
 }
 
 func (p *progress) step(s Step) {
