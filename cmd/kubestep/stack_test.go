@@ -208,7 +208,7 @@ func TestWhatIsMistypedIsSuggested(t *testing.T) {
 		"unknown flag: --dry-run. To see what would change: --plan\n":                                {"apply", "demo", "--dry-run=server"},
 		"unknown flag: --dry-run\n":                                                                  {"list", "--dry-run"},
 		"there is no error rolloutfail: kubestep help errors lists all. Did you mean RolloutFailed?": {"help", "errors", "rolloutfail"},
-		"there is no error forbiden: kubestep help errors lists all. Did you mean Forbidden?":        {"help", "errors", "forbiden"},
+		"there is no error forbiddn: kubestep help errors lists all. Did you mean Forbidden?":        {"help", "errors", "forbiddn"},
 		"there is no error nonsense: kubestep help errors lists all\n":                               {"help", "errors", "nonsense"},
 		"unknown flag: --nonsense\n":                                                                 {"list", "--nonsense"},
 		`"demo": list takes no argument. For the executions of a cluster: --cluster demo`:            {"list", "demo"},
