@@ -18,3 +18,10 @@ func TestTheInputOfApplyManifestsHoldsTheExampleOfTheDocumentation(t *testing.T)
 	require.NoError(t, json.Unmarshal(text, &input))
 	assert.Equal(t, string(example), input.Manifests)
 }
+
+func TestAnInputThatIsNoJSONIsRefusedBeforeAWorldStarts(t *testing.T) {
+	require.EqualError(t, readable("{bad"), "the input is not valid JSON: {bad")
+	for _, input := range []string{`{"clusterName":"demo"}`, "@inputs/fleet.json", "-"} {
+		require.NoError(t, readable(input), input)
+	}
+}

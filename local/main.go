@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -172,10 +174,22 @@ func (l local) example(workflow string) string {
 	return "@" + file
 }
 
+// readable says of an input that is no JSON that it is none, before a world starts for it. The command reads the others: @FILE, and - for
+// the standard input.
+func readable(input string) error {
+	if input == "-" || strings.HasPrefix(input, "@") || json.Valid([]byte(input)) {
+		return nil
+	}
+	return fmt.Errorf("the input is not valid JSON: %s", input)
+}
+
 // run starts one execution, in the running world or in one that it starts.
 func (l local) run(ctx context.Context, workflow, input, output string) (int, error) {
 	if input == "" {
 		input = l.example(workflow)
+	}
+	if err := readable(input); err != nil {
+		return 2, err
 	}
 	lock, err := l.folder.Lock()
 	switch {
