@@ -155,13 +155,11 @@ func betweenRounds(ctx context.Context, api *sfn.Client, execution string) ([]ti
 			return nil, err
 		}
 		for _, event := range page.Events {
-			switch event.Type {
-			case types.HistoryEventTypeMapStateExited:
+			if event.Type == types.HistoryEventTypeMapStateExited {
 				left = *event.Timestamp
-			case types.HistoryEventTypeMapStateEntered:
-				if !left.IsZero() {
-					all = append(all, event.Timestamp.Sub(left))
-				}
+			}
+			if event.Type == types.HistoryEventTypeMapStateEntered && !left.IsZero() {
+				all = append(all, event.Timestamp.Sub(left))
 			}
 		}
 	}

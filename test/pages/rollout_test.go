@@ -83,7 +83,7 @@ func TestTheScriptOfGitHubActionsAsksWhatAFleetReads(t *testing.T) {
 func TestARolloutThatFailsInGitHubActionsSaysWhyInItsSummary(t *testing.T) {
 	t.Parallel()
 	folder := workplace(t)
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "bin", "kubestep"), []byte("#!/bin/sh\necho 'Wave canary stopped the rollout'\nexit 1\n"), 0o700)) //nolint:gosec // it is run
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "bin", "kubestep"), []byte("#!/bin/sh\necho 'Wave canary stopped the rollout'\nexit 1\n"), 0o700))
 	shell(t, folder, "rollout.sh", "export MODE=apply MANIFESTS=manifests REPORTS=reports REGIONS=eu-west-1 GITHUB_STEP_SUMMARY=steps\nbash docs/integrate/rollout.sh; [[ $? == 1 ]]")
 	summary, err := os.ReadFile(filepath.Join(folder, "steps"))
 	require.NoError(t, err)
