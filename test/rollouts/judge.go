@@ -215,12 +215,13 @@ type progress struct {
 	round    *Run        // the last that was asked for before the fleet was stopped
 	redriven bool
 	goneOn   int         // how many were asked for since
+	summed   time.Time   // when the round before was added up
 	exceeded map[int]int // clusters of a wave that were started after too many had ended badly
 }
 
 // order judges when things were started.
 func (j *judge) order() {
-	p := progress{map[*Run]bool{}, map[string]Outcome{}, map[*Run]time.Time{}, map[int]time.Time{}, map[int]bool{}, map[int]bool{}, map[int]int{}, 0, nil, false, 0, map[int]int{}}
+	p := progress{map[*Run]bool{}, map[string]Outcome{}, map[*Run]time.Time{}, map[int]time.Time{}, map[int]bool{}, map[int]bool{}, map[int]int{}, 0, nil, false, 0, time.Time{}, map[int]int{}}
 	last := map[*Run]map[What]int{} // where the last event of a kind is
 	for i, e := range j.Log {
 		if e.Of != nil {
@@ -261,6 +262,8 @@ func (j *judge) order() {
 			if e.Of.Kind == Change {
 				p.since[j.wave[e.Of.Cluster]] = e.At
 			}
+		case e.What == Summed:
+			p.summed = e.At
 		case e.What == Redriven:
 			p.redriven = len(j.stops) > 0
 		case e.What == Requests:
@@ -369,7 +372,8 @@ func (j *judge) start(p *progress, e Event) {
 	if goesOn && wave > 0 {
 		return
 	}
-	if n := j.failures(p, wave, e.At); n > tolerated {
+	// What was recorded meanwhile, only the next round can know: of this one, no more begin than run at once.
+	if n := j.failures(p, wave, p.summed); !p.summed.IsZero() && n > tolerated {
 		j.problem("%s, after %d had failed: at most %d may", says, n, tolerated)
 	}
 	if n := j.failures(p, wave, time.Time{}); n > tolerated {

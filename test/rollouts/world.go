@@ -67,6 +67,7 @@ const (
 	Ended    What = "an execution ended"
 	Recorded What = "an outcome was recorded"
 	Unkept   What = "an outcome was not recorded"
+	Summed   What = "a round was added up"
 	Alarmed  What = "alarms were read"
 	Requests What = "an approval was asked for"
 	Approved What = "a gate was approved"
@@ -359,6 +360,9 @@ func (w *World) invoke(ctx context.Context, task asl.Task) (any, error) {
 	function, ok := w.functions[name]
 	if !ok {
 		return nil, fmt.Errorf("there is no function %s", name)
+	}
+	if name == string(contractfleet.FunctionSummarize) {
+		w.log(Event{What: Summed})
 	}
 	answer, err := function(ctx, payload)
 	if err != nil {
