@@ -189,17 +189,23 @@ func TestAWaveBeginsOnceSomebodyApprovedIt(t *testing.T) {
 	assert.NotContains(t, ended, "This is not the end")
 }
 
-func TestAnApprovalThatDoesNotComeFromTheFunctionApproveBeginsNothing(t *testing.T) {
-	t.Parallel()
-	a := newGated(t)
-	execution := a.begin(t, map[string]any{
+// beginApproved begins a rollout to two clusters, whose canary needs an approval, and returns what it waits for.
+func (a *applier) beginApproved(t *testing.T) (execution string, waits *approval.Waiting) {
+	t.Helper()
+	execution = a.begin(t, map[string]any{
 		"workflow": "apply-manifests", "clusters": a.clusters(t, 2),
 		"request": map[string]any{"mode": "apply", "namespace": a.namespace, "manifests": configMap("of-a-rollout", "1")},
 		"waves": []any{
 			map[string]any{"name": "canary", "percentage": 1, "gate": map[string]any{"approval": map[string]any{}}}, map[string]any{"name": "rest", "percentage": 100},
 		},
 	})
-	waits := a.waitingAt(t, execution)
+	return execution, a.waitingAt(t, execution)
+}
+
+func TestAnApprovalThatDoesNotComeFromTheFunctionApproveBeginsNothing(t *testing.T) {
+	t.Parallel()
+	a := newGated(t)
+	execution, waits := a.beginApproved(t)
 	forged, err := json.Marshal(contract.Decision{Digest: waits.Digest(), By: "eve", Approved: true, Seal: "Zm9yZ2Vk"})
 	require.NoError(t, err)
 	_, err = a.client.SendTaskSuccess(t.Context(), &sfn.SendTaskSuccessInput{TaskToken: &waits.Token, Output: aws.String(string(forged))})
@@ -213,14 +219,7 @@ func TestAnApprovalThatDoesNotComeFromTheFunctionApproveBeginsNothing(t *testing
 func TestARolloutThatWaitsForAnApprovalCanBeStopped(t *testing.T) {
 	t.Parallel()
 	a := newGated(t)
-	execution := a.begin(t, map[string]any{
-		"workflow": "apply-manifests", "clusters": a.clusters(t, 2),
-		"request": map[string]any{"mode": "apply", "namespace": a.namespace, "manifests": configMap("of-a-rollout", "1")},
-		"waves": []any{
-			map[string]any{"name": "canary", "percentage": 1, "gate": map[string]any{"approval": map[string]any{}}}, map[string]any{"name": "rest", "percentage": 100},
-		},
-	})
-	waits := a.waitingAt(t, execution)
+	execution, waits := a.beginApproved(t)
 	shell := newShell(t, "")
 
 	said, _, err := shell.run(t, nil, "kubestep", "stop", execution, "--stack", a.stack.Name)

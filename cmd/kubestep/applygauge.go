@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
@@ -152,7 +153,7 @@ func (g *applyGauge) waiting() string {
 			text = ""
 		}
 	case string(applymanifests.FunctionPruneObjects), "WaitUntilGone":
-		text = fmt.Sprintf("%d of %s deleted%s", d.Prune.Pruned, counted(d.Plan.Pruned, "object"), first(d.Prune.Deleting))
+		text = fmt.Sprintf("%d of %s deleted%s", d.Prune.Pruned, contract.Counted(d.Plan.Pruned, "object"), first(d.Prune.Deleting))
 	case string(applymanifests.FunctionCheckReadiness), "WaitUntilReady":
 		text = first(d.Readiness.NotReady)
 		if n := len(d.Readiness.NotReady); n > 0 {
@@ -173,7 +174,7 @@ func runningJobs(d applymanifests.Document) string {
 	if len(d.Apply.Watched) == 0 {
 		return ""
 	}
-	return terminal.Line(fmt.Sprintf("%s of %s: %s", counted(len(d.Apply.Watched), "Job"), gateOf(d), d.Apply.Watched[0].Why))
+	return terminal.Line(fmt.Sprintf("%s of %s: %s", contract.Counted(len(d.Apply.Watched), "Job"), gateOf(d), d.Apply.Watched[0].Why))
 }
 
 // gateOf is the gate whose Jobs are looked at.

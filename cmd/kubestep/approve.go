@@ -70,7 +70,7 @@ that it prints. You need to be allowed to invoke the function approve of the sta
 			wrong.add("--reject and --reason need --digest, which names what is rejected")
 		}
 		if options.digest != "" && !approval.IsDigest(options.digest) {
-			wrong.add("--digest %q is no digest, which has 24 letters, digits, - and _. To see the one of what waits: kubestep approve %s", options.digest, shell.Quote(args[0]))
+			wrong.add("--digest %q is not a digest: expected 24 letters, digits, - and _. To see the digest to approve: kubestep approve %s", options.digest, shell.Quote(args[0]))
 		}
 		if len(wrong) > 0 {
 			return wrong

@@ -480,12 +480,7 @@ func (g *fleetGauge) tolerance() string {
 	}
 }
 
-func clusters(n int) string {
-	if n == 1 {
-		return "1 cluster"
-	}
-	return fmt.Sprintf("%d clusters", n)
-}
+func clusters(n int) string { return contract.Counted(n, "cluster") }
 
 // outcomes counts the clusters by status.
 func outcomes(byStatus map[fleet.Status]int, style paper) string {

@@ -36,11 +36,11 @@ const environmentPage = `Environment:
   AWS_REGION
        the Region of the stack; a region of the profile does the same
   AWS_ENDPOINT_URL
-       another endpoint than that of AWS, such as the local world's
+       an endpoint to use instead of AWS, such as the local world's
   KUBESTEP_STACK
        the name of the stack (kubestep if not set); --stack goes before it
   POD_INVENTORY_ARN, APPLY_MANIFESTS_ARN, RUN_JOB_ARN, FLEET_ARN
-       the state machines, in place of those of the stack, unless --stack or
+       the state machines to use instead of the stack's, unless --stack or
        --state-machine-arn is set
   KUBECONFIG
        where the contexts are that the commands in a cause name

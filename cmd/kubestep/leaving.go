@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/kubestep/kubestep/internal/contract"
 	"github.com/kubestep/kubestep/internal/contract/applymanifests"
 	"github.com/kubestep/kubestep/internal/follow"
 	"github.com/kubestep/kubestep/internal/follow/terminal"
@@ -25,7 +26,7 @@ func deleteTable(output applymanifests.Output, execution follow.Execution, style
 	case remaining(output) > 0:
 		fmt.Fprintf(&b, "Deleted members of set %s in cluster %s: %d deleted%s, in %.1f s\n", set, cluster, output.Pruned, stayed(output), elapsed)
 	default:
-		fmt.Fprintf(&b, "Deleted set %s in cluster %s: %s, in %.1f s\n", set, cluster, counted(output.Pruned, "object"), elapsed)
+		fmt.Fprintf(&b, "Deleted set %s in cluster %s: %s, in %.1f s\n", set, cluster, contract.Counted(output.Pruned, "object"), elapsed)
 	}
 	writeLeft(&b, output, style)
 	switch n := remaining(output); {
@@ -47,14 +48,14 @@ func writeSet(b *bytes.Buffer, output applymanifests.Output, style paper) {
 		if n == 1 {
 			stay = "stays: --prune deletes it"
 		}
-		fmt.Fprintf(b, "%s left the manifests and %s\n", counted(n, "object"), stay)
+		fmt.Fprintf(b, "%s left the manifests and %s\n", contract.Counted(n, "object"), stay)
 	}
 	members := output.Plan.Members
 	if output.Mode == applymanifests.ModeApply {
 		plan := output.Plan
 		members = plan.Created + plan.Configured + plan.Unchanged + plan.Deleting + remaining(output)
 	}
-	fmt.Fprintf(b, "set %s: %s\n", setName(output), counted(members, "member"))
+	fmt.Fprintf(b, "set %s: %s\n", setName(output), contract.Counted(members, "member"))
 }
 
 // writeLeft says what keeps members that were to be deleted.

@@ -131,20 +131,12 @@ func conflicts(objects []applymanifests.PlannedObject, style paper) string {
 	}
 	text := ""
 	if conflicting > 0 {
-		text += fmt.Sprintf("%s in %s: applying fails unless you use --force-conflicts\n", style.Red("conflicts"), counted(conflicting, "object"))
+		text += fmt.Sprintf("%s in %s: applying fails unless you use --force-conflicts\n", style.Red("conflicts"), contract.Counted(conflicting, "object"))
 	}
 	if owned > 0 {
-		text += fmt.Sprintf("%s of %s: applying fails without %s\n", style.Red("other owners"), counted(owned, "object"), strings.Join(contract.Few(adopt, maxSaid), " "))
+		text += fmt.Sprintf("%s of %s: applying fails without %s\n", style.Red("other owners"), contract.Counted(owned, "object"), strings.Join(contract.Few(adopt, maxSaid), " "))
 	}
 	return text
-}
-
-// counted is a number of things.
-func counted(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // action is what applying did to an object, or would do.

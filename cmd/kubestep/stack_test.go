@@ -280,7 +280,7 @@ func TestADigestThatIsNoneIsAWrongCommandLine(t *testing.T) {
 		status, stdout, stderr := kubestep(t.Context(), "approve", "r1", "--digest", digest)
 		assert.Equal(t, misused, status)
 		assert.Empty(t, stdout)
-		assert.Contains(t, stderr, fmt.Sprintf("--digest %q is no digest, which has 24 letters, digits, - and _. To see the one of what waits: kubestep approve r1\n", digest))
+		assert.Contains(t, stderr, fmt.Sprintf("--digest %q is not a digest: expected 24 letters, digits, - and _. To see the digest to approve: kubestep approve r1\n", digest))
 	}
 	assert.Empty(t, s.called("DescribeExecution"))
 }

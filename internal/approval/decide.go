@@ -108,13 +108,6 @@ func late(err error, execution string) error {
 // IsDigest reports whether a text has the form of the digests that are approved.
 func IsDigest(text string) bool { return digests.MatchString(text) }
 
-func count(problems int) string {
-	if problems == 1 {
-		return "1 problem"
-	}
-	return fmt.Sprintf("%d problems", problems)
-}
-
 // check names every problem of a payload.
 func (a Approver) check(in applymanifests.ApprovePlan) error {
 	var problems []string
@@ -137,7 +130,7 @@ func (a Approver) check(in applymanifests.ApprovePlan) error {
 		problems = append(problems, fmt.Sprintf("by: expected at most %d printable bytes", maxBy))
 	}
 	if len(problems) > 0 {
-		return contract.Errorf(contract.InvalidInput, "The payload has %s: %s", count(len(problems)), strings.Join(problems, "; "))
+		return contract.Errorf(contract.InvalidInput, "The payload has %s: %s", contract.Counted(len(problems), "problem"), strings.Join(problems, "; "))
 	}
 	return nil
 }

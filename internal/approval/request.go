@@ -179,12 +179,7 @@ func Rollout(r fleet.Rollout) []string {
 	return lines
 }
 
-func clusters(n int) string {
-	if n == 1 {
-		return "1 cluster"
-	}
-	return fmt.Sprintf("%d clusters", n)
-}
+func clusters(n int) string { return contract.Counted(n, "cluster") }
 
 // how says how to decide.
 func (r Requester) how(line func(string, ...any), in Asked) {

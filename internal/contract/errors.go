@@ -153,4 +153,12 @@ func OneLine(text string) string {
 	return b.String()
 }
 
+// Counted is a number of things, such as "1 problem" and "2 problems".
+func Counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 func unprinted(r rune) bool { return !unicode.IsPrint(r) }

@@ -93,7 +93,7 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 	if in.Fleet.Changes && len(again) > inTime(age, wave.Concurrency) {
 		settled, again = outcomes, nil
 	}
-	failed := in.Run.Failed + failures(settled)
+	failed := in.Run.Failed + number(settled, contractfleet.Outcome.Failed)
 	next := after(in, failed, settled)
 	switch {
 	case in.Fleet.Changes && failed > limit(in.Fleet.OnFailure, wave):
@@ -115,7 +115,7 @@ func (s Summarizer) Summarize(ctx context.Context, in contractfleet.Summarize) (
 // after is where a fleet stands after a round, or a gate.
 func after(in contractfleet.Summarize, failed int, settled []contractfleet.Outcome) contractfleet.Run {
 	return contractfleet.Run{
-		Round: in.Run.Round + 1, Attempt: 1, Begun: in.Run.Begun, Pending: in.Run.Pending, Failed: failed, LeftOut: in.Run.LeftOut + leftOut(settled), Waves: in.Run.Waves, Wave: in.Run.Wave, Approved: in.Run.Approved,
+		Round: in.Run.Round + 1, Attempt: 1, Begun: in.Run.Begun, Pending: in.Run.Pending, Failed: failed, LeftOut: in.Run.LeftOut + number(settled, isLeftOut), Waves: in.Run.Waves, Wave: in.Run.Wave, Approved: in.Run.Approved,
 		Outcomes: slices.Concat(in.Run.Outcomes, settled),
 	}
 }
@@ -275,7 +275,7 @@ func (s Summarizer) end(ctx context.Context, in contractfleet.Summarize, outcome
 	}
 	run := contractfleet.Run{
 		Round: in.Run.Round, Attempt: in.Run.Attempt, Clusters: []contractfleet.Cluster{}, Begun: in.Run.Begun, Pending: []contract.Target{},
-		Failed: failures(outcomes), Waves: in.Run.Waves, Wave: in.Run.Wave, Approved: in.Run.Approved, Outcomes: outcomes, Verdict: contractfleet.VerdictTolerable, Summary: summary,
+		Failed: number(outcomes, contractfleet.Outcome.Failed), Waves: in.Run.Waves, Wave: in.Run.Wave, Approved: in.Run.Approved, Outcomes: outcomes, Verdict: contractfleet.VerdictTolerable, Summary: summary,
 	}
 	if in.Fleet.InS3 {
 		run.Outcomes = []contractfleet.Outcome{}
@@ -453,25 +453,18 @@ func requestJSON(request json.RawMessage) string {
 	return string(text)
 }
 
-func leftOut(outcomes []contractfleet.Outcome) int {
+// number is how many outcomes are so.
+func number(outcomes []contractfleet.Outcome, are func(contractfleet.Outcome) bool) int {
 	n := 0
 	for _, o := range outcomes {
-		if o.Status == contractfleet.StatusLeftOut {
+		if are(o) {
 			n++
 		}
 	}
 	return n
 }
 
-func failures(outcomes []contractfleet.Outcome) int {
-	n := 0
-	for _, o := range outcomes {
-		if o.Failed() {
-			n++
-		}
-	}
-	return n
-}
+func isLeftOut(o contractfleet.Outcome) bool { return o.Status == contractfleet.StatusLeftOut }
 
 // cause says how many failed, of which errors, how many were not started, and where to
 // read on.
@@ -516,12 +509,7 @@ func tolerance(tolerated int) string {
 }
 
 // count is a number of clusters.
-func count(n int) string {
-	if n == 1 {
-		return "1 cluster"
-	}
-	return fmt.Sprintf("%d clusters", n)
-}
+func count(n int) string { return contract.Counted(n, "cluster") }
 
 func were(n int) string {
 	if n == 1 {

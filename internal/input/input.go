@@ -227,16 +227,13 @@ func (f *Fields) Err() error {
 	for i, problem := range f.found.list {
 		all[i], texts[i] = problem, problem.Error()
 	}
-	count, more := "1 problem", ""
-	if n := len(all) + f.found.more; n > 1 {
-		count = fmt.Sprintf("%d problems", n)
-	}
+	more := ""
 	if f.found.more > 0 {
 		more = fmt.Sprintf(". And %d more", f.found.more)
 	}
 	return &contract.Error{
 		Name:    contract.InvalidInput,
-		Message: fmt.Sprintf("The execution input has %s. %s%s", count, strings.Join(texts, ". "), more),
+		Message: fmt.Sprintf("The execution input has %s. %s%s", contract.Counted(len(all)+f.found.more, "problem"), strings.Join(texts, ". "), more),
 		Err:     errors.Join(all...),
 	}
 }

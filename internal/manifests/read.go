@@ -134,10 +134,7 @@ func (r *reader) problem(at place, what, format string, args ...any) {
 func (r *reader) result() ([]objects.Object, error) {
 	switch {
 	case len(r.problems) > 0:
-		count := "1 problem"
-		if n := len(r.problems) + r.more; n > 1 {
-			count = fmt.Sprintf("%d problems", n)
-		}
+		count := contract.Counted(len(r.problems)+r.more, "problem")
 		if r.more > maxCounted {
 			count = "at least " + count
 		}

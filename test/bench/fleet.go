@@ -24,7 +24,7 @@ func measureFleet(ctx context.Context, o options) error {
 	program := filepath.Join(o.root, "build", "bench", "summarize")
 	var b bytes.Buffer
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	p("# Benchmarks of the fleet\n\n%s. Figures are the worst of %d runs.\n", o.written(), o.runs)
+	p("# Benchmarks of the fleet\n\n%s. Runs of each: %d; the figures are the worst.\n", o.written(), o.runs)
 	p("## Summarize\n\nIt reads the outcomes of a large fleet from S3, here a stand-in on this computer, by the AWS SDK, and writes the report.\nPeak memory counts its whole process.\n")
 	p("| clusters | wall | peak memory | report.html |\n|--:|--:|--:|--:|")
 	for _, clusters := range []int{1000, fleet.MaxClusters} {
